@@ -1,0 +1,2 @@
+//! What frontends speak with the engine.
+pub mod handle;

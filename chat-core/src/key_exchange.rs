@@ -1,0 +1,201 @@
+//! Agreeing on a session with a peer who may be offline, and the session itself. Sans-IO: time and
+//! randomness are handed in, state is handed out to be stored by the engine.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cipher::Cipher;
+use crate::entropy::Entropy;
+use crate::error::CryptoError;
+use crate::identity::{Identity, PeerKey};
+use crate::ids::Timestamp;
+
+/// What a key exchange, and a stack built on it, gives. Only what is proved here may be required by a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, schemars::JsonSchema)]
+pub struct Properties {
+    /// State stolen later opens no message of now.
+    pub forward_secrecy: bool,
+    /// After a theft that is only read, the conversation becomes secret again by itself.
+    pub healing: bool,
+    /// Recorded ciphertext stays closed to a quantum computer of later.
+    pub post_quantum: bool,
+    /// A transcript proves to nobody else who wrote it.
+    pub deniable: bool,
+}
+
+/// What the core hands to a key exchange beside the keys.
+pub struct Context<'a> {
+    /// The wall clock.
+    pub now: Timestamp,
+    /// Fresh randomness.
+    pub entropy: &'a mut dyn Entropy,
+    /// The cipher of the profile.
+    pub cipher: Arc<dyn Cipher>,
+    /// The hash that binds profile, identities and bundles of this handshake (`chat/context/1`); zeros in `new_bundle` and `restore`.
+    pub binding: [u8; 32],
+}
+
+/// What a session gets at each step.
+pub struct Step<'a> {
+    /// The wall clock.
+    pub now: Timestamp,
+    /// Fresh randomness.
+    pub entropy: &'a mut dyn Entropy,
+}
+
+/// A bundle just made by a plugin. The core wraps the payload with identity, profile and expiry, and signs it.
+pub struct NewBundle {
+    /// Public part, at most 64 KiB.
+    pub payload: Vec<u8>,
+    /// Private part, as the plugin wants it back in [`OwnBundle::secret`].
+    pub secret: Zeroizing<Vec<u8>>,
+    /// One-time keys: (public, secret). Empty if the plugin uses none.
+    pub one_time: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+/// One's own bundle: identity, public payload, private part.
+pub struct OwnBundle<'a> {
+    /// Signs what the exchange needs signed.
+    pub identity: &'a Identity,
+    /// The payload of [`NewBundle`].
+    pub payload: &'a [u8],
+    /// The secret of [`NewBundle`].
+    pub secret: &'a [u8],
+    /// The private half of the one-time key that the first message names, if it is still unused.
+    pub one_time: Option<&'a [u8]>,
+}
+
+/// A peer's bundle, whose signature, expiry and profile the core has checked.
+pub struct PeerBundle<'a> {
+    /// The peer's identity key.
+    pub identity: PeerKey,
+    /// The payload that the peer's plugin made.
+    pub payload: &'a [u8],
+    /// A signed one-time key of the peer, if one could be had.
+    pub one_time: Option<&'a [u8]>,
+}
+
+/// Agrees on a session with a peer who may be offline: a bundle, one first message, two sessions.
+///
+/// Every method is pure computation that may take long (RSA): the engine runs it under a deadline and
+/// survives its panic.
+pub trait KeyExchange: Send + Sync {
+    /// What this exchange gives, honestly.
+    fn properties(&self) -> Properties;
+
+    /// Options both ends must agree on, as `key=value` words in a fixed order; part of the canonical profile.
+    fn shared_options(&self) -> String {
+        String::new()
+    }
+
+    /// A fresh bundle.
+    ///
+    /// # Errors
+    /// [`CryptoError::Entropy`] without randomness.
+    fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError>;
+
+    /// The first message to `peer`, and the session it begins.
+    ///
+    /// # Errors
+    /// A peer's key that is malformed or not acceptable; no randomness.
+    fn initiate(
+        &self,
+        own: &OwnBundle<'_>,
+        peer: &PeerBundle<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError>;
+
+    /// The session that `first` from `peer` begins.
+    ///
+    /// # Errors
+    /// Any [`CryptoError`]; nothing has changed then.
+    fn accept(
+        &self,
+        own: &OwnBundle<'_>,
+        peer: &PeerBundle<'_>,
+        first: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Box<dyn Session>, CryptoError>;
+
+    /// A session as it was saved.
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] if the bytes were not made by [`Session::save`].
+    fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError>;
+}
+
+/// A protected conversation of two. A failed `open` leaves it unchanged to the byte.
+pub trait Session: Send {
+    /// Seals one frame.
+    ///
+    /// # Errors
+    /// [`CryptoError::Exhausted`] at the end of a key's life, [`CryptoError::Entropy`] without randomness; unchanged then.
+    fn seal(&mut self, plaintext: &[u8], step: &mut Step<'_>) -> Result<Vec<u8>, CryptoError>;
+
+    /// Opens one frame, in any order within the window.
+    ///
+    /// # Errors
+    /// Any [`CryptoError`]; the session is unchanged then and opens the next genuine frame.
+    fn open(&mut self, sealed: &[u8], step: &mut Step<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError>;
+
+    /// Whether it is time for a new session (age, or messages sealed).
+    fn needs_renewal(&self, now: Timestamp) -> bool;
+
+    /// What changed since the last `save`. The first call after a handshake gives everything.
+    fn save(&mut self) -> StateChange;
+}
+
+/// Changes to a stored session: `main` replaces the main record, rows are beside it.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct StateChange {
+    /// The new main record, if it changed.
+    pub main: Option<Zeroizing<Vec<u8>>>,
+    /// Rows to add or replace.
+    pub put: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+    /// Rows to erase.
+    pub delete: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for StateChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "StateChange(main: {}, put: {}, delete: {})",
+            self.main.is_some(),
+            self.put.len(),
+            self.delete.len()
+        )
+    }
+}
+
+/// A session as it lies in the store: all [`StateChange`]s applied.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct SavedSession {
+    /// The main record.
+    pub main: Zeroizing<Vec<u8>>,
+    /// The rows beside it.
+    pub rows: BTreeMap<Vec<u8>, Zeroizing<Vec<u8>>>,
+}
+
+impl SavedSession {
+    /// Applies a change, as the store does.
+    pub fn apply(&mut self, change: StateChange) {
+        if let Some(main) = change.main {
+            self.main = main;
+        }
+        for key in change.delete {
+            self.rows.remove(&key);
+        }
+        self.rows.extend(change.put);
+    }
+}
+
+impl fmt::Debug for SavedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SavedSession(main: {} bytes, rows: {})", self.main.len(), self.rows.len())
+    }
+}

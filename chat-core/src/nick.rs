@@ -1,0 +1,213 @@
+//! Text that came from outside and will be shown: names, and what makes text inert.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Longest nick, in bytes of UTF-8.
+pub const MAX_NICK_BYTES: usize = 64;
+/// Longest room name with its `#`, in bytes of UTF-8.
+pub const MAX_ROOM_BYTES: usize = 64;
+/// Longest text of a message, in bytes of UTF-8.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
+
+/// Whether `c` could act on a terminal or reorder what stands around it: C0 and C1 controls, line and
+/// paragraph separators, bidi overrides and isolates, interlinear annotation, tags, the byte order mark.
+pub fn is_unsafe_to_show(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{206F}'
+            | '\u{FFF9}'..='\u{FFFB}' | '\u{FEFF}' | '\u{E0000}'..='\u{E001F}')
+}
+
+/// The text with everything removed that could act on a screen; line feed and tab stay. A run of more
+/// than 8 code points in one grapheme that is no emoji sequence is cut, so that marks can't climb over other lines.
+pub fn inert(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for grapheme in text.graphemes(true) {
+        let limit = if grapheme.contains('\u{200D}') || grapheme.contains('\u{E007F}') { 32 } else { 8 };
+        // "\r\n" is one grapheme; the line feed of it stays.
+        out.extend(
+            grapheme.chars().filter(|&c| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c)).take(limit),
+        );
+    }
+    out
+}
+
+/// A name a node claims for itself. It proves nothing; it holds nothing that acts on a screen.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct Nick(String);
+
+/// Why a string is not a nick or a room name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Nothing to read.
+    #[error("a name must have at least one visible character")]
+    Empty,
+    /// Over [`MAX_NICK_BYTES`] or [`MAX_ROOM_BYTES`].
+    #[error("a name has at most {MAX_NICK_BYTES} bytes")]
+    TooLong,
+    /// White space, controls, `#`, `@`, `/` or `·`, which have a meaning of their own.
+    #[error("a name may not contain {0:?}")]
+    Forbidden(char),
+    /// A room that does not begin with `#`.
+    #[error("a room begins with `#`, as in `#lobby`")]
+    NoHash,
+}
+
+fn check_name(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > MAX_NICK_BYTES {
+        return Err(NameError::TooLong);
+    }
+    let forbidden = |&c: &char| {
+        c.is_whitespace()
+            || is_unsafe_to_show(c)
+            || matches!(c, '#' | '@' | '/' | '\\' | '·' | ',' | '\u{200B}'..='\u{200D}')
+    };
+    name.chars().find(forbidden).map_or(Ok(()), |c| Err(NameError::Forbidden(c)))
+}
+
+impl Nick {
+    /// Checks a nick the user chose.
+    ///
+    /// # Errors
+    /// [`NameError`] says which character, or what else, is in the way.
+    pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
+        let name = name.into();
+        check_name(&name).map(|()| Self(name))
+    }
+
+    /// The nick as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Nick {
+    type Error = NameError;
+    fn try_from(name: String) -> Result<Self, NameError> {
+        Self::new(name)
+    }
+}
+
+impl From<Nick> for String {
+    fn from(nick: Nick) -> Self {
+        nick.0
+    }
+}
+
+impl fmt::Display for Nick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Nick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// The name of a room, with its `#`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoomName(String);
+
+impl RoomName {
+    /// Checks a room name such as `#lobby`.
+    ///
+    /// # Errors
+    /// [`NameError`] says what is in the way.
+    pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
+        let name = name.into();
+        let rest = name.strip_prefix('#').ok_or(NameError::NoHash)?;
+        if name.len() > MAX_ROOM_BYTES {
+            return Err(NameError::TooLong);
+        }
+        check_name(rest)?;
+        Ok(Self(name))
+    }
+
+    /// The room as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RoomName {
+    type Error = NameError;
+    fn try_from(name: String) -> Result<Self, NameError> {
+        Self::new(name)
+    }
+}
+
+impl From<RoomName> for String {
+    fn from(name: RoomName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+macro_rules! cbor_name {
+    ($name:ident) => {
+        impl<C> minicbor::Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.str(&self.0)?.ok()
+            }
+        }
+        impl<'b, C> minicbor::Decode<'b, C> for $name {
+            fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+                Self::new(d.str()?).map_err(minicbor::decode::Error::message)
+            }
+        }
+    };
+}
+cbor_name!(Nick);
+cbor_name!(RoomName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_act_on_a_screen_are_refused() {
+        for bad in ["", "a b", "a\x1b[2J", "a\u{202e}b", "a#", "/x", "bob·7f3a", "a\u{200b}", &"x".repeat(65)]
+        {
+            assert!(Nick::new(bad).is_err(), "{bad:?}");
+        }
+        for good in ["alice", "naïve", "日本", "bob-2", "o'neil"] {
+            assert!(Nick::new(good).is_ok(), "{good:?}");
+        }
+        assert_eq!(RoomName::new("lobby"), Err(NameError::NoHash));
+        assert!(RoomName::new("#lobby").is_ok());
+    }
+
+    #[test]
+    fn inert_keeps_text_and_removes_what_acts() {
+        assert_eq!(inert("a\x1b]0;x\x07b\r\nc\td"), "a]0;xb\nc\td");
+        assert_eq!(inert("\u{202e}abc\u{2066}\u{9b}1m"), "abc1m");
+        assert_eq!(inert("👩‍👩‍👧‍👦 é 日本"), "👩‍👩‍👧‍👦 é 日本");
+        assert_eq!(inert(&format!("e{}", "\u{301}".repeat(1000))).chars().count(), 8);
+    }
+}

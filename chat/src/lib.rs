@@ -1,0 +1,1 @@
+//! One program, any secure-chat stack.

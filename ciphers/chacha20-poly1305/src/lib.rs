@@ -1,0 +1,1 @@
+//! ChaCha20-Poly1305 and XChaCha20-Poly1305.

@@ -1,0 +1,1 @@
+//! The client engine: conversations, outbox, message life, sessions, trust, history.

@@ -1,0 +1,1 @@
+//! A terminal screen: messages, input, status.

@@ -1,0 +1,1 @@
+//! RSA-OAEP key transport signed by the identity.

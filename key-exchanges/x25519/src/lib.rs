@@ -1,0 +1,1 @@
+//! X25519 key agreement in one message.

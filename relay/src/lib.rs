@@ -1,0 +1,1 @@
+//! The blind relay: routes and stores sealed envelopes and can open none.

@@ -1,0 +1,1 @@
+//! Noise over a bare link: authenticates both ends and encrypts every frame.

@@ -1,0 +1,1 @@
+//! Frames over TCP: a bare link, secured by Noise.

@@ -1,0 +1,1 @@
+//! Reliable frames over UDP with our own ARQ, every packet sealed.
