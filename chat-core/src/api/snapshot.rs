@@ -229,7 +229,7 @@ pub struct MessageView {
     /// How far it has come, if it is one's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-    /// The text, with everything removed that could act on a screen.
+    /// The text exactly as it was written; a screen shows [`crate::nick::inert`] of it.
     pub text: String,
     /// The sender's clock.
     pub sent_at: Timestamp,
