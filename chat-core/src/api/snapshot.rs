@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub link: LinkView,
     /// What protects the conversations.
     pub stack: Arc<StackView>,
-    /// Rooms first, then peers, each in the order of their last message.
+    /// Rooms first, then peers, each by name.
     pub conversations: Vec<Arc<ConversationView>>,
     /// Everybody known, by name.
     pub peers: Vec<Arc<PeerView>>,
