@@ -19,6 +19,9 @@ pub mod first_message;
 pub mod frames;
 pub mod state;
 
+/// The wall clock of all scenes.
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
 /// Randomness that is the same for the same seed: SHA-256 of seed and counter.
 #[derive(Debug, Clone)]
 pub struct TestEntropy {
@@ -66,6 +69,11 @@ impl Entropy for FailingEntropy {
         self.draws_left = self.draws_left.checked_sub(1).ok_or(CryptoError::Entropy)?;
         Ok(())
     }
+}
+
+/// The context in which a bundle is made.
+pub fn bundle_context<'a>(cipher: &Arc<dyn Cipher>, entropy: &'a mut dyn Entropy) -> Context<'a> {
+    Context { now: NOW, entropy, cipher: Arc::clone(cipher), binding: [0; 32] }
 }
 
 /// An identity with a bundle.
@@ -126,7 +134,7 @@ impl Scene {
             bob: Party::new(2, bob),
             mallory: Party::new(3, mallory),
             binding: [5; 32],
-            now: Timestamp(1_700_000_000_000),
+            now: NOW,
             seeds: Cell::new(0),
         }
     }
