@@ -1,8 +1,8 @@
 //! Attacks on the frames of a session.
 
-use chat_core::{CryptoError, Step};
+use chat_core::{CryptoError, Session, Step};
 
-use super::{FailingEntropy, Scene, saved};
+use super::{FailingEntropy, Scene, TestEntropy, saved};
 use crate::WINDOW;
 
 /// Both ways, several messages, empty and large.
@@ -105,11 +105,16 @@ pub fn frames_open_in_any_order_within_the_window(scene: &Scene) {
 /// No frame goes out without a fresh salt, and the number isn't used up.
 pub fn sealing_without_randomness_changes_nothing(scene: &Scene) {
     let (mut alice, mut bob) = scene.sessions();
-    saved(&mut *alice);
+    let mut twin = scene.restore(&saved(&mut *alice)).unwrap();
     let mut broken = FailingEntropy::after(0);
     let mut step = Step { now: scene.now, entropy: &mut broken };
     assert_eq!(alice.seal(b"lost", &mut step), Err(CryptoError::Entropy));
     assert!(alice.save().main.is_none());
-    let frame = scene.seal(&mut *alice, b"kept");
+    let again = |session: &mut dyn Session| {
+        let mut entropy = TestEntropy::new(7);
+        session.seal(b"kept", &mut Step { now: scene.now, entropy: &mut entropy }).unwrap()
+    };
+    let frame = again(&mut *alice);
+    assert_eq!(frame, again(&mut *twin), "as if nothing had been tried");
     scene.opens(&mut *bob, &frame, b"kept");
 }
