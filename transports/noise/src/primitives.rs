@@ -157,7 +157,6 @@ impl AesGcm {
         self.0.decrypt_in_place_detached(&Self::nonce(counter).into(), ad, buf, tag.into()).is_ok()
     }
 
-    #[allow(dead_code)]
     /// Noise §4.2 `REKEY`: the key becomes the encryption of 32 zeros under the reserved nonce 2^64 − 1.
     pub(crate) fn rekey(&mut self) -> bool {
         let mut next = Zeroizing::new([0; 32]);
