@@ -171,3 +171,54 @@ impl Stream for SealedSource {
 fn cut() -> LinkError {
     LinkError::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the link was cut without a close"))
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    /// What the source makes of messages that a peer with the right key, but not with our code, has sent.
+    fn received(messages: Vec<Message<&[u8]>>) -> Vec<Result<Bytes, LinkError>> {
+        let key = Zeroizing::new([9; 32]);
+        let mut sealer = Sealer::new(&key);
+        let sealed: Vec<_> = messages.into_iter().map(|message| sealer.seal(message)).collect();
+        let source = SealedSource::new(Box::pin(stream::iter(sealed)), Opener::new(&key));
+        source.collect().now_or_never().unwrap()
+    }
+
+    fn only_error(messages: Vec<Message<&[u8]>>) -> LinkError {
+        let mut received = received(messages);
+        assert_eq!(received.len(), 1, "{received:?}");
+        received.pop().unwrap().unwrap_err()
+    }
+
+    #[test]
+    fn parts_make_a_frame_and_the_close_makes_the_end() {
+        let full = vec![1; FULL];
+        let frames =
+            received(vec![Message::More(&full), Message::Last(b"x"), Message::Last(b""), Message::Close]);
+        let lengths: Vec<_> = frames.into_iter().map(|frame| frame.unwrap().len()).collect();
+        assert_eq!(lengths, [FULL + 1, 0]);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_keep_to_the_form_ends_its_link() {
+        let full = vec![1; FULL];
+        let over = MAX_FRAME_BYTES.div_ceil(FULL);
+        let endless = (0..over).map(|_| Message::More(&full[..])).chain([Message::Last(&full[..])]).collect();
+        assert!(matches!(only_error(endless), LinkError::FrameTooLarge { max: MAX_FRAME_BYTES, .. }));
+        let error = only_error(vec![Message::More(&full), Message::Close, Message::Last(b"x")]);
+        assert!(matches!(error, LinkError::NotAuthenticated(_)), "closed in a frame: {error}");
+        let error = only_error(vec![Message::More(&full), Message::Last(b""), Message::Last(b"x")]);
+        assert!(matches!(error, LinkError::NotAuthenticated(_)), "an empty last part: {error}");
+        let error = only_error(vec![Message::More(&full)]);
+        assert!(matches!(error, LinkError::Io(_)), "cut in a frame: {error}");
+    }
+
+    #[test]
+    fn nothing_after_the_close_is_heard() {
+        assert!(received(vec![Message::Close, Message::Last(b"late")]).is_empty());
+    }
+}
