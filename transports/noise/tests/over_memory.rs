@@ -1,5 +1,7 @@
 //! Noise over links in memory.
 
+#![allow(clippy::unwrap_used)] // Clippy sees a test only in functions that carry the attribute.
+
 mod suite;
 
 use chat_core::profile::Options;
