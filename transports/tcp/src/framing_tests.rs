@@ -192,9 +192,7 @@ async fn a_length_over_the_limit_is_refused_before_memory_is_taken() {
 
 #[tokio::test]
 async fn memory_grows_only_as_bytes_arrive() {
-    for (frames, len, most) in
-        [(0, 65_535, 2 * READ_BYTES), (2, MAX_FRAME_BYTES, 2 * MAX_READ_BYTES)]
-    {
+    for (frames, len, most) in [(0, 65_535, 2 * READ_BYTES), (2, MAX_FRAME_BYTES, 2 * MAX_READ_BYTES)] {
         let (mut reader, mut far) = reader(4 << 20).await;
         reader.frames = frames;
         far.write_all(&(len as u32).to_be_bytes()).await.unwrap();
