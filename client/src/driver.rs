@@ -95,9 +95,8 @@ impl Client {
     /// Hands over what is queued if the relay is there, for at most `grace`, closes the link in good order
     /// and ends. Blocks; not to be called from async code.
     pub fn finish(mut self, grace: Duration) -> Unsent {
-        if let Some(finish) = self.finish.take() {
-            // An engine that has ended already has nothing left to hand over.
-            drop(finish.send(grace));
+        if self.finish.take().is_some_and(|finish| finish.send(grace).is_err()) {
+            tracing::debug!("the engine had ended already");
         }
         self.thread.join().unwrap_or(Unsent(u64::MAX))
     }

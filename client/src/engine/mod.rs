@@ -347,3 +347,6 @@ impl Engine {
 fn store_failed(error: &StoreError) -> CommandError {
     CommandError::new(ErrorKind::Store, format!("nothing was changed: {error}"))
 }
+
+#[cfg(test)]
+mod tests;
