@@ -30,6 +30,8 @@ pub mod service;
 pub mod transport;
 pub mod wire;
 
+pub use api::{Command, Event, Reply, Snapshot};
+
 pub use cipher::{AeadKey, Cipher};
 pub use entropy::{Entropy, OsEntropy};
 pub use error::{CryptoError, FrontendError, LinkError, ProfileError, ServiceError};
