@@ -244,10 +244,6 @@ impl Problems {
         result.map_err(|error| self.extend(error)).ok()
     }
 
-    pub(super) fn have_errors(&self) -> bool {
-        self.0.iter().any(|found| found.severity == Severity::Error)
-    }
-
     /// The value and the warnings; or the errors, in the order of the text.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<Warning>), ProfileError> {
         let (mut errors, warnings): (Vec<_>, Vec<_>) =

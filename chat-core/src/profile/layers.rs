@@ -191,7 +191,7 @@ impl Assignment {
             || secrets::names_a_secret(value)
             // A variable of some other program: nobody knows what it holds.
             || (!known && matches!(origin, Origin::Environment(_)));
-        let secrets = if secret { vec![before.len()..text.len()] } else { vec![] };
+        let secrets = secret.then_some(before.len()..text.len()).into_iter().collect();
         let source = Arc::new(Source { origin, text, secrets });
         let path =
             path.iter().map(|(name, span)| (name.clone(), Place::new(&source, span.clone()))).collect();

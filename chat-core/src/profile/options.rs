@@ -71,7 +71,8 @@ impl Options {
             return None;
         };
         let Some(kind) = table.node(KIND_KEY) else {
-            problems.push(Diagnostic::error(&node.place, format!("`kind` is missing in [{name}]")));
+            let error = Diagnostic::error(&node.place, format!("`kind` is missing in [{name}]"));
+            problems.push(error.note("`chat plugins` lists the names"));
             return None;
         };
         let Some(word) = kind.text() else {
@@ -105,7 +106,7 @@ impl Options {
     }
 
     /// Where the plugin is chosen.
-    pub fn place(&self) -> &Place {
+    pub fn chosen_at(&self) -> &Place {
         &self.kind_place
     }
 

@@ -29,9 +29,9 @@ fn nick(says: impl Fn(usize) -> bool) -> (String, String) {
 #[test]
 fn of_each_pair_of_layers_the_later_wins() {
     assert_eq!(nick(|_| false), (String::new(), String::new()));
-    for low in 0..LAYERS.len() {
-        for high in low..LAYERS.len() {
-            let expected = (format!("n{high}"), LAYERS[high].to_owned());
+    for (high, origin) in LAYERS.into_iter().enumerate() {
+        for low in 0..=high {
+            let expected = (format!("n{high}"), origin.to_owned());
             assert_eq!(nick(|layer| layer == low || layer == high), expected, "{low} {high}");
         }
     }

@@ -47,3 +47,30 @@ fn they_name_the_stacks_they_are_called_after() {
         assert_eq!(profile.relay.listen[0].to_string(), format!("{}://{}", stack[1], stack[0]));
     }
 }
+
+#[test]
+fn the_reference_names_every_key_with_its_default_and_every_shipped_profile() {
+    let reference = include_str!("../../../configs/README.md");
+    let schema = chat_core::profile::schema(&crate::stack::registry());
+    let mut seen = 0;
+    for (table, schema) in schema["properties"].as_object().unwrap() {
+        let Some(keys) = schema["properties"].as_object() else { continue };
+        for (key, schema) in keys {
+            let row = reference.lines().find(|line| line.starts_with(&format!("| `{table}.{key}` |")));
+            let row = row.unwrap_or_else(|| panic!("{table}.{key}"));
+            for bound in ["default", "minimum", "maximum", "maxItems"] {
+                let Some(value) = schema.get(bound) else { continue };
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                assert!(row.contains(&value), "{bound} {value} of {row}");
+            }
+            for word in schema["enum"].as_array().into_iter().flatten() {
+                assert!(row.contains(word.as_str().unwrap()), "{word} in {row}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+    for (name, _) in SHIPPED {
+        assert!(reference.contains(name), "{name}");
+    }
+}
