@@ -208,8 +208,9 @@ impl Shared {
             match self.try_host().await {
                 Ok(Hosting::Taken) => {}
                 Ok(Hosting::Yes(_)) => {
-                    // The link may have ended by itself meanwhile.
-                    drop(superseded.send(()));
+                    if superseded.send(()).is_err() {
+                        tracing::debug!("the link had ended by itself");
+                    }
                     return;
                 }
                 Ok(Hosting::No) | Err(_) => return,

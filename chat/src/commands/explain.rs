@@ -1,7 +1,5 @@
 //! `chat explain`: what a stack gives and what it does not, derived from its plugins.
 
-use std::fmt::Write;
-
 use chat_core::profile::Property;
 
 use crate::cli::ProfileArgs;
@@ -21,14 +19,10 @@ pub(crate) fn run(profile: &str) -> Result<(), Failure> {
     );
     let (given, lacking): (Vec<Property>, Vec<Property>) =
         Property::ALL.into_iter().partition(|property| stack.gives.contains(property));
-    for property in given {
-        // Writing to a string cannot fail.
-        drop(writeln!(text, "  {:<16} {}", property.word(), property.meaning()));
-    }
-    drop(writeln!(text, "\nIt does not give:"));
-    for property in lacking {
-        drop(writeln!(text, "  {:<16} {}", property.word(), property.meaning()));
-    }
+    let line = |property: Property| format!("  {:<16} {}\n", property.word(), property.meaning());
+    text.extend(given.into_iter().map(line));
+    text.push_str("\nIt does not give:\n");
+    text.extend(lacking.into_iter().map(line));
     text.push_str(
         "\nA relay sees who writes to whom, when, and about how much; it can delay or drop, which shows.\n\
          Peers are unverified until you compare fingerprints (chat identity show).\n\
