@@ -151,6 +151,15 @@ impl ClientHandle {
         Ok(answer)
     }
 
+    /// Waits for a place in the queue, for a caller that must keep its commands in order without waiting for
+    /// each answer. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopping`] at the end.
+    pub async fn reserve(&self) -> Result<Place<'_>, CommandError> {
+        self.commands.reserve().await.map(Place).map_err(|_| stopping())
+    }
+
     /// What there is to see now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.shared.snapshot.read().unwrap_or_else(PoisonError::into_inner))
@@ -178,6 +187,18 @@ impl ClientHandle {
     /// Set once the program ends; a frontend then leaves its loop.
     pub fn stopping(&self) -> Option<StopReason> {
         self.shared.log().stop.clone()
+    }
+}
+
+/// A place in the queue of commands; dropping it gives it back.
+pub struct Place<'a>(mpsc::Permit<'a, Request>);
+
+impl Place<'_> {
+    /// Queues a command; the receiver gets its answer.
+    pub fn submit(self, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Request { command, reply });
+        answer
     }
 }
 
