@@ -157,7 +157,7 @@ impl Shared {
         let listener = match transport.listen(&unpinned, identity).await {
             Ok(listener) => listener,
             Err(LinkError::AddressInUse { .. }) => return Ok(Hosting::Taken),
-            Err(error @ (LinkError::Resolve { .. } | LinkError::BadAddress { .. })) => return Err(error),
+            Err(error @ LinkError::Resolve { .. }) => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "this machine can't host at the relay's address");
                 return Ok(Hosting::No);
