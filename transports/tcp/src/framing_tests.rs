@@ -16,6 +16,12 @@ async fn reader(room: usize) -> (Reader<DuplexStream>, DuplexStream) {
     (reader, far)
 }
 
+/// The error that must come without waiting for more bytes.
+fn error_now(reader: &mut Reader<DuplexStream>) -> LinkError {
+    let item = reader.next().now_or_never().expect("refused at once, not after more bytes");
+    item.unwrap().unwrap_err()
+}
+
 fn frame(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
@@ -160,7 +166,7 @@ async fn foreign_protocols_are_named_at_their_first_bytes() {
         let (near, mut far) = duplex(100);
         far.write_all(bytes).await.unwrap();
         let mut reader = Reader::new(near, counters());
-        let error = reader.next().await.unwrap().unwrap_err();
+        let error = error_now(&mut reader);
         assert!(matches!(error, LinkError::ForeignProtocol { looks_like } if looks_like == guess), "{error}");
         assert!(reader.next().await.is_none(), "an error is told once");
     }
@@ -173,7 +179,7 @@ async fn an_end_in_the_middle_is_an_error() {
         far.write_all(bytes).await.unwrap();
         drop(far);
         let mut reader = Reader::new(near, counters());
-        let error = reader.next().await.unwrap().unwrap_err();
+        let error = error_now(&mut reader);
         assert!(matches!(error, LinkError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof), "{bytes:?}");
     }
 }
@@ -184,7 +190,7 @@ async fn a_length_over_the_limit_is_refused_before_memory_is_taken() {
         let (mut reader, mut far) = reader(100).await;
         reader.frames = frames;
         far.write_all(&len.to_be_bytes()).await.unwrap();
-        let error = reader.next().await.unwrap().unwrap_err();
+        let error = error_now(&mut reader);
         assert!(matches!(error, LinkError::FrameTooLarge { len: l, .. } if l == len as usize), "{error}");
         assert!(reader.buf.capacity() <= READ_BYTES + PREAMBLE.len(), "{}", reader.buf.capacity());
     }
