@@ -16,25 +16,18 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: Option<RunArgs>,
-}
-
-/// What says which profile is meant, and what is changed in it.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ProfileArgs {
-    /// The profile: a path, one of your own, a built-in one such as `udp-rsa.toml`, or `-` for standard input.
-    #[arg(long, short, value_name = "PROFILE")]
-    pub(crate) config: String,
-    /// Changes one value of the profile, such as `--set topology.relay=127.0.0.1:2000`; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    run: RunArgs,
 }
 
 /// Arguments of a client.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) profile: ProfileArgs,
+    /// The profile: a path, one of your own, a built-in one such as `udp-rsa.toml`, or `-` for standard input.
+    #[arg(long, short, value_name = "PROFILE")]
+    pub(crate) config: Option<String>,
+    /// Changes one value of the profile, such as `--set topology.relay=127.0.0.1:2000`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// What others call you; by default your login name.
     #[arg(long)]
     pub(crate) nick: Option<String>,
@@ -49,8 +42,12 @@ pub(crate) struct RunArgs {
 /// Arguments of a relay.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RelayArgs {
-    #[command(flatten)]
-    pub(crate) profile: ProfileArgs,
+    /// The profile: a path, one of your own, a built-in one such as `udp-rsa.toml`, or `-` for standard input.
+    #[arg(long, short, value_name = "PROFILE")]
+    pub(crate) config: String,
+    /// Changes one value of the profile, such as `--set topology.relay=127.0.0.1:2000`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Where the relay keeps its identity and its mailbox.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -136,18 +133,17 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
             return if code == 0 { Ok(()) } else { Err(Failure { code, message: String::new() }) };
         }
     };
-    match (cli.command, cli.run) {
-        (None, Some(args)) => run::run(&args),
-        (None, None) => Err(Failure::new(Code::Usage, "no profile: use --config PROFILE, or --help")),
-        (Some(Command::Relay(args)), _) => commands::relay::run(&args),
-        (Some(Command::Check { profiles, set }), _) => commands::check::run(&profiles, &set),
-        (Some(Command::Explain { profile }), _) => commands::explain::run(&profile),
-        (Some(Command::Config { command: ConfigCommand::Show { profile, set, nick, frontend } }), _) => {
+    match cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Relay(args)) => commands::relay::run(&args),
+        Some(Command::Check { profiles, set }) => commands::check::run(&profiles, &set),
+        Some(Command::Explain { profile }) => commands::explain::run(&profile),
+        Some(Command::Config { command: ConfigCommand::Show { profile, set, nick, frontend } }) => {
             commands::config::show(&profile, &set, nick, frontend)
         }
-        (Some(Command::Plugins { json }), _) => commands::plugins::run(json),
-        (Some(Command::Schema), _) => commands::plugins::schema(),
-        (Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }), _) => {
+        Some(Command::Plugins { json }) => commands::plugins::run(json),
+        Some(Command::Schema) => commands::plugins::schema(),
+        Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
             commands::identity::show(nick, data_dir)
         }
     }

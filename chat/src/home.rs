@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use chat_core::Identity;
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
-use chat_core::Identity;
 
 use crate::exit::Failure;
 
@@ -31,7 +31,9 @@ impl Home {
         match OpenOptions::new().read(true).open(&path) {
             Ok(file) => read_identity(file, &path),
             Err(error) if error.kind() == ErrorKind::NotFound && key_file.is_none() => new_identity(&path),
-            Err(error) => Err(Failure::failed(format!("the key file {} can't be read: {error}", path.display()))),
+            Err(error) => {
+                Err(Failure::failed(format!("the key file {} can't be read: {error}", path.display())))
+            }
         }
     }
 
@@ -106,7 +108,9 @@ fn root() -> Result<PathBuf, Failure> {
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|share| share.join("chat"))
-        .ok_or_else(|| Failure::failed("there is no home directory; say where to keep things with --data-dir"))
+        .ok_or_else(|| {
+            Failure::failed("there is no home directory; say where to keep things with --data-dir")
+        })
 }
 
 /// A nick has no separators; a leading dot would hide the folder, or leave it.
@@ -137,7 +141,13 @@ fn lock(folder: &Path) -> Result<Option<File>, Failure> {
     make_folder(folder)?;
     let path = folder.join("lock");
     let failed = |e: std::io::Error| Failure::failed(format!("{} can't be used: {e}", path.display()));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -158,9 +168,10 @@ fn read_identity(file: File, path: &Path) -> Result<Identity, Failure> {
     }
     let mut seed = zeroize::Zeroizing::new(Vec::with_capacity(33));
     file.take(33).read_to_end(&mut seed).map_err(failed)?;
-    let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| {
-        Failure::failed(format!("{shown} is no key file: it must hold exactly 32 bytes"))
-    })?;
+    let seed: &[u8; 32] = seed
+        .as_slice()
+        .try_into()
+        .map_err(|_| Failure::failed(format!("{shown} is no key file: it must hold exactly 32 bytes")))?;
     Ok(Identity::from_seed(seed))
 }
 
@@ -169,7 +180,8 @@ fn new_identity(path: &Path) -> Result<Identity, Failure> {
     let identity = Identity::generate(&mut OsEntropy).map_err(Failure::failed)?;
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(identity.seed().as_ref())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -207,7 +219,11 @@ mod tests {
         let first = open_client(Some(folder.path()), None).unwrap();
         let error = open_client(Some(folder.path()), None).err().unwrap();
         assert_eq!(error.code, 1);
-        assert!(error.message.contains("in use") && error.message.contains("--data-dir"), "{}", error.message);
+        assert!(
+            error.message.contains("in use") && error.message.contains("--data-dir"),
+            "{}",
+            error.message
+        );
         drop(first);
         assert!(open_client(Some(folder.path()), None).is_ok());
     }

@@ -199,7 +199,8 @@ impl Shared {
     /// Asks again and again whether the host is gone; says so once this program has taken its place.
     async fn watch(self: Arc<Self>, mut superseded: oneshot::Sender<()>) {
         loop {
-            let byte = (&mut OsEntropy as &mut dyn Entropy).bytes::<1>().map_or(128, |[byte]| u64::from(byte));
+            let byte =
+                (&mut OsEntropy as &mut dyn Entropy).bytes::<1>().map_or(128, |[byte]| u64::from(byte));
             let wait = Duration::from_millis(PROBE_MS / 2 + PROBE_MS * byte / 255);
             tokio::select! {
                 () = superseded.closed() => return,
@@ -231,20 +232,32 @@ impl Shared {
             return ConnectError::Retry(error.to_string());
         }
         match error {
-            LinkError::WrongPeer { expected, found } => fatal(3, format!(
-                "the relay at {relay} is {found}, but the profile pins {expected}; if it has changed its key for a \
-                 good reason, change topology.relay, else somebody is in between")),
+            LinkError::WrongPeer { expected, found } => fatal(
+                3,
+                format!(
+                    "the relay at {relay} is {found}, but the profile pins {expected}; if it has changed its key for a \
+                 good reason, change topology.relay, else somebody is in between"
+                ),
+            ),
             LinkError::NotAuthenticated(why) => {
                 fatal(3, format!("the relay at {relay} could not prove who it is ({why}); nothing was sent"))
             }
             LinkError::BadAddress { .. } => fatal(2, format!("topology.relay: {error}")),
             LinkError::Resolve { .. } => fatal(4, format!("{error}; check topology.relay and the network")),
-            LinkError::ForeignProtocol { looks_like } => fatal(4, format!(
-                "{relay} is in use by something that is no chat relay ({looks_like}); choose another address, as \
-                 in --set topology.relay=127.0.0.1:23456")),
-            LinkError::Timeout(_) if taken => fatal(4, format!(
-                "{relay} is in use by something that does not answer as a chat relay; choose another address, as \
-                 in --set topology.relay=127.0.0.1:23456")),
+            LinkError::ForeignProtocol { looks_like } => fatal(
+                4,
+                format!(
+                    "{relay} is in use by something that is no chat relay ({looks_like}); choose another address, as \
+                 in --set topology.relay=127.0.0.1:23456"
+                ),
+            ),
+            LinkError::Timeout(_) if taken => fatal(
+                4,
+                format!(
+                    "{relay} is in use by something that does not answer as a chat relay; choose another address, as \
+                 in --set topology.relay=127.0.0.1:23456"
+                ),
+            ),
             error => ConnectError::Retry(error.to_string()),
         }
     }

@@ -32,18 +32,13 @@ pub(crate) fn to_file(folder: &Path, level: LogLevel) -> Result<(), Failure> {
         .filename_suffix("log")
         .build(folder)
         .map_err(|e| Failure::failed(format!("no log can be written in {}: {e}", folder.display())))?;
-    let log = tracing_subscriber::fmt()
-        .with_max_level(filter(level))
-        .with_ansi(false)
-        .with_writer(appender);
+    let log = tracing_subscriber::fmt().with_max_level(filter(level)).with_ansi(false).with_writer(appender);
     log.try_init().map_err(|e| Failure::failed(format!("the log can't be set up: {e}")))
 }
 
 /// Begins to log to standard error, for a program without screen.
 pub(crate) fn to_stderr(level: LogLevel) -> Result<(), Failure> {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(filter(level))
-        .with_ansi(false)
-        .with_writer(std::io::stderr);
+    let log =
+        tracing_subscriber::fmt().with_max_level(filter(level)).with_ansi(false).with_writer(std::io::stderr);
     log.try_init().map_err(|e| Failure::failed(format!("the log can't be set up: {e}")))
 }

@@ -25,7 +25,8 @@ mod tests {
     #[test]
     fn every_plugin_of_the_list_is_really_linked() {
         let registry = super::registry().unwrap();
-        let found: Vec<String> = registry.iter().map(|entry| format!("{} {}", entry.kind, entry.name)).collect();
+        let found: Vec<String> =
+            registry.iter().map(|entry| format!("{} {}", entry.kind, entry.name)).collect();
         let expected = [
             "transport memory",
             "transport tcp",

@@ -5,7 +5,6 @@ use std::io::Read;
 use chat_core::profile::{Inputs, MAX_PROFILE_BYTES, Property, resolve, user_profile_dir};
 use chat_core::{Profile, Registry};
 
-use crate::cli::ProfileArgs;
 use crate::exit::{Code, Failure, say};
 
 /// The profiles that are part of the program.
@@ -37,12 +36,13 @@ pub(crate) fn inputs(name: &str, sets: &[String]) -> Result<Inputs<'static>, Fai
 
 /// The profile of a client, with its flags.
 pub(crate) fn client(
-    args: &ProfileArgs,
+    name: &str,
+    sets: &[String],
     nick: Option<&String>,
     frontend: Option<&String>,
     registry: &Registry,
 ) -> Result<Profile, Failure> {
-    let mut inputs = inputs(&args.config, &args.set)?;
+    let mut inputs = inputs(name, sets)?;
     if let Some(nick) = nick {
         inputs = inputs.flag("--nick", "identity.nick", nick);
     }

@@ -12,7 +12,7 @@ use relay::{MailboxLimits, RelayConfig};
 use tokio::runtime::Runtime;
 
 use crate::cli::RunArgs;
-use crate::exit::{Failure, say};
+use crate::exit::{Code, Failure, say};
 use crate::home::Home;
 use crate::host::{Network, Place};
 use crate::{home, logging, plugins, profiles};
@@ -27,8 +27,14 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const UNSENT: u8 = 4;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let Some(name) = &args.config else {
+        return Err(Failure::new(
+            Code::Usage,
+            "no profile is named: use --config, as in --config udp-rsa.toml",
+        ));
+    };
     let registry = plugins::registry()?;
-    let profile = profiles::client(&args.profile, args.nick.as_ref(), args.frontend.as_ref(), &registry)?;
+    let profile = profiles::client(name, &args.set, args.nick.as_ref(), args.frontend.as_ref(), &registry)?;
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
     let home = home::open_client(args.data_dir.as_deref(), profile.identity.nick.as_ref())?;
     let identity = home.identity(profile.identity.key_file.as_deref())?;
@@ -122,7 +128,10 @@ fn outcome(
             say(format!("{unsent} of your messages have reached no relay; they are kept and sent next time"));
             Ok(())
         }
-        _ => Err(Failure { code: UNSENT, message: format!("{unsent} messages have reached no relay; they are kept") }),
+        _ => Err(Failure {
+            code: UNSENT,
+            message: format!("{unsent} messages have reached no relay; they are kept"),
+        }),
     }
 }
 

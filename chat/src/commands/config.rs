@@ -1,6 +1,5 @@
 //! `chat config show`
 
-use crate::cli::ProfileArgs;
 use crate::exit::{Failure, print};
 use crate::{plugins, profiles};
 
@@ -10,7 +9,6 @@ pub(crate) fn show(
     nick: Option<String>,
     frontend: Option<String>,
 ) -> Result<(), Failure> {
-    let args = ProfileArgs { config: profile.to_owned(), set: sets.to_vec() };
-    let profile = profiles::client(&args, nick.as_ref(), frontend.as_ref(), &plugins::registry()?)?;
+    let profile = profiles::client(profile, sets, nick.as_ref(), frontend.as_ref(), &plugins::registry()?)?;
     print(profile.show().trim_end())
 }

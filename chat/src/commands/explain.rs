@@ -2,14 +2,12 @@
 
 use chat_core::profile::Property;
 
-use crate::cli::ProfileArgs;
 use crate::exit::{Failure, print};
 use crate::{plugins, profiles};
 
 pub(crate) fn run(profile: &str) -> Result<(), Failure> {
     let registry = plugins::registry()?;
-    let args = ProfileArgs { config: profile.to_owned(), set: Vec::new() };
-    let profile = profiles::client(&args, None, None, &registry)?;
+    let profile = profiles::client(profile, &[], None, None, &registry)?;
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
     let transport = profile.transports.first().map_or("", |entry| entry.options.kind());
     let mut text = format!(

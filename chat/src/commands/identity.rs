@@ -8,7 +8,8 @@ use crate::exit::{Code, Failure, print};
 use crate::home;
 
 pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
-    let nick = nick.map(Nick::new).transpose().map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
+    let nick =
+        nick.map(Nick::new).transpose().map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
     let identity = home::existing_identity(data_dir.as_deref(), nick)?;
     print(identity.peer_id())
 }

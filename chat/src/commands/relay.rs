@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_core::Transport;
+use chat_core::{PeerId, Transport};
 use relay::{MailboxLimits, Relay, RelayConfig};
 
 use crate::cli::RelayArgs;
@@ -13,7 +13,7 @@ use crate::{home, logging, plugins, profiles};
 
 pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
     let registry = plugins::registry()?;
-    let inputs = profiles::inputs(&args.profile.config, &args.profile.set)?;
+    let inputs = profiles::inputs(&args.config, &args.set)?;
     let profile = profiles::load(&inputs.for_relay(&registry))?;
     let home = home::open_relay(args.data_dir.as_deref())?;
     let identity = home.identity(profile.identity.key_file.as_deref())?;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
             let (relay, secure) = (relay.clone(), Arc::clone(&secure));
             serving.spawn(async move { relay.serve(listener, secure).await });
         }
-        print(serde_json::json!({ "ready": { "listen": bound, "fingerprint": identity.peer_id() } }))?;
+        print(ready_line(&bound, identity.peer_id()))?;
         let ended = tokio::select! {
             signal = signalled() => signal.map_err(|e| Failure::failed(format!("signals can't be heard: {e}"))),
             Some(served) = serving.join_next() => match served {
@@ -48,4 +48,10 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
         relay.shutdown().await;
         ended
     })
+}
+
+/// What a script waits for before it connects.
+fn ready_line(listen: &[String], fingerprint: PeerId) -> String {
+    let listen = serde_json::Value::from(listen);
+    format!("{{\"ready\":{{\"listen\":{listen},\"fingerprint\":\"{fingerprint}\"}}}}")
 }
