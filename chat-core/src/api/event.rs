@@ -83,9 +83,9 @@ pub struct Numbered {
 pub enum Event {
     /// The program is complete: identity, store, and listeners if it hosts.
     Ready(Ready),
-    /// A message entered history: somebody else's, or one's own (also one written in another frontend).
+    /// A message of somebody else entered history. One's own begins with [`Event::MessageStatus`].
     MessageNew(MessageNew),
-    /// A message of one's own has come further.
+    /// A message of one's own was committed, or has come further.
     MessageStatus(MessageStatus),
     /// Something a peer said is missing.
     MessageGap(MessageGap),

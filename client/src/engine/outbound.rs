@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
-use chat_core::api::event::{MessageNew, MessageStatus};
+use chat_core::api::event::MessageStatus;
 use chat_core::api::snapshot::{Counts, Delivery};
 use chat_core::api::{CommandError, ErrorKind, Event, MessageState};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
@@ -119,9 +119,17 @@ impl Engine {
             self.seal_delivery(peer, &plaintext)?;
         }
         let message = self.message_view(&row)?;
-        self.view_message(message.clone(), false)?;
-        let conversation_name = self.conversation_name(conversation);
-        self.out.events.push(Event::MessageNew(MessageNew { message, conversation_name, late: false }));
+        let delivery = message.delivery.clone();
+        self.view_message(message, false)?;
+        if let Some(Delivery { state, reason, counts }) = delivery {
+            self.out.events.push(Event::MessageStatus(MessageStatus {
+                id,
+                conversation,
+                state,
+                reason,
+                counts,
+            }));
+        }
         Ok(())
     }
 

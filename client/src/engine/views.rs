@@ -30,6 +30,8 @@ struct Shown {
 #[derive(Default)]
 pub(crate) struct Views {
     conversations: BTreeMap<ConversationId, Shown>,
+    /// Until a peer changes.
+    peers: Option<Vec<Arc<PeerView>>>,
     stack: Option<Arc<StackView>>,
 }
 
@@ -159,10 +161,19 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn peer_views(&self) -> Vec<Arc<PeerView>> {
+    /// Something about a peer changed.
+    pub(super) fn refresh_peers(&mut self) {
+        self.views.peers = None;
+    }
+
+    pub(super) fn peer_views(&mut self) -> Vec<Arc<PeerView>> {
+        if let Some(peers) = &self.views.peers {
+            return peers.clone();
+        }
         let mut peers: Vec<Arc<PeerView>> =
             self.contacts.values().map(|c| Arc::new(self.peer_view(c))).collect();
         peers.sort_by(|a, b| a.nick.cmp(&b.nick));
+        self.views.peers = Some(peers.clone());
         peers
     }
 
