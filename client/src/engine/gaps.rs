@@ -60,7 +60,8 @@ impl Engine {
         if gap {
             let from = self.author(held.author);
             let (conversation, before) = (held.conversation, held.id);
-            self.out.events.push(Event::MessageGap(MessageGap { conversation, from, before }));
+            let address = self.address_of(conversation);
+            self.out.events.push(Event::MessageGap(MessageGap { address, conversation, from, before }));
         }
         self.shown(held.id, held.conversation, false)
     }

@@ -123,6 +123,8 @@ pub(crate) struct Engine {
     /// The time of this turn.
     now: Timestamp,
     contacts: HashMap<PeerId, Contact>,
+    /// Whom a direct conversation is with.
+    directs: HashMap<ConversationId, PeerId>,
     rooms: BTreeMap<RoomName, Room>,
     live: HashMap<SessionId, Live>,
     keys: Option<OwnKeys>,
@@ -168,6 +170,7 @@ impl Engine {
             entropy,
             now,
             contacts: HashMap::new(),
+            directs: HashMap::new(),
             rooms: BTreeMap::new(),
             live: HashMap::new(),
             keys: None,

@@ -121,14 +121,8 @@ impl Engine {
         let message = self.message_view(&row)?;
         let delivery = message.delivery.clone();
         self.view_message(message, false)?;
-        if let Some(Delivery { state, reason, counts }) = delivery {
-            self.out.events.push(Event::MessageStatus(MessageStatus {
-                id,
-                conversation,
-                state,
-                reason,
-                counts,
-            }));
+        if let Some(delivery) = delivery {
+            self.status_event(id, conversation, delivery);
         }
         Ok(())
     }
@@ -294,6 +288,13 @@ impl Engine {
         Ok(Delivery { state: public_state(state), reason, counts })
     }
 
+    fn status_event(&mut self, id: MessageId, conversation: ConversationId, delivery: Delivery) {
+        let Delivery { state, reason, counts } = delivery;
+        let address = self.address_of(conversation);
+        let status = MessageStatus { id, address, conversation, state, reason, counts };
+        self.out.events.push(Event::MessageStatus(status));
+    }
+
     /// Says how far a message has come, if that is news.
     pub(super) fn refresh_status(&mut self, id: MessageId) -> Result<(), StoreError> {
         let Some(row) = self.store.message(id)? else { return Ok(()) };
@@ -304,15 +305,7 @@ impl Engine {
             self.store.set_message_state(id, state, delivery.reason.as_deref())?;
         }
         if self.view_status(row.conversation, id, &delivery) || moved {
-            let Delivery { state, reason, counts } = delivery;
-            let conversation = row.conversation;
-            self.out.events.push(Event::MessageStatus(MessageStatus {
-                id,
-                conversation,
-                state,
-                reason,
-                counts,
-            }));
+            self.status_event(id, row.conversation, delivery);
         }
         Ok(())
     }

@@ -48,6 +48,7 @@ impl Engine {
                 Err(error) => tracing::error!(peer = %row.peer.short(), %error, "a stored bundle is damaged"),
             }
         }
+        self.directs = contacts.keys().map(|&peer| (self.direct(peer), peer)).collect();
         self.contacts = contacts;
         self.refresh_peers();
         Ok(())
@@ -148,6 +149,7 @@ impl Engine {
         }
         self.store.put_contact(&row)?;
         self.contacts.insert(peer, Contact { row, bundle: verified, online });
+        self.directs.insert(self.direct(peer), peer);
         self.refresh_peers();
         if renamed {
             self.load_views()?;

@@ -58,7 +58,7 @@ impl Engine {
             let kind = ConversationKind::OpenRoom { room: name.clone(), members: self.roster(room) };
             return room.joined.then(|| (kind, name.to_string()));
         }
-        let peer = self.contacts.keys().copied().find(|&peer| self.direct(peer) == id)?;
+        let peer = *self.directs.get(&id)?;
         Some((ConversationKind::Direct { peer }, self.name_of(peer)))
     }
 
@@ -103,6 +103,7 @@ impl Engine {
     pub(super) fn message_view(&self, row: &MessageRow) -> Result<MessageView, StoreError> {
         Ok(MessageView {
             id: row.id,
+            address: self.address_of(row.conversation),
             conversation: row.conversation,
             position: row.position,
             from: self.author(row.author),
@@ -157,7 +158,8 @@ impl Engine {
         if let Some(shown) = self.views.conversations.get_mut(&id) {
             (shown.unread, shown.view) = (unread, None);
         }
-        self.out.events.push(Event::ConversationRead(ConversationRead { conversation: id, unread }));
+        let address = self.address_of(id);
+        self.out.events.push(Event::ConversationRead(ConversationRead { address, conversation: id, unread }));
         Ok(())
     }
 
