@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use aes::Aes256;
-use aes_gcm::aead::AeadInPlace as _;
-use aes_gcm::aead::KeyInit as _;
+use aes::cipher::BlockEncrypt as _;
+use aes::cipher::consts::U12;
+use aes_gcm::aead::{AeadInPlace as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};
-use aes_gcm::aes::cipher::BlockEncrypt as _;
 use chat_core::CryptoError;
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -24,6 +24,8 @@ use crate::replay::ReplayWindow;
 /// Bytes of an authentication tag.
 pub(crate) const TAG: usize = 16;
 const SAMPLE: usize = 16;
+/// Packets of a key's limit that are kept for the CLOSE that says the key is used up.
+const RESERVED_SEALS: u64 = 16;
 
 type Secret = Zeroizing<[u8; 32]>;
 
@@ -66,7 +68,7 @@ impl PacketKey {
 }
 
 /// Noise §12.4: 32 zero bits, then the number in network order.
-fn nonce(number: u64) -> Nonce<aes_gcm::aes::cipher::consts::U12> {
+fn nonce(number: u64) -> Nonce<U12> {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&number.to_be_bytes());
     nonce.into()
@@ -111,7 +113,7 @@ impl HeaderKey {
     /// The mask for a packet (RFC 9001 §5.4.3); `None` if it is too short to have a sample.
     fn mask(&self, packet: &[u8]) -> Option<[u8; 5]> {
         let sample = packet.get(SHORT_PREFIX + 4..SHORT_PREFIX + 4 + SAMPLE)?;
-        let mut block = aes_gcm::aes::Block::clone_from_slice(sample);
+        let mut block = aes::Block::clone_from_slice(sample);
         self.0.encrypt_block(&mut block);
         block.first_chunk().copied()
     }
@@ -132,6 +134,7 @@ pub(crate) struct SendKeys {
     phase: bool,
     limits: KeyLimits,
     sealed: u64,
+    updates: u64,
     since: Instant,
     /// The first packet of this generation, once there is one.
     first_number: Option<u64>,
@@ -156,6 +159,7 @@ impl SendKeys {
             phase: false,
             limits,
             sealed: 0,
+            updates: 0,
             since: now,
             first_number: None,
             confirmed: false,
@@ -177,12 +181,19 @@ impl SendKeys {
             self.generation = self.generation.next()?;
             self.packet = self.generation.packet_key()?;
             self.phase = !self.phase;
+            self.updates += 1;
+            tracing::debug!(updates = self.updates, "packet key updated");
             (self.sealed, self.since, self.first_number, self.confirmed) = (0, now, None, false);
         }
-        if self.sealed >= self.limits.seals {
+        if self.sealed + RESERVED_SEALS >= self.limits.seals {
             return Err(CryptoError::Exhausted("packets under one key"));
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn updates(&self) -> u64 {
+        self.updates
     }
 
     /// Appends the header of a packet. What is appended next is its inside, until [`seal`](Self::seal).
@@ -268,6 +279,12 @@ impl ReceiveKeys {
             forgeries: 0,
             limits,
         })
+    }
+
+    /// The next number is near this one.
+    #[cfg(test)]
+    pub(crate) fn expect_from(&mut self, first: u64) {
+        self.largest = first.checked_sub(1);
     }
 
     /// Opens a packet in place: its number, and where its inside is.
@@ -414,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_key_that_nobody_confirms_ends_at_its_limit() {
-        let limits = KeyLimits { update_after: 3, seals: 5, ..KeyLimits::default() };
+        let limits = KeyLimits { update_after: 3, seals: 5 + RESERVED_SEALS, ..KeyLimits::default() };
         let (mut send, _) = keys(limits);
         for number in 0..5 {
             send.update_if_due(Instant::now()).unwrap();

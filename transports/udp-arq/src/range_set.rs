@@ -72,7 +72,7 @@ impl RangeSet {
     pub(crate) fn remove(&mut self, range: &Range<u64>) {
         let first = self.0.partition_point(|held| held.end <= range.start);
         let end = self.0.partition_point(|held| held.start < range.end);
-        if first >= end {
+        if first >= end || range.is_empty() {
             return;
         }
         let left = self.0.get(first).map_or(0..0, |held| held.start..range.start);
