@@ -169,7 +169,7 @@ fn decode_ack(reader: &mut Reader<'_>) -> Result<Ack, Malformed> {
 }
 
 fn decode_data<'a>(reader: &mut Reader<'a>, whole: bool) -> Result<Data<'a>, Malformed> {
-    let mut small = |reader: &mut Reader<'a>| -> Result<usize, Malformed> {
+    let small = |reader: &mut Reader<'a>| -> Result<usize, Malformed> {
         let value = reader.varint()?;
         usize::try_from(value).ok().filter(|&value| value <= MAX_FRAME_BYTES).ok_or(Malformed::Bounds)
     };

@@ -32,7 +32,7 @@ const MAX_FORGED: u32 = 64;
 pub(crate) struct Established {
     pub(crate) peer: PeerKey,
     pub(crate) role: Role,
-    pub(crate) local: ConnectionId,
+    /// The peer's id.
     pub(crate) remote: ConnectionId,
     pub(crate) send: SendKeys,
     pub(crate) receive: ReceiveKeys,
@@ -84,7 +84,7 @@ fn establish(
     now: Instant,
     noise: Handshake,
     role: Role,
-    (local, remote): (ConnectionId, ConnectionId),
+    remote: ConnectionId,
     config: &Config,
 ) -> Result<Established, LinkError> {
     let secured = noise.finish()?;
@@ -97,7 +97,7 @@ fn establish(
         LinkError::NotAuthenticated("the keys of the handshake cannot be expanded")
     })?;
     let peer = secured.peer;
-    Ok(Established { peer, role, local, remote, send, receive, finish: None, round_trip: None })
+    Ok(Established { peer, role, remote, send, receive, finish: None, round_trip: None })
 }
 
 /// The side that dials.
@@ -171,7 +171,7 @@ impl Initiator {
         let last = noise.write_message()?;
         let Some(noise) = self.noise.take() else { return Ok(None) };
         let remote = ConnectionId::of_message(message);
-        let mut established = establish(now, noise, Role::Initiator, (self.local, remote), &self.config)?;
+        let mut established = establish(now, noise, Role::Initiator, remote, &self.config)?;
         let found = established.peer.peer_id();
         if let Some(expected) = self.pin.filter(|&expected| expected != found) {
             return Err(LinkError::WrongPeer { expected, found });
@@ -270,7 +270,7 @@ impl Responder {
             }
         }
         let Some(noise) = self.noise.take() else { return Ok(None) };
-        let mut established = establish(now, noise, Role::Responder, (self.local, self.remote), &self.config)?;
+        let mut established = establish(now, noise, Role::Responder, self.remote, &self.config)?;
         established.round_trip = self.repeat.round_trip(now);
         Ok(Some(established))
     }
@@ -321,8 +321,8 @@ mod tests {
         assert!(responder.handle_finish(now, &forged).unwrap().is_none());
         let theirs = responder.handle_finish(now, message(&finish)).unwrap().unwrap();
         assert_eq!((ours.peer, theirs.peer), (identity(2).public(), identity(1).public()));
-        assert_eq!((ours.local, ours.remote), (theirs.remote, theirs.local));
-        assert_ne!(ours.local, ours.remote);
+        assert_eq!((ours.remote, theirs.remote), (responder.local(), initiator.local()));
+        assert_ne!(ours.remote, theirs.remote);
     }
 
     #[test]

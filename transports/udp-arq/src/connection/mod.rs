@@ -44,6 +44,8 @@ pub(crate) enum End {
     KeyLimit,
     /// The network says that nobody is there, and nobody answers.
     Unreachable,
+    /// The task that drove it is gone, with the runtime or the socket.
+    Dropped,
 }
 
 impl End {
@@ -58,6 +60,7 @@ impl End {
             Self::Protocol(what) => aborted(what),
             Self::KeyLimit => aborted("a packet key reached its limit"),
             Self::Unreachable => aborted("the other end is gone: its port is closed"),
+            Self::Dropped => aborted("the task of the socket has ended"),
         }
     }
 
@@ -68,7 +71,7 @@ impl End {
             Self::Timeout(_) => Some(CloseCode::Abandoned),
             Self::Protocol(_) => Some(CloseCode::Protocol),
             Self::KeyLimit => Some(CloseCode::KeyLimit),
-            Self::Peer | Self::PeerGaveUp | Self::Unreachable => None,
+            Self::Peer | Self::PeerGaveUp | Self::Unreachable | Self::Dropped => None,
         }
     }
 }
@@ -263,13 +266,19 @@ impl Connection {
         self.outgoing.is_finished()
     }
 
-    /// No frame follows; the peer's [`poll_frame`](Self::poll_frame) ends after the last one. What does not
-    /// arrive within [`Config::linger`] is given up, and the connection with it.
-    pub(crate) fn finish(&mut self, now: Instant) {
-        if matches!(self.life, Life::Open) && !self.outgoing.is_finishing() {
-            self.outgoing.finish();
-            self.finish_by = Some(now + self.config.linger);
+    /// The sender wants to finish: from now on, what does not arrive within [`Config::linger`] is given up,
+    /// and the connection with it. Frames that wait elsewhere may still be sent before
+    /// [`finish`](Self::finish).
+    pub(crate) fn linger(&mut self, now: Instant) {
+        if !self.outgoing.is_finished() {
+            self.finish_by.get_or_insert(now + self.config.linger);
         }
+    }
+
+    /// No frame follows; the peer's [`poll_frame`](Self::poll_frame) ends after the last one. Lingers.
+    pub(crate) fn finish(&mut self, now: Instant) {
+        self.linger(now);
+        self.outgoing.finish();
     }
 
     /// Nobody reads and nobody writes any more: finishes, then closes.
@@ -277,11 +286,6 @@ impl Connection {
         self.finish(now);
         self.released = true;
         self.close_if_done(now);
-    }
-
-    /// Closes at once, whatever is under way.
-    pub(crate) fn abort(&mut self, now: Instant, end: End) {
-        self.close(now, end);
     }
 
     /// Figures of the path.
@@ -339,6 +343,15 @@ impl Connection {
     /// Cost of frames not yet acknowledged.
     pub(crate) fn buffered(&self) -> u64 {
         self.outgoing.buffered()
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        self.sent.next_number()
+    }
+
+    /// Closes at once, whatever is under way.
+    pub(crate) fn abort(&mut self, now: Instant, end: End) {
+        self.close(now, end);
     }
 
     pub(crate) fn key_updates(&self) -> u64 {

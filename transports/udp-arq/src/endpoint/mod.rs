@@ -122,14 +122,25 @@ impl Endpoint {
         self.entries.len()
     }
 
+    /// Whether there is such a connection or handshake.
+    pub(crate) fn knows(&self, handle: Handle) -> bool {
+        self.entries.contains_key(&handle)
+    }
+
     /// What was thrown away so far.
+    #[cfg(test)]
     pub(crate) fn discarded(&self) -> Discarded {
         self.discarded
     }
 
-    /// Nobody new comes in.
+    /// Nobody new comes in, and those who wait are forgotten.
     pub(crate) fn stop_listening(&mut self) {
         self.listening = false;
+        let waits = |(handle, entry): (&Handle, &Entry)| {
+            matches!(entry.state, State::Waiting { .. }).then_some(*handle)
+        };
+        let waiting: Vec<Handle> = self.entries.iter().filter_map(waits).collect();
+        waiting.into_iter().for_each(|handle| self.remove(handle));
     }
 
     /// Begins to dial.

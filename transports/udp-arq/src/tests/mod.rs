@@ -1,12 +1,13 @@
 //! Scenarios on virtual time: every one is exact for its seed.
 
 mod data;
-
-
+mod handshakes;
+mod hostile;
+mod lifetime;
 
 pub(crate) mod net;
 mod pair;
-
+mod world;
 
 use chat_core::{CryptoError, Entropy, Identity};
 

@@ -71,6 +71,8 @@ pub(crate) struct Net {
     pub(crate) bytes: [usize; 2],
     queue: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     order: u64,
+    /// One packet, by sender and number, to which something happens.
+    single: Option<(usize, usize, u8)>,
     /// Copies of everything that was sent, if wanted.
     pub(crate) tap: Option<Vec<Seen>>,
 }
@@ -88,6 +90,7 @@ impl Net {
             bytes: [0; 2],
             queue: BTreeMap::new(),
             order: 0,
+            single: None,
             tap: None,
         }
     }
@@ -101,12 +104,24 @@ impl Net {
         self.sent[end]
     }
 
+    /// The packet of this number of this sender is lost (0), comes twice (1) or half a second late (2).
+    pub(crate) fn single_out(&mut self, from: usize, number: usize, what: u8) {
+        self.single = Some((from, number, what));
+    }
+
     pub(crate) fn send(&mut self, from: usize, bytes: Vec<u8>) {
         let path = self.paths[from].clone();
         self.sent[from] += 1;
         self.bytes[from] += bytes.len();
         if let Some(tap) = &mut self.tap {
             tap.push(Seen { from, bytes: bytes.clone() });
+        }
+        let what = self.single.filter(|&(sender, number, _)| sender == from && number + 1 == self.sent[from]);
+        match what.map(|(_, _, what)| what) {
+            Some(0) => return,
+            Some(1) => self.inject(1 - from, self.now + path.latency, bytes.clone()),
+            Some(_) => return self.inject(1 - from, self.now + 20 * path.latency, bytes),
+            None => {}
         }
         let elapsed = self.elapsed();
         let loss = if self.bursting[from] { path.burst.max(path.loss) } else { path.loss };

@@ -32,7 +32,6 @@ pub(crate) fn established(now: Instant, side: usize, config: &Config) -> Establi
     Established {
         peer: identity(1 + (1 - side) as u8).public(),
         role: [Role::Initiator, Role::Responder][side],
-        local: IDS[side],
         remote: IDS[1 - side],
         send: SendKeys::new(now, &keys[side], &[9; 32], IDS[1 - side], limits.clone()).unwrap(),
         receive: ReceiveKeys::new(&keys[1 - side], &[9; 32], limits).unwrap(),
