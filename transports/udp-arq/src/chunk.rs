@@ -31,10 +31,7 @@ pub(crate) enum Chunk<'a> {
     /// The sender may have used this much credit in all ([`crate::stream::cost`]).
     Credit(u64),
     /// The stream ends after this many messages.
-    Fin {
-        stream: u64,
-        messages: u64,
-    },
+    Fin { stream: u64, messages: u64 },
     /// A part of a message, or all of it.
     Data(Data<'a>),
 }
@@ -353,9 +350,13 @@ mod tests {
 
     #[test]
     fn claims_over_the_limit_are_refused_before_anything_is_allocated() {
-        for (total, offset, len) in
-            [(MAX_FRAME_BYTES as u64 + 1, 0, 1), (10, 10, 1), (10, 0, 0), (varint::MAX, 0, 1), (4, varint::MAX, 1)]
-        {
+        for (total, offset, len) in [
+            (MAX_FRAME_BYTES as u64 + 1, 0, 1),
+            (10, 10, 1),
+            (10, 0, 0),
+            (varint::MAX, 0, 1),
+            (4, varint::MAX, 1),
+        ] {
             let mut out = vec![FRAGMENT, 0, 0];
             varint::put(&mut out, total);
             varint::put(&mut out, offset);

@@ -333,7 +333,9 @@ mod tests {
         let mut reply = Vec::new();
         responder.poll_transmit(now, &mut reply);
         let refused = initiator.handle_reply(now, message(&reply)).err();
-        assert!(matches!(refused, Some(LinkError::WrongPeer { found, .. }) if found == identity(2).peer_id()));
+        assert!(
+            matches!(refused, Some(LinkError::WrongPeer { found, .. }) if found == identity(2).peer_id())
+        );
     }
 
     #[test]

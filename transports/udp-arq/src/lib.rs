@@ -71,9 +71,10 @@ pub struct Options {
 
 fn within(key: &str, value: Option<u32>, range: RangeInclusive<u32>) -> Result<Option<u32>, ProfileError> {
     match value {
-        Some(value) if !range.contains(&value) => {
-            Err(ProfileError::option(key, format!("{value} is not from {} to {}", range.start(), range.end())))
-        }
+        Some(value) if !range.contains(&value) => Err(ProfileError::option(
+            key,
+            format!("{value} is not from {} to {}", range.start(), range.end()),
+        )),
         _ => Ok(value),
     }
 }

@@ -52,9 +52,10 @@ impl RangeSet {
         }
         let first = self.0.partition_point(|held| held.end < range.start);
         let end = self.0.partition_point(|held| held.start <= range.end);
-        let joined = self.0.range(first..end).fold(range, |sum, held| {
-            sum.start.min(held.start)..sum.end.max(held.end)
-        });
+        let joined = self
+            .0
+            .range(first..end)
+            .fold(range, |sum, held| sum.start.min(held.start)..sum.end.max(held.end));
         self.splice(first..end, &[joined]);
     }
 
@@ -106,7 +107,11 @@ mod tests {
                 assert_eq!(listed, plain.iter().copied().collect::<Vec<_>>());
                 assert!(set.0.iter().zip(set.0.iter().skip(1)).all(|(a, b)| a.end < b.start), "{set:?}");
                 let probe = rng.below(80)..rng.below(90);
-                assert_eq!(set.covers(&probe), probe.clone().all(|n| plain.contains(&n)), "{set:?} {probe:?}");
+                assert_eq!(
+                    set.covers(&probe),
+                    probe.clone().all(|n| plain.contains(&n)),
+                    "{set:?} {probe:?}"
+                );
             }
         }
     }

@@ -40,7 +40,9 @@ impl Transport for UdpArq {
             while let Some(address) = addresses.next() {
                 let limit = if addresses.peek().is_some() { PER_ADDRESS } else { HANDSHAKE_DEADLINE };
                 match timeout(limit, dial_one(&self.config, to, address, me)).await {
-                    Ok(Err(error @ (LinkError::Unreachable { .. } | LinkError::Timeout(_)))) => failure = error,
+                    Ok(Err(error @ (LinkError::Unreachable { .. } | LinkError::Timeout(_)))) => {
+                        failure = error
+                    }
                     Ok(other) => return other,
                     Err(_) => failure = LinkError::Timeout("the handshake"),
                 }
@@ -98,8 +100,10 @@ async fn dial_one(
     address: SocketAddr,
     me: &Identity,
 ) -> Result<Dialed, LinkError> {
-    let unreachable =
-        |error: std::io::Error| LinkError::Unreachable { address: to.place.clone(), reason: error.to_string() };
+    let unreachable = |error: std::io::Error| LinkError::Unreachable {
+        address: to.place.clone(),
+        reason: error.to_string(),
+    };
     let socket = Socket::connect(address).await.map_err(unreachable)?;
     let mut endpoint = Endpoint::new(config.clone(), me.clone(), false, os_entropy);
     let handle = endpoint.connect(Instant::now(), address, to.pin)?;

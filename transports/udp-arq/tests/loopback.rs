@@ -42,7 +42,8 @@ async fn accept(listener: &mut dyn Listener) -> Link {
 /// A link from both of its ends.
 async fn linked(listener: &mut dyn Listener) -> (Link, Link) {
     let (transport, me, address) = (transport(), identity(1), listener.address());
-    let (dialed, accepted) = within(futures_util::future::join(transport.dial(&address, &me), accept(listener))).await;
+    let (dialed, accepted) =
+        within(futures_util::future::join(transport.dial(&address, &me), accept(listener))).await;
     (secure(dialed.unwrap()), accepted)
 }
 
@@ -75,7 +76,9 @@ async fn frames_of_every_size_go_both_ways_in_order_and_a_close_is_an_end() {
         }
         here.sink.close().await.unwrap();
         let echoed: Vec<_> = here.source.by_ref().map(Result::unwrap).collect().await;
-        assert!(echoed == sizes.into_iter().enumerate().map(|(index, len)| frame(index, len)).collect::<Vec<_>>());
+        assert!(
+            echoed == sizes.into_iter().enumerate().map(|(index, len)| frame(index, len)).collect::<Vec<_>>()
+        );
         assert!(here.source.next().await.is_none());
     };
     within(futures_util::future::join(echo, talk)).await;
@@ -124,7 +127,9 @@ async fn a_reader_that_stops_holds_the_sender_and_nothing_is_lost() {
     let (mut here, mut there) = linked(listener.as_mut()).await;
     let mut sent = 0;
     // Until neither queue nor credit has room: a second without room anywhere is long for one machine.
-    while let Ok(fed) = tokio::time::timeout(Duration::from_secs(1), here.sink.feed(frame(sent, 60_000))).await {
+    while let Ok(fed) =
+        tokio::time::timeout(Duration::from_secs(1), here.sink.feed(frame(sent, 60_000))).await
+    {
         fed.unwrap();
         sent += 1;
         assert!(sent < 1000, "a reader that does not read holds up to 60 MB");
@@ -179,7 +184,8 @@ async fn addresses_that_cannot_be() {
         let error = transport().dial(&Address::new(bad), &me).await.err().unwrap();
         assert!(matches!(error, LinkError::BadAddress { .. }), "{bad}: {error}");
     }
-    let error = within(transport().dial(&Address::new("no-such-host.invalid:1"), &me).boxed()).await.err().unwrap();
+    let error =
+        within(transport().dial(&Address::new("no-such-host.invalid:1"), &me).boxed()).await.err().unwrap();
     assert!(matches!(error, LinkError::Resolve { .. } | LinkError::Timeout(_)), "{error}");
 }
 

@@ -51,8 +51,7 @@ pub(crate) enum End {
 impl End {
     /// As the link's halves report it.
     pub(crate) fn error(self) -> LinkError {
-        let aborted =
-            |text| LinkError::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, text));
+        let aborted = |text| LinkError::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, text));
         match self {
             Self::Local | Self::Peer => LinkError::Closed,
             Self::PeerGaveUp => aborted("the other end gave the link up"),
@@ -92,9 +91,16 @@ pub(crate) enum SendError {
 enum Life {
     Open,
     /// We said CLOSE and say it again to whoever still sends, until this moment.
-    Closing { until: Instant, answers: u32, say: bool, code: CloseCode },
+    Closing {
+        until: Instant,
+        answers: u32,
+        say: bool,
+        code: CloseCode,
+    },
     /// The peer said CLOSE; late packets are swallowed until this moment (RFC 9000 §10.2.2).
-    Draining { until: Instant },
+    Draining {
+        until: Instant,
+    },
     Closed,
 }
 

@@ -87,9 +87,9 @@ impl Connection {
             }
             Chunk::Data(data) if data.stream != MAIN => return Err(another_stream),
             Chunk::Data(data) => {
-                self.incoming
-                    .on_data(data)
-                    .map_err(|_| Violation("the other end sent more than it may, or pieces that don't fit"))?;
+                self.incoming.on_data(data).map_err(|_| {
+                    Violation("the other end sent more than it may, or pieces that don't fit")
+                })?;
             }
         }
         Ok(())

@@ -23,7 +23,9 @@ impl Connection {
             Life::Open => {}
             Life::Closing { say, code, .. } => {
                 let (say, code) = (std::mem::take(say), *code);
-                return say && self.put_packet(now, out, start, |this, out, room| this.put_close(now, out, room, code));
+                return say
+                    && self
+                        .put_packet(now, out, start, |this, out, room| this.put_close(now, out, room, code));
             }
             Life::Draining { .. } | Life::Closed => return false,
         }
@@ -71,7 +73,9 @@ impl Connection {
         }
         let number = self.sent.next_number();
         // Four bytes fall short only if 2^31 packets were never acknowledged; the ring forgets long before.
-        let Some(number_len) = packet::number_len(number, self.sent.largest_acknowledged()) else { return false };
+        let Some(number_len) = packet::number_len(number, self.sent.largest_acknowledged()) else {
+            return false;
+        };
         self.keys.begin(out, number, number_len);
         let Some((eliciting, contents)) = put(self, out, end) else {
             out.truncate(begin);
@@ -100,8 +104,7 @@ impl Connection {
         self.sent.skip_number();
         // Without randomness the next packets are numbered without gaps; nothing else depends on it.
         let random = self.entropy.bytes::<2>().map_or(u64::MAX, |bytes| u64::from(u16::from_be_bytes(bytes)));
-        self.until_skip =
-            if random == u64::MAX { u64::MAX } else { SKIP_EVERY + random % (3 * SKIP_EVERY) };
+        self.until_skip = if random == u64::MAX { u64::MAX } else { SKIP_EVERY + random % (3 * SKIP_EVERY) };
     }
 
     /// The inside of an ordinary packet: whether it asks for an acknowledgement, and what it carries.

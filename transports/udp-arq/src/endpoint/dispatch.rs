@@ -24,7 +24,8 @@ pub(super) struct Budget {
 
 impl Budget {
     fn take(&mut self, now: Instant) -> bool {
-        let fresh = self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1));
+        let fresh =
+            self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1));
         if fresh {
             (self.since, self.used) = (Some(now), 0);
         }

@@ -43,7 +43,10 @@ pub(crate) enum Event {
 
 enum State {
     /// A HELLO that nobody has accepted yet.
-    Waiting { message: Vec<u8>, received_bytes: usize },
+    Waiting {
+        message: Vec<u8>,
+        received_bytes: usize,
+    },
     Responding(Box<Responder>),
     Dialing(Box<Initiator>),
     Live(Box<Connection>),
@@ -332,8 +335,7 @@ impl Endpoint {
             self.by_origin.insert((remote, origin), handle);
             self.half_open += 1;
         }
-        let entry =
-            Entry { state, remote, origin, local: None, began: now, scheduled: None, dirty: false };
+        let entry = Entry { state, remote, origin, local: None, began: now, scheduled: None, dirty: false };
         self.entries.insert(handle, entry);
         Some(handle)
     }

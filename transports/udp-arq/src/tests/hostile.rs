@@ -108,7 +108,11 @@ fn an_ack_or_close_of_somebody_without_the_key_is_ignored() {
     let mut pair = Pair::new(4, Path::clean());
     pair.run_for(SECOND);
     let (now, before) = (pair.now(), snapshot(&pair.ends[1]));
-    for inside in [ack(3, 4), { let mut out = Vec::new(); chunk::put_close(&mut out, CloseCode::Done); out }] {
+    for inside in [ack(3, 4), {
+        let mut out = Vec::new();
+        chunk::put_close(&mut out, CloseCode::Done);
+        out
+    }] {
         let to = pair.ends[0].remote_id();
         let mut keys = SendKeys::new(now, &[66; 32], &[9; 32], to, Config::default().keys).unwrap();
         let mut forged = Vec::new();

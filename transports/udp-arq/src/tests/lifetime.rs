@@ -96,7 +96,11 @@ fn a_one_way_partition_delivers_nothing_wrong_and_ends_in_a_timeout() {
             pair.to_send[side].extend(frames.iter().cloned());
         }
         pair.run_for(62 * SECOND);
-        assert!(ends(&pair).iter().all(|end| matches!(end, Some(End::Timeout(_) | End::PeerGaveUp))), "{:?}", ends(&pair));
+        assert!(
+            ends(&pair).iter().all(|end| matches!(end, Some(End::Timeout(_) | End::PeerGaveUp))),
+            "{:?}",
+            ends(&pair)
+        );
         assert!(pair.received[1 - dead].is_empty());
         assert!(frames.starts_with(&pair.received[dead]), "what passes the good direction is right");
     }

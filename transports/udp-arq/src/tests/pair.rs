@@ -49,7 +49,8 @@ impl Pair {
         let net = Net::new(seed, path);
         let end = |side: usize| {
             let entropy = Box::new(Rng::new(seed ^ side as u64));
-            let mut end = Connection::new(net.now, config.clone(), established(net.now, side, config), entropy);
+            let mut end =
+                Connection::new(net.now, config.clone(), established(net.now, side, config), entropy);
             end.number_from(first_number);
             end
         };

@@ -1,24 +1,23 @@
 //! What we sent and what became of it: the ring of sent packets, loss detection by packets and by time
 //! (RFC 9002 §6.1), and the probe timeout (§6.2).
 
+mod probe;
+
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::ack::MAX_ACK_DELAY;
 use crate::chunk::Ack;
 use crate::rtt::Rtt;
 use crate::stream::Fragment;
 
+pub(crate) use probe::Timer;
+
 /// A packet is lost once one sent this much later is acknowledged (RFC 9002 §6.1.1).
 const PACKET_THRESHOLD: u64 = 3;
 /// Packets that are remembered; an older one counts as lost. Bounds the ring against a peer that acknowledges nothing.
 const MAX_TRACKED: usize = 1 << 16;
-/// While data waits, probes come at least this often, so that a link that loses much still gets on.
-const BACK_OFF_CAP: Duration = Duration::from_millis(300);
-/// After this time without progress, probes come as rarely as [`LATE_BACK_OFF_CAP`].
-const PATIENCE: Duration = Duration::from_secs(10);
-const LATE_BACK_OFF_CAP: Duration = Duration::from_secs(2);
 /// Probe timeouts without an acknowledgement for which lost packets count as persistent congestion (RFC 9002 §7.6.1).
 const PERSISTENT: u32 = 3;
 
@@ -70,15 +69,6 @@ pub(crate) struct Losses {
     pub(crate) packets: Vec<SentPacket>,
     /// Nothing got through for so long that the path must be learned anew.
     pub(crate) persistent: bool,
-}
-
-/// Which timer ran out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Timer {
-    /// A packet below the highest acknowledged one is late.
-    Loss,
-    /// Nothing was heard for a probe timeout.
-    Probe,
 }
 
 /// The ring and its timers.
@@ -256,43 +246,6 @@ impl SentPackets {
         losses
     }
 
-    /// The next timer.
-    pub(crate) fn timeout(&self, rtt: &Rtt, fixed: Option<Duration>) -> Option<(Instant, Timer)> {
-        if let Some(at) = self.loss_at {
-            return Some((at, Timer::Loss));
-        }
-        let last = self.last_eliciting.filter(|_| self.in_flight > 0)?;
-        Some((last + self.probe_interval(last, rtt, fixed), Timer::Probe))
-    }
-
-    /// The probe timeout with back-off: 1.5 times as long each time, but capped.
-    fn probe_interval(&self, last: Instant, rtt: &Rtt, fixed: Option<Duration>) -> Duration {
-        if let Some(fixed) = fixed {
-            return fixed;
-        }
-        let base = rtt.pto(MAX_ACK_DELAY);
-        let stalled = self.stalled_since.map_or(Duration::ZERO, |since| last.saturating_duration_since(since));
-        let cap = if stalled < PATIENCE { BACK_OFF_CAP } else { LATE_BACK_OFF_CAP };
-        let backed_off = base.mul_f64(1.5f64.powi(self.probes.min(16).cast_signed()));
-        backed_off.min(cap.max(rtt.smoothed() * 4)).max(base)
-    }
-
-    /// The probe timer ran out: what the oldest packets in flight carried, to be sent once more.
-    pub(crate) fn on_probe_timeout(&mut self, packets: usize) -> Contents {
-        self.probes += 1;
-        let mut again = Contents::default();
-        let in_flight = self.ring.iter().filter_map(|slot| match slot {
-            Slot::Sent(packet) if packet.eliciting => Some(&packet.contents),
-            _ => None,
-        });
-        for contents in in_flight.take(packets) {
-            again.data.extend_from_slice(&contents.data);
-            again.fin |= contents.fin;
-            again.credit |= contents.credit;
-        }
-        again
-    }
-
     /// How many slots the ring has; for the test of its bound.
     #[cfg(test)]
     pub(crate) fn tracked(&self) -> usize {
@@ -302,6 +255,8 @@ impl SentPackets {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -336,7 +291,11 @@ mod tests {
         assert_eq!(sent.timeout(&rtt, None), Some((start + 47 * MS, Timer::Loss)));
         assert_eq!(numbers(&sent.detect_losses(start + 47 * MS, &rtt).packets), [2]);
         assert_eq!(numbers(&sent.detect_losses(start + 48 * MS, &rtt).packets), [3]);
-        assert_eq!((sent.in_flight, sent.in_flight_bytes), (1, 100), "number 5 is above what was acknowledged");
+        assert_eq!(
+            (sent.in_flight, sent.in_flight_bytes),
+            (1, 100),
+            "number 5 is above what was acknowledged"
+        );
         assert_eq!(sent.timeout(&rtt, None).unwrap().1, Timer::Probe);
     }
 
@@ -364,27 +323,6 @@ mod tests {
     }
 
     #[test]
-    fn probes_back_off_but_never_stay_away() {
-        let (start, rtt, mut sent) = (Instant::now(), sampled(), SentPackets::new(0));
-        let mut now = start;
-        let mut waits = Vec::new();
-        for _ in 0..60 {
-            send(&mut sent, now, true);
-            let (at, timer) = sent.timeout(&rtt, None).unwrap();
-            assert_eq!(timer, Timer::Probe);
-            waits.push(at - now);
-            now = at;
-            sent.on_probe_timeout(1);
-        }
-        assert_eq!(waits[0], 40 * MS + 80 * MS + MAX_ACK_DELAY);
-        assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]));
-        assert!(waits[5..30].iter().all(|&wait| wait == BACK_OFF_CAP));
-        assert_eq!(waits.last(), Some(&LATE_BACK_OFF_CAP));
-        assert_eq!(sent.timeout(&rtt, Some(7 * MS)), Some((now + 7 * MS - waits[59], Timer::Probe)));
-        assert_eq!(sent.stalled_since(), Some(start));
-    }
-
-    #[test]
     fn a_long_silence_is_persistent_congestion_and_scattered_losses_are_not() {
         let (start, rtt) = (Instant::now(), sampled());
         let mut sent = SentPackets::new(0);
@@ -405,7 +343,8 @@ mod tests {
         let mut forgotten = 0;
         for n in 0..200_000 {
             let number = sent.next_number();
-            let packet = SentPacket { number, at: start, bytes: 9, eliciting: n == 0, contents: Contents::default() };
+            let packet =
+                SentPacket { number, at: start, bytes: 9, eliciting: n == 0, contents: Contents::default() };
             forgotten += usize::from(sent.on_sent(packet).is_some());
         }
         assert!(forgotten == 1 && sent.tracked() <= MAX_TRACKED, "{forgotten} {}", sent.tracked());
