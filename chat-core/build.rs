@@ -1,1 +1,2 @@
+//! Nothing to build: cargo wants a build script beside `links`.
 fn main() {}

@@ -5,12 +5,11 @@ use chat_core::entropy::{Entropy, OsEntropy};
 use chat_core::identity::SignedAs;
 use chat_core::transport::Role;
 use chat_core::{Identity, PeerKey};
-use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};
 use zeroize::Zeroizing;
 
 use crate::error::HandshakeError;
-use crate::primitives::{Resolver, TAG_LEN, X25519};
+use crate::primitives::{Resolver, TAG_LEN, X25519, is_usable};
 
 /// Length in bytes of each of the three messages, the initiator's first.
 pub const MESSAGE_LENGTHS: [usize; 3] = [
@@ -20,6 +19,8 @@ pub const MESSAGE_LENGTHS: [usize; 3] = [
 ];
 
 const PROTOCOL: &str = "Noise_XX_25519_AESGCM_SHA256";
+/// A protocol whose first state holds no key at all.
+const BLANK: &str = "Noise_NN_25519_AESGCM_SHA256";
 const PROLOGUE_LABEL: &[u8] = b"chat/noise/1";
 const KEY_LEN: usize = 32;
 const SIGNATURE_LEN: usize = 64;
@@ -163,7 +164,7 @@ impl Handshake {
         if index == 0 {
             // `snow` agrees on a secret only when the answer is written; refuse a bad key here already.
             let ephemeral = message.try_into().map_err(|_| HandshakeError::WeakKey)?;
-            let accepted = X25519::new(&self.own.ephemeral_secret).accepts(ephemeral);
+            let accepted = is_usable(&self.own.ephemeral_secret, ephemeral);
             return if accepted { Ok(None) } else { Err(HandshakeError::WeakKey) };
         }
         let signer = sender(index).ok_or(HandshakeError::OutOfOrder)?;
@@ -207,8 +208,9 @@ struct Own {
 
 impl Own {
     fn state(&self) -> Result<State, HandshakeError> {
+        let parameters = PROTOCOL.parse().map_err(|_| HandshakeError::Library)?;
         let resolver = Resolver { ephemeral: self.ephemeral_secret.clone() };
-        let builder = Builder::with_resolver(parameters()?, Box::new(resolver))
+        let builder = Builder::with_resolver(parameters, Box::new(resolver))
             .local_private_key(self.static_secret.as_ref())?
             .prologue(&self.prologue)?;
         let state = match self.role {
@@ -244,10 +246,6 @@ fn sender(index: usize) -> Option<Role> {
     }
 }
 
-fn parameters() -> Result<NoiseParams, HandshakeError> {
-    PROTOCOL.parse().map_err(|_| HandshakeError::Library)
-}
-
 fn prologue(transport_name: &str) -> Result<Vec<u8>, HandshakeError> {
     let len = u32::try_from(transport_name.len()).map_err(|_| HandshakeError::Library)?;
     Ok([PROLOGUE_LABEL, &len.to_be_bytes(), transport_name.as_bytes()].concat())
@@ -275,13 +273,10 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         let resolver = Box::new(Resolver { ephemeral: Zeroizing::default() });
-        let blank = parameters().ok().and_then(|parameters| {
-            Builder::with_resolver(parameters, resolver)
-                .local_private_key(&[0; 32])
-                .ok()?
-                .build_initiator()
-                .ok()
-        });
+        let blank = BLANK
+            .parse()
+            .ok()
+            .and_then(|parameters| Builder::with_resolver(parameters, resolver).build_initiator().ok());
         if let Some(blank) = blank {
             *self.0 = blank;
         }

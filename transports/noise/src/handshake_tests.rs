@@ -1,3 +1,5 @@
+use snow::params::NoiseParams;
+
 use super::*;
 use crate::primitives::tests::{BAD_POINTS, point};
 

@@ -5,7 +5,7 @@ use aes_gcm::{AeadInPlace, Aes256Gcm, KeyInit};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
-use x25519_dalek::{PublicKey, StaticSecret};
+use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Length of an AES-GCM tag.
@@ -23,7 +23,7 @@ impl CryptoResolver for Resolver {
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
         match choice {
-            DHChoice::Curve25519 => Some(Box::new(X25519::new(&[0; 32]))),
+            DHChoice::Curve25519 => Some(Box::new(X25519::unset())),
             _ => None,
         }
     }
@@ -66,14 +66,25 @@ impl X25519 {
         Self { secret, public }
     }
 
+    /// Before `snow` sets or draws a key; costs no arithmetic.
+    fn unset() -> Self {
+        Self { secret: StaticSecret::from([0; 32]), public: PublicKey::from([0; 32]) }
+    }
+
     pub(crate) fn public(&self) -> [u8; 32] {
         self.public.to_bytes()
     }
+}
 
-    /// Whether agreeing with `point` gives a secret at all.
-    pub(crate) fn accepts(&self, point: &[u8; 32]) -> bool {
-        is_canonical(point) && self.secret.diffie_hellman(&PublicKey::from(*point)).was_contributory()
-    }
+/// The shared secret, if both agree on one that is not known to everybody.
+fn agree(secret: &StaticSecret, point: &[u8; 32]) -> Option<SharedSecret> {
+    let shared = secret.diffie_hellman(&PublicKey::from(*point));
+    (is_canonical(point) && shared.was_contributory()).then_some(shared)
+}
+
+/// Whether agreeing with `point` gives a secret at all.
+pub(crate) fn is_usable(secret: &[u8; 32], point: &[u8; 32]) -> bool {
+    agree(&StaticSecret::from(*secret), point).is_some()
 }
 
 impl Dh for X25519 {
@@ -116,10 +127,7 @@ impl Dh for X25519 {
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         // `snow` passes its widest buffer (56 bytes, for Curve448), of which the first 32 count.
         let point: [u8; 32] = pubkey.get(..32).and_then(|p| p.try_into().ok()).ok_or(snow::Error::Dh)?;
-        let shared = self.secret.diffie_hellman(&PublicKey::from(point));
-        if !is_canonical(&point) || !shared.was_contributory() {
-            return Err(snow::Error::Dh);
-        }
+        let shared = agree(&self.secret, &point).ok_or(snow::Error::Dh)?;
         out.get_mut(..32).ok_or(snow::Error::Dh)?.copy_from_slice(shared.as_bytes());
         Ok(())
     }
@@ -157,7 +165,6 @@ impl AesGcm {
         self.0.decrypt_in_place_detached(&Self::nonce(counter).into(), ad, buf, tag.into()).is_ok()
     }
 
-    #[allow(dead_code)]
     /// Noise §4.2 `REKEY`: the key becomes the encryption of 32 zeros under the reserved nonce 2^64 − 1.
     pub(crate) fn rekey(&mut self) -> bool {
         let mut next = Zeroizing::new([0; 32]);
@@ -226,12 +233,12 @@ pub(crate) mod tests {
     fn points_of_low_order_and_second_encodings_are_refused() {
         let key = X25519::new(&[0x42; 32]);
         for bad in BAD_POINTS {
-            assert!(!key.accepts(&point(bad)), "{bad}");
+            assert!(!is_usable(&[0x42; 32], &point(bad)), "{bad}");
             assert_eq!(key.dh(&point(bad), &mut [0; 32]), Err(snow::Error::Dh), "{bad}");
         }
         let mut base = [0; 32];
         base[0] = 9;
-        assert!(key.accepts(&base));
+        assert!(is_usable(&[0x42; 32], &base));
         let mut shared = [0; 32];
         key.dh(&base, &mut shared).unwrap();
         assert_eq!(shared, key.pubkey(), "agreeing with the base point gives the public key");

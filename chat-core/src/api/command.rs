@@ -1,0 +1,241 @@
+//! What a frontend may ask for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{ConversationView, MessageView, PeerView, StackView};
+use crate::ids::{ConversationId, MessageId, PeerId};
+use crate::nick::RoomName;
+use crate::transport::LinkFigures;
+
+/// Whom a command is about: a peer id, a name, or `#room`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A peer, by key.
+    Peer(PeerId),
+    /// A peer, by the name it is shown under; an error if several claim it and none owns it.
+    Nick(String),
+    /// A room.
+    Room(RoomName),
+    /// A conversation, by id.
+    Conversation(ConversationId),
+}
+
+impl TryFrom<String> for Destination {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.starts_with('#') {
+            return RoomName::new(text).map(Self::Room).map_err(|e| e.to_string());
+        }
+        if let Ok(peer) = text.parse() {
+            return Ok(Self::Peer(peer));
+        }
+        if let Ok(conversation) = text.parse() {
+            return Ok(Self::Conversation(conversation));
+        }
+        match text.strip_prefix('@').unwrap_or(&text) {
+            "" => Err("expected a peer id, a name or #room".to_owned()),
+            // Room for a nick, the `·` and the digits that keep two of one name apart.
+            nick if nick.len() <= 96 => Ok(Self::Nick(nick.to_owned())),
+            _ => Err("a name has at most 96 bytes".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(id) => id.fmt(f),
+            Self::Nick(nick) => f.write_str(nick),
+            Self::Room(room) => room.fmt(f),
+            Self::Conversation(id) => id.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Destination {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Destination {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Destination".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "a peer id, a name, or #room" })
+    }
+}
+
+/// Something to do. Parameters are the JSON-RPC parameters of the method in [`super::table`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// `msg.send`
+    Send(Send),
+    /// `msg.retry`
+    Retry(Retry),
+    /// `msg.history`
+    History(History),
+    /// `msg.mark_read`
+    MarkRead(MarkRead),
+    /// `peer.list`
+    Peers,
+    /// `room.list`
+    Rooms,
+    /// `room.join`
+    Join(InRoom),
+    /// `room.leave`
+    Leave(InRoom),
+    /// `room.members`
+    Members(InRoom),
+    /// `stack.get`
+    Stack,
+    /// `config.get`
+    Config,
+    /// `system.shutdown`
+    Shutdown,
+}
+
+/// Parameters of `msg.send`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Send {
+    /// To whom.
+    pub to: Destination,
+    /// What; 1 byte to 1 MiB of UTF-8.
+    pub text: String,
+    /// A name of the caller's choice, at most 128 bytes: a second call with it sends nothing and answers the first one's id.
+    #[serde(default)]
+    pub client_id: Option<String>,
+}
+
+/// Parameters of `msg.retry`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Retry {
+    /// A message that failed.
+    pub id: MessageId,
+}
+
+/// Parameters of `msg.history`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct History {
+    /// With whom, or where.
+    pub with: Destination,
+    /// Only what stands before this message.
+    #[serde(default)]
+    pub before: Option<MessageId>,
+    /// How many, at most 1000; 50 if left out.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Parameters of `msg.mark_read`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct MarkRead {
+    /// With whom, or where.
+    pub with: Destination,
+    /// Up to and with this message; all if left out.
+    #[serde(default)]
+    pub up_to: Option<MessageId>,
+}
+
+/// Parameters of `room.join`, `room.leave`, `room.members`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct InRoom {
+    /// The room.
+    pub room: RoomName,
+}
+
+/// What a command gives.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Reply {
+    /// The message is committed.
+    Sent {
+        /// Its id.
+        id: MessageId,
+    },
+    /// Messages, oldest first.
+    History {
+        /// The messages.
+        messages: Vec<MessageView>,
+        /// Whether there are older ones.
+        has_older: bool,
+    },
+    /// Everybody known.
+    Peers {
+        /// The peers.
+        peers: Vec<Arc<PeerView>>,
+    },
+    /// The rooms one is in.
+    Rooms {
+        /// The rooms.
+        rooms: Vec<Arc<ConversationView>>,
+    },
+    /// Who is in a room.
+    Members {
+        /// The members.
+        members: Vec<Arc<PeerView>>,
+    },
+    /// The stack.
+    Stack {
+        /// What protects the conversations.
+        stack: Arc<StackView>,
+        /// Figures of the path to the relay.
+        link: LinkFigures,
+    },
+    /// The effective profile with the origin of each value.
+    Config {
+        /// As TOML.
+        toml: String,
+    },
+    /// Done; nothing more to say.
+    Done {},
+}
+
+/// Stable names of what can go wrong; `data.kind` in JSON-RPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No such method or slash command.
+    UnknownCommand,
+    /// Parameters that don't fit.
+    BadParams,
+    /// Nobody, or nothing, of that name or id.
+    NotFound,
+    /// Several of that name.
+    Ambiguous,
+    /// Over a limit of size or number.
+    TooLarge,
+    /// Not possible now (wrong state).
+    NotAllowed,
+    /// The queue of commands is full; try again.
+    Busy,
+    /// The store failed; nothing was changed.
+    Store,
+    /// The engine is stopping.
+    Stopping,
+}
+
+/// Why a command was refused. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people: what went wrong and what to do.
+    pub message: String,
+}
+
+impl CommandError {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string() }
+    }
+}

@@ -1,0 +1,238 @@
+//! What there is to see at one moment. A frontend that lost track takes a new snapshot; nothing else is needed.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::event::EventId;
+use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
+use crate::key_exchange::Properties;
+use crate::nick::{Nick, RoomName};
+use crate::transport::LinkFigures;
+
+/// How many of a conversation's newest messages a snapshot holds; `msg.history` gives the older ones.
+pub const RECENT_MESSAGES: usize = 200;
+
+/// The whole visible state. Cloning it is cheap where nothing changed.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Snapshot {
+    /// The last event it includes.
+    pub event: EventId,
+    /// Oneself.
+    pub peer_id: PeerId,
+    /// One's own name.
+    pub nick: Nick,
+    /// The way to the relay.
+    pub link: LinkView,
+    /// What protects the conversations.
+    pub stack: Arc<StackView>,
+    /// Rooms first, then peers, each by name.
+    pub conversations: Vec<Arc<ConversationView>>,
+    /// Everybody known, by name.
+    pub peers: Vec<Arc<PeerView>>,
+}
+
+impl Snapshot {
+    /// The conversation with this id.
+    pub fn conversation(&self, id: ConversationId) -> Option<&Arc<ConversationView>> {
+        self.conversations.iter().find(|conversation| conversation.id == id)
+    }
+
+    /// The peer with this id.
+    pub fn peer(&self, id: PeerId) -> Option<&Arc<PeerView>> {
+        self.peers.iter().find(|peer| peer.peer_id == id)
+    }
+}
+
+/// The link to the relay.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct LinkView {
+    /// Up, or why not.
+    pub state: LinkState,
+    /// The relay's address.
+    pub relay: String,
+    /// The relay's fingerprint while the link is up.
+    pub relay_fingerprint: Option<PeerId>,
+    /// Whether this program is the relay as well.
+    pub hosting: bool,
+    /// What the hosting relay listens on.
+    pub listen: Vec<String>,
+    /// Figures of the path while the link is up.
+    pub figures: LinkFigures,
+}
+
+/// Whether the relay can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum LinkState {
+    /// Being dialed for the first time, or again.
+    Connecting,
+    /// Authenticated and in use.
+    Up,
+    /// Waiting before the next attempt.
+    Down {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// The plugins in use and what they give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StackView {
+    /// The transport's name.
+    pub transport: String,
+    /// The key exchange's name.
+    pub key_exchange: String,
+    /// The cipher's name.
+    pub cipher: String,
+    /// The frontend's name.
+    pub frontend: String,
+    /// What the key exchange gives.
+    pub properties: Properties,
+}
+
+impl StackView {
+    /// `udp-arq · rsa-hybrid · aes-256-gcm`
+    pub fn line(&self) -> String {
+        format!("{} · {} · {}", self.transport, self.key_exchange, self.cipher)
+    }
+}
+
+/// What a conversation is with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ConversationKind {
+    /// One peer.
+    Direct {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A room that admits whom the relay admits: end-to-end encrypted to the members the relay named.
+    OpenRoom {
+        /// Its name.
+        room: RoomName,
+        /// Everybody in it, oneself too.
+        members: Vec<PeerId>,
+    },
+}
+
+/// A conversation.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ConversationView {
+    /// Its id.
+    pub id: ConversationId,
+    /// With whom.
+    #[serde(flatten)]
+    pub with: ConversationKind,
+    /// What to call it: `#lobby`, `bob`, `bob·7f3a`.
+    pub name: String,
+    /// Messages of others not yet marked as read.
+    pub unread: u32,
+    /// The newest messages, oldest first, at most [`RECENT_MESSAGES`].
+    pub messages: Vec<Arc<MessageView>>,
+    /// Whether history holds older ones.
+    pub has_older: bool,
+}
+
+/// How a peer's key is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// Nobody has compared fingerprints yet.
+    Unverified,
+    /// The user has compared fingerprints.
+    Verified,
+}
+
+/// A peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PeerView {
+    /// Who, by key.
+    pub peer_id: PeerId,
+    /// What to call it here: the name it claims, or that name with `·` and four digits if somebody else has it.
+    pub nick: String,
+    /// How its key is trusted.
+    pub trust: Trust,
+    /// Whether the relay sees it now.
+    pub online: bool,
+    /// When it was last seen.
+    pub last_seen: Option<Timestamp>,
+    /// Why nothing can be sent to it, if so (another stack, a refused key).
+    pub problem: Option<String>,
+}
+
+/// How far a message of one's own has come. The order is the order of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// Committed here.
+    Queued,
+    /// Handed to the link.
+    Sent,
+    /// On the relay's disk.
+    Stored,
+    /// In the durable history of every recipient.
+    Delivered,
+    /// Seen by every recipient.
+    Read,
+    /// Given up, with a reason; may be retried.
+    Failed,
+}
+
+/// Recipients who have reached the state, of all there were when it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Counts {
+    /// How many have got it stored.
+    pub stored: u32,
+    /// How many have got it delivered.
+    pub delivered: u32,
+    /// How many have read it.
+    pub read: u32,
+    /// How many recipients there are.
+    pub of: u32,
+}
+
+/// The life of a message of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Delivery {
+    /// The state that every recipient has reached.
+    pub state: MessageState,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// In a room, how many recipients are how far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+}
+
+/// The author of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Author {
+    /// Who, by key.
+    pub peer_id: PeerId,
+    /// What to call it here.
+    pub nick: String,
+}
+
+/// A message in history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MessageView {
+    /// Its id, the same for everybody.
+    pub id: MessageId,
+    /// Where it was said.
+    pub conversation: ConversationId,
+    /// Its place in the conversation; a late message may get one between two others.
+    pub position: i64,
+    /// Who wrote it.
+    pub from: Author,
+    /// How far it has come, if it is one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+    /// The text exactly as it was written; a screen shows [`crate::nick::inert`] of it.
+    pub text: String,
+    /// The sender's clock.
+    pub sent_at: Timestamp,
+    /// Something its author said before it has not arrived.
+    pub gap_before: bool,
+}

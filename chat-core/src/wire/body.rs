@@ -1,0 +1,270 @@
+//! What a sealed frame holds. Only the two ends of a session ever see it.
+//!
+//! ```text
+//! type u8 (bit 7: context follows) ‖ [context 32] ‖ conversation 16 ‖ message 16 ‖ sent-at u64 ms
+//!   ‖ previous 16 ‖ payload ‖ 0x80 ‖ 00…
+//! ```
+//! Padded to 192, 448, 960 bytes, then in steps of 25 %, rounded up to 16: the length of a text shows in
+//! its bucket only. Each end sets the context flag until it knows that the other one has seen the context.
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::WireError;
+use crate::ids::{ConversationId, MessageId, Timestamp};
+use crate::nick::MAX_TEXT_BYTES;
+
+const CONTEXT_FLAG: u8 = 0x80;
+const TEXT: u8 = 1;
+const ROOM_TEXT: u8 = 2;
+const RECEIPT: u8 = 3;
+const RENEWED: u8 = 4;
+const LEFT: u8 = 5;
+
+/// Most message ids in one receipt.
+pub const MAX_RECEIPT_IDS: usize = 256;
+
+/// How far a message has come at the sender of a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// It is in the durable history.
+    Delivered,
+    /// A person has seen it.
+    Read,
+}
+
+/// What a frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A text to one peer.
+    Text(String),
+    /// A text to an open room.
+    RoomText(String),
+    /// How far these messages have come.
+    Receipt(ReceiptKind, Vec<MessageId>),
+    /// The sender lost what was sealed before: seal anew whatever it has not confirmed.
+    Renewed,
+    /// The sender is no member of this room, or no longer.
+    Left,
+}
+
+impl Body {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Text(_) => TEXT,
+            Self::RoomText(_) => ROOM_TEXT,
+            Self::Receipt(..) => RECEIPT,
+            Self::Renewed => RENEWED,
+            Self::Left => LEFT,
+        }
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        match self {
+            Self::Text(text) | Self::RoomText(text) => text.as_bytes().to_vec(),
+            Self::Receipt(kind, ids) => {
+                let kind = match kind {
+                    ReceiptKind::Delivered => 1,
+                    ReceiptKind::Read => 2,
+                };
+                std::iter::once(kind).chain(ids.iter().flat_map(|id| id.0)).collect()
+            }
+            Self::Renewed | Self::Left => Vec::new(),
+        }
+    }
+
+    fn parse(kind: u8, payload: &[u8]) -> Result<Self, WireError> {
+        match kind {
+            TEXT => text(payload).map(Self::Text),
+            ROOM_TEXT => text(payload).map(Self::RoomText),
+            RECEIPT => receipt(payload),
+            RENEWED if payload.is_empty() => Ok(Self::Renewed),
+            LEFT if payload.is_empty() => Ok(Self::Left),
+            _ => Err(malformed("type")),
+        }
+    }
+}
+
+fn malformed(reason: &str) -> WireError {
+    WireError::Malformed { what: "frame", reason: reason.to_owned() }
+}
+
+fn text(payload: &[u8]) -> Result<String, WireError> {
+    if payload.len() > MAX_TEXT_BYTES {
+        return Err(WireError::TooLarge { what: "text", len: payload.len(), max: MAX_TEXT_BYTES });
+    }
+    std::str::from_utf8(payload).map(str::to_owned).map_err(|_| malformed("text is not UTF-8"))
+}
+
+fn receipt(payload: &[u8]) -> Result<Body, WireError> {
+    let (kind, ids) = payload.split_first().ok_or_else(|| malformed("empty receipt"))?;
+    let kind = match kind {
+        1 => ReceiptKind::Delivered,
+        2 => ReceiptKind::Read,
+        _ => return Err(malformed("receipt kind")),
+    };
+    let (chunks, rest) = ids.as_chunks::<16>();
+    if !rest.is_empty() || chunks.is_empty() || chunks.len() > MAX_RECEIPT_IDS {
+        return Err(malformed("receipt length"));
+    }
+    Ok(Body::Receipt(kind, chunks.iter().map(|id| MessageId(*id)).collect()))
+}
+
+/// The whole plaintext of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plaintext {
+    /// The session's binding, until the other end is known to have it.
+    pub context: Option<[u8; 32]>,
+    /// Must equal the envelope's.
+    pub conversation: ConversationId,
+    /// Must equal the envelope's.
+    pub message: MessageId,
+    /// The sender's clock.
+    pub sent_at: Timestamp,
+    /// The link of the sender's previous message in this chain; zeros at its beginning and in control frames.
+    pub previous: [u8; 16],
+    /// What it says.
+    pub body: Body,
+}
+
+impl Plaintext {
+    /// Padded bytes, ready to be sealed.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let payload = Zeroizing::new(self.body.payload());
+        let flag = if self.context.is_some() { CONTEXT_FLAG } else { 0 };
+        let mut out = Vec::with_capacity(padded_len(payload.len() + 90));
+        out.push(self.body.kind() | flag);
+        out.extend_from_slice(self.context.as_ref().map_or(&[], |context| &context[..]));
+        out.extend_from_slice(self.conversation.as_ref());
+        out.extend_from_slice(self.message.as_ref());
+        out.extend_from_slice(&self.sent_at.0.to_be_bytes());
+        out.extend_from_slice(&self.previous);
+        out.extend_from_slice(&payload);
+        out.push(0x80);
+        out.resize(padded_len(out.len()), 0);
+        Zeroizing::new(out)
+    }
+
+    /// Reads what [`Plaintext::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`WireError`] if the padding, a length or the type is not one that `encode` writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let end = bytes.iter().rposition(|&byte| byte != 0).ok_or_else(|| malformed("padding"))?;
+        if bytes.get(end) != Some(&0x80) || bytes.len() != padded_len(end + 1) {
+            return Err(malformed("padding"));
+        }
+        let mut rest = bytes.get(..end).unwrap_or_default();
+        let kind = take::<1>(&mut rest)?[0];
+        let context = if kind & CONTEXT_FLAG != 0 { Some(take::<32>(&mut rest)?) } else { None };
+        Ok(Self {
+            context,
+            conversation: ConversationId(take(&mut rest)?),
+            message: MessageId(take(&mut rest)?),
+            sent_at: Timestamp(u64::from_be_bytes(take(&mut rest)?)),
+            previous: take(&mut rest)?,
+            body: Body::parse(kind & !CONTEXT_FLAG, rest)?,
+        })
+    }
+
+    /// The link that the sender's next message in this chain carries as `previous`.
+    pub fn chain_link(&self) -> [u8; 16] {
+        let hash = Sha256::new_with_prefix(b"chat/chain/1")
+            .chain_update(self.conversation)
+            .chain_update(self.message)
+            .chain_update(self.sent_at.0.to_be_bytes())
+            .chain_update(self.previous)
+            .chain_update([self.body.kind()])
+            .chain_update(self.body.payload())
+            .finalize();
+        let mut link = [0; 16];
+        link.copy_from_slice(hash.get(..16).unwrap_or(&[0; 16]));
+        link
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], WireError> {
+    let (head, tail) = rest.split_first_chunk::<N>().ok_or_else(|| malformed("too short"))?;
+    *rest = tail;
+    Ok(*head)
+}
+
+/// The bucket for `len` bytes.
+fn padded_len(len: usize) -> usize {
+    let mut bucket = 192;
+    while bucket < len {
+        bucket = match bucket {
+            192 => 448,
+            448 => 960,
+            more => (more + more / 4).next_multiple_of(16),
+        };
+    }
+    bucket
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(body: Body, context: Option<[u8; 32]>) -> Plaintext {
+        Plaintext {
+            context,
+            conversation: ConversationId([1; 16]),
+            message: MessageId([2; 16]),
+            sent_at: Timestamp(3),
+            previous: [4; 16],
+            body,
+        }
+    }
+
+    #[test]
+    fn every_body_comes_back() {
+        let texts = ["", "a", "\u{80}", "ends in\0\0", "ünï 日本"].map(str::to_owned);
+        let mut bodies: Vec<Body> = texts.iter().cloned().map(Body::Text).collect();
+        bodies.extend(texts.map(Body::RoomText));
+        bodies.push(Body::Text("x".repeat(MAX_TEXT_BYTES)));
+        bodies.push(Body::Receipt(ReceiptKind::Read, vec![MessageId([7; 16]); MAX_RECEIPT_IDS]));
+        bodies.extend([Body::Renewed, Body::Left]);
+        for body in bodies {
+            for context in [None, Some([9; 32])] {
+                let plain = plain(body.clone(), context);
+                let bytes = plain.encode();
+                assert!(bytes.len() < super::super::envelope::MAX_SEALED_BYTES - 100);
+                assert_eq!(Plaintext::decode(&bytes), Ok(plain));
+            }
+        }
+    }
+
+    #[test]
+    fn short_texts_have_one_length_on_the_wire() {
+        let len = |n: usize| plain(Body::Text("x".repeat(n)), None).encode().len();
+        assert_eq!((len(0), len(100), len(134)), (192, 192, 192));
+        assert_eq!((len(135), len(390)), (448, 448));
+        assert_eq!(padded_len(961), 1200);
+    }
+
+    #[test]
+    fn malformed_frames_are_refused() {
+        let good = plain(Body::Text("hello".into()), None).encode();
+        let with = |i: usize, value: u8| {
+            let mut bad = good.to_vec();
+            bad[i] = value;
+            bad
+        };
+        let cases: Vec<Vec<u8>> = vec![
+            vec![],
+            vec![0; 192],
+            good[..191].to_vec(),
+            [&good[..], &[0; 16]].concat(),
+            with(0, 0),
+            with(0, 0x7f),
+            with(57, 0xff),   // not UTF-8
+            with(191, 1),     // padding
+            with(0, RECEIPT), // a text's payload is no receipt
+            with(0, RENEWED),
+        ];
+        for case in cases {
+            assert!(Plaintext::decode(&case).is_err(), "{case:02x?}");
+        }
+    }
+}

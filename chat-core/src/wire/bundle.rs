@@ -1,0 +1,249 @@
+//! Signed public keys of a peer, and the handshake that begins a session. Both decode strictly.
+
+use minicbor::{Decode, Encode};
+use sha2::{Digest, Sha256};
+
+use super::{WireError, lp};
+use crate::error::CryptoError;
+use crate::identity::{Identity, PeerKey, SignedAs};
+use crate::ids::{PeerId, SessionId, Timestamp};
+use crate::nick::Nick;
+
+/// Longest bundle, in bytes.
+pub const MAX_BUNDLE_BYTES: usize = 72 << 10;
+/// Longest handshake, in bytes.
+pub const MAX_HANDSHAKE_BYTES: usize = 2 * MAX_BUNDLE_BYTES;
+
+/// What both ends must have in common, in the one order it is written and compared.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct StackProfile {
+    /// [`super::WIRE_VERSION`]
+    #[n(0)]
+    pub wire_version: u32,
+    /// The plugin's name.
+    #[n(1)]
+    pub key_exchange: String,
+    /// [`crate::KeyExchange::shared_options`]
+    #[n(2)]
+    pub key_exchange_options: String,
+    /// The cipher's name.
+    #[n(3)]
+    pub cipher: String,
+}
+
+/// A field of [`StackProfile`] in which two peers differ.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is `{ours}` here and `{theirs}` there")]
+pub struct ProfileMismatch {
+    /// The field, as it is called in a profile.
+    pub field: &'static str,
+    /// Our value.
+    pub ours: String,
+    /// The peer's value, made inert.
+    pub theirs: String,
+}
+
+impl StackProfile {
+    /// Compares with a peer's.
+    ///
+    /// # Errors
+    /// [`ProfileMismatch`] names the first field that differs.
+    pub fn agree(&self, theirs: &Self) -> Result<(), ProfileMismatch> {
+        let fields = [
+            ("wire version", self.wire_version.to_string(), theirs.wire_version.to_string()),
+            ("key_exchange.kind", self.key_exchange.clone(), theirs.key_exchange.clone()),
+            ("key_exchange options", self.key_exchange_options.clone(), theirs.key_exchange_options.clone()),
+            ("cipher.kind", self.cipher.clone(), theirs.cipher.clone()),
+        ];
+        match fields.into_iter().find(|(_, ours, theirs)| ours != theirs) {
+            Some((field, ours, theirs)) => {
+                let theirs = crate::nick::inert(&theirs).chars().take(64).collect();
+                Err(ProfileMismatch { field, ours, theirs })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A peer's public keys for a key exchange, before the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Bundle {
+    /// The identity key that signs it, 32 bytes.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub identity: Vec<u8>,
+    /// What its owner speaks.
+    #[n(1)]
+    pub profile: StackProfile,
+    /// The name its owner claims.
+    #[n(2)]
+    pub nick: Nick,
+    /// The plugin's public part.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub payload: Vec<u8>,
+    /// When it was made; the newest of an identity counts.
+    #[n(4)]
+    pub created: Timestamp,
+    /// When it must no longer be used for a first message.
+    #[n(5)]
+    pub expires: Timestamp,
+}
+
+/// A bundle with its signature, as published.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SignedBundle {
+    /// The encoded [`Bundle`].
+    #[cbor(n(0), with = "minicbor::bytes")]
+    bundle: Vec<u8>,
+    /// `IK` over `chat/bundle/1 ‖ SHA-256(bundle)`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    signature: Vec<u8>,
+}
+
+/// A bundle whose signature was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedBundle {
+    /// What it says.
+    pub bundle: Bundle,
+    /// Who signed it.
+    pub key: PeerKey,
+    /// The peer id of `key`.
+    pub peer_id: PeerId,
+    /// `SHA-256` of the encoded bundle.
+    pub hash: [u8; 32],
+}
+
+impl SignedBundle {
+    /// Signs a bundle of one's own.
+    pub fn sign(bundle: &Bundle, identity: &Identity) -> Self {
+        let bundle = super::encode(bundle);
+        let signature = identity.sign(SignedAs::Bundle, &Sha256::digest(&bundle)).to_vec();
+        Self { bundle, signature }
+    }
+
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        super::encode(self)
+    }
+
+    /// Decodes strictly and checks the signature. Whether it has expired is the caller's to judge.
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`], [`CryptoError::Untrusted`] or [`CryptoError::Forged`].
+    pub fn verify(bytes: &[u8]) -> Result<VerifiedBundle, CryptoError> {
+        let malformed = |_: WireError| CryptoError::Malformed("bundle");
+        let signed: Self = super::decode_strictly("bundle", bytes, MAX_BUNDLE_BYTES).map_err(malformed)?;
+        let bundle: Bundle =
+            super::decode_strictly("bundle", &signed.bundle, MAX_BUNDLE_BYTES).map_err(malformed)?;
+        let key = PeerKey::from_bytes(&bundle.identity)?;
+        let hash: [u8; 32] = Sha256::digest(&signed.bundle).into();
+        key.verify(SignedAs::Bundle, &hash, &signed.signature)?;
+        Ok(VerifiedBundle { bundle, key, peer_id: key.peer_id(), hash })
+    }
+}
+
+/// What stands in front of the first frames of a session: `bundle_A ‖ SHA-256(bundle_B) ‖ first message`.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Handshake {
+    /// The initiator's signed bundle.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub bundle: Vec<u8>,
+    /// Which bundle of the responder it answers.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub peer_bundle_hash: Vec<u8>,
+    /// The plugin's first message.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub first: Vec<u8>,
+}
+
+impl Handshake {
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        super::encode(self)
+    }
+
+    /// Decodes strictly.
+    ///
+    /// # Errors
+    /// [`WireError`] if the bytes are not exactly a handshake.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        super::decode_strictly("handshake", bytes, MAX_HANDSHAKE_BYTES)
+    }
+
+    /// The session that the encoded handshake begins: the first 16 bytes of `SHA-256("chat/session/1" ‖ handshake)`.
+    pub fn session_id(encoded: &[u8]) -> SessionId {
+        let hash = Sha256::new_with_prefix(b"chat/session/1").chain_update(encoded).finalize();
+        SessionId::from_slice(hash.get(..16).unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+/// Binds a session to profile, identities and bundles:
+/// `SHA-256("chat/context/1" ‖ lp(profile) ‖ lp(IK_A) ‖ lp(IK_B) ‖ lp(SHA-256(bundle_A)) ‖ lp(SHA-256(bundle_B)))`.
+pub fn binding(initiator: &VerifiedBundle, responder: &VerifiedBundle) -> [u8; 32] {
+    Sha256::new_with_prefix(b"chat/context/1")
+        .chain_update(lp(&super::encode(&initiator.bundle.profile)))
+        .chain_update(lp(initiator.key.as_bytes()))
+        .chain_update(lp(responder.key.as_bytes()))
+        .chain_update(lp(&initiator.hash))
+        .chain_update(lp(&responder.hash))
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed() -> (Identity, Vec<u8>) {
+        let me = Identity::from_seed(&[9; 32]);
+        let bundle = Bundle {
+            identity: me.public().as_bytes().to_vec(),
+            profile: StackProfile {
+                wire_version: 1,
+                key_exchange: "x25519".into(),
+                key_exchange_options: String::new(),
+                cipher: "aes-256-gcm".into(),
+            },
+            nick: Nick::new("alice").unwrap(),
+            payload: vec![1, 2, 3],
+            created: Timestamp(1),
+            expires: Timestamp(2),
+        };
+        let bytes = SignedBundle::sign(&bundle, &me).encode();
+        (me, bytes)
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_length_is_refused() {
+        let (me, bytes) = signed();
+        assert_eq!(SignedBundle::verify(&bytes).unwrap().peer_id, me.peer_id());
+        for i in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[i / 8] ^= 1 << (i % 8);
+            assert!(SignedBundle::verify(&bad).is_err(), "bit {i}");
+        }
+        for len in 0..bytes.len() {
+            assert!(SignedBundle::verify(&bytes[..len]).is_err(), "length {len}");
+        }
+        assert!(SignedBundle::verify(&[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_non_canonical_encoding_is_refused() {
+        let (_, bytes) = signed();
+        // The outer array of 2 written with a longer head.
+        let longer = [&[0x98, 0x02], &bytes[1..]].concat();
+        assert!(SignedBundle::verify(&longer).is_err());
+        // The outer array with an unknown third field: skipped elsewhere, refused here.
+        let extended = [&[0x83], &bytes[1..], &[0x00]].concat();
+        assert!(SignedBundle::verify(&extended).is_err());
+    }
+
+    #[test]
+    fn a_mismatch_names_the_field() {
+        let (_, bytes) = signed();
+        let ours = SignedBundle::verify(&bytes).unwrap().bundle.profile;
+        let theirs = StackProfile { cipher: "xchacha20-poly1305\x1b[2J".into(), ..ours.clone() };
+        let error = ours.agree(&theirs).unwrap_err();
+        assert_eq!(error.to_string(), "cipher.kind is `aes-256-gcm` here and `xchacha20-poly1305[2J` there");
+    }
+}
