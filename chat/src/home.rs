@@ -37,6 +37,18 @@ impl Home {
         }
     }
 
+    /// The path of a database in here, which nobody else can read, whatever the folder's own mode is: SQLite gives
+    /// its other files the mode of the first.
+    pub(crate) fn database(&self, name: &str) -> Result<PathBuf, Failure> {
+        let path = self.path.join(name);
+        let private = || -> std::io::Result<()> {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            file.set_permissions(fs::Permissions::from_mode(0o600))
+        };
+        private().map_err(|e| Failure::failed(format!("{} can't be written: {e}", path.display())))?;
+        Ok(path)
+    }
+
     /// The folder of the logs.
     pub(crate) fn logs(&self) -> Result<PathBuf, Failure> {
         let path = self.path.join("logs");
@@ -211,6 +223,8 @@ mod tests {
         fs::write(&key, [1; 33]).unwrap();
         assert!(home.identity(None).unwrap_err().message.contains("exactly 32 bytes"));
         assert!(home.identity(Some(Path::new("/nowhere/key"))).is_err());
+        let database = home.database("client.db").unwrap();
+        assert_eq!(fs::metadata(&database).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
     logging::to_stderr(profile.log.level)?;
     let limits = MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() };
     let config = RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() };
-    let relay = Relay::open(config, limits, &home.path.join("relay.db")).map_err(Failure::failed)?;
+    let relay = Relay::open(config, limits, &home.database("relay.db")?).map_err(Failure::failed)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
     runtime.block_on(async {
