@@ -231,6 +231,16 @@ impl EngineSide {
     }
 }
 
+impl Drop for EngineSide {
+    /// An engine that is gone, for whatever reason, must not leave a frontend waiting.
+    fn drop(&mut self) {
+        self.stop(StopReason {
+            exit_code: 1,
+            message: Some("the client engine ended unexpectedly".to_owned()),
+        });
+    }
+}
+
 /// What a reader gets that was too slow, or whose engine ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Lagged {

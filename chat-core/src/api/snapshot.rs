@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::command::Destination;
 use super::event::EventId;
 use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
 use crate::key_exchange::Properties;
@@ -27,7 +28,7 @@ pub struct Snapshot {
     pub link: LinkView,
     /// What protects the conversations.
     pub stack: Arc<StackView>,
-    /// Rooms first, then peers, each in the order of their last message.
+    /// Rooms first, then peers, each by name.
     pub conversations: Vec<Arc<ConversationView>>,
     /// Everybody known, by name.
     pub peers: Vec<Arc<PeerView>>,
@@ -220,7 +221,11 @@ pub struct Author {
 pub struct MessageView {
     /// Its id, the same for everybody.
     pub id: MessageId,
-    /// Where it was said.
+    /// Where it was said, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// Its place in the conversation; a late message may get one between two others.
     pub position: i64,
@@ -229,7 +234,7 @@ pub struct MessageView {
     /// How far it has come, if it is one's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-    /// The text, with everything removed that could act on a screen.
+    /// The text exactly as it was written; a screen shows [`crate::nick::inert`] of it.
     pub text: String,
     /// The sender's clock.
     pub sent_at: Timestamp,

@@ -19,6 +19,7 @@ const TEXT: u8 = 1;
 const ROOM_TEXT: u8 = 2;
 const RECEIPT: u8 = 3;
 const RENEWED: u8 = 4;
+const LEFT: u8 = 5;
 
 /// Most message ids in one receipt.
 pub const MAX_RECEIPT_IDS: usize = 256;
@@ -43,6 +44,8 @@ pub enum Body {
     Receipt(ReceiptKind, Vec<MessageId>),
     /// The sender lost what was sealed before: seal anew whatever it has not confirmed.
     Renewed,
+    /// The sender is no member of this room, or no longer.
+    Left,
 }
 
 impl Body {
@@ -52,6 +55,7 @@ impl Body {
             Self::RoomText(_) => ROOM_TEXT,
             Self::Receipt(..) => RECEIPT,
             Self::Renewed => RENEWED,
+            Self::Left => LEFT,
         }
     }
 
@@ -65,7 +69,7 @@ impl Body {
                 };
                 std::iter::once(kind).chain(ids.iter().flat_map(|id| id.0)).collect()
             }
-            Self::Renewed => Vec::new(),
+            Self::Renewed | Self::Left => Vec::new(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Body {
             ROOM_TEXT => text(payload).map(Self::RoomText),
             RECEIPT => receipt(payload),
             RENEWED if payload.is_empty() => Ok(Self::Renewed),
+            LEFT if payload.is_empty() => Ok(Self::Left),
             _ => Err(malformed("type")),
         }
     }
@@ -219,7 +224,7 @@ mod tests {
         bodies.extend(texts.map(Body::RoomText));
         bodies.push(Body::Text("x".repeat(MAX_TEXT_BYTES)));
         bodies.push(Body::Receipt(ReceiptKind::Read, vec![MessageId([7; 16]); MAX_RECEIPT_IDS]));
-        bodies.push(Body::Renewed);
+        bodies.extend([Body::Renewed, Body::Left]);
         for body in bodies {
             for context in [None, Some([9; 32])] {
                 let plain = plain(body.clone(), context);
