@@ -31,6 +31,9 @@ pub enum CryptoError {
     /// The source of randomness failed; nothing was sent.
     #[error("the source of randomness failed")]
     Entropy,
+    /// A plugin panicked or broke its contract; its session is taken down, nothing else.
+    #[error("the plugin failed: {0}")]
+    Failed(&'static str),
 }
 
 /// Why a link could not be made, or ended.

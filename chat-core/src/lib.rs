@@ -40,6 +40,7 @@ pub use identity::{Identity, PeerKey};
 pub use ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 pub use key_exchange::{Context, KeyExchange, Properties, SavedSession, Session, StateChange, Step};
 pub use plugin::{Plugin, Registry};
+pub use profile::Profile;
 pub use service::Service;
 pub use transport::{Address, Dialed, Incoming, Link, Listener, Transport};
 

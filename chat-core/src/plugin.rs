@@ -242,6 +242,11 @@ const KNOWN: &[(PluginKind, &str)] = &[
     (PluginKind::Frontend, "egui"),
 ];
 
+/// The names of the project's plugins of one kind, built in or not.
+pub(crate) fn known_names(kind: PluginKind) -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().filter(move |(known, _)| *known == kind).map(|(_, name)| *name)
+}
+
 /// Why the linked plugins can't be used together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,1 +1,23 @@
-//! The client engine: conversations, outbox, message life, sessions, trust, history.
+//! The client engine: conversations, outbox, the life of a message, sessions, trust, history.
+//!
+//! It opens no socket and draws nothing: a [`Connector`] gives it links to a relay, a
+//! [`chat_core::ClientHandle`] takes its commands and shows its events. One task owns the state; it works
+//! in turns. A turn takes what waits in its bounded queues, does it in one transaction, commits, and only
+//! then lets anything leave: bytes, receipts, answers, events. A turn that cannot commit has not happened.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
+//! | `store` | the SQLite database |
+//! | `driver` | the task around the engine: link, clock, queues |
+
+mod config;
+mod connect;
+mod driver;
+mod engine;
+mod store;
+
+pub use config::{ClientConfig, StorePlace};
+pub use connect::{ConnectError, Connected, Connector};
+pub use driver::{Client, StartError, Unsent};
+pub use store::StoreError;

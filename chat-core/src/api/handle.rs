@@ -151,6 +151,15 @@ impl ClientHandle {
         Ok(answer)
     }
 
+    /// Waits for a place in the queue, for a caller that must keep its commands in order without waiting for
+    /// each answer. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopping`] at the end.
+    pub async fn reserve(&self) -> Result<Place<'_>, CommandError> {
+        self.commands.reserve().await.map(Place).map_err(|_| stopping())
+    }
+
     /// What there is to see now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.shared.snapshot.read().unwrap_or_else(PoisonError::into_inner))
@@ -181,6 +190,18 @@ impl ClientHandle {
     }
 }
 
+/// A place in the queue of commands; dropping it gives it back.
+pub struct Place<'a>(mpsc::Permit<'a, Request>);
+
+impl Place<'_> {
+    /// Queues a command; the receiver gets its answer.
+    pub fn submit(self, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Request { command, reply });
+        answer
+    }
+}
+
 impl EngineSide {
     /// Makes events and the snapshot after them visible.
     pub fn publish(&self, events: Vec<Event>, snapshot: impl FnOnce(EventId) -> Snapshot) {
@@ -207,6 +228,16 @@ impl EngineSide {
         let wakers = log.wakers.clone();
         drop(log);
         self.shared.wake(wakers);
+    }
+}
+
+impl Drop for EngineSide {
+    /// An engine that is gone, for whatever reason, must not leave a frontend waiting.
+    fn drop(&mut self) {
+        self.stop(StopReason {
+            exit_code: 1,
+            message: Some("the client engine ended unexpectedly".to_owned()),
+        });
     }
 }
 
@@ -354,6 +385,29 @@ mod tests {
         assert_eq!(reader.try_next().unwrap().unwrap().id.n, 2);
         assert!(handle.events_since(EventId { epoch: 8, n: 1 }).is_none());
         assert!(handle.events_since(EventId { epoch: 7, n: 4 }).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_place_is_waited_for_while_the_queue_is_full() {
+        let (handle, mut engine) = channel(snapshot(EventId { epoch: 7, n: 0 }));
+        for _ in 0..QUEUED_COMMANDS {
+            drop(handle.submit(Command::Peers).unwrap());
+        }
+        assert_eq!(handle.submit(Command::Peers).unwrap_err().kind, ErrorKind::Busy);
+        let later = handle.clone();
+        let waiting =
+            tokio::spawn(async move { later.reserve().await.unwrap().submit(Command::Rooms).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        for _ in 0..QUEUED_COMMANDS {
+            assert_eq!(engine.requests.recv().await.unwrap().command, Command::Peers);
+        }
+        let request = engine.requests.recv().await.unwrap();
+        assert_eq!(request.command, Command::Rooms);
+        drop(request.reply.send(Ok(Reply::Done {})));
+        assert!(matches!(waiting.await.unwrap(), Ok(Ok(Reply::Done {}))));
+        drop(engine);
+        assert_eq!(handle.reserve().await.err().unwrap().kind, ErrorKind::Stopping);
     }
 
     #[tokio::test]

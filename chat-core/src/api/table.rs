@@ -43,7 +43,7 @@ pub struct CommandSpec {
     pub arguments: &'static [Argument],
     /// One line of help.
     pub help: &'static str,
-    parse: fn(Value) -> Result<Command, serde_json::Error>,
+    parse: fn(Value) -> Result<Command, CommandError>,
     schema: fn() -> schemars::Schema,
 }
 
@@ -53,11 +53,7 @@ impl CommandSpec {
     /// # Errors
     /// [`ErrorKind::BadParams`] names the field.
     pub fn command(&self, params: Value) -> Result<Command, CommandError> {
-        let params = if params.is_null() { Value::Object(Map::new()) } else { params };
-        if !params.is_object() {
-            return Err(CommandError::new(ErrorKind::BadParams, "params must be an object"));
-        }
-        (self.parse)(params).map_err(|e| CommandError::new(ErrorKind::BadParams, e))
+        (self.parse)(params)
     }
 
     /// The schema of the parameters.
@@ -83,12 +79,24 @@ fn schema_of<T: schemars::JsonSchema>() -> schemars::Schema {
     schemars::SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
+#[derive(serde::Deserialize)]
+struct NoParams {}
+
 fn no_params() -> schemars::Schema {
     schemars::json_schema!({ "type": "object" })
 }
 
-fn with<T: DeserializeOwned>(make: fn(T) -> Command, value: Value) -> Result<Command, serde_json::Error> {
-    serde_json::from_value(value).map(make)
+/// Reads parameters (an object, or null for none) as `T`. Unknown fields are ignored.
+///
+/// # Errors
+/// [`ErrorKind::BadParams`] names the field.
+pub fn params<T: DeserializeOwned>(params: Value) -> Result<T, CommandError> {
+    let params = if params.is_null() { Value::Object(Map::new()) } else { params };
+    if !params.is_object() {
+        return Err(CommandError::new(ErrorKind::BadParams, "params must be an object"));
+    }
+    // Serde's own error names a missing field, but not one whose value doesn't fit.
+    serde_path_to_error::deserialize(params).map_err(|e| CommandError::new(ErrorKind::BadParams, e))
 }
 
 const fn required(name: &'static str, kind: ArgumentKind) -> Argument {
@@ -104,13 +112,13 @@ macro_rules! command {
         CommandSpec {
             method: $method, slash: &[$($slash),*],
             arguments: &[$($arg),*], help: $help,
-            parse: |value| with::<$params>(Command::$variant, value), schema: schema_of::<$params>,
+            parse: |value| params::<$params>(value).map(Command::$variant), schema: schema_of::<$params>,
         }
     };
     ($method:literal, [$($slash:literal),*], $variant:ident, $help:literal) => {
         CommandSpec {
             method: $method, slash: &[$($slash),*], arguments: &[], help: $help,
-            parse: |_| Ok(Command::$variant), schema: no_params,
+            parse: |value| params::<NoParams>(value).map(|_| Command::$variant), schema: no_params,
         }
     };
 }
@@ -315,6 +323,22 @@ mod tests {
             let error = parse_line(line).unwrap_err().to_string();
             assert!(error.contains(fragment), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn bad_params_name_the_field() {
+        let send = |params| by_method("msg.send").unwrap().command(params).unwrap_err();
+        for (params, fragment) in [
+            (serde_json::json!({ "to": "bob" }), "missing field `text`"),
+            (serde_json::json!({ "to": "bob", "text": 5 }), "text: invalid type"),
+            (serde_json::json!({ "to": 5, "text": 5 }), "invalid type: integer `5`"),
+            (serde_json::json!(["bob", "hi"]), "must be an object"),
+        ] {
+            let error = send(params.clone());
+            assert_eq!(error.kind, ErrorKind::BadParams);
+            assert!(error.to_string().contains(fragment), "{params}: {error}");
+        }
+        assert!(by_method("peer.list").unwrap().command(serde_json::json!([1])).is_err());
     }
 
     #[test]

@@ -1,67 +1,250 @@
-//! The TOML profile that assembles a program.
+//! The TOML profile that names a stack: transport, key exchange, cipher, frontend.
+//!
+//! A profile is put together from layers ([`Inputs`]): defaults < file < environment (`CHAT_TOPOLOGY__RELAY`)
+//! < `--set a.b=c` < flags. Each value keeps its place in the text it came from, through all layers and into
+//! the plugins' own options, so that every error shows a line and a caret, and all errors come at once.
+//!
+//! | to | use |
+//! |---|---|
+//! | find a profile by name | [`resolve`], [`user_profile_dir`] |
+//! | run one | [`Profile::load`] with [`Inputs::for_client`], then [`Profile::assemble`] |
+//! | run a relay on one | [`Profile::load`] with [`Inputs::for_relay`], then build [`RelaySection::listen`] |
+//! | check one | [`Profile::load`] with [`Inputs::for_client`]; it has no effects |
+//! | explain one | [`Stack::gives`], [`Property::meaning`] |
+//! | show the effective one | [`Profile::show`] as TOML, [`Profile::to_json`] |
+//! | describe all of them | [`schema`] |
+//!
+//! No secret is printed: values of keys that look like secrets by their name are masked in errors, in
+//! [`Profile::show`] and in [`Profile::to_json`].
 
-use serde::de::DeserializeOwned;
+mod assemble;
+mod de;
+mod diagnostics;
+mod layers;
+mod locate;
+mod nesting;
+mod options;
+mod parse;
+mod policy;
+mod render;
+mod schema;
+mod secrets;
+mod sections;
+mod source;
+mod spec;
+mod tree;
+mod validate;
 
-use crate::plugin::NoSuchPlugin;
+use std::fmt;
+use std::path::PathBuf;
 
-/// What is wrong with a profile.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct ProfileError {
-    message: String,
-}
+pub use assemble::Stack;
+pub use diagnostics::{Diagnostic, ProfileError, Severity, Warning};
+pub use layers::{ENVIRONMENT_PREFIX, Inputs};
+pub use locate::{Found, resolve, user_profile_dir};
+pub use options::Options;
+pub use parse::MAX_PROFILE_BYTES;
+pub use policy::{Policy, Property, given};
+pub use schema::schema;
+pub use source::{Origin, Place};
 
-impl ProfileError {
-    /// A plugin's refusal of one of its options; the registry adds the place in the profile.
-    pub fn option(key: &str, message: impl std::fmt::Display) -> Self {
-        Self { message: format!("{key}: {message}") }
-    }
-}
+use crate::nick::{Nick, RoomName};
+use crate::plugin::PluginKind;
+use crate::transport::Address;
+use assemble::Chosen;
+use diagnostics::Problems;
+use tree::Table;
 
-/// The table of a profile that selects and configures one plugin.
+/// A profile that was read and found good, layers and all.
 #[derive(Debug, Clone)]
-pub struct Options {
-    kind: String,
-    table: toml::Table,
+#[non_exhaustive]
+pub struct Profile {
+    /// `[identity]`
+    pub identity: IdentitySection,
+    /// `[topology]`
+    pub topology: Topology,
+    /// `[transport]`, at least one, in order of preference. For now exactly one: failover is not built in.
+    pub transports: Vec<TransportEntry>,
+    /// `[key_exchange]`
+    pub key_exchange: Options,
+    /// `[cipher]`
+    pub cipher: Options,
+    /// `[frontend]`
+    pub frontend: Options,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[relay]`
+    pub relay: RelaySection,
+    /// `[log]`
+    pub log: LogSection,
+    tree: Table,
 }
 
-impl Options {
-    /// The table `name` of a piece of profile; for examples and tests.
+/// `[identity]`
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct IdentitySection {
+    /// What one wants to be called; none = the login name.
+    pub nick: Option<Nick>,
+    /// The file of the identity key; none = in the data directory. As written: whoever opens it checks that
+    /// nobody else can read it. A relative path counts from the working directory.
+    pub key_file: Option<PathBuf>,
+}
+
+/// `[topology]`: through a relay. `kind = "direct"` is known, but not built in.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Topology {
+    /// Where the relay is, and who it must be if it is pinned. A transport may have an address of its own:
+    /// dial [`TransportEntry::address`].
+    pub relay: Address,
+    /// Whether to be the relay if nobody is.
+    pub host: Host,
+    /// The rooms to join, no two the same, 64 at most.
+    pub rooms: Vec<RoomName>,
+}
+
+/// `topology.host`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Be the relay too, if its address is local and nobody is there yet.
+    Auto,
+    /// Never.
+    Never,
+}
+
+/// `[transport]`
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TransportEntry {
+    /// The plugin and its options.
+    pub options: Options,
+    /// Where to dial: `address` of the entry, else `topology.relay`.
+    pub address: Address,
+}
+
+/// `[relay]`
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RelaySection {
+    /// Where to listen, at least one; by default where the profile's clients dial.
+    pub listen: Vec<Listen>,
+    /// Whom to serve.
+    pub access: Access,
+    /// Most clients at once, 1 to 1 000 000.
+    pub max_clients: u32,
+    /// Most bytes kept for one recipient who is away, 2 MiB (one frame) to 1 TiB.
+    pub max_mailbox_bytes: u64,
+}
+
+/// An entry of `relay.listen`. Displays as it is written: `udp-arq://127.0.0.1:12345`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Listen {
+    /// The transport: with the options of `[transport]` if it is the same one, else without options.
+    pub options: Options,
+    /// Where; never pinned.
+    pub address: Address,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.options.kind(), self.address)
+    }
+}
+
+/// `relay.access`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Whoever connects.
+    Open,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LogSection {
+    /// How much.
+    pub level: LogLevel,
+    /// Where; none = in the data directory.
+    pub dir: Option<PathBuf>,
+}
+
+/// `log.level`, from little to much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What failed.
+    Error,
+    /// What is strange.
+    Warn,
+    /// What happened.
+    Info,
+    /// For whoever looks for an error.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Profile {
+    /// Reads a profile and its layers. Pure: no file, variable or network is touched, whatever is in it.
     ///
     /// # Errors
-    /// [`ProfileError`] if the text doesn't parse.
-    pub fn parse_table(text: &str, name: &str) -> Result<Self, ProfileError> {
-        let mut root: toml::Table =
-            text.parse().map_err(|e: toml::de::Error| ProfileError { message: e.to_string() })?;
-        let Some(toml::Value::Table(mut table)) = root.remove(name) else {
-            return Err(ProfileError::option(name, "no such table"));
-        };
-        let Some(toml::Value::String(kind)) = table.remove("kind") else {
-            return Err(ProfileError::option("kind", "missing"));
-        };
-        Ok(Self { kind, table })
+    /// Everything that is wrong, at once; exit code 2.
+    pub fn load(inputs: &Inputs<'_>) -> Result<(Self, Vec<Warning>), ProfileError> {
+        let mut problems = Problems::default();
+        let profile = read(inputs, &mut problems);
+        problems.finish(profile)
     }
+}
 
-    /// The plugin's name.
-    pub fn kind(&self) -> &str {
-        &self.kind
+fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
+    let (tree, file) = inputs.merged(problems)?;
+    if !validate::version(&tree, &file, problems) {
+        return None;
     }
+    validate::tables(&tree, problems);
 
-    /// The options as the plugin's own type, strictly: a key it doesn't know is an error.
-    ///
-    /// # Errors
-    /// [`ProfileError`] with the place of every unknown key, or of the value that doesn't fit.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ProfileError> {
-        self.table.clone().try_into().map_err(|e: toml::de::Error| ProfileError { message: e.to_string() })
-    }
+    let relay_address = sections::relay_address(&tree, &file, problems);
+    let mut plugin = |kind| sections::plugin(&tree, kind, &file, problems);
+    let transport = plugin(PluginKind::Transport);
+    let key_exchange = plugin(PluginKind::KeyExchange);
+    let cipher = plugin(PluginKind::Cipher);
+    let frontend = plugin(PluginKind::Frontend);
+    let address = transport
+        .as_ref()
+        .and_then(|options| sections::transport_address(&tree, options, relay_address.as_ref(), problems));
+    let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
+    let policy = sections::policy(&tree, problems);
+    let identity = sections::identity(&tree, problems);
+    let rooms = sections::rooms(&tree, problems);
 
-    /// Adds the place to an error that [`ProfileError::option`] made.
-    pub fn locate(&self, error: ProfileError) -> ProfileError {
-        error
+    let chosen = Chosen {
+        transports: transport.iter().collect(),
+        key_exchange: key_exchange.as_ref(),
+        cipher: cipher.as_ref(),
+        frontend: frontend.as_ref(),
+        listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
+        policy: Some(&policy),
+    };
+    for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
+        options.warn_of_inline_secrets(problems);
     }
-
-    /// The error for a `kind` that isn't there.
-    pub fn no_such_plugin(&self, missing: &NoSuchPlugin) -> ProfileError {
-        ProfileError::option("kind", missing)
+    if let Some(check) = &inputs.check {
+        chosen.check(check, problems);
     }
+    Some(Profile {
+        identity,
+        topology: Topology { relay: relay_address?, host: sections::host(&tree)?, rooms },
+        transports: vec![TransportEntry { options: transport?, address: address? }],
+        key_exchange: key_exchange?,
+        cipher: cipher?,
+        frontend: frontend?,
+        policy,
+        relay: relay?,
+        log: sections::log(&tree)?,
+        tree,
+    })
 }

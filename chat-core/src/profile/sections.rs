@@ -1,0 +1,266 @@
+//! From the checked tree to the typed profile. What [`super::validate`] has reported is passed over here in
+//! silence; what only the types know (an address, a name) is reported here.
+
+use std::path::PathBuf;
+
+use crate::nick::{NameError, Nick, RoomName};
+use crate::plugin::PluginKind;
+use crate::transport::Address;
+
+use super::diagnostics::{Diagnostic, Problems};
+use super::options::{ADDRESS_KEY, Options};
+use super::source::Place;
+use super::tree::{Node, Table};
+use super::{Access, Host, IdentitySection, Listen, LogLevel, LogSection, Policy, Property, RelaySection};
+
+/// Transports of the project whose addresses are `host:port`; what a stranger's reads is its own business.
+const HOST_PORT_TRANSPORTS: &[&str] = &["tcp", "tls", "quic", "udp-arq"];
+
+/// A table of the tree by its name, to take values from.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'a> {
+    table: Option<&'a Table>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn of(tree: &'a Table, name: &str) -> Self {
+        Self { table: tree.node(name).and_then(Node::table) }
+    }
+
+    fn node(self, key: &str) -> Option<&'a Node> {
+        self.table.and_then(|table| table.node(key))
+    }
+
+    /// A text and its place.
+    pub(super) fn text(self, key: &str) -> Option<(&'a str, &'a Place)> {
+        let node = self.node(key)?;
+        node.text().filter(|text| !text.is_empty()).map(|text| (text, &node.place))
+    }
+
+    fn texts(self, key: &str) -> impl Iterator<Item = (&'a str, &'a Place)> {
+        let items = self.node(key).and_then(Node::array).unwrap_or_default();
+        items.iter().filter_map(|item| item.text().map(|text| (text, &item.place)))
+    }
+
+    fn integer<T: TryFrom<i128>>(self, key: &str) -> Option<T> {
+        match self.node(key)?.value {
+            super::tree::Value::Integer(number) => T::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    fn path(self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(|(text, _)| PathBuf::from(text))
+    }
+}
+
+/// A name by its type, or an error at its place.
+fn name<T>(
+    (text, place): (&str, &Place),
+    new: impl Fn(&str) -> Result<T, NameError>,
+    problems: &mut Problems,
+) -> Option<T> {
+    new(text).map_err(|error| problems.push(Diagnostic::error(place, error.to_string()))).ok()
+}
+
+pub(super) fn identity(tree: &Table, problems: &mut Problems) -> IdentitySection {
+    let section = Section::of(tree, "identity");
+    let nick = section.text("nick").and_then(|nick| name(nick, |nick| Nick::new(nick), problems));
+    IdentitySection { nick, key_file: section.path("key_file") }
+}
+
+pub(super) fn rooms(tree: &Table, problems: &mut Problems) -> Vec<RoomName> {
+    let mut rooms: Vec<RoomName> = Vec::new();
+    for room in Section::of(tree, "topology").texts("rooms") {
+        match name(room, |room| RoomName::new(room), problems) {
+            Some(known) if rooms.contains(&known) => {
+                problems.push(Diagnostic::error(room.1, format!("`{known}` is in the list twice")));
+            }
+            Some(new) => rooms.push(new),
+            None => {}
+        }
+    }
+    rooms
+}
+
+pub(super) fn host(tree: &Table) -> Option<Host> {
+    match Section::of(tree, "topology").text("host")?.0 {
+        "auto" => Some(Host::Auto),
+        "never" => Some(Host::Never),
+        _ => None,
+    }
+}
+
+pub(super) fn policy(tree: &Table, problems: &mut Problems) -> Policy {
+    let mut require: Vec<(Property, Place)> = Vec::new();
+    for (word, place) in Section::of(tree, "policy").texts("require") {
+        let Some(property) = Property::ALL.into_iter().find(|property| property.word() == word) else {
+            continue;
+        };
+        if require.iter().any(|(known, _)| *known == property) {
+            problems.push(Diagnostic::warning(place, format!("`{word}` is in the list twice")));
+        } else {
+            require.push((property, place.clone()));
+        }
+    }
+    Policy { require }
+}
+
+pub(super) fn log(tree: &Table) -> Option<LogSection> {
+    let section = Section::of(tree, "log");
+    let level = match section.text("level")?.0 {
+        "off" => LogLevel::Off,
+        "error" => LogLevel::Error,
+        "warn" => LogLevel::Warn,
+        "info" => LogLevel::Info,
+        "debug" => LogLevel::Debug,
+        "trace" => LogLevel::Trace,
+        _ => return None,
+    };
+    Some(LogSection { level, dir: section.path("dir") })
+}
+
+/// The address of the relay; required.
+pub(super) fn relay_address(tree: &Table, file: &Place, problems: &mut Problems) -> Option<Address> {
+    let section = Section::of(tree, "topology");
+    if section.node("relay").is_none() {
+        // A table that is there only by default is missing in the file.
+        let own = tree.node("topology").filter(|node| *node.place.origin() != super::Origin::Default);
+        let place = own.map_or_else(|| file.end_of_text(), |node| node.place.clone());
+        let error = Diagnostic::error(&place, "`relay` is missing in [topology]");
+        problems
+            .push(error.note("as in: relay = \"127.0.0.1:12345\", or \"FINGERPRINT@host:port\" to pin it"));
+        return None;
+    }
+    section.text("relay").and_then(|address| read_address(address, problems))
+}
+
+fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Option<Address> {
+    let error = |reason: &dyn std::fmt::Display| {
+        Diagnostic::error(place, reason.to_string()).note("accepted: host:port, or FINGERPRINT@host:port")
+    };
+    text.parse().map_err(|reason: crate::LinkError| problems.push(error(&reason))).ok()
+}
+
+/// Whether the built-in transport `kind` can read the address.
+fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut Problems) {
+    if HOST_PORT_TRANSPORTS.contains(&kind)
+        && let Err(reason) = address.host_port()
+    {
+        problems.push(Diagnostic::error(place, reason.to_string()).note("accepted: host:port, [v6]:port"));
+    }
+}
+
+/// The one table of a plugin kind; required.
+pub(super) fn plugin(
+    tree: &Table,
+    kind: PluginKind,
+    file: &Place,
+    problems: &mut Problems,
+) -> Option<Options> {
+    let name = kind.table();
+    let Some(node) = tree.node(name) else {
+        let error = Diagnostic::error(&file.end_of_text(), format!("the table [{name}] is missing"));
+        problems.push(error.note(format!("write [{name}], and under it: kind = \"…\"")));
+        return None;
+    };
+    match node.array() {
+        None => Options::read(name, node, problems),
+        Some(entries) => {
+            let second = entries.get(1).filter(|entry| entry.table().is_some());
+            let place = second.map_or(&node.place, |entry| &entry.place);
+            let error = match second {
+                Some(_) if kind == PluginKind::Transport => {
+                    Diagnostic::error(place, "failover from one transport to another is not built in yet")
+                        .note("keep one [[transport]]")
+                }
+                _ => Diagnostic::error(place, format!("one table [{name}] is expected here, not a list")),
+            };
+            problems.push(error);
+            None
+        }
+    }
+}
+
+/// The address of the transport: its own, or that of the topology.
+pub(super) fn transport_address(
+    tree: &Table,
+    options: &Options,
+    relay: Option<&Address>,
+    problems: &mut Problems,
+) -> Option<Address> {
+    let section = Section::of(tree, PluginKind::Transport.table());
+    let own = section.node(ADDRESS_KEY);
+    if let Some(node) = own
+        && node.text().is_none()
+    {
+        let message = format!("expected a string, found {}", node.value.describe());
+        problems.push(Diagnostic::error(&node.place, message));
+    }
+    let (address, place) = match own {
+        Some(node) => (read_address((node.text()?, &node.place), problems)?, &node.place),
+        None => (relay?.clone(), Section::of(tree, "topology").text("relay")?.1),
+    };
+    check_host_port(options.kind(), &address, place, problems);
+    Some(address)
+}
+
+/// `[relay]`, listening by default where the profile's clients dial.
+pub(super) fn relay(
+    tree: &Table,
+    transport: Option<(&Options, &Address)>,
+    problems: &mut Problems,
+) -> Option<RelaySection> {
+    let section = Section::of(tree, "relay");
+    let mut listen: Vec<Listen> = Vec::new();
+    for (text, place) in section.texts("listen") {
+        match read_listen(text, place, transport.map(|(options, _)| options)) {
+            Ok(new) => {
+                check_host_port(new.options.kind(), &new.address, place, problems);
+                let is_new = |known: &&Listen| known.to_string() == new.to_string();
+                if listen.iter().any(|known| is_new(&known)) {
+                    problems.push(Diagnostic::error(place, "this is in the list twice"));
+                }
+                listen.push(new);
+            }
+            Err(error) => problems.push(error),
+        }
+    }
+    match section.node("listen") {
+        Some(node) if node.array().is_some_and(<[Node]>::is_empty) => {
+            let error = Diagnostic::error(&node.place, "a relay listens at one address at least");
+            problems.push(error.note("without `listen` it listens where the profile's clients dial"));
+        }
+        Some(_) => {}
+        None => {
+            let at_the_profile = transport.map(|(options, address)| Listen {
+                options: options.clone(),
+                address: Address::new(address.place.clone()),
+            });
+            listen.extend(at_the_profile);
+        }
+    }
+    Some(RelaySection {
+        listen,
+        access: (section.text("access")?.0 == "open").then_some(Access::Open)?,
+        max_clients: section.integer("max_clients")?,
+        max_mailbox_bytes: section.integer("max_mailbox_bytes")?,
+    })
+}
+
+fn read_listen(text: &str, place: &Place, transport: Option<&Options>) -> Result<Listen, Diagnostic> {
+    let error = |message: &str| {
+        Diagnostic::error(place, message).note("accepted: transport://host:port, as in tcp://0.0.0.0:12346")
+    };
+    let (kind, address) = text.split_once("://").ok_or_else(|| error("the transport is missing"))?;
+    let address: Address = address.parse().map_err(|reason: crate::LinkError| error(&reason.to_string()))?;
+    if address.pin.is_some() {
+        return Err(error("one listens without a fingerprint: it is the node's own"));
+    }
+    let table = PluginKind::Transport.table();
+    let options = match transport.filter(|transport| transport.kind() == kind) {
+        Some(transport) => transport.clone(),
+        None => Options::bare(table, kind, place),
+    };
+    Ok(Listen { options, address })
+}

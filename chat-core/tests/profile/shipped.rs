@@ -1,0 +1,76 @@
+//! The profiles that come with the program.
+
+use chat_core::profile::{Host, Property};
+
+use crate::stack::load;
+
+/// Their names and texts.
+pub(crate) const SHIPPED: &[(&str, &str)] = &[
+    ("udp-rsa.toml", include_str!("../../../configs/udp-rsa.toml")),
+    ("tcp-x25519.toml", include_str!("../../../configs/tcp-x25519.toml")),
+];
+
+#[test]
+fn every_profile_in_the_folder_is_among_them() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
+    let mut there: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    there.sort();
+    let mut known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(there, known);
+}
+
+#[test]
+fn they_name_the_stacks_they_are_called_after() {
+    let stacks = [
+        ["127.0.0.1:12345", "udp-arq", "rsa-hybrid", "aes-256-gcm"],
+        ["127.0.0.1:12346", "tcp", "x25519", "chacha20-poly1305"],
+    ];
+    for ((name, text), stack) in SHIPPED.iter().zip(stacks) {
+        let (profile, warnings) = load(*text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(warnings.is_empty(), "{name}: {warnings:?}");
+        let found = [
+            profile.topology.relay.place.as_str(),
+            profile.transports[0].options.kind(),
+            profile.key_exchange.kind(),
+            profile.cipher.kind(),
+        ];
+        assert_eq!(found, stack, "{name}");
+        assert_eq!(profile.frontend.kind(), "tui");
+        assert_eq!(profile.topology.host, Host::Auto);
+        assert_eq!(profile.topology.rooms[0].as_str(), "#lobby");
+        assert_eq!(profile.policy.require().collect::<Vec<_>>(), [Property::EndToEnd]);
+        assert_eq!(profile.relay.listen[0].to_string(), format!("{}://{}", stack[1], stack[0]));
+    }
+}
+
+#[test]
+fn the_reference_names_every_key_with_its_default_and_every_shipped_profile() {
+    let reference = include_str!("../../../configs/README.md");
+    let schema = chat_core::profile::schema(&crate::stack::registry());
+    let mut seen = 0;
+    for (table, schema) in schema["properties"].as_object().unwrap() {
+        let Some(keys) = schema["properties"].as_object() else { continue };
+        for (key, schema) in keys {
+            let row = reference.lines().find(|line| line.starts_with(&format!("| `{table}.{key}` |")));
+            let row = row.unwrap_or_else(|| panic!("{table}.{key}"));
+            for bound in ["default", "minimum", "maximum", "maxItems"] {
+                let Some(value) = schema.get(bound) else { continue };
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                assert!(row.contains(&value), "{bound} {value} of {row}");
+            }
+            for word in schema["enum"].as_array().into_iter().flatten() {
+                assert!(row.contains(word.as_str().unwrap()), "{word} in {row}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+    for (name, _) in SHIPPED {
+        assert!(reference.contains(name), "{name}");
+    }
+}

@@ -1,0 +1,106 @@
+//! `config show`: where each value comes from, and a profile that says the same again.
+
+use chat_core::profile::{Inputs, Profile};
+
+use crate::shipped::SHIPPED;
+use crate::stack::{GOOD, load, load_inputs};
+
+fn layered(text: &str) -> Profile {
+    let inputs = Inputs::new("udp-rsa.toml", text)
+        .environment([("CHAT_TOPOLOGY__RELAY", "10.0.0.1:5")])
+        .set("log.level=debug")
+        .flag("--nick", "identity.nick", "bob");
+    load_inputs(inputs).unwrap().0
+}
+
+#[test]
+fn each_value_has_its_origin_beside_it() {
+    let expected = r##"schema_version = 1                 # file udp-rsa.toml:1
+
+[identity]
+nick = "bob"                       # --nick
+
+[topology]
+kind = "relay"                     # default
+relay = "10.0.0.1:5"               # environment CHAT_TOPOLOGY__RELAY
+host = "auto"                      # default
+rooms = ["#lobby"]                 # default
+
+[transport]
+kind = "udp-arq"                   # file udp-rsa.toml:7
+rto_ms = 200                       # file udp-rsa.toml:8
+
+[key_exchange]
+kind = "rsa-hybrid"                # file udp-rsa.toml:10
+
+[cipher]
+kind = "aes-256-gcm"               # file udp-rsa.toml:12
+
+[frontend]
+kind = "tui"                       # file udp-rsa.toml:14
+
+[policy]
+require = ["end-to-end"]           # file udp-rsa.toml:16
+
+[relay]
+access = "open"                    # default
+max_clients = 10000                # default
+max_mailbox_bytes = 67108864       # default
+
+[log]
+level = "debug"                    # --set
+"##;
+    let squeeze = |text: &str| {
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let shown = layered(GOOD).show();
+    assert_eq!(squeeze(&shown), squeeze(expected));
+    let columns: Vec<usize> = shown.lines().filter_map(|line| line.rfind("  # ")).collect();
+    assert!(columns.len() > 10 && columns.iter().all(|column| *column == columns[0]), "{shown}");
+}
+
+#[test]
+fn what_is_shown_loads_again_and_says_the_same() {
+    let odd = GOOD.replace(
+        "kind = \"udp-arq\"\nrto_ms = 200",
+        "kind = \"tcp\"\naddress = \"h:1\"\nlabel = \"\"\"a\\\"\\\\\tb\n\u{1F600}\\u001b\\u202e\\U000e0001'\"\"\"\nproxies = [{}, { idle_s = 1, share = 0.1 }]\n\
+        [transport.limits]\nshare = 1e-9",
+    );
+    let mut count = 0;
+    for text in SHIPPED.iter().map(|(_, text)| *text).chain([GOOD, &odd]) {
+        for profile in [load(text).unwrap().0, layered(text)] {
+            let shown = profile.show();
+            let again = load(shown.as_str()).unwrap_or_else(|error| panic!("{error}\n\n{shown}")).0;
+            assert_eq!(again.to_json(), profile.to_json());
+            assert!(
+                again
+                    .show()
+                    .lines()
+                    .filter(|line| line.contains("  # "))
+                    .all(|line| line.contains("file p.toml:"))
+            );
+            count += 1;
+        }
+    }
+    assert_eq!(count, 8);
+}
+
+#[test]
+fn a_file_name_cannot_break_out_of_its_comment() {
+    let name = "x\n[store]\u{1b}[2J\u{202e}";
+    let (profile, _) = load_inputs(Inputs::new(name, GOOD)).unwrap();
+    let again = load(profile.show().as_str()).unwrap().0;
+    assert_eq!(again.to_json(), profile.to_json());
+    let error = load_inputs(Inputs::new(name, "x")).unwrap_err().to_string();
+    assert!(!error.contains('\u{1b}') && error.contains("--> x\u{fffd}[store]"), "{error}");
+}
+
+#[test]
+fn a_value_is_found_by_its_dotted_key() {
+    let profile = layered(GOOD);
+    assert_eq!(profile.origin("topology.relay").unwrap().to_string(), "environment CHAT_TOPOLOGY__RELAY");
+    assert_eq!(profile.place("transport.rto_ms").unwrap().to_string(), "udp-rsa.toml:8:10");
+    for missing in ["", "topology.", "nothing", "topology.relay.x", "a.b.c"] {
+        assert!(profile.origin(missing).is_none(), "{missing:?}");
+    }
+}

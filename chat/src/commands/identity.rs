@@ -1,0 +1,15 @@
+//! `chat identity show`
+
+use std::path::PathBuf;
+
+use chat_core::nick::Nick;
+
+use crate::exit::{Code, Failure, print};
+use crate::home;
+
+pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
+    let nick =
+        nick.map(Nick::new).transpose().map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
+    let identity = home::existing_identity(data_dir.as_deref(), nick)?;
+    print(identity.peer_id())
+}

@@ -1,0 +1,8 @@
+//! The subcommands.
+
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod explain;
+pub(crate) mod identity;
+pub(crate) mod plugins;
+pub(crate) mod relay;

@@ -1,0 +1,43 @@
+//! What the engine needs to know to begin.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::api::StackView;
+use chat_core::identity::Identity;
+use chat_core::nick::{Nick, RoomName};
+use chat_core::{Cipher, KeyExchange};
+
+/// Where the store lies.
+#[derive(Debug, Clone)]
+pub enum StorePlace {
+    /// A database file, made if it isn't there; its folder must exist.
+    File(PathBuf),
+    /// In memory: gone with the process. For tests and simulations.
+    Memory,
+}
+
+/// Everything the engine is made of.
+pub struct ClientConfig {
+    /// Who one is.
+    pub identity: Identity,
+    /// What one is called.
+    pub nick: Nick,
+    /// Rooms joined at every start.
+    pub rooms: Vec<RoomName>,
+    /// The key exchange of the profile.
+    pub key_exchange: Arc<dyn KeyExchange>,
+    /// Its name.
+    pub key_exchange_name: String,
+    /// The cipher of the profile.
+    pub cipher: Arc<dyn Cipher>,
+    /// What frontends show of the stack.
+    pub stack: StackView,
+    /// The effective profile, for `config.get`.
+    pub config_text: String,
+    /// The store.
+    pub store: StorePlace,
+    /// Longest wait between two attempts to reach the relay.
+    pub max_backoff: Duration,
+}

@@ -1,0 +1,280 @@
+//! The thread around the engine: clock, queues, and the link to the relay.
+
+mod link;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chat_core::api::event::{EventId, Ready};
+use chat_core::api::handle::{self, ClientHandle, EngineSide};
+use chat_core::api::{Event, StopReason};
+use chat_core::entropy::{Entropy, OsEntropy};
+use chat_core::error::CryptoError;
+use chat_core::ids::Timestamp;
+use chat_core::key_exchange::{Context, NewBundle};
+use chat_core::wire::ToRelay;
+use chat_core::{Cipher, KeyExchange};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, interval, timeout};
+
+use crate::config::{ClientConfig, StorePlace};
+use crate::connect::{ConnectError, Connector};
+use crate::engine::{Engine, Input, Turn};
+use crate::store::{Store, StoreError};
+use link::LinkEvent;
+
+/// Most inputs of one turn: one commit serves all of them.
+const TURN_INPUTS: usize = 256;
+/// Longest time for [`Connector::prepare`].
+const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time for a key exchange to make keys: RSA on a slow machine.
+const KEYS_DEADLINE: Duration = Duration::from_secs(180);
+/// Longest time for the link to close in good order at the end.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Why the client could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// No thread or no runtime.
+    #[error("the client's thread could not be started: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// How many messages of one's own have not reached a relay when the client ended. They are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsent(pub u64);
+
+/// A running client. Dropping it without [`Client::finish`] lets it end by itself, without a farewell.
+pub struct Client {
+    finish: Option<oneshot::Sender<Duration>>,
+    thread: JoinHandle<Unsent>,
+}
+
+impl Client {
+    /// Opens the store and starts the engine on a thread of its own.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing has started then.
+    pub fn start(
+        config: ClientConfig,
+        connector: Arc<dyn Connector>,
+    ) -> Result<(Self, ClientHandle), StartError> {
+        let store = match &config.store {
+            StorePlace::File(path) => Store::open(path)?,
+            StorePlace::Memory => Store::in_memory()?,
+        };
+        let mut entropy = OsEntropy;
+        let epoch = u32::from_be_bytes((&mut entropy as &mut dyn Entropy).bytes()?);
+        let max_backoff = config.max_backoff;
+        let ready = (config.identity.peer_id(), config.nick.clone());
+        let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
+        let mut engine = Engine::new(config, store, Box::new(entropy), Timestamp::now())?;
+        let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
+        let (finish, finished) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = std::thread::Builder::new().name("client".to_owned()).spawn(move || {
+            let (made_keys, keys_made) = mpsc::channel(1);
+            let driver = Driver { engine, side, records: None, closer: None, keys, made_keys };
+            let ready = Ready { listen: Vec::new(), peer_id: ready.0, fingerprint: ready.0, nick: ready.1 };
+            let unsent = runtime.block_on(driver.run(connector, max_backoff, ready, keys_made, finished));
+            // A key generation that still runs must not hold up the end of the program.
+            runtime.shutdown_background();
+            unsent
+        })?;
+        Ok((Self { finish: Some(finish), thread }, handle))
+    }
+
+    /// Hands over what is queued if the relay is there, for at most `grace`, closes the link in good order
+    /// and ends. Blocks; not to be called from async code.
+    pub fn finish(mut self, grace: Duration) -> Unsent {
+        if self.finish.take().is_some_and(|finish| finish.send(grace).is_err()) {
+            tracing::debug!("the engine had ended already");
+        }
+        self.thread.join().unwrap_or(Unsent(u64::MAX))
+    }
+}
+
+struct Driver {
+    engine: Engine,
+    side: EngineSide,
+    /// Where records of the live link go.
+    records: Option<mpsc::Sender<ToRelay>>,
+    /// Ends the live link.
+    closer: Option<oneshot::Sender<String>>,
+    keys: (Arc<dyn KeyExchange>, Arc<dyn Cipher>),
+    made_keys: mpsc::Sender<Result<NewBundle, CryptoError>>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        connector: Arc<dyn Connector>,
+        max_backoff: Duration,
+        mut ready: Ready,
+        mut keys_made: mpsc::Receiver<Result<NewBundle, CryptoError>>,
+        mut finished: oneshot::Receiver<Duration>,
+    ) -> Unsent {
+        match timeout(PREPARE_DEADLINE, connector.prepare()).await {
+            Ok(Ok(listen)) => ready.listen = listen,
+            Ok(Err(ConnectError::Retry(reason))) => tracing::warn!(reason, "not prepared to host"),
+            Ok(Err(ConnectError::Fatal { exit_code, message })) => {
+                self.side.stop(StopReason { exit_code, message: Some(message) });
+                return Unsent(self.engine.unsent());
+            }
+            Err(_) => tracing::warn!("preparing to host took too long"),
+        }
+        self.engine.set_listen(ready.listen.clone());
+        self.publish(vec![Event::Ready(ready)]);
+        let (events, mut link_events) = mpsc::channel(64);
+        let link = tokio::spawn(link::keep_linked(connector, events, max_backoff));
+        let mut ticks = interval(Duration::from_millis(self.engine.next_tick_ms()));
+        let mut deadline = None;
+        loop {
+            let first = tokio::select! {
+                biased;
+                grace = &mut finished, if deadline.is_none() => {
+                    deadline = Some(Instant::now() + grace.unwrap_or_default());
+                    None
+                }
+                Some(event) = link_events.recv() => self.link_event(event),
+                Some(keys) = keys_made.recv() => Some(Input::Keys(keys)),
+                Some(request) = self.side.requests.recv() => Some(Input::Command(request)),
+                _ = ticks.tick() => Some(Input::Tick),
+                () = until(deadline) => None,
+            };
+            if let Some(first) = first {
+                let inputs = self.gather(first, &mut link_events);
+                self.turn(inputs);
+            }
+            if let Some(deadline) = deadline
+                && (self.engine.is_drained() || Instant::now() >= deadline)
+            {
+                break;
+            }
+        }
+        self.farewell(link).await
+    }
+
+    /// Closes the link after everything handed to it has left.
+    async fn farewell(mut self, link: tokio::task::JoinHandle<()>) -> Unsent {
+        let had_link = self.records.take().is_some();
+        if had_link && timeout(CLOSE_DEADLINE, link).await.is_err() {
+            tracing::warn!("the link did not close in time");
+        }
+        Unsent(self.engine.unsent())
+    }
+
+    /// What waits besides the first input goes into the same turn, and so into the same commit.
+    fn gather(&mut self, first: Input, link_events: &mut mpsc::Receiver<LinkEvent>) -> Vec<Input> {
+        let mut inputs = vec![first];
+        while inputs.len() < TURN_INPUTS {
+            // A link that comes or goes changes where records go, so it ends the turn's gathering.
+            match link_events.try_recv() {
+                Ok(event @ LinkEvent::Record(_)) => inputs.extend(self.link_event(event)),
+                Ok(event) => {
+                    inputs.extend(self.link_event(event));
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        while inputs.len() < TURN_INPUTS {
+            match self.side.requests.try_recv() {
+                Ok(request) => inputs.push(Input::Command(request)),
+                Err(_) => break,
+            }
+        }
+        inputs
+    }
+
+    fn link_event(&mut self, event: LinkEvent) -> Option<Input> {
+        match event {
+            LinkEvent::Dialing => Some(Input::Dialing),
+            LinkEvent::Up { info, records, closer } => {
+                (self.records, self.closer) = (Some(records), Some(closer));
+                Some(Input::LinkUp(info))
+            }
+            LinkEvent::Record(record) => Some(Input::Record(record)),
+            LinkEvent::Down { reason } => {
+                (self.records, self.closer) = (None, None);
+                Some(Input::LinkDown { reason })
+            }
+            LinkEvent::Fatal { exit_code, message } => {
+                self.side.stop(StopReason { exit_code, message: Some(message) });
+                None
+            }
+        }
+    }
+
+    fn turn(&mut self, inputs: Vec<Input>) {
+        let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
+        let Turn { records, events, answers, drop_link, want_keys, stop } =
+            self.engine.turn(Timestamp::now(), inputs);
+        if !events.is_empty() || !silent {
+            self.publish(events);
+        }
+        let mut drop_link = drop_link;
+        for record in records {
+            let Some(link) = &self.records else { break };
+            if link.try_send(record).is_err() {
+                drop_link.get_or_insert_with(|| "the link does not keep up".to_owned());
+                break;
+            }
+        }
+        for (to, answer) in answers {
+            // A frontend that no longer waits for its answer is no reason to stop.
+            drop(to.send(answer));
+        }
+        if let Some(reason) = drop_link
+            && let Some(closer) = self.closer.take()
+        {
+            drop(closer.send(reason));
+        }
+        if want_keys {
+            self.make_keys();
+        }
+        if stop {
+            self.side.stop(StopReason { exit_code: 0, message: None });
+        }
+    }
+
+    fn publish(&mut self, events: Vec<Event>) {
+        let engine = &mut self.engine;
+        self.side.publish(events, |event| engine.snapshot(event));
+    }
+
+    /// Makes keys beside the engine: RSA takes its time, and the program is ready meanwhile.
+    fn make_keys(&self) {
+        let (exchange, cipher) = (Arc::clone(&self.keys.0), Arc::clone(&self.keys.1));
+        let made_keys = self.made_keys.clone();
+        let making = tokio::task::spawn_blocking(move || {
+            let mut entropy = OsEntropy;
+            let mut cx = Context { now: Timestamp::now(), entropy: &mut entropy, cipher, binding: [0; 32] };
+            exchange.new_bundle(&mut cx)
+        });
+        tokio::spawn(async move {
+            let keys = match timeout(KEYS_DEADLINE, making).await {
+                Ok(Ok(keys)) => keys,
+                Ok(Err(_)) => Err(CryptoError::Failed("it panicked while making keys")),
+                Err(_) => Err(CryptoError::Failed("it took too long to make keys")),
+            };
+            // The engine may have ended meanwhile.
+            drop(made_keys.send(keys).await);
+        });
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,183 @@
+//! What frontends ask for, and whom they mean.
+
+use chat_core::api::command::{History, MarkRead};
+use chat_core::api::handle::Request;
+use chat_core::api::{Command, CommandError, Destination, ErrorKind, Reply};
+use chat_core::ids::{ConversationId, PeerId};
+use chat_core::nick::RoomName;
+use chat_core::wire::envelope::open_room_conversation;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::store::StoreError;
+
+/// Messages given by `msg.history` if no number is asked for.
+const DEFAULT_HISTORY: u32 = 50;
+/// And at most.
+const MAX_HISTORY: u32 = 1_000;
+
+/// A destination that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    Peer(PeerId),
+    Room(RoomName),
+}
+
+type Answer = Result<Result<Reply, CommandError>, StoreError>;
+
+fn not_found(what: impl std::fmt::Display) -> CommandError {
+    CommandError::new(ErrorKind::NotFound, what)
+}
+
+impl Engine {
+    pub(super) fn command(&mut self, request: Request) -> Result<(), StoreError> {
+        let Request { command, reply } = request;
+        match self.run(command) {
+            Ok(answer) => {
+                self.out.answers.push((reply, answer));
+                Ok(())
+            }
+            Err(error) => {
+                let message = format!("nothing was changed: {error}");
+                self.out.answers.push((reply, Err(CommandError::new(ErrorKind::Store, message))));
+                Err(error)
+            }
+        }
+    }
+
+    fn run(&mut self, command: Command) -> Answer {
+        match command {
+            Command::Send(send) => Ok(self.send(&send)?.map(|id| Reply::Sent { id })),
+            Command::Retry(retry) => Ok(self.retry(retry.id)?.map(|()| Reply::Done {})),
+            Command::History(history) => self.history(&history),
+            Command::MarkRead(mark) => self.mark(&mark),
+            Command::Peers => Ok(Ok(Reply::Peers { peers: self.peer_views() })),
+            Command::Rooms => Ok(Ok(Reply::Rooms { rooms: self.room_views() })),
+            Command::Join(at) => Ok(self.join(&at.room)?.map(|()| Reply::Done {})),
+            Command::Leave(at) => Ok(self.leave(&at.room)?.map(|()| Reply::Done {})),
+            Command::Members(at) => Ok(self.member_views(&at.room).map(|members| Reply::Members { members })),
+            Command::Stack => Ok(Ok(self.stack())),
+            Command::Config => Ok(Ok(Reply::Config { toml: self.config.config_text.clone() })),
+            Command::Shutdown => {
+                self.out.stop = true;
+                Ok(Ok(Reply::Done {}))
+            }
+            other => {
+                Ok(Err(CommandError::new(ErrorKind::UnknownCommand, format!("{other:?} is not built in"))))
+            }
+        }
+    }
+
+    fn stack(&self) -> Reply {
+        let link = self.link.as_ref().map(|link| link.stats.figures()).unwrap_or_default();
+        Reply::Stack { stack: Arc::new(self.config.stack.clone()), link }
+    }
+
+    fn history(&mut self, history: &History) -> Answer {
+        let target = match self.target(&history.with) {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(error)),
+        };
+        let conversation = self.conversation_of(&target);
+        let before = match history.before {
+            None => None,
+            Some(id) => match self.store.message(id)?.filter(|row| row.conversation == conversation) {
+                Some(row) => Some(row.position),
+                None => return Ok(Err(not_found("before: there is no such message in this conversation"))),
+            },
+        };
+        let limit = history.limit.unwrap_or(DEFAULT_HISTORY).min(MAX_HISTORY);
+        let (rows, has_older) = self.store.history(conversation, before, limit as usize)?;
+        let messages = rows.iter().map(|row| self.message_view(row)).collect::<Result<_, _>>()?;
+        Ok(Ok(Reply::History { messages, has_older }))
+    }
+
+    fn mark(&mut self, mark: &MarkRead) -> Answer {
+        let target = match self.target(&mark.with) {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(error)),
+        };
+        let conversation = self.conversation_of(&target);
+        let up_to = match mark.up_to {
+            None => i64::MAX,
+            Some(id) => match self.store.message(id)?.filter(|row| row.conversation == conversation) {
+                Some(row) => row.position,
+                None => return Ok(Err(not_found("up_to: there is no such message in this conversation"))),
+            },
+        };
+        self.mark_read(conversation, up_to)?;
+        Ok(Ok(Reply::Done {}))
+    }
+
+    /// Whom a destination means.
+    pub(super) fn target(&self, to: &Destination) -> Result<Target, CommandError> {
+        match to {
+            Destination::Room(room) => Ok(Target::Room(room.clone())),
+            Destination::Peer(peer) => self.known(*peer).map(Target::Peer),
+            Destination::Nick(nick) => self.by_name(nick).map(Target::Peer),
+            Destination::Conversation(id) => self.by_conversation(*id),
+        }
+    }
+
+    /// How a conversation is addressed.
+    pub(super) fn address_of(&self, id: ConversationId) -> Destination {
+        match (self.room_of(id), self.directs.get(&id)) {
+            (Some((name, _)), _) => Destination::Room(name.clone()),
+            (None, Some(peer)) => Destination::Peer(*peer),
+            (None, None) => Destination::Conversation(id),
+        }
+    }
+
+    pub(super) fn conversation_of(&self, target: &Target) -> ConversationId {
+        match target {
+            Target::Peer(peer) => self.direct(*peer),
+            Target::Room(room) => open_room_conversation(room),
+        }
+    }
+
+    fn known(&self, peer: PeerId) -> Result<PeerId, CommandError> {
+        if peer == self.config.identity.peer_id() {
+            return Err(CommandError::new(ErrorKind::NotAllowed, "that is yourself"));
+        }
+        match self.contacts.contains_key(&peer) {
+            true => Ok(peer),
+            false => Err(not_found(format!("nobody with the peer id {peer} is known yet"))),
+        }
+    }
+
+    /// A name as it is shown here. Who has a name keeps it; but several claims make it ambiguous.
+    fn by_name(&self, name: &str) -> Result<PeerId, CommandError> {
+        if name == self.config.nick.as_str() {
+            return Err(CommandError::new(ErrorKind::NotAllowed, "that is yourself"));
+        }
+        let claims: Vec<_> =
+            self.contacts.values().filter(|c| c.row.nick == name || c.row.name == name).collect();
+        match claims.as_slice() {
+            [] => {
+                let name: String = chat_core::nick::inert(name);
+                Err(not_found(format!("nobody called {name} is known yet; /peers lists who is")))
+            }
+            [one] => Ok(one.row.peer),
+            several => {
+                let mut names: Vec<&str> = several.iter().map(|contact| contact.row.name.as_str()).collect();
+                names.sort_unstable();
+                let message = format!(
+                    "{name} could be {}; say which by peer id, or by the name with its digits",
+                    names.join(" or ")
+                );
+                Err(CommandError::new(ErrorKind::Ambiguous, message))
+            }
+        }
+    }
+
+    fn by_conversation(&self, id: ConversationId) -> Result<Target, CommandError> {
+        if let Some((name, _)) = self.room_of(id) {
+            return Ok(Target::Room(name.clone()));
+        }
+        self.directs
+            .get(&id)
+            .copied()
+            .map(Target::Peer)
+            .ok_or_else(|| not_found("there is no such conversation"))
+    }
+}

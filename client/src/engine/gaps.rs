@@ -1,0 +1,94 @@
+//! Order per sender and conversation. Every message names the one before it; one that comes too early is
+//! held for a while, then shown after a visible gap, and a late one takes its place.
+
+use chat_core::api::Event;
+use chat_core::api::event::{MessageGap, MessageNew};
+use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
+
+use super::Engine;
+use crate::store::{HeldMessage, NewMessage, StoreError};
+
+/// How long a message is held for the one before it.
+const HOLD_MS: u64 = 30_000;
+/// What a sender's first message in a chain names as the one before it.
+const BEGINNING: [u8; 16] = [0; 16];
+/// Longest row of held messages that is walked back to its beginning.
+const MAX_WALK: usize = 10_000;
+
+impl Engine {
+    /// Puts a peer's message where it belongs, or holds it. Either way it is in the store afterwards.
+    pub(super) fn place(&mut self, new: &NewMessage<'_>) -> Result<(), StoreError> {
+        let (conversation, author) = (new.conversation, new.author);
+        let previous = new.previous.unwrap_or(BEGINNING);
+        let link = new.link.unwrap_or(BEGINNING);
+        if let Some(after) = self.store.shown_after_gap(conversation, author, link)? {
+            let gap = previous != BEGINNING && !self.store.is_shown(conversation, author, previous)?;
+            let position = self.store.position_before(conversation, after.position)?;
+            self.store.insert_message(&NewMessage { position: Some(position), gap, ..*new })?;
+            self.store.set_gap(after.id, false)?;
+            return self.shown(new.id, conversation, true);
+        }
+        let last = self.store.chain(conversation, author, false)?;
+        if previous != BEGINNING && last != Some(previous) {
+            return self.store.insert_message(new);
+        }
+        let position = Some(self.store.next_position(conversation)?);
+        self.store.insert_message(&NewMessage { position, ..*new })?;
+        self.store.set_chain(conversation, author, false, link)?;
+        self.shown(new.id, conversation, false)?;
+        self.release_followers(conversation, author, link)
+    }
+
+    /// Shows what was held only because of the message with this link.
+    fn release_followers(
+        &mut self,
+        conversation: ConversationId,
+        author: PeerId,
+        mut link: [u8; 16],
+    ) -> Result<(), StoreError> {
+        while let Some(next) = self.store.held_after(conversation, author, link)? {
+            self.release(&next, false)?;
+            link = next.link;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, held: &HeldMessage, gap: bool) -> Result<(), StoreError> {
+        let position = self.store.next_position(held.conversation)?;
+        self.store.show_message(held.id, position, gap)?;
+        self.store.set_chain(held.conversation, held.author, false, held.link)?;
+        if gap {
+            let from = self.author(held.author);
+            let (conversation, before) = (held.conversation, held.id);
+            let address = self.address_of(conversation);
+            self.out.events.push(Event::MessageGap(MessageGap { address, conversation, from, before }));
+        }
+        self.shown(held.id, held.conversation, false)
+    }
+
+    /// Shows what has been held long enough, with its gap.
+    pub(super) fn release_overdue(&mut self) -> Result<(), StoreError> {
+        let overdue = Timestamp(self.now.0.saturating_sub(HOLD_MS));
+        while let Some(mut first) = self.store.oldest_held(overdue)? {
+            for _ in 0..MAX_WALK {
+                match self.store.held_with(first.conversation, first.author, first.previous)? {
+                    Some(before) => first = before,
+                    None => break,
+                }
+            }
+            self.release(&first, true)?;
+            self.release_followers(first.conversation, first.author, first.link)?;
+        }
+        Ok(())
+    }
+
+    /// A message has entered the visible history.
+    fn shown(&mut self, id: MessageId, conversation: ConversationId, late: bool) -> Result<(), StoreError> {
+        let Some(row) = self.store.message(id)? else { return Ok(()) };
+        let message = self.message_view(&row)?;
+        self.view_message(message.clone(), late)?;
+        let conversation_name = self.conversation_name(conversation);
+        self.out.events.push(Event::MessageNew(MessageNew { message, conversation_name, late }));
+        Ok(())
+    }
+}

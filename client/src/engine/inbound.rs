@@ -1,0 +1,188 @@
+//! What peers send: opened, checked, written, and only then receipted and acknowledged.
+
+use chat_core::api::event::AlarmKind;
+use chat_core::ids::{ConversationId, MessageId, PeerId};
+use chat_core::wire::body::ReceiptKind;
+use chat_core::wire::relay::Delivery;
+use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
+
+use super::sessions::{Opened, refused};
+use super::{Engine, Fault, Refused};
+use crate::store::{DeliveryState, NewMessage, StoreError};
+
+/// Most unknown peers whose bundle is waited for.
+const MAX_WANTED: usize = 256;
+
+impl Engine {
+    /// Envelopes from the mailbox. Each is finished with in this turn, accepted or refused, so the relay may forget it.
+    pub(super) fn deliver(&mut self, items: Vec<Delivery>) -> Result<(), StoreError> {
+        let Some(through) = items.iter().map(|item| item.n).max() else { return Ok(()) };
+        for item in items {
+            match self.envelope(&item.envelope) {
+                Ok(()) => {}
+                Err(Fault::Store(error)) => return Err(error),
+                Err(Fault::Refused(refused)) => self.refused(refused)?,
+            }
+        }
+        self.out.records.push(ToRelay::Ack { through });
+        Ok(())
+    }
+
+    fn refused(&mut self, refused: Refused) -> Result<(), StoreError> {
+        let Refused { kind, peer, detail, renew, quiet } = refused;
+        tracing::warn!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
+        if !quiet {
+            self.alarm(kind, peer, detail);
+        }
+        match peer {
+            Some(peer) if renew => self.renew(peer),
+            _ => Ok(()),
+        }
+    }
+
+    fn envelope(&mut self, envelope: &Envelope) -> Result<(), Fault> {
+        let from = envelope.from;
+        if envelope.to != Recipient::Peer(self.config.identity.peer_id()) {
+            return Err(refused(AlarmKind::Tampered, from, "an envelope for somebody else"));
+        }
+        if let Some(message) = self.store.seen_envelope(envelope.id, from)? {
+            // A resend: its receipt was lost, or is on its way.
+            if let Some(message) = message {
+                self.owe_receipt(from, message);
+            }
+            return Ok(());
+        }
+        let opened = self.open(envelope)?;
+        self.check_body(from, &opened.plaintext)?;
+        let Opened { plaintext, live, accepted } = opened;
+        let session = live.row.id;
+        self.keep_opened(live, accepted)?;
+        let text = matches!(plaintext.body, Body::Text(_) | Body::RoomText(_)).then_some(envelope.message);
+        self.store.remember_envelope(envelope.id, from, text, self.now)?;
+        self.effect(from, session, &plaintext)?;
+        Ok(())
+    }
+
+    /// What a body may not claim, checked before anything is written.
+    fn check_body(&self, from: PeerId, plaintext: &Plaintext) -> Result<(), Fault> {
+        let tampered = |detail: &str| Err(refused(AlarmKind::Tampered, from, detail));
+        match &plaintext.body {
+            Body::Text(_) | Body::Receipt(..) | Body::Renewed
+                if plaintext.conversation != self.direct(from) =>
+            {
+                return tampered("a direct message in another conversation");
+            }
+            Body::RoomText(_) | Body::Left if plaintext.conversation == self.direct(from) => {
+                return tampered("a room message in a direct conversation");
+            }
+            _ => {}
+        }
+        if matches!(plaintext.body, Body::Text(_) | Body::RoomText(_))
+            && let Some(known) = self.store.message(plaintext.message)?
+            && (known.author != from || known.conversation != plaintext.conversation)
+        {
+            return tampered("a message under the id of another one");
+        }
+        Ok(())
+    }
+
+    fn effect(
+        &mut self,
+        from: PeerId,
+        session: chat_core::SessionId,
+        plaintext: &Plaintext,
+    ) -> Result<(), StoreError> {
+        match &plaintext.body {
+            Body::Text(text) => self.text(from, plaintext, text, false),
+            Body::RoomText(text) => match self.room_of(plaintext.conversation) {
+                Some((_, room)) if room.joined => {
+                    self.admit_writer(plaintext.conversation, from)?;
+                    self.text(from, plaintext, text, true)
+                }
+                // Not in that room, so it can't be in its history: no receipt, but a word to the sender.
+                _ => self.send_control(from, plaintext.conversation, Body::Left),
+            },
+            Body::Receipt(kind, messages) => self.receipt(from, *kind, messages),
+            Body::Renewed => {
+                self.set_sending(from, session)?;
+                self.seal_anew(from)
+            }
+            Body::Left => self.member_left(plaintext.conversation, from),
+        }
+    }
+
+    fn text(
+        &mut self,
+        from: PeerId,
+        plaintext: &Plaintext,
+        text: &str,
+        in_room: bool,
+    ) -> Result<(), StoreError> {
+        self.owe_receipt(from, plaintext.message);
+        if self.store.message(plaintext.message)?.is_some() {
+            return Ok(());
+        }
+        let new = NewMessage {
+            id: plaintext.message,
+            conversation: plaintext.conversation,
+            author: from,
+            mine: false,
+            in_room,
+            text,
+            sent_at: plaintext.sent_at,
+            arrived: self.now,
+            position: None,
+            gap: false,
+            previous: Some(plaintext.previous),
+            link: Some(plaintext.chain_link()),
+            client_id: None,
+            state: 0,
+        };
+        self.place(&new)
+    }
+
+    /// Remembers that a receipt is owed; all of a turn go out together, after what they confirm is written.
+    pub(super) fn owe_receipt(&mut self, to: PeerId, message: MessageId) {
+        let owed = self.receipts.entry(to).or_default();
+        if !owed.contains(&message) {
+            owed.push(message);
+        }
+    }
+
+    fn receipt(&mut self, from: PeerId, kind: ReceiptKind, messages: &[MessageId]) -> Result<(), StoreError> {
+        let state = match kind {
+            ReceiptKind::Delivered => DeliveryState::Delivered,
+            ReceiptKind::Read => DeliveryState::Read,
+        };
+        for &message in messages {
+            // A receipt for something this peer never was a recipient of says nothing.
+            let Some(delivery) = self.store.delivery(message, from)? else { continue };
+            if delivery.state < state || delivery.state == DeliveryState::Failed {
+                self.store.set_delivery_state(message, from, state, None)?;
+                self.store.drop_delivery_envelope(message, from)?;
+                self.refresh_status(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a new session with a peer whose frames can't be opened, and asks it to seal everything anew.
+    pub(super) fn renew(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        if !self.rates.may_renew(peer, self.now) {
+            return Ok(());
+        }
+        if !self.contacts.contains_key(&peer) {
+            self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
+            self.rates.forget_renewal(peer);
+            if self.renew_when_known.len() < MAX_WANTED {
+                self.renew_when_known.insert(peer);
+            }
+            return Ok(());
+        }
+        let conversation: ConversationId = self.direct(peer);
+        if self.initiate(peer)?.is_some() {
+            self.send_control(peer, conversation, Body::Renewed)?;
+        }
+        Ok(())
+    }
+}

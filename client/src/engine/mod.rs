@@ -1,0 +1,356 @@
+//! The state and its turns. Sans-IO: inputs with the time go in, records, events and answers come out,
+//! after the commit.
+
+mod commands;
+mod gaps;
+mod inbound;
+mod outbound;
+mod peers;
+mod rooms;
+mod sessions;
+mod submit;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chat_core::api::event::{Alarm, AlarmKind};
+use chat_core::api::handle::Request;
+use chat_core::api::{CommandError, ErrorKind, Event, LinkState, Reply};
+use chat_core::entropy::Entropy;
+use chat_core::error::CryptoError;
+use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
+use chat_core::key_exchange::NewBundle;
+use chat_core::nick::RoomName;
+use chat_core::transport::LinkStats;
+use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
+use tokio::sync::oneshot;
+
+use crate::config::ClientConfig;
+use crate::store::{Store, StoreError};
+use peers::{Contact, OwnKeys};
+use rooms::Room;
+use sessions::{Live, Rates};
+use submit::Submission;
+use views::Views;
+
+/// Minutes, hours and days in milliseconds.
+pub(crate) const MINUTE_MS: u64 = 60_000;
+pub(crate) const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// What happens to the engine.
+pub(crate) enum Input {
+    /// A frontend asks for something.
+    Command(Request),
+    /// There is a link.
+    LinkUp(LinkInfo),
+    /// There is no link (any more).
+    LinkDown { reason: String },
+    /// The relay is being dialed.
+    Dialing,
+    /// A record of the relay.
+    Record(FromRelay),
+    /// The key exchange has made keys.
+    Keys(Result<NewBundle, CryptoError>),
+    /// Time has passed.
+    Tick,
+}
+
+/// The link as the engine sees it.
+pub(crate) struct LinkInfo {
+    pub(crate) relay: String,
+    pub(crate) fingerprint: Option<PeerId>,
+    pub(crate) hosting: bool,
+    pub(crate) listen: Vec<String>,
+    pub(crate) stats: Arc<dyn LinkStats>,
+}
+
+type Answer = (oneshot::Sender<Result<Reply, CommandError>>, Result<Reply, CommandError>);
+
+/// What a turn gives, to be let out after its commit.
+#[derive(Default)]
+pub(crate) struct Turn {
+    pub(crate) records: Vec<ToRelay>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) answers: Vec<Answer>,
+    /// The link is of no use: close it, for this reason, and dial again.
+    pub(crate) drop_link: Option<String>,
+    /// New keys are wanted; answered by [`Input::Keys`].
+    pub(crate) want_keys: bool,
+    /// The user wishes to leave.
+    pub(crate) stop: bool,
+}
+
+/// Why one thing was not done.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The store failed: the turn is undone.
+    Store(StoreError),
+    /// The thing was refused; nothing has changed.
+    Refused(Refused),
+}
+
+/// A refusal, and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) kind: AlarmKind,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) detail: String,
+    /// The peer seals for a session that isn't here: begin a new one and ask for everything again.
+    pub(crate) renew: bool,
+    /// Ordinary after a restart or renewal: not worth an alarm.
+    pub(crate) quiet: bool,
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+pub(crate) struct Engine {
+    config: ClientConfig,
+    profile: StackProfile,
+    store: Store,
+    entropy: Box<dyn Entropy>,
+    /// The time of this turn.
+    now: Timestamp,
+    contacts: HashMap<PeerId, Contact>,
+    /// Whom a direct conversation is with.
+    directs: HashMap<ConversationId, PeerId>,
+    rooms: BTreeMap<RoomName, Room>,
+    live: HashMap<SessionId, Live>,
+    keys: Option<OwnKeys>,
+    keys_wanted: bool,
+    last_keys_wanted: Timestamp,
+    rates: Rates,
+    /// Peers to renew with as soon as the directory knows them.
+    renew_when_known: BTreeSet<PeerId>,
+    link: Option<LinkInfo>,
+    link_state: LinkState,
+    /// Why the relay was lost or not reached the last time.
+    down_reason: Option<String>,
+    welcomed: bool,
+    relay: String,
+    listen: Vec<String>,
+    submission: Submission,
+    /// Texts of this turn whose receipts are owed.
+    receipts: BTreeMap<PeerId, Vec<MessageId>>,
+    views: Views,
+    out: Turn,
+    last_housekeeping: Timestamp,
+    last_nudge: Timestamp,
+}
+
+impl Engine {
+    /// Opens the store and reads the state.
+    pub(crate) fn new(
+        config: ClientConfig,
+        store: Store,
+        entropy: Box<dyn Entropy>,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let profile = StackProfile {
+            wire_version: WIRE_VERSION,
+            key_exchange: config.key_exchange_name.clone(),
+            key_exchange_options: config.key_exchange.shared_options(),
+            cipher: config.cipher.name().to_owned(),
+        };
+        let mut engine = Self {
+            config,
+            profile,
+            store,
+            entropy,
+            now,
+            contacts: HashMap::new(),
+            directs: HashMap::new(),
+            rooms: BTreeMap::new(),
+            live: HashMap::new(),
+            keys: None,
+            keys_wanted: false,
+            last_keys_wanted: Timestamp::default(),
+            rates: Rates::default(),
+            renew_when_known: BTreeSet::new(),
+            link: None,
+            link_state: LinkState::Connecting,
+            down_reason: None,
+            welcomed: false,
+            relay: String::new(),
+            listen: Vec::new(),
+            submission: Submission::default(),
+            receipts: BTreeMap::new(),
+            views: Views::default(),
+            out: Turn::default(),
+            last_housekeeping: Timestamp::default(),
+            last_nudge: now,
+        };
+        engine.store.begin()?;
+        engine.join_profile_rooms()?;
+        engine.store.commit()?;
+        engine.reload()?;
+        Ok(engine)
+    }
+
+    /// Forgets everything that is not in the store and reads it again: the state before a turn that could not commit.
+    fn reload(&mut self) -> Result<(), StoreError> {
+        self.live.clear();
+        self.receipts.clear();
+        self.submission = Submission::default();
+        self.load_contacts()?;
+        self.load_rooms()?;
+        self.load_keys()?;
+        self.load_views()
+    }
+
+    /// One turn: everything in `inputs`, one commit, and what may leave after it.
+    pub(crate) fn turn(&mut self, now: Timestamp, inputs: Vec<Input>) -> Turn {
+        self.now = now;
+        self.out = Turn::default();
+        match self.steps(inputs).and_then(|()| self.store.commit()) {
+            Ok(()) => std::mem::take(&mut self.out),
+            Err(error) => self.undo(&error),
+        }
+    }
+
+    fn steps(&mut self, inputs: Vec<Input>) -> Result<(), StoreError> {
+        self.store.begin()?;
+        let mut failed = None;
+        for input in inputs {
+            if let Some(error) = &failed {
+                // Every command of a failed turn gets its answer, also those not reached.
+                if let Input::Command(request) = input {
+                    self.out.answers.push((request.reply, Err(store_failed(error))));
+                }
+            } else if let Err(error) = self.step(input) {
+                failed = Some(error);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.send_receipts()?;
+        self.pump()
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Command(request) => self.command(request),
+            Input::LinkUp(link) => self.link_up(link),
+            Input::LinkDown { reason } => self.link_down(reason),
+            Input::Dialing => {
+                self.link_state = LinkState::Connecting;
+                Ok(())
+            }
+            Input::Record(record) => self.record(record),
+            Input::Keys(keys) => self.keys_made(keys),
+            Input::Tick => self.tick(),
+        }
+    }
+
+    /// A turn that failed has not happened: nothing of it leaves, and its commands are told so.
+    fn undo(&mut self, error: &StoreError) -> Turn {
+        tracing::error!(%error, "the turn could not be committed and is undone");
+        let failed = std::mem::take(&mut self.out);
+        let answers =
+            failed.answers.into_iter().map(|(to, answer)| (to, answer.and(Err(store_failed(error)))));
+        let mut turn = Turn { answers: answers.collect(), ..Turn::default() };
+        if let Err(error) = self.store.roll_back().and_then(|()| self.reload()) {
+            tracing::error!(%error, "the store can't be read again");
+        }
+        if self.link.is_some() {
+            // What came in over this link was not acknowledged, so the relay gives it again.
+            turn.drop_link = Some(format!("the store failed: {error}"));
+        }
+        turn
+    }
+
+    fn record(&mut self, record: FromRelay) -> Result<(), StoreError> {
+        match record {
+            FromRelay::Welcome { version, .. } => self.welcome(version),
+            FromRelay::Stored { ids } => self.stored(&ids),
+            FromRelay::Refused { id, why } => self.refused_by_relay(id, why),
+            FromRelay::Deliver { items } => self.deliver(items),
+            FromRelay::Peer { bundle, online } => self.peer_record(bundle, online),
+            FromRelay::Presence { peer, online } => self.presence(peer, online),
+            FromRelay::Room { room, members } => self.room_record(&room, members),
+            FromRelay::Unknown { .. } | FromRelay::Pong { .. } => Ok(()),
+            FromRelay::Error { why, detail } => {
+                let detail = chat_core::nick::inert(&detail);
+                tracing::warn!(?why, "the relay refused a record");
+                self.alarm(AlarmKind::Refused, None, format!("the relay refused a record: {why:?} {detail}"));
+                Ok(())
+            }
+            FromRelay::Moving => {
+                self.out.drop_link = Some("the relay is closing".to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), StoreError> {
+        self.release_overdue()?;
+        self.nudge_unconfirmed()?;
+        self.want_fresh_keys();
+        if self.now.ms_since(self.last_housekeeping) >= HOUR_MS {
+            self.last_housekeeping = self.now;
+            self.housekeeping()?;
+        }
+        Ok(())
+    }
+
+    /// What is done once an hour: ages end.
+    fn housekeeping(&mut self) -> Result<(), StoreError> {
+        let month_ago = Timestamp(self.now.0.saturating_sub(30 * DAY_MS));
+        self.store.forget_envelopes_before(month_ago)?;
+        self.store.forget_handshakes(self.now)?;
+        self.store.erase_bundles_before(month_ago)?;
+        self.store.remove_controls_before(month_ago)?;
+        if self.store.remove_members_unseen_since(month_ago)? > 0 {
+            self.load_rooms()?;
+        }
+        self.expire(month_ago)
+    }
+
+    fn alarm(&mut self, kind: AlarmKind, peer_id: Option<PeerId>, detail: String) {
+        self.out.events.push(Event::Alarm(Alarm { kind, peer_id, detail }));
+    }
+
+    /// When [`Input::Tick`] is due next.
+    pub(crate) fn next_tick_ms(&self) -> u64 {
+        1_000
+    }
+
+    /// Messages of one's own that no relay has yet.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.store.count_mine_below(crate::store::DeliveryState::Stored as u8).unwrap_or(u64::MAX)
+    }
+
+    /// Whether everything handed to the link was answered by the relay.
+    pub(crate) fn is_drained(&self) -> bool {
+        !self.welcomed || self.submission.is_idle()
+    }
+
+    /// What the program's own relay listens on, known before the first link.
+    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
+        self.listen = listen;
+    }
+
+    /// The direct conversation with a peer.
+    fn direct(&self, peer: PeerId) -> ConversationId {
+        chat_core::wire::envelope::direct_conversation(self.config.identity.peer_id(), peer)
+    }
+}
+
+fn store_failed(error: &StoreError) -> CommandError {
+    CommandError::new(ErrorKind::Store, format!("nothing was changed: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

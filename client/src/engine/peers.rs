@@ -1,0 +1,386 @@
+//! Peers, by key: the directory's hints verified, names, presence, and one's own keys.
+
+use std::collections::HashMap;
+
+use chat_core::api::Event;
+use chat_core::api::event::{AlarmKind, LinkDown, LinkUp, PeerEvent, PeerKeyChanged};
+use chat_core::api::snapshot::Author;
+use chat_core::api::{LinkState, PeerView, Trust};
+use chat_core::error::CryptoError;
+use chat_core::ids::{PeerId, SessionId};
+use chat_core::key_exchange::NewBundle;
+use chat_core::wire::bundle::{Bundle, SignedBundle, VerifiedBundle};
+use chat_core::wire::{ToRelay, WIRE_VERSION};
+
+use super::{DAY_MS, Engine, LinkInfo, MINUTE_MS};
+use crate::store::{ContactRow, StoreError, StoredBundle};
+
+/// Keys are made anew after this.
+const KEYS_FRESH_MS: u64 = 7 * DAY_MS;
+/// And may be used by peers for this long.
+const KEYS_VALID_MS: u64 = 30 * DAY_MS;
+/// Most peers remembered: ids are free, memory is not.
+const MAX_CONTACTS: usize = 10_000;
+
+/// A peer known here.
+pub(crate) struct Contact {
+    pub(crate) row: ContactRow,
+    pub(crate) bundle: VerifiedBundle,
+    pub(crate) online: bool,
+}
+
+/// One's own bundle in use.
+pub(crate) struct OwnKeys {
+    pub(crate) stored: StoredBundle,
+    pub(crate) verified: VerifiedBundle,
+}
+
+impl Engine {
+    pub(super) fn load_contacts(&mut self) -> Result<(), StoreError> {
+        let online: Vec<PeerId> = self.contacts.iter().filter(|(_, c)| c.online).map(|(id, _)| *id).collect();
+        let mut contacts = HashMap::new();
+        for row in self.store.contacts()? {
+            match SignedBundle::verify(&row.bundle) {
+                Ok(bundle) => {
+                    let online = online.contains(&row.peer);
+                    contacts.insert(row.peer, Contact { row, bundle, online });
+                }
+                Err(error) => tracing::error!(peer = %row.peer.short(), %error, "a stored bundle is damaged"),
+            }
+        }
+        self.directs = contacts.keys().map(|&peer| (self.direct(peer), peer)).collect();
+        self.contacts = contacts;
+        self.refresh_peers();
+        Ok(())
+    }
+
+    /// What a peer is called here.
+    pub(super) fn name_of(&self, peer: PeerId) -> String {
+        if peer == self.config.identity.peer_id() {
+            return self.config.nick.to_string();
+        }
+        self.contacts.get(&peer).map_or_else(|| peer.short(), |contact| contact.row.name.clone())
+    }
+
+    pub(super) fn author(&self, peer: PeerId) -> Author {
+        Author { peer_id: peer, nick: self.name_of(peer) }
+    }
+
+    pub(super) fn peer_view(&self, contact: &Contact) -> PeerView {
+        PeerView {
+            peer_id: contact.row.peer,
+            nick: contact.row.name.clone(),
+            trust: if contact.row.verified { Trust::Verified } else { Trust::Unverified },
+            online: contact.online,
+            last_seen: Some(contact.row.last_seen),
+            problem: contact.row.problem.clone(),
+        }
+    }
+
+    /// A peer in the relay's directory. The bundle is the peer's own word; the rest is a hint.
+    pub(super) fn peer_record(&mut self, bundle: Vec<u8>, online: bool) -> Result<(), StoreError> {
+        let verified = match SignedBundle::verify(&bundle) {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.alarm(
+                    AlarmKind::Refused,
+                    None,
+                    format!("the relay gave a bundle that does not verify: {error}"),
+                );
+                return Ok(());
+            }
+        };
+        let peer = verified.peer_id;
+        if peer == self.config.identity.peer_id() {
+            return Ok(());
+        }
+        self.learn_bundle(verified, bundle)?;
+        self.presence(peer, online)?;
+        if self.renew_when_known.remove(&peer) {
+            self.renew(peer)?;
+        }
+        self.seal_waiting(peer)
+    }
+
+    /// A bundle whose signature was checked: from the directory, or with a first message.
+    pub(super) fn learn_bundle(
+        &mut self,
+        verified: VerifiedBundle,
+        signed: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let peer = verified.peer_id;
+        let problem = self.profile.agree(&verified.bundle.profile).err().map(|mismatch| mismatch.to_string());
+        match self.contacts.get(&peer) {
+            // An older bundle of a known peer, also replayed by the relay, changes nothing.
+            Some(known) if known.bundle.bundle.created > verified.bundle.created => return Ok(()),
+            Some(known) if known.bundle.hash == verified.hash && known.row.problem == problem => {
+                return Ok(());
+            }
+            None if self.contacts.len() >= MAX_CONTACTS => {
+                tracing::warn!(peer = %peer.short(), "too many peers are known; this one is ignored");
+                return Ok(());
+            }
+            _ => {}
+        }
+        if let Some(mismatch) = &problem {
+            self.alarm(AlarmKind::Downgrade, Some(peer), format!("another stack: {mismatch}"));
+        }
+        let nick = verified.bundle.nick.to_string();
+        let known = self.contacts.get(&peer);
+        let renamed = known.is_none_or(|known| known.row.nick != nick);
+        let name = match known {
+            Some(known) if !renamed => known.row.name.clone(),
+            _ => self.free_name(peer, &nick),
+        };
+        let row = ContactRow {
+            peer,
+            name,
+            nick,
+            bundle: signed,
+            problem,
+            sending: known.and_then(|known| known.row.sending),
+            verified: known.is_some_and(|known| known.row.verified) && !renamed,
+            first_seen: known.map_or(self.now, |known| known.row.first_seen),
+            last_seen: self.now,
+        };
+        let online = known.is_some_and(|known| known.online);
+        if known.is_none() || renamed {
+            self.tell_of_second_key(&row);
+        }
+        self.store.put_contact(&row)?;
+        self.contacts.insert(peer, Contact { row, bundle: verified, online });
+        self.directs.insert(self.direct(peer), peer);
+        self.refresh_peers();
+        if renamed {
+            self.load_views()?;
+        }
+        Ok(())
+    }
+
+    /// The nick itself, or with `·` and digits of the key if somebody else has it: a name never moves by itself.
+    fn free_name(&self, peer: PeerId, nick: &str) -> String {
+        let taken = |name: &str| {
+            name == self.config.nick.as_str()
+                || self.contacts.values().any(|contact| contact.row.peer != peer && contact.row.name == name)
+        };
+        if !taken(nick) {
+            return nick.to_owned();
+        }
+        let id = peer.to_string();
+        let suffixes = (4..=id.len()).filter_map(|len| id.get(..len));
+        let mut names = suffixes.map(|suffix| format!("{nick}·{suffix}"));
+        names.find(|name| !taken(name)).unwrap_or(id.clone())
+    }
+
+    fn tell_of_second_key(&mut self, row: &ContactRow) {
+        if row.name == row.nick {
+            return;
+        }
+        let known = if row.nick == self.config.nick.as_str() {
+            Some(self.config.identity.peer_id())
+        } else {
+            self.contacts
+                .values()
+                .find(|contact| contact.row.name == row.nick)
+                .map(|contact| contact.row.peer)
+        };
+        if let Some(known) = known {
+            let (claims, nick) = (row.nick.clone(), row.name.clone());
+            self.out.events.push(Event::PeerKeyChanged(PeerKeyChanged {
+                claims,
+                known,
+                peer_id: row.peer,
+                nick,
+            }));
+        }
+    }
+
+    pub(super) fn presence(&mut self, peer: PeerId, online: bool) -> Result<(), StoreError> {
+        let now = self.now;
+        let Some(contact) = self.contacts.get_mut(&peer) else { return Ok(()) };
+        let changed = contact.online != online;
+        contact.online = online;
+        if !changed {
+            return Ok(());
+        }
+        contact.row.last_seen = now;
+        let row = contact.row.clone();
+        let event = PeerEvent { peer_id: peer, nick: row.name.clone() };
+        self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
+        self.store.put_contact(&row)?;
+        self.refresh_peers();
+        self.touch_memberships(peer)
+    }
+
+    pub(super) fn set_sending(&mut self, peer: PeerId, session: SessionId) -> Result<(), StoreError> {
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            contact.row.sending = Some(session);
+            self.store.put_contact(&contact.row)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_problem(&mut self, peer: PeerId, problem: Option<String>) -> Result<(), StoreError> {
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            contact.row.problem = problem;
+            self.store.put_contact(&contact.row)?;
+        }
+        self.refresh_peers();
+        Ok(())
+    }
+
+    // ---- one's own keys
+
+    fn exchange_key(&self) -> String {
+        format!("{} {}", self.profile.key_exchange, self.profile.key_exchange_options)
+    }
+
+    pub(super) fn load_keys(&mut self) -> Result<(), StoreError> {
+        self.keys = None;
+        if let Some(stored) = self.store.newest_bundle(&self.exchange_key())? {
+            self.use_keys(stored)?;
+        }
+        Ok(())
+    }
+
+    /// Takes stored keys into use; signs them anew if the name, the cipher or the time demands another bundle.
+    fn use_keys(&mut self, stored: StoredBundle) -> Result<(), StoreError> {
+        let current = stored.nick == self.config.nick.as_str()
+            && stored.cipher == self.profile.cipher
+            && stored.expires > self.now;
+        if current && let Ok(verified) = SignedBundle::verify(&stored.signed) {
+            self.keys = Some(OwnKeys { stored, verified });
+            return Ok(());
+        }
+        if self.now.ms_since(stored.made) >= KEYS_FRESH_MS {
+            return Ok(());
+        }
+        let StoredBundle { payload, secret, made, .. } = stored;
+        self.sign_keys(NewBundle { payload, secret, one_time: Vec::new() }, made)
+    }
+
+    /// Signs a payload as one's bundle and stores it before anybody sees it.
+    fn sign_keys(&mut self, new: NewBundle, made: chat_core::Timestamp) -> Result<(), StoreError> {
+        let bundle = Bundle {
+            identity: self.config.identity.public().as_bytes().to_vec(),
+            profile: self.profile.clone(),
+            nick: self.config.nick.clone(),
+            payload: new.payload.clone(),
+            created: self.now,
+            expires: made.plus_ms(KEYS_VALID_MS),
+        };
+        let signed = SignedBundle::sign(&bundle, &self.config.identity).encode();
+        let verified = match SignedBundle::verify(&signed) {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.alarm(
+                    AlarmKind::Refused,
+                    None,
+                    format!("the key exchange made keys that can't be published: {error}"),
+                );
+                return Ok(());
+            }
+        };
+        let stored = StoredBundle {
+            hash: verified.hash,
+            signed,
+            payload: new.payload,
+            secret: new.secret,
+            exchange: self.exchange_key(),
+            cipher: self.profile.cipher.clone(),
+            nick: self.config.nick.to_string(),
+            made,
+            created: self.now,
+            expires: bundle.expires,
+        };
+        self.store.put_bundle(&stored)?;
+        self.keys = Some(OwnKeys { stored, verified });
+        Ok(())
+    }
+
+    /// Asks for new keys if there are none, or they are old; after a failure not before a minute has passed.
+    pub(super) fn want_fresh_keys(&mut self) {
+        let fresh =
+            self.keys.as_ref().is_some_and(|keys| self.now.ms_since(keys.stored.made) < KEYS_FRESH_MS);
+        let waited = self.now.ms_since(self.last_keys_wanted) >= MINUTE_MS;
+        if !fresh && !self.keys_wanted && waited {
+            self.keys_wanted = true;
+            self.last_keys_wanted = self.now;
+            self.out.want_keys = true;
+        }
+    }
+
+    pub(super) fn keys_made(&mut self, keys: Result<NewBundle, CryptoError>) -> Result<(), StoreError> {
+        self.keys_wanted = false;
+        match keys {
+            Ok(new) => {
+                self.sign_keys(new, self.now)?;
+                self.publish();
+                self.seal_all_waiting()
+            }
+            Err(error) => {
+                self.alarm(AlarmKind::Refused, None, format!("no keys could be made: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        if let (Some(keys), true) = (&self.keys, self.welcomed) {
+            self.out.records.push(ToRelay::Publish { bundle: keys.stored.signed.clone() });
+        }
+    }
+
+    // ---- the link
+
+    pub(super) fn link_up(&mut self, link: LinkInfo) -> Result<(), StoreError> {
+        self.relay.clone_from(&link.relay);
+        if link.hosting {
+            self.listen.clone_from(&link.listen);
+        }
+        self.link = Some(link);
+        self.link_state = LinkState::Connecting;
+        self.welcomed = false;
+        self.out.records.push(ToRelay::Hello { version: WIRE_VERSION });
+        Ok(())
+    }
+
+    pub(super) fn welcome(&mut self, version: u32) -> Result<(), StoreError> {
+        if version != WIRE_VERSION {
+            self.out.drop_link = Some(format!("the relay speaks wire version {version}, not {WIRE_VERSION}"));
+            return Ok(());
+        }
+        let Some(link) = &self.link else { return Ok(()) };
+        self.link_state = LinkState::Up;
+        self.welcomed = true;
+        self.out.events.push(Event::LinkUp(LinkUp {
+            relay: link.relay.clone(),
+            fingerprint: link.fingerprint,
+            hosting: link.hosting,
+            listen: link.listen.clone(),
+        }));
+        self.publish();
+        self.join_all();
+        self.submit_everything()
+    }
+
+    pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
+        self.welcomed = false;
+        self.submission.clear();
+        let online: Vec<PeerId> = self.contacts.iter().filter(|(_, c)| c.online).map(|(id, _)| *id).collect();
+        for peer in online {
+            self.presence(peer, false)?;
+        }
+        // One event for each time the link is lost, or the reason changes; not one an attempt.
+        let down = LinkState::Down { reason: reason.clone() };
+        let lost = self.link.take().is_some();
+        if lost || self.down_reason.as_ref() != Some(&reason) {
+            self.out
+                .events
+                .push(Event::LinkDown(LinkDown { relay: self.relay.clone(), reason: reason.clone() }));
+        }
+        self.down_reason = Some(reason);
+        self.link_state = down;
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Open rooms: the relay names members, each of them gets an envelope of its own; a member says itself,
+//! through the sessions, that it left.
+
+use std::collections::BTreeSet;
+
+use chat_core::api::event::RoomChanged;
+use chat_core::api::{CommandError, ErrorKind, Event};
+use chat_core::ids::{ConversationId, PeerId};
+use chat_core::nick::RoomName;
+use chat_core::wire::envelope::open_room_conversation;
+use chat_core::wire::{Body, ToRelay};
+
+use super::Engine;
+use crate::store::StoreError;
+
+/// Most members of a room that are taken from a relay.
+const MAX_MEMBERS: usize = 10_000;
+/// Most rooms one is in.
+const MAX_ROOMS: usize = 256;
+
+/// A room ever joined.
+pub(crate) struct Room {
+    pub(crate) conversation: ConversationId,
+    pub(crate) joined: bool,
+    /// The others.
+    pub(crate) members: BTreeSet<PeerId>,
+    /// The relay has named its members since the start.
+    pub(crate) announced: bool,
+}
+
+impl Engine {
+    /// The rooms of the profile are joined at every start.
+    pub(super) fn join_profile_rooms(&mut self) -> Result<(), StoreError> {
+        for room in &self.config.rooms {
+            self.store.put_room(room.as_str(), open_room_conversation(room), true)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn load_rooms(&mut self) -> Result<(), StoreError> {
+        self.rooms.clear();
+        for (name, conversation, joined) in self.store.rooms()? {
+            let members = self.store.members(&name)?.into_iter().collect();
+            if let Ok(name) = RoomName::new(name) {
+                self.rooms.insert(name, Room { conversation, joined, members, announced: false });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn room_of(&self, conversation: ConversationId) -> Option<(&RoomName, &Room)> {
+        self.rooms.iter().find(|(_, room)| room.conversation == conversation)
+    }
+
+    /// Everybody in a room, oneself too.
+    pub(super) fn roster(&self, room: &Room) -> Vec<PeerId> {
+        let mut members: Vec<PeerId> = room.members.iter().copied().collect();
+        if room.joined {
+            members.push(self.config.identity.peer_id());
+        }
+        members.sort();
+        members
+    }
+
+    pub(super) fn join_all(&mut self) {
+        let joined = self.rooms.iter().filter(|(_, room)| room.joined);
+        let records: Vec<ToRelay> = joined.map(|(name, _)| ToRelay::Join { room: name.clone() }).collect();
+        self.out.records.extend(records);
+    }
+
+    fn room_changed(&mut self, name: &RoomName) -> Result<(), StoreError> {
+        let Some(room) = self.rooms.get(name) else { return Ok(()) };
+        let event = RoomChanged {
+            room: name.clone(),
+            conversation: room.conversation,
+            joined: room.joined,
+            open: true,
+            members: self.roster(room),
+        };
+        let conversation = room.conversation;
+        self.out.events.push(Event::RoomChanged(event));
+        self.refresh_conversation(conversation)
+    }
+
+    pub(super) fn join(&mut self, name: &RoomName) -> Result<Result<(), CommandError>, StoreError> {
+        if self.rooms.get(name).is_some_and(|room| room.joined) {
+            return Ok(Ok(()));
+        }
+        if self.rooms.values().filter(|room| room.joined).count() >= MAX_ROOMS {
+            let message = format!("you are in {MAX_ROOMS} rooms already; leave one first");
+            return Ok(Err(CommandError::new(ErrorKind::TooLarge, message)));
+        }
+        let conversation = open_room_conversation(name);
+        self.store.put_room(name.as_str(), conversation, true)?;
+        self.rooms.insert(
+            name.clone(),
+            Room { conversation, joined: true, members: BTreeSet::new(), announced: false },
+        );
+        if self.welcomed {
+            self.out.records.push(ToRelay::Join { room: name.clone() });
+        }
+        self.room_changed(name)?;
+        Ok(Ok(()))
+    }
+
+    pub(super) fn leave(&mut self, name: &RoomName) -> Result<Result<(), CommandError>, StoreError> {
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.joined) else {
+            return Ok(Err(CommandError::new(ErrorKind::NotFound, format!("you are not in {name}"))));
+        };
+        room.joined = false;
+        let (conversation, members) = (room.conversation, std::mem::take(&mut room.members));
+        self.store.put_room(name.as_str(), conversation, false)?;
+        self.store.remove_all_members(name.as_str())?;
+        for peer in members {
+            self.send_control(peer, conversation, Body::Left)?;
+        }
+        if self.welcomed {
+            self.out.records.push(ToRelay::Leave { room: name.clone() });
+        }
+        self.room_changed(name)?;
+        Ok(Ok(()))
+    }
+
+    /// The relay names the members of a room. Those it doesn't name stay for their 30 days: another relay
+    /// may simply not have met them yet, and whoever leaves says so itself.
+    pub(super) fn room_record(&mut self, name: &RoomName, members: Vec<PeerId>) -> Result<(), StoreError> {
+        let (me, now) = (self.config.identity.peer_id(), self.now);
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.joined) else { return Ok(()) };
+        let mut changed = !room.announced;
+        room.announced = true;
+        for peer in members.into_iter().filter(|&peer| peer != me) {
+            if room.members.len() < MAX_MEMBERS && room.members.insert(peer) {
+                changed = true;
+            }
+            self.store.put_member(name.as_str(), peer, now)?;
+        }
+        if changed { self.room_changed(name) } else { Ok(()) }
+    }
+
+    /// Somebody writes in the room, so it is in it.
+    pub(super) fn admit_writer(
+        &mut self,
+        conversation: ConversationId,
+        peer: PeerId,
+    ) -> Result<(), StoreError> {
+        let Some(name) = self.room_of(conversation).map(|(name, _)| name.clone()) else { return Ok(()) };
+        let Some(room) = self.rooms.get_mut(&name) else { return Ok(()) };
+        if room.members.len() < MAX_MEMBERS && room.members.insert(peer) {
+            self.store.put_member(name.as_str(), peer, self.now)?;
+            self.room_changed(&name)?;
+        }
+        Ok(())
+    }
+
+    /// A member says it left: what it has not taken, it will not take.
+    pub(super) fn member_left(
+        &mut self,
+        conversation: ConversationId,
+        peer: PeerId,
+    ) -> Result<(), StoreError> {
+        let Some(name) = self.room_of(conversation).map(|(name, _)| name.clone()) else { return Ok(()) };
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.members.remove(&peer);
+        }
+        let was_member = self.store.remove_member(name.as_str(), peer)?;
+        for message in self.store.open_room_deliveries(peer, conversation.as_ref())? {
+            self.store.remove_delivery(message, peer)?;
+            self.refresh_status(message)?;
+        }
+        if was_member { self.room_changed(&name) } else { Ok(()) }
+    }
+
+    /// A peer was seen: its memberships begin their 30 days anew.
+    pub(super) fn touch_memberships(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        for (name, _) in self.rooms.iter().filter(|(_, room)| room.members.contains(&peer)) {
+            self.store.put_member(name.as_str(), peer, self.now)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,418 @@
+//! Sessions: initiate, accept, seal, open, and which of several seals. Plugins run inside a guard: one
+//! that panics loses its session, not the program.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use chat_core::api::event::AlarmKind;
+use chat_core::error::CryptoError;
+use chat_core::ids::{PeerId, SessionId, Timestamp};
+use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, Session, Step};
+use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
+use chat_core::wire::{Envelope, Plaintext};
+use zeroize::Zeroizing;
+
+use super::{Engine, Fault, HOUR_MS, MINUTE_MS, Refused};
+use crate::store::{SessionRow, StoreError};
+
+/// Most sessions kept with one peer.
+const MAX_SESSIONS_A_PEER: usize = 5;
+/// First messages of one peer that are looked at in an hour.
+const ACCEPTS_A_PEER: usize = 10;
+/// First messages of all peers that are looked at in an hour: identities are free.
+const ACCEPTS_IN_ALL: usize = 1_000;
+/// Sessions held in memory; the others are read from the store when they are needed.
+const MAX_LIVE: usize = 512;
+/// How long a first message that was accepted is remembered, beyond any bundle's life.
+const HANDSHAKE_MEMORY_MS: u64 = 60 * super::DAY_MS;
+
+/// A session in memory.
+pub(crate) struct Live {
+    pub(crate) row: SessionRow,
+    pub(crate) session: Box<dyn Session>,
+}
+
+/// What is limited per time.
+#[derive(Default)]
+pub(crate) struct Rates {
+    accepts: HashMap<PeerId, VecDeque<Timestamp>>,
+    all_accepts: VecDeque<Timestamp>,
+    renewals: HashMap<PeerId, Timestamp>,
+}
+
+fn within(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) -> bool {
+    while times.front().is_some_and(|&at| now.ms_since(at) >= HOUR_MS) {
+        times.pop_front();
+    }
+    times.len() < most
+}
+
+impl Rates {
+    fn may_accept(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        if !within(&mut self.all_accepts, now, ACCEPTS_IN_ALL) {
+            return false;
+        }
+        // Peers without an accept in the last hour need no entry; at most ACCEPTS_IN_ALL others remain.
+        self.accepts.retain(|_, times| {
+            within(times, now, usize::MAX);
+            !times.is_empty()
+        });
+        let times = self.accepts.entry(peer).or_default();
+        if !within(times, now, ACCEPTS_A_PEER) {
+            return false;
+        }
+        times.push_back(now);
+        self.all_accepts.push_back(now);
+        true
+    }
+
+    /// At most one renewal a minute and peer.
+    pub(super) fn may_renew(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        self.renewals.retain(|_, &mut at| now.ms_since(at) < MINUTE_MS);
+        if self.renewals.contains_key(&peer) || self.renewals.len() >= ACCEPTS_IN_ALL {
+            return false;
+        }
+        self.renewals.insert(peer, now);
+        true
+    }
+
+    /// The renewal could not be done yet after all.
+    pub(super) fn forget_renewal(&mut self, peer: PeerId) {
+        self.renewals.remove(&peer);
+    }
+}
+
+/// Runs a plugin's code; a panic in it is an error like any other.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, CryptoError>) -> Result<T, CryptoError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(CryptoError::Failed("it panicked")))
+}
+
+/// An opened envelope whose effects are not yet written anywhere.
+pub(super) struct Opened {
+    pub(super) plaintext: Plaintext,
+    /// The session, moved out of the cache while its change is not committed.
+    pub(super) live: Live,
+    /// The session is new.
+    pub(super) accepted: Option<Accepted>,
+}
+
+/// The initiator of a session that was just accepted.
+pub(super) struct Accepted {
+    pub(super) verified: VerifiedBundle,
+    /// Its bundle as signed.
+    pub(super) signed: Vec<u8>,
+}
+
+pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Display) -> Fault {
+    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: false, quiet: false })
+}
+
+fn unknown_session(peer: PeerId, detail: &str) -> Fault {
+    let detail = detail.to_owned();
+    Fault::Refused(Refused { kind: AlarmKind::Refused, peer: Some(peer), detail, renew: true, quiet: true })
+}
+
+/// A crypto error as a refusal.
+fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault {
+    let kind = match error {
+        CryptoError::Forged | CryptoError::Malformed(_) => AlarmKind::Tampered,
+        CryptoError::Duplicate => AlarmKind::Replayed,
+        _ => AlarmKind::Refused,
+    };
+    let renew =
+        matches!(error, CryptoError::OutOfWindow | CryptoError::UnknownKey(_) | CryptoError::Exhausted(_));
+    let quiet = matches!(error, CryptoError::UnknownKey(_));
+    Fault::Refused(Refused { kind, peer: Some(peer), detail: format!("{what}: {error}"), renew, quiet })
+}
+
+impl Engine {
+    /// The session, from the cache or the store. Taken out: whoever takes it puts it back when its change is stored.
+    fn take_live(&mut self, id: SessionId) -> Result<Option<Live>, StoreError> {
+        if let Some(live) = self.live.remove(&id) {
+            return Ok(Some(live));
+        }
+        let Some((row, saved)) = self.store.session(id)? else { return Ok(None) };
+        if row.exchange != self.profile.key_exchange || row.cipher != self.profile.cipher {
+            return Ok(None);
+        }
+        let exchange = Arc::clone(&self.config.key_exchange);
+        let cipher = Arc::clone(&self.config.cipher);
+        let entropy = &mut *self.entropy;
+        let mut cx = Context { now: self.now, entropy, cipher, binding: [0; 32] };
+        match guarded(|| exchange.restore(&saved, &mut cx)) {
+            Ok(session) => Ok(Some(Live { row, session })),
+            Err(error) => {
+                tracing::warn!(session = %id.short(), %error, "a stored session can't be restored");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stores what changed in a session and keeps it in memory.
+    fn put_live(&mut self, mut live: Live) -> Result<(), StoreError> {
+        let change = live.session.save();
+        self.store.save_session(live.row.id, &change)?;
+        self.store.update_session(&live.row)?;
+        if self.live.len() >= MAX_LIVE {
+            self.live.clear();
+        }
+        self.live.insert(live.row.id, live);
+        Ok(())
+    }
+
+    /// Begins a session with a peer whose bundle is known. `None`: not possible now (no keys of one's own yet,
+    /// no usable bundle of the peer); what waits is sealed when it is.
+    pub(super) fn initiate(&mut self, peer: PeerId) -> Result<Option<SessionId>, StoreError> {
+        let (Some(keys), Some(contact)) = (&self.keys, self.contacts.get(&peer)) else { return Ok(None) };
+        if contact.row.problem.is_some() || contact.bundle.bundle.expires < self.now {
+            return Ok(None);
+        }
+        let binding = binding(&keys.verified, &contact.bundle);
+        let own = OwnBundle {
+            identity: &self.config.identity,
+            payload: &keys.stored.payload,
+            secret: &keys.stored.secret,
+            one_time: None,
+        };
+        let theirs = PeerBundle {
+            identity: contact.bundle.key,
+            payload: &contact.bundle.bundle.payload,
+            one_time: None,
+        };
+        let exchange = Arc::clone(&self.config.key_exchange);
+        let cipher = Arc::clone(&self.config.cipher);
+        let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
+        let (first, session) = match guarded(|| exchange.initiate(&own, &theirs, &mut cx)) {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::warn!(peer = %peer.short(), %error, "no session could be begun");
+                self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+                return Ok(None);
+            }
+        };
+        let handshake = Handshake {
+            bundle: keys.stored.signed.clone(),
+            peer_bundle_hash: contact.bundle.hash.to_vec(),
+            first,
+        };
+        let handshake = handshake.encode();
+        let row = self.new_row(Handshake::session_id(&handshake), peer, binding, Some(handshake));
+        let id = row.id;
+        self.store.insert_session(&row)?;
+        self.put_live(Live { row, session })?;
+        self.set_sending(peer, id)?;
+        self.drop_surplus(peer)?;
+        Ok(Some(id))
+    }
+
+    fn new_row(
+        &self,
+        id: SessionId,
+        peer: PeerId,
+        binding: [u8; 32],
+        handshake: Option<Vec<u8>>,
+    ) -> SessionRow {
+        SessionRow {
+            id,
+            peer,
+            initiator: handshake.is_some(),
+            binding,
+            handshake,
+            got_context: false,
+            peer_has_context: false,
+            exchange: self.profile.key_exchange.clone(),
+            cipher: self.profile.cipher.clone(),
+            created: self.now,
+        }
+    }
+
+    /// Keeps the newest sessions of a peer, and always the one that seals.
+    fn drop_surplus(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        let rows = self.store.sessions_of(peer)?;
+        let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
+        let surplus = rows.len().saturating_sub(MAX_SESSIONS_A_PEER);
+        for row in rows.iter().filter(|row| Some(row.id) != sending).take(surplus) {
+            self.live.remove(&row.id);
+            self.store.erase_session(row.id)?;
+        }
+        Ok(())
+    }
+
+    /// Seals a plaintext for a peer. `None`: no session can be had now.
+    pub(super) fn seal(&mut self, peer: PeerId, plaintext: &Plaintext) -> Result<Option<Sealed>, StoreError> {
+        // A session at the end of its life is replaced once; a fresh one that can't seal is a broken plugin.
+        for attempt in 0..2 {
+            let Some(mut live) = self.sending_session(peer, attempt > 0)? else { return Ok(None) };
+            let mut plaintext = plaintext.clone();
+            plaintext.context = (!live.row.peer_has_context).then_some(live.row.binding);
+            let bytes = plaintext.encode();
+            let now = self.now;
+            let entropy = &mut *self.entropy;
+            match guarded(|| live.session.seal(&bytes, &mut Step { now, entropy })) {
+                Ok(frame) => {
+                    let (session, handshake) = (live.row.id, live.row.handshake.clone());
+                    self.put_live(live)?;
+                    return Ok(Some(Sealed { session, handshake, frame }));
+                }
+                Err(error) => tracing::warn!(peer = %peer.short(), %error, "a session could not seal"),
+            }
+        }
+        Ok(None)
+    }
+
+    fn sending_session(&mut self, peer: PeerId, renew: bool) -> Result<Option<Live>, StoreError> {
+        let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
+        let found = match sending {
+            Some(id) if !renew => self.take_live(id)?,
+            _ => None,
+        };
+        match found {
+            Some(live) if !live.session.needs_renewal(self.now) => Ok(Some(live)),
+            found => match self.initiate(peer)? {
+                Some(id) => self.take_live(id),
+                // Better an old session than silence.
+                None => Ok(found),
+            },
+        }
+    }
+
+    /// Opens an envelope without writing anything.
+    pub(super) fn open(&mut self, envelope: &Envelope) -> Result<Opened, Fault> {
+        let from = envelope.from;
+        let (mut live, accepted) = match self.take_live(envelope.session)? {
+            Some(live) => (live, None),
+            None => self.accept(envelope)?,
+        };
+        if live.row.peer != from {
+            // Not this session's fault: it goes back unchanged.
+            self.live.insert(live.row.id, live);
+            return Err(refused(AlarmKind::Tampered, from, "an envelope names the session of another peer"));
+        }
+        let now = self.now;
+        let entropy = &mut *self.entropy;
+        let opened = guarded(|| live.session.open(&envelope.frame, &mut Step { now, entropy }));
+        let plaintext = match opened {
+            Ok(plaintext) => plaintext,
+            Err(error) => {
+                // A refused frame leaves a session unchanged; one that panicked is read from the store again.
+                if accepted.is_none() && !matches!(error, CryptoError::Failed(_)) {
+                    self.live.insert(live.row.id, live);
+                }
+                return Err(refusal_of(&error, from, "a frame was refused"));
+            }
+        };
+        // From here on the session has moved: a refusal drops it, and the store still has it as it was.
+        let plaintext = check(envelope, &plaintext, &mut live.row)?;
+        Ok(Opened { plaintext, live, accepted })
+    }
+
+    /// Accepts the handshake of an envelope, without writing anything.
+    fn accept(&mut self, envelope: &Envelope) -> Result<(Live, Option<Accepted>), Fault> {
+        let from = envelope.from;
+        let Some(bytes) = &envelope.handshake else {
+            return Err(unknown_session(from, "a frame for a session that is not here"));
+        };
+        if Handshake::session_id(bytes) != envelope.session {
+            return Err(refused(AlarmKind::Tampered, from, "a handshake for another session"));
+        }
+        if self.store.handshake_is_known(envelope.session)? {
+            return Err(unknown_session(from, "a first message that was accepted before"));
+        }
+        let handshake = Handshake::decode(bytes).map_err(|e| refused(AlarmKind::Tampered, from, e))?;
+        let theirs = SignedBundle::verify(&handshake.bundle)
+            .map_err(|e| refusal_of(&e, from, "the bundle of a first message"))?;
+        if theirs.peer_id != from {
+            return Err(refused(
+                AlarmKind::Tampered,
+                from,
+                "a first message with the bundle of somebody else",
+            ));
+        }
+        if theirs.bundle.expires < self.now {
+            return Err(refused(AlarmKind::Refused, from, "a first message with an expired bundle"));
+        }
+        self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
+        let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
+            return Err(unknown_session(from, "a first message for keys that are not here any more"));
+        };
+        if !self.rates.may_accept(from, self.now) {
+            return Err(refused(AlarmKind::Refused, from, "too many first messages within an hour"));
+        }
+        let own_verified =
+            SignedBundle::verify(&own.signed).map_err(|e| refusal_of(&e, from, "one's own stored bundle"))?;
+        let binding = binding(&theirs, &own_verified);
+        let ours = OwnBundle {
+            identity: &self.config.identity,
+            payload: &own.payload,
+            secret: &own.secret,
+            one_time: None,
+        };
+        let peer = PeerBundle { identity: theirs.key, payload: &theirs.bundle.payload, one_time: None };
+        let exchange = Arc::clone(&self.config.key_exchange);
+        let cipher = Arc::clone(&self.config.cipher);
+        let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
+        let session = guarded(|| exchange.accept(&ours, &peer, &handshake.first, &mut cx))
+            .map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
+        let row = self.new_row(envelope.session, from, binding, None);
+        Ok((Live { row, session }, Some(Accepted { verified: theirs, signed: handshake.bundle })))
+    }
+
+    /// Writes an opened envelope's session; a new one with everything that belongs to its acceptance.
+    pub(super) fn keep_opened(&mut self, live: Live, accepted: Option<Accepted>) -> Result<(), StoreError> {
+        let (id, peer) = (live.row.id, live.row.peer);
+        let Some(Accepted { verified, signed }) = accepted else { return self.put_live(live) };
+        self.store.insert_session(&live.row)?;
+        self.store.remember_handshake(id, self.now.plus_ms(HANDSHAKE_MEMORY_MS))?;
+        self.put_live(live)?;
+        self.learn_bundle(verified, signed)?;
+        if !self.own_flight_wins(peer)? {
+            self.set_sending(peer, id)?;
+        }
+        self.drop_surplus(peer)
+    }
+
+    /// Both have begun a session at once: both receive on both, and send on the one whose initiator has the
+    /// smaller peer id.
+    fn own_flight_wins(&self, peer: PeerId) -> Result<bool, StoreError> {
+        let Some(sending) = self.contacts.get(&peer).and_then(|contact| contact.row.sending) else {
+            return Ok(false);
+        };
+        let row = match self.live.get(&sending) {
+            Some(live) => Some(live.row.clone()),
+            None => self.store.session(sending)?.map(|(row, _)| row),
+        };
+        let in_flight = row.is_some_and(|row| row.initiator && !row.peer_has_context);
+        Ok(in_flight && self.config.identity.peer_id() < peer)
+    }
+}
+
+/// A sealed frame, and what goes with it into an envelope.
+pub(super) struct Sealed {
+    pub(super) session: SessionId,
+    pub(super) handshake: Option<Vec<u8>>,
+    pub(super) frame: Vec<u8>,
+}
+
+/// What the core demands of every frame: the context until it is known, and that it stands in the right envelope.
+fn check(envelope: &Envelope, bytes: &Zeroizing<Vec<u8>>, row: &mut SessionRow) -> Result<Plaintext, Fault> {
+    let tampered = |detail: &str| refused(AlarmKind::Tampered, envelope.from, detail);
+    let plaintext = Plaintext::decode(bytes).map_err(|e| tampered(&e.to_string()))?;
+    match plaintext.context {
+        Some(context) if context == row.binding => row.got_context = true,
+        Some(_) => return Err(tampered("a frame bound to another context")),
+        None if !row.got_context => return Err(tampered("a first frame without its context")),
+        // The peer stops sending the context once it knows that we have it, so it has ours.
+        None => row.peer_has_context = true,
+    }
+    if row.initiator {
+        row.peer_has_context = true;
+    }
+    if row.peer_has_context {
+        row.handshake = None;
+    }
+    if plaintext.conversation != envelope.conversation || plaintext.message != envelope.message {
+        return Err(tampered("a frame in the envelope of another message or conversation"));
+    }
+    Ok(plaintext)
+}

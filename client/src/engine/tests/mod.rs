@@ -1,0 +1,7 @@
+//! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
+
+mod life;
+mod peers;
+mod refusals;
+mod rooms;
+mod world;

@@ -1,0 +1,341 @@
+//! The world of the engine's tests: people, their stores, and a relay in which the test can meddle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chat_core::api::event::EventId;
+use chat_core::api::handle::Request;
+use chat_core::api::{Command, CommandError, Destination, Event, MessageState, Reply, Snapshot, StackView};
+use chat_core::entropy::OsEntropy;
+use chat_core::identity::Identity;
+use chat_core::ids::{EnvelopeId, MessageId, PeerId, Timestamp};
+use chat_core::key_exchange::Context;
+use chat_core::nick::{Nick, RoomName};
+use chat_core::profile::Options;
+use chat_core::transport::NoStats;
+use chat_core::wire::bundle::SignedBundle;
+use chat_core::wire::relay::Delivery;
+use chat_core::wire::{Envelope, FromRelay, Recipient, ToRelay};
+use chat_core::{KeyExchange, Registry};
+use cipher_aes_gcm as _;
+use cipher_chacha20_poly1305 as _;
+use key_exchange_x25519 as _;
+use tokio::sync::oneshot;
+
+use crate::config::{ClientConfig, StorePlace};
+use crate::engine::{Engine, Input, LinkInfo, Turn};
+use crate::store::Store;
+
+pub(super) fn key_exchange() -> Arc<dyn KeyExchange> {
+    let options = Options::parse_table("[key_exchange]\nkind = \"x25519\"\n", "key_exchange").unwrap();
+    Arc::from(Registry::linked().unwrap().build::<dyn KeyExchange>(&options).unwrap())
+}
+
+pub(super) fn config(nick: &str, seed: u8, cipher: &str) -> ClientConfig {
+    let options = Options::parse_table(&format!("[cipher]\nkind = \"{cipher}\"\n"), "cipher").unwrap();
+    let key_exchange = key_exchange();
+    ClientConfig {
+        identity: Identity::from_seed(&[seed; 32]),
+        nick: Nick::new(nick).unwrap(),
+        rooms: vec![RoomName::new("#lobby").unwrap()],
+        stack: StackView {
+            transport: "memory".into(),
+            key_exchange: "x25519".into(),
+            cipher: cipher.into(),
+            frontend: "test".into(),
+            properties: key_exchange.properties(),
+        },
+        key_exchange,
+        key_exchange_name: "x25519".into(),
+        cipher: Arc::from(Registry::linked().unwrap().build::<dyn chat_core::Cipher>(&options).unwrap()),
+        config_text: String::new(),
+        store: StorePlace::Memory,
+        max_backoff: std::time::Duration::from_secs(1),
+    }
+}
+
+/// One person: an engine, and everything it ever told.
+pub(super) struct Person {
+    pub(super) engine: Engine,
+    pub(super) events: Vec<Event>,
+    pub(super) online: bool,
+    n: u64,
+    path: tempfile::TempDir,
+    nick: String,
+    seed: u8,
+    cipher: String,
+}
+
+impl Person {
+    /// Takes effect at the next start.
+    pub(super) fn rename(&mut self, nick: &str) {
+        self.nick = nick.to_owned();
+    }
+}
+
+/// The relay: what it stores, and who is a member where.
+#[derive(Default)]
+pub(super) struct MapRelay {
+    pub(super) boxes: BTreeMap<PeerId, Vec<(u64, Envelope)>>,
+    had: BTreeSet<(PeerId, EnvelopeId)>,
+    next: u64,
+    bundles: BTreeMap<PeerId, Vec<u8>>,
+    rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
+    /// Every envelope that was ever submitted.
+    pub(super) record: Vec<Envelope>,
+}
+
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) people: BTreeMap<&'static str, Person>,
+    pub(super) relay: MapRelay,
+    /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
+    pub(super) meddle: Box<dyn FnMut(Envelope) -> Vec<Envelope>>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self {
+            now: Timestamp(1_700_000_000_000),
+            people: BTreeMap::new(),
+            relay: MapRelay::default(),
+            meddle: Box::new(|envelope| vec![envelope]),
+        }
+    }
+
+    /// People who are online and have met in #lobby.
+    pub(super) fn of(names: &[&'static str]) -> Self {
+        let mut world = Self::new();
+        for (seed, name) in (1u8..).zip(names) {
+            world.add(name, name, seed, "aes-256-gcm");
+        }
+        world.settle();
+        world
+    }
+
+    pub(super) fn add(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str) {
+        let path = tempfile::tempdir().unwrap();
+        let engine = open(path.path(), nick, seed, cipher, self.now);
+        let (nick, cipher) = (nick.to_owned(), cipher.to_owned());
+        self.people
+            .insert(key, Person { engine, events: vec![], online: false, n: 0, path, nick, seed, cipher });
+        self.make_keys(key);
+        self.connect(key);
+    }
+
+    pub(super) fn make_keys(&mut self, who: &str) {
+        let exchange = key_exchange();
+        let mut entropy = OsEntropy;
+        let cipher = Arc::clone(&self.person(who).engine.config.cipher);
+        let mut cx = Context { now: self.now, entropy: &mut entropy, cipher, binding: [0; 32] };
+        let keys = exchange.new_bundle(&mut cx);
+        self.input(who, vec![Input::Keys(keys)]);
+    }
+
+    pub(super) fn person(&mut self, who: &str) -> &mut Person {
+        self.people.get_mut(who).unwrap()
+    }
+
+    pub(super) fn id(&mut self, who: &str) -> PeerId {
+        self.person(who).engine.config.identity.peer_id()
+    }
+
+    pub(super) fn connect(&mut self, who: &str) {
+        let link = LinkInfo {
+            relay: "map".into(),
+            fingerprint: None,
+            hosting: false,
+            listen: vec![],
+            stats: Arc::new(NoStats),
+        };
+        self.person(who).online = true;
+        self.input(who, vec![Input::LinkUp(link)]);
+    }
+
+    pub(super) fn disconnect(&mut self, who: &str) {
+        self.person(who).online = false;
+        self.input(who, vec![Input::LinkDown { reason: "test".into() }]);
+        let id = self.id(who);
+        self.tell_all(&FromRelay::Presence { peer: id, online: false }, id);
+    }
+
+    /// The process is gone; what was committed is there again.
+    pub(super) fn crash(&mut self, who: &str) {
+        let now = self.now;
+        let person = self.person(who);
+        let folder = tempfile::tempdir().unwrap();
+        // A copy of the files as they are now: a killed process closes nothing.
+        for entry in std::fs::read_dir(person.path.path()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, now);
+        person.path = folder;
+        person.online = false;
+    }
+
+    pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
+        let now = self.now;
+        let person = self.person(who);
+        let mut turn = person.engine.turn(now, inputs);
+        person.events.append(&mut turn.events);
+        let records = std::mem::take(&mut turn.records);
+        for record in records {
+            self.at_relay(who, record);
+        }
+        turn
+    }
+
+    pub(super) fn run(&mut self, who: &str, command: Command) -> Result<Reply, CommandError> {
+        let (reply, _) = oneshot::channel();
+        let mut turn = self.input(who, vec![Input::Command(Request { command, reply })]);
+        turn.answers.pop().unwrap().1
+    }
+
+    pub(super) fn try_send(&mut self, who: &str, to: &str, text: &str) -> Result<MessageId, CommandError> {
+        let to = Destination::try_from(to.to_owned()).unwrap();
+        let send = chat_core::api::command::Send { to, text: text.into(), client_id: None };
+        match self.run(who, Command::Send(send))? {
+            Reply::Sent { id } => Ok(id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn send(&mut self, who: &str, to: &str, text: &str) -> MessageId {
+        self.try_send(who, to, text).unwrap()
+    }
+
+    fn tell(&mut self, peer: PeerId, record: FromRelay) {
+        let who =
+            self.people.iter_mut().find(|(_, p)| p.online && p.engine.config.identity.peer_id() == peer);
+        if let Some((who, _)) = who {
+            let who = *who;
+            // Every record goes through its encoding, as it would on a link.
+            let record = FromRelay::decode(&record.encode()).unwrap();
+            self.input(who, vec![Input::Record(record)]);
+        }
+    }
+
+    fn tell_all(&mut self, record: &FromRelay, but: PeerId) {
+        let peers: Vec<PeerId> = self.people.values().map(|p| p.engine.config.identity.peer_id()).collect();
+        for peer in peers.into_iter().filter(|&peer| peer != but) {
+            self.tell(peer, record.clone());
+        }
+    }
+
+    fn is_online(&self, peer: PeerId) -> bool {
+        self.people.values().any(|p| p.online && p.engine.config.identity.peer_id() == peer)
+    }
+
+    fn at_relay(&mut self, who: &str, record: ToRelay) {
+        let me = self.id(who);
+        match ToRelay::decode(&record.encode()).unwrap() {
+            ToRelay::Hello { .. } => {
+                self.tell(me, FromRelay::Welcome { version: 1, now: self.now });
+                self.tell_all(&FromRelay::Presence { peer: me, online: true }, me);
+            }
+            ToRelay::Publish { bundle } => {
+                SignedBundle::verify(&bundle).unwrap();
+                self.relay.bundles.insert(me, bundle.clone());
+                self.tell_all(&FromRelay::Peer { bundle, online: true }, me);
+            }
+            ToRelay::Join { room } => {
+                self.relay.rooms.entry(room.clone()).or_default().insert(me);
+                let members: Vec<PeerId> = self.relay.rooms[&room].iter().copied().collect();
+                for peer in members.iter().filter(|&&peer| peer != me) {
+                    if let Some(bundle) = self.relay.bundles.get(peer).cloned() {
+                        let online = self.is_online(*peer);
+                        self.tell(me, FromRelay::Peer { bundle, online });
+                    }
+                }
+                for &peer in &members {
+                    self.tell(peer, FromRelay::Room { room: room.clone(), members: members.clone() });
+                }
+            }
+            ToRelay::Leave { room } => {
+                self.relay.rooms.entry(room).or_default().remove(&me);
+            }
+            ToRelay::Submit { envelopes } => {
+                let ids = envelopes.iter().map(|envelope| envelope.id).collect();
+                for envelope in envelopes {
+                    assert_eq!(envelope.from, me);
+                    let Recipient::Peer(to) = envelope.to else { panic!("{envelope:?}") };
+                    self.relay.record.push(envelope.clone());
+                    if self.relay.had.insert((to, envelope.id)) {
+                        self.relay.next += 1;
+                        self.relay.boxes.entry(to).or_default().push((self.relay.next, envelope));
+                    }
+                }
+                self.tell(me, FromRelay::Stored { ids });
+            }
+            ToRelay::Ack { through } => self.relay.boxes.entry(me).or_default().retain(|(n, _)| *n > through),
+            ToRelay::Find { peer, .. } => {
+                if let Some(bundle) = peer.and_then(|peer| self.relay.bundles.get(&peer).cloned()) {
+                    self.tell(me, FromRelay::Peer { bundle, online: true });
+                }
+            }
+            ToRelay::Ping { n } => self.tell(me, FromRelay::Pong { n }),
+        }
+    }
+
+    /// Delivers mail until there is none.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let mail = self.people.iter().filter(|(_, p)| p.online).find_map(|(who, p)| {
+                let waiting = self.relay.boxes.get(&p.engine.config.identity.peer_id())?;
+                waiting.first().map(|(n, envelope)| (*who, *n, envelope.clone()))
+            });
+            let Some((who, n, envelope)) = mail else { return };
+            let items: Vec<Delivery> =
+                (self.meddle)(envelope).into_iter().map(|envelope| Delivery { n, envelope }).collect();
+            if items.is_empty() {
+                let id = self.id(who);
+                self.relay.boxes.get_mut(&id).unwrap().remove(0);
+            } else {
+                let id = self.id(who);
+                self.tell(id, FromRelay::Deliver { items });
+            }
+        }
+        panic!("the mail never ends");
+    }
+
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+        let names: Vec<&'static str> = self.people.keys().copied().collect();
+        for name in names {
+            self.input(name, vec![Input::Tick]);
+        }
+    }
+
+    pub(super) fn snapshot(&mut self, who: &str) -> Snapshot {
+        let person = self.person(who);
+        person.n += 1;
+        person.engine.snapshot(EventId { epoch: 1, n: person.n })
+    }
+
+    /// The texts of a conversation, as shown.
+    pub(super) fn texts(&mut self, who: &str, conversation: &str) -> Vec<String> {
+        let snapshot = self.snapshot(who);
+        let found = snapshot.conversations.iter().find(|view| view.name == conversation);
+        found.map(|view| view.messages.iter().map(|m| m.text.clone()).collect()).unwrap_or_default()
+    }
+
+    pub(super) fn state(&mut self, who: &str, id: MessageId) -> MessageState {
+        let person = self.person(who);
+        let row = person.engine.store.message(id).unwrap().unwrap();
+        person.engine.delivery_of(&row).unwrap().state
+    }
+
+    pub(super) fn alarms(&mut self, who: &str) -> Vec<String> {
+        let alarm = |event: &Event| match event {
+            Event::Alarm(alarm) => Some(format!("{:?}: {}", alarm.kind, alarm.detail)),
+            _ => None,
+        };
+        self.person(who).events.iter().filter_map(alarm).collect()
+    }
+}
+
+fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, now: Timestamp) -> Engine {
+    let store = Store::open(&folder.join("client.db")).unwrap();
+    Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), now).unwrap()
+}

@@ -1,0 +1,62 @@
+//! The chain of messages per sender, conversation and recipient, and envelopes seen before.
+
+use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
+use rusqlite::{OptionalExtension, params};
+
+use super::{Store, StoreError, b, int};
+
+impl Store {
+    /// The last link of a chain; `None` before its first message.
+    pub(crate) fn chain(
+        &self,
+        conversation: ConversationId,
+        peer: PeerId,
+        outgoing: bool,
+    ) -> Result<Option<[u8; 16]>, StoreError> {
+        let mut find = self
+            .db
+            .prepare_cached("SELECT link FROM chains WHERE conversation = ? AND peer = ? AND outgoing = ?")?;
+        Ok(find.query_row(params![b(&conversation), b(&peer), outgoing], |row| row.get(0)).optional()?)
+    }
+
+    pub(crate) fn set_chain(
+        &self,
+        conversation: ConversationId,
+        peer: PeerId,
+        outgoing: bool,
+        link: [u8; 16],
+    ) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO chains VALUES (?,?,?,?)")?;
+        put.execute(params![b(&conversation), b(&peer), outgoing, link.as_slice()])?;
+        Ok(())
+    }
+
+    /// Whether this envelope was processed before, and if so, which text it brought.
+    pub(crate) fn seen_envelope(
+        &self,
+        id: EnvelopeId,
+        sender: PeerId,
+    ) -> Result<Option<Option<MessageId>>, StoreError> {
+        let mut find =
+            self.db.prepare_cached("SELECT message FROM seen_envelopes WHERE id = ? AND sender = ?")?;
+        let found = find.query_row(params![b(&id), b(&sender)], |row| row.get::<_, Option<[u8; 16]>>(0));
+        Ok(found.optional()?.map(|message| message.map(MessageId)))
+    }
+
+    pub(crate) fn remember_envelope(
+        &self,
+        id: EnvelopeId,
+        sender: PeerId,
+        message: Option<MessageId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO seen_envelopes VALUES (?,?,?,?)")?;
+        put.execute(params![b(&id), b(&sender), message.as_ref().map(b), int(now.0)])?;
+        Ok(())
+    }
+
+    pub(crate) fn forget_envelopes_before(&self, then: Timestamp) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM seen_envelopes WHERE at < ?", [int(then.0)])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! History.
+
+use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Store, StoreError, b, int, uint};
+
+/// Room between two neighbours, so that a late message finds a place between them.
+const STRIDE: i64 = 1 << 20;
+
+/// A message in history.
+#[derive(Debug, Clone)]
+pub(crate) struct MessageRow {
+    pub(crate) id: MessageId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) author: PeerId,
+    pub(crate) mine: bool,
+    pub(crate) in_room: bool,
+    pub(crate) text: String,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) position: i64,
+    pub(crate) gap: bool,
+    pub(crate) state: u8,
+    pub(crate) reason: Option<String>,
+}
+
+/// A message about to enter history.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) author: PeerId,
+    pub(crate) mine: bool,
+    pub(crate) in_room: bool,
+    pub(crate) text: &'a str,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) arrived: Timestamp,
+    /// `None` holds it back.
+    pub(crate) position: Option<i64>,
+    pub(crate) gap: bool,
+    pub(crate) previous: Option<[u8; 16]>,
+    pub(crate) link: Option<[u8; 16]>,
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) state: u8,
+}
+
+/// A message held back because something before it is missing.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldMessage {
+    pub(crate) id: MessageId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) author: PeerId,
+    pub(crate) previous: [u8; 16],
+    pub(crate) link: [u8; 16],
+}
+
+const COLUMNS: &str = "id, conversation, author, mine, in_room, text, sent_at, position, gap, state, reason";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+    Ok(MessageRow {
+        id: MessageId(row.get(0)?),
+        conversation: ConversationId(row.get(1)?),
+        author: PeerId(row.get(2)?),
+        mine: row.get(3)?,
+        in_room: row.get(4)?,
+        text: row.get(5)?,
+        sent_at: Timestamp(uint(row.get(6)?)),
+        position: row.get::<_, Option<i64>>(7)?.unwrap_or(i64::MAX),
+        gap: row.get(8)?,
+        state: row.get(9)?,
+        reason: row.get(10)?,
+    })
+}
+
+fn read_held(row: &Row<'_>) -> rusqlite::Result<HeldMessage> {
+    Ok(HeldMessage {
+        id: MessageId(row.get(0)?),
+        conversation: ConversationId(row.get(1)?),
+        author: PeerId(row.get(2)?),
+        previous: row.get(3)?,
+        link: row.get(4)?,
+    })
+}
+
+impl Store {
+    pub(crate) fn insert_message(&self, new: &NewMessage<'_>) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached(
+            "INSERT INTO messages (id, conversation, author, mine, in_room, text, sent_at, arrived, position,
+                gap, previous, link, client_id, state, seen) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        )?;
+        put.execute(params![
+            b(&new.id),
+            b(&new.conversation),
+            b(&new.author),
+            new.mine,
+            new.in_room,
+            new.text,
+            int(new.sent_at.0),
+            int(new.arrived.0),
+            new.position,
+            new.gap,
+            new.previous.as_ref().map(<[u8; 16]>::as_slice),
+            new.link.as_ref().map(<[u8; 16]>::as_slice),
+            new.client_id,
+            new.state,
+            new.mine,
+        ])?;
+        Ok(())
+    }
+
+    pub(crate) fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?");
+        Ok(self.db.prepare_cached(&sql)?.query_row([b(&id)], read).optional()?)
+    }
+
+    pub(crate) fn message_by_client_id(&self, client_id: &str) -> Result<Option<MessageId>, StoreError> {
+        let mut find = self.db.prepare_cached("SELECT id FROM messages WHERE client_id = ?")?;
+        Ok(find.query_row([client_id], |row| row.get(0).map(MessageId)).optional()?)
+    }
+
+    /// A place after everything in the conversation.
+    pub(crate) fn next_position(&self, conversation: ConversationId) -> Result<i64, StoreError> {
+        let mut find = self.db.prepare_cached("SELECT max(position) FROM messages WHERE conversation = ?")?;
+        let last: Option<i64> = find.query_row([b(&conversation)], |row| row.get(0))?;
+        Ok(last.unwrap_or(0) + STRIDE)
+    }
+
+    /// A place just before `position`; with no room left there, `position` itself (then the order of arrival decides).
+    pub(crate) fn position_before(
+        &self,
+        conversation: ConversationId,
+        position: i64,
+    ) -> Result<i64, StoreError> {
+        let mut find = self
+            .db
+            .prepare_cached("SELECT max(position) FROM messages WHERE conversation = ? AND position < ?")?;
+        let before: Option<i64> = find.query_row(params![b(&conversation), position], |row| row.get(0))?;
+        let before = before.unwrap_or(0);
+        Ok(before + (position - before) / 2)
+    }
+
+    /// The newest messages before a position, oldest first, and whether there are still older ones.
+    pub(crate) fn history(
+        &self,
+        conversation: ConversationId,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<(Vec<MessageRow>, bool), StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE conversation = ? AND position < ?
+             ORDER BY position DESC, arrived DESC LIMIT ?"
+        );
+        let mut find = self.db.prepare_cached(&sql)?;
+        let limit_plus_one = int(limit as u64 + 1);
+        let rows =
+            find.query_map(params![b(&conversation), before.unwrap_or(i64::MAX), limit_plus_one], read)?;
+        let mut rows: Vec<MessageRow> = rows.collect::<Result<_, _>>()?;
+        let has_older = rows.len() > limit;
+        rows.truncate(limit);
+        rows.reverse();
+        Ok((rows, has_older))
+    }
+
+    /// Every conversation with a message in history.
+    pub(crate) fn conversations_with_messages(&self) -> Result<Vec<(ConversationId, bool)>, StoreError> {
+        let mut all = self.db.prepare_cached(
+            "SELECT conversation, max(in_room) FROM messages WHERE position IS NOT NULL GROUP BY conversation",
+        )?;
+        let rows = all.query_map([], |row| Ok((ConversationId(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A held message whose predecessor is `link`.
+    pub(crate) fn held_after(
+        &self,
+        conversation: ConversationId,
+        author: PeerId,
+        link: [u8; 16],
+    ) -> Result<Option<HeldMessage>, StoreError> {
+        let mut find = self.db.prepare_cached(
+            "SELECT id, conversation, author, previous, link FROM messages
+             WHERE conversation = ? AND author = ? AND previous = ? AND mine = 0 AND position IS NULL",
+        )?;
+        Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read_held).optional()?)
+    }
+
+    /// The held message that has this link.
+    pub(crate) fn held_with(
+        &self,
+        conversation: ConversationId,
+        author: PeerId,
+        link: [u8; 16],
+    ) -> Result<Option<HeldMessage>, StoreError> {
+        let mut find = self.db.prepare_cached(
+            "SELECT id, conversation, author, previous, link FROM messages
+             WHERE position IS NULL AND conversation = ? AND author = ? AND link = ?",
+        )?;
+        Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read_held).optional()?)
+    }
+
+    /// The message shown after a gap whose missing predecessor is `link`.
+    pub(crate) fn shown_after_gap(
+        &self,
+        conversation: ConversationId,
+        author: PeerId,
+        link: [u8; 16],
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE conversation = ? AND author = ? AND previous = ?
+             AND mine = 0 AND position IS NOT NULL AND gap = 1"
+        );
+        let mut find = self.db.prepare_cached(&sql)?;
+        Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read).optional()?)
+    }
+
+    /// The held message that has waited longest, if it arrived before `then`.
+    pub(crate) fn oldest_held(&self, then: Timestamp) -> Result<Option<HeldMessage>, StoreError> {
+        let mut find = self.db.prepare_cached(
+            "SELECT id, conversation, author, previous, link FROM messages
+             WHERE position IS NULL AND arrived <= ? ORDER BY arrived, sent_at, rowid LIMIT 1",
+        )?;
+        Ok(find.query_row([int(then.0)], read_held).optional()?)
+    }
+
+    /// Whether a message shown in this conversation has this link.
+    pub(crate) fn is_shown(
+        &self,
+        conversation: ConversationId,
+        author: PeerId,
+        link: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        let mut find = self.db.prepare_cached(
+            "SELECT 1 FROM messages WHERE conversation = ? AND author = ? AND link = ? AND position IS NOT NULL",
+        )?;
+        Ok(find.exists(params![b(&conversation), b(&author), link.as_slice()])?)
+    }
+
+    pub(crate) fn show_message(&self, id: MessageId, position: i64, gap: bool) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("UPDATE messages SET position = ?, gap = ? WHERE id = ?")?;
+        put.execute(params![position, gap, b(&id)])?;
+        Ok(())
+    }
+
+    pub(crate) fn set_gap(&self, id: MessageId, gap: bool) -> Result<(), StoreError> {
+        self.db.prepare_cached("UPDATE messages SET gap = ? WHERE id = ?")?.execute(params![gap, b(&id)])?;
+        Ok(())
+    }
+
+    pub(crate) fn set_message_state(
+        &self,
+        id: MessageId,
+        state: u8,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("UPDATE messages SET state = ?, reason = ? WHERE id = ?")?;
+        put.execute(params![state, reason, b(&id)])?;
+        Ok(())
+    }
+
+    pub(crate) fn unread(&self, conversation: ConversationId) -> Result<u32, StoreError> {
+        let mut count = self.db.prepare_cached(
+            "SELECT count(*) FROM messages WHERE conversation = ? AND mine = 0 AND seen = 0 AND position IS NOT NULL",
+        )?;
+        Ok(count.query_row([b(&conversation)], |row| row.get(0))?)
+    }
+
+    /// Marks what others wrote up to a position as seen; gives author and id of each that was not.
+    pub(crate) fn mark_seen(
+        &self,
+        conversation: ConversationId,
+        up_to: i64,
+    ) -> Result<Vec<(PeerId, MessageId)>, StoreError> {
+        let mut mark = self.db.prepare_cached(
+            "UPDATE messages SET seen = 1 WHERE conversation = ? AND mine = 0 AND seen = 0 AND position <= ?
+             RETURNING author, id",
+        )?;
+        let rows = mark.query_map(params![b(&conversation), up_to], |row| {
+            Ok((PeerId(row.get(0)?), MessageId(row.get(1)?)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many messages of one's own have not even reached a relay, or their recipients, whichever `below` asks.
+    pub(crate) fn count_mine_below(&self, below: u8) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM messages WHERE mine = 1 AND state < ?";
+        let count: i64 = self.db.prepare_cached(sql)?.query_row([below], |row| row.get(0))?;
+        Ok(uint(count))
+    }
+}

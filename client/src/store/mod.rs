@@ -1,0 +1,119 @@
+//! The client's durable state: one SQLite database, one process. The engine opens one transaction a turn;
+//! everything in here runs inside it, and nothing leaves the process before its commit.
+
+mod bundles;
+mod chains;
+mod contacts;
+mod messages;
+mod outbox;
+mod rooms;
+mod sessions;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub(crate) use bundles::StoredBundle;
+pub(crate) use contacts::ContactRow;
+pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
+pub(crate) use outbox::{DeliveryRow, DeliveryState};
+pub(crate) use sessions::SessionRow;
+
+/// The schema this program writes.
+const SCHEMA_VERSION: i64 = 1;
+
+/// Why the store can't be used. The transaction it happened in is rolled back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// SQLite's words: disk full, file damaged, locked by another process.
+    #[error("the store failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The database was written by a later version of the program.
+    #[error(
+        "the store has schema {found}, this program knows up to {SCHEMA_VERSION}: use the newer program, or another --data-dir"
+    )]
+    Newer {
+        /// Its version.
+        found: i64,
+    },
+    /// The check at start found damage.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Bytes of an id, for SQL.
+pub(crate) fn b(id: &impl AsRef<[u8]>) -> &[u8] {
+    id.as_ref()
+}
+
+/// SQLite's integers are signed; timestamps and counts stay far below that limit.
+pub(crate) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn uint(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// The database.
+pub(crate) struct Store {
+    pub(crate) db: Connection,
+}
+
+impl Store {
+    /// Opens or creates the store in `path`, checks it, and takes it for this process alone.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::prepare(Connection::open_with_flags(path, flags)?)
+    }
+
+    /// A store in memory, for tests and simulations.
+    pub(crate) fn in_memory() -> Result<Self, StoreError> {
+        Self::prepare(Connection::open_in_memory()?)
+    }
+
+    fn prepare(db: Connection) -> Result<Self, StoreError> {
+        db.busy_timeout(Duration::from_secs(2))?;
+        db.set_prepared_statement_cache_capacity(128);
+        // `FULL` syncs the log at every commit: what was committed survives a power cut.
+        db.execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304;",
+        )?;
+        let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if found > SCHEMA_VERSION {
+            return Err(StoreError::Newer { found });
+        }
+        if found == 0 {
+            db.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+                include_str!("schema.sql")
+            ))?;
+        }
+        let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged(verdict));
+        }
+        Ok(Self { db })
+    }
+
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("COMMIT")?)
+    }
+
+    /// Undoes the turn; also after a failed commit, which SQLite may have rolled back by itself.
+    pub(crate) fn roll_back(&self) -> Result<(), StoreError> {
+        if self.db.is_autocommit() {
+            return Ok(());
+        }
+        Ok(self.db.execute_batch("ROLLBACK")?)
+    }
+}

@@ -1,0 +1,280 @@
+//! What is on its way: one delivery a recipient of each message, and control frames.
+
+use chat_core::ids::{EnvelopeId, MessageId, PeerId, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Store, StoreError, b, int};
+
+/// How far one recipient's copy has come. The numbers are in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DeliveryState {
+    Queued = 0,
+    Sent = 1,
+    Stored = 2,
+    Delivered = 3,
+    Read = 4,
+    Failed = 5,
+}
+
+impl DeliveryState {
+    pub(crate) fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Queued,
+            1 => Self::Sent,
+            2 => Self::Stored,
+            3 => Self::Delivered,
+            4 => Self::Read,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// One recipient's copy of a message.
+#[derive(Debug, Clone)]
+pub(crate) struct DeliveryRow {
+    pub(crate) message: MessageId,
+    pub(crate) peer: PeerId,
+    pub(crate) state: DeliveryState,
+    pub(crate) reason: Option<String>,
+    pub(crate) previous: [u8; 16],
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    Ok(DeliveryRow {
+        message: MessageId(row.get(0)?),
+        peer: PeerId(row.get(1)?),
+        state: DeliveryState::from_number(row.get(2)?),
+        reason: row.get(3)?,
+        previous: row.get(4)?,
+    })
+}
+
+const COLUMNS: &str = "message, peer, state, reason, previous";
+
+/// An envelope of the outbox, ready for the relay.
+#[derive(Debug, Clone)]
+pub(crate) struct OutboxItem {
+    pub(crate) envelope: Vec<u8>,
+    /// Of a delivery; none for a control frame.
+    pub(crate) message: Option<MessageId>,
+}
+
+impl Store {
+    pub(crate) fn insert_delivery(
+        &self,
+        message: MessageId,
+        peer: PeerId,
+        previous: [u8; 16],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached(
+            "INSERT INTO deliveries (message, peer, state, previous, created) VALUES (?,?,0,?,?)",
+        )?;
+        put.execute(params![b(&message), b(&peer), previous.as_slice(), int(now.0)])?;
+        Ok(())
+    }
+
+    /// The copy is sealed; also anew after a renewal, which moves no state back.
+    pub(crate) fn set_delivery_envelope(
+        &self,
+        message: MessageId,
+        peer: PeerId,
+        id: EnvelopeId,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached(
+            "UPDATE deliveries SET envelope_id = ?, envelope = ? WHERE message = ? AND peer = ?",
+        )?;
+        put.execute(params![b(&id), envelope, b(&message), b(&peer)])?;
+        Ok(())
+    }
+
+    pub(crate) fn delivery_by_envelope(&self, id: EnvelopeId) -> Result<Option<DeliveryRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE envelope_id = ?");
+        Ok(self.db.prepare_cached(&sql)?.query_row([b(&id)], read).optional()?)
+    }
+
+    pub(crate) fn delivery(
+        &self,
+        message: MessageId,
+        peer: PeerId,
+    ) -> Result<Option<DeliveryRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE message = ? AND peer = ?");
+        Ok(self.db.prepare_cached(&sql)?.query_row(params![b(&message), b(&peer)], read).optional()?)
+    }
+
+    pub(crate) fn deliveries_of(&self, message: MessageId) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE message = ? ORDER BY seq");
+        let mut all = self.db.prepare_cached(&sql)?;
+        let rows = all.query_map([b(&message)], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Copies for a peer that have not arrived, oldest first; `unsealed` = only those still without envelope.
+    pub(crate) fn open_deliveries(
+        &self,
+        peer: PeerId,
+        unsealed: bool,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let filter = if unsealed { "AND envelope_id IS NULL" } else { "" };
+        let sql =
+            format!("SELECT {COLUMNS} FROM deliveries WHERE peer = ? AND state < 3 {filter} ORDER BY seq");
+        let mut all = self.db.prepare_cached(&sql)?;
+        let rows = all.query_map([b(&peer)], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Peers for whom a copy waits without envelope.
+    pub(crate) fn peers_with_unsealed(&self) -> Result<Vec<PeerId>, StoreError> {
+        let mut all = self
+            .db
+            .prepare_cached("SELECT DISTINCT peer FROM deliveries WHERE state < 3 AND envelope_id IS NULL")?;
+        let rows = all.query_map([], |row| row.get(0).map(PeerId))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) fn set_delivery_state(
+        &self,
+        message: MessageId,
+        peer: PeerId,
+        state: DeliveryState,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut put = self
+            .db
+            .prepare_cached("UPDATE deliveries SET state = ?, reason = ? WHERE message = ? AND peer = ?")?;
+        put.execute(params![state as u8, reason, b(&message), b(&peer)])?;
+        Ok(())
+    }
+
+    /// A failed copy begins its life again.
+    pub(crate) fn revive_delivery(
+        &self,
+        message: MessageId,
+        peer: PeerId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached(
+            "UPDATE deliveries SET state = 0, reason = NULL, created = ?, envelope_id = NULL, envelope = NULL
+             WHERE message = ? AND peer = ?",
+        )?;
+        put.execute(params![int(now.0), b(&message), b(&peer)])?;
+        Ok(())
+    }
+
+    /// The sealed bytes are no longer needed once the copy has arrived.
+    pub(crate) fn drop_delivery_envelope(&self, message: MessageId, peer: PeerId) -> Result<(), StoreError> {
+        let mut put =
+            self.db.prepare_cached("UPDATE deliveries SET envelope = NULL WHERE message = ? AND peer = ?")?;
+        put.execute(params![b(&message), b(&peer)])?;
+        Ok(())
+    }
+
+    pub(crate) fn remove_delivery(&self, message: MessageId, peer: PeerId) -> Result<(), StoreError> {
+        let mut remove = self.db.prepare_cached("DELETE FROM deliveries WHERE message = ? AND peer = ?")?;
+        remove.execute(params![b(&message), b(&peer)])?;
+        Ok(())
+    }
+
+    /// Copies of room messages that a peer who left will never take.
+    pub(crate) fn open_room_deliveries(
+        &self,
+        peer: PeerId,
+        conversation: &[u8],
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let mut all = self.db.prepare_cached(
+            "SELECT d.message FROM deliveries d JOIN messages m ON m.id = d.message
+             WHERE d.peer = ? AND d.state < 3 AND m.conversation = ?",
+        )?;
+        let rows = all.query_map(params![b(&peer), conversation], |row| row.get(0).map(MessageId))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Copies older than `then` that have not arrived.
+    pub(crate) fn expired_deliveries(&self, then: Timestamp) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM deliveries WHERE state < 3 AND created < ? ORDER BY seq LIMIT 1000"
+        );
+        let mut all = self.db.prepare_cached(&sql)?;
+        let rows = all.query_map([int(then.0)], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) fn insert_control(
+        &self,
+        id: EnvelopeId,
+        peer: PeerId,
+        envelope: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut put = self
+            .db
+            .prepare_cached("INSERT INTO controls (envelope_id, peer, envelope, created) VALUES (?,?,?,?)")?;
+        put.execute(params![b(&id), b(&peer), envelope, int(now.0)])?;
+        Ok(())
+    }
+
+    /// Whether it was a control frame.
+    pub(crate) fn remove_control(&self, id: EnvelopeId) -> Result<bool, StoreError> {
+        let mut remove = self.db.prepare_cached("DELETE FROM controls WHERE envelope_id = ?")?;
+        Ok(remove.execute([b(&id)])? > 0)
+    }
+
+    pub(crate) fn remove_controls_before(&self, then: Timestamp) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM controls WHERE created < ?", [int(then.0)])?;
+        Ok(())
+    }
+
+    /// Every envelope that the relay may not have: control frames, then copies that have not arrived, in order.
+    pub(crate) fn open_envelopes(&self) -> Result<Vec<EnvelopeId>, StoreError> {
+        let mut ids = Vec::new();
+        for sql in [
+            "SELECT envelope_id FROM controls ORDER BY seq",
+            "SELECT envelope_id FROM deliveries WHERE state < 3 AND envelope_id IS NOT NULL ORDER BY seq",
+        ] {
+            let mut all = self.db.prepare_cached(sql)?;
+            let rows = all.query_map([], |row| row.get(0).map(EnvelopeId))?;
+            ids.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(ids)
+    }
+
+    /// Copies for these peers that the relay has, but whose receipt has not come since `then`.
+    pub(crate) fn unconfirmed_envelopes(
+        &self,
+        peer: PeerId,
+        then: Timestamp,
+    ) -> Result<Vec<EnvelopeId>, StoreError> {
+        let mut all = self.db.prepare_cached(
+            "SELECT envelope_id FROM deliveries
+             WHERE peer = ? AND state = 2 AND envelope_id IS NOT NULL AND created < ? ORDER BY seq LIMIT 256",
+        )?;
+        let rows = all.query_map(params![b(&peer), int(then.0)], |row| row.get(0).map(EnvelopeId))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The bytes of an envelope, unless it is no longer needed.
+    pub(crate) fn outbox_item(&self, id: EnvelopeId) -> Result<Option<OutboxItem>, StoreError> {
+        let mut find = self
+            .db
+            .prepare_cached("SELECT envelope, message FROM deliveries WHERE envelope_id = ? AND state < 3 AND envelope IS NOT NULL")?;
+        let delivery = find.query_row([b(&id)], |row| {
+            Ok(OutboxItem { envelope: row.get(0)?, message: Some(MessageId(row.get(1)?)) })
+        });
+        if let Some(item) = delivery.optional()? {
+            return Ok(Some(item));
+        }
+        let mut find = self.db.prepare_cached("SELECT envelope FROM controls WHERE envelope_id = ?")?;
+        let control = find.query_row([b(&id)], |row| Ok(OutboxItem { envelope: row.get(0)?, message: None }));
+        Ok(control.optional()?)
+    }
+
+    /// How many copies have not arrived.
+    pub(crate) fn count_open_deliveries(&self) -> Result<u64, StoreError> {
+        let count: i64 = self
+            .db
+            .prepare_cached("SELECT count(*) FROM deliveries WHERE state < 3")?
+            .query_row([], |row| row.get(0))?;
+        Ok(super::uint(count))
+    }
+}

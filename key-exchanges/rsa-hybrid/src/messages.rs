@@ -1,0 +1,61 @@
+//! What travels, and what is derived from it.
+
+use chat_core::CryptoError;
+use chat_core::wire::lp;
+use hkdf::Hkdf;
+use minicbor::{Decode, Encode};
+use sha2::{Digest as _, Sha256};
+use static_session::{decode_strictly, encode};
+use zeroize::Zeroizing;
+
+use crate::SECRET_LEN;
+use crate::keys::MAX_BITS;
+
+const VERSION: u8 = 1;
+const FIRST_MESSAGE: &str = "rsa-hybrid first message";
+/// The longest ciphertext, the signature, and the heads of the fields.
+const MAX_FIRST_BYTES: usize = MAX_BITS as usize / 8 + 64 + 16;
+
+/// What Alice sends.
+#[derive(Encode, Decode)]
+pub(crate) struct FirstMessage<'a> {
+    #[n(0)]
+    version: u8,
+    #[cbor(b(1), with = "minicbor::bytes")]
+    pub(crate) ciphertext: &'a [u8],
+    /// `IK_A` over the transcript hash.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub(crate) signature: [u8; 64],
+}
+
+impl<'a> FirstMessage<'a> {
+    pub(crate) fn new(ciphertext: &'a [u8], signature: [u8; 64]) -> Self {
+        Self { version: VERSION, ciphertext, signature }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CryptoError> {
+        Ok(encode(FIRST_MESSAGE, self)?.to_vec())
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, CryptoError> {
+        let first: Self = decode_strictly(FIRST_MESSAGE, bytes, MAX_FIRST_BYTES)?;
+        if first.version == VERSION { Ok(first) } else { Err(CryptoError::Malformed("rsa-hybrid version")) }
+    }
+}
+
+/// `TH`
+pub(crate) fn transcript(context: &[u8; 32], ciphertext: &[u8]) -> [u8; 32] {
+    let hash = Sha256::new_with_prefix(b"chat/rsa/1 transcript");
+    hash.chain_update(context).chain_update(lp(ciphertext)).finalize().into()
+}
+
+/// `SK`
+pub(crate) fn session_key(
+    transcript: &[u8; 32],
+    secret: &[u8; SECRET_LEN],
+) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+    let mut key = Zeroizing::new([0; 32]);
+    let derived = Hkdf::<Sha256>::new(Some(transcript), secret).expand(b"chat/rsa/1 key", key.as_mut());
+    derived.map_err(|_| CryptoError::Malformed("session key length"))?;
+    Ok(key)
+}

@@ -1,0 +1,43 @@
+//! What a new session costs at each end, and a bundle.
+#![allow(clippy::expect_used, reason = "a benchmark that can't be set up has nothing to say")]
+
+use std::sync::Arc;
+
+use chat_core::Cipher;
+use chat_core::key_exchange::KeyExchange;
+use cipher_chacha20_poly1305::ChaCha;
+use divan::Bencher;
+use key_exchange_x25519::X25519;
+use static_session::testing::{Scene, TestEntropy, bundle_context};
+
+fn main() {
+    divan::main();
+}
+
+fn scene() -> Scene {
+    let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
+    let bundles = [1, 2, 3].map(|seed| {
+        let mut entropy = TestEntropy::new(seed);
+        X25519.new_bundle(&mut bundle_context(&cipher, &mut entropy)).expect("a bundle")
+    });
+    Scene::new(Box::new(X25519), cipher, bundles)
+}
+
+#[divan::bench]
+fn new_bundle(bencher: Bencher<'_, '_>) {
+    let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
+    bencher.bench_local(|| X25519.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(1))));
+}
+
+#[divan::bench]
+fn initiate(bencher: Bencher<'_, '_>) {
+    let scene = scene();
+    bencher.bench_local(|| scene.initiate());
+}
+
+#[divan::bench]
+fn accept(bencher: Bencher<'_, '_>) {
+    let scene = scene();
+    let (first, _) = scene.initiate();
+    bencher.bench_local(|| scene.accept(&first));
+}

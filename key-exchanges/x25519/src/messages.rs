@@ -1,0 +1,95 @@
+//! What travels, and the one-time secret as it is kept.
+
+use chat_core::CryptoError;
+use minicbor::{Decode, Encode};
+use static_session::{decode_strictly, encode};
+
+use crate::agreement::{KEY_LEN, SecretKey};
+
+/// The version of both records.
+pub(crate) const VERSION: u8 = 1;
+/// Both records have less than 80 bytes.
+const MAX_RECORD_BYTES: usize = 128;
+
+const PUBLIC_KEY: &str = "X25519 bundle";
+const FIRST_MESSAGE: &str = "x25519 first message";
+
+/// A bundle key or one-time key, as published.
+#[derive(Encode, Decode)]
+pub(crate) struct PublicKey {
+    #[n(0)]
+    version: u8,
+    /// What a first message calls it by.
+    #[n(1)]
+    pub(crate) key_id: u32,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub(crate) public: [u8; KEY_LEN],
+}
+
+impl PublicKey {
+    pub(crate) fn new(key_id: u32, secret: &SecretKey) -> Self {
+        Self { version: VERSION, key_id, public: secret.public() }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CryptoError> {
+        Ok(encode(PUBLIC_KEY, self)?.to_vec())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CryptoError> {
+        let key: Self = decode_strictly(PUBLIC_KEY, bytes, MAX_RECORD_BYTES)?;
+        if key.version == VERSION { Ok(key) } else { Err(CryptoError::Malformed("X25519 bundle version")) }
+    }
+}
+
+/// What Alice sends.
+#[derive(Encode, Decode)]
+pub(crate) struct FirstMessage {
+    #[n(0)]
+    pub(crate) version: u8,
+    /// `EK_A`
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub(crate) ephemeral: [u8; KEY_LEN],
+    /// Which `BK_B` it was made for.
+    #[n(2)]
+    pub(crate) bundle_key: u32,
+    /// Which `OPK_B` it uses up, if any.
+    #[n(3)]
+    pub(crate) one_time_key: Option<u32>,
+    /// Proof that Alice has the same secrets and transcript.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub(crate) confirmation: [u8; 32],
+}
+
+impl FirstMessage {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CryptoError> {
+        Ok(encode(FIRST_MESSAGE, self)?.to_vec())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CryptoError> {
+        let first: Self = decode_strictly(FIRST_MESSAGE, bytes, MAX_RECORD_BYTES)?;
+        if first.version == VERSION { Ok(first) } else { Err(CryptoError::Malformed("x25519 version")) }
+    }
+}
+
+/// The private half of a one-time key as it is kept: `key id u32 ‖ secret key (32)`.
+pub(crate) struct OneTimeSecret;
+
+impl OneTimeSecret {
+    /// Makes the form in which it is kept. Bundles of this version hold no one-time keys yet; a peer's
+    /// later version may offer one, so that the handshake with one is complete and tested.
+    #[cfg(test)]
+    pub(crate) fn to_bytes(key_id: u32, secret: &SecretKey) -> zeroize::Zeroizing<Vec<u8>> {
+        zeroize::Zeroizing::new([&key_id.to_be_bytes()[..], &secret.to_bytes()].concat())
+    }
+
+    /// The one-time key that a first message names, if `kept` is that one.
+    pub(crate) fn find(key_id: u32, kept: Option<&[u8]>) -> Result<SecretKey, CryptoError> {
+        let (kept_id, secret) = kept
+            .and_then(|kept| kept.split_first_chunk())
+            .ok_or(CryptoError::UnknownKey("one-time key used before, or never ours"))?;
+        if u32::from_be_bytes(*kept_id) != key_id {
+            return Err(CryptoError::UnknownKey("another one-time key"));
+        }
+        SecretKey::from_slice(secret)
+    }
+}

@@ -1,0 +1,295 @@
+//! The thin part that has a clock and a socket: one task a socket owns all its connections, moves datagrams
+//! between the socket and the [`Endpoint`], and frames between the endpoint and the links.
+
+pub(crate) mod link;
+pub(crate) mod shared;
+pub(crate) mod socket;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chat_core::{LinkError, PeerKey};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::End;
+use crate::endpoint::{Endpoint, Event, Handle};
+use shared::{Shared, Wakeups};
+use socket::{MAX_DATAGRAM, Sent, Socket};
+
+/// Datagrams that are read before those they concern are served.
+const RECEIVE_BATCH: usize = 64;
+/// Datagrams one connection sends before the next one has its turn.
+const SEND_BATCH: usize = 32;
+/// Errors of the socket in a row, that tell of no peer, after which it is taken for broken.
+const MAX_SOCKET_ERRORS: u32 = 64;
+
+/// Tells how a handshake ended.
+pub(crate) type Answer = oneshot::Sender<Result<PeerKey, LinkError>>;
+
+/// What the task is asked for.
+pub(crate) enum Command {
+    /// Go on with a handshake.
+    Accept { handle: Handle, shared: Arc<Shared>, answer: Answer },
+    /// Forget it.
+    Refuse(Handle),
+}
+
+/// Somebody who wants in.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) handle: Handle,
+    pub(crate) remote: SocketAddr,
+}
+
+struct LinkSide {
+    shared: Arc<Shared>,
+    /// Who waits for the handshake.
+    answer: Option<Answer>,
+}
+
+impl Drop for LinkSide {
+    fn drop(&mut self) {
+        // Only counts if nothing else has ended it before.
+        self.shared.end(End::Dropped);
+    }
+}
+
+/// The task of a socket.
+pub(crate) struct Driver {
+    endpoint: Endpoint,
+    socket: Socket,
+    wakeups: Arc<Wakeups>,
+    commands: mpsc::Receiver<Command>,
+    /// Where those go who want in; none if nobody listens.
+    arrivals: Option<mpsc::Sender<Arrival>>,
+    links: HashMap<Handle, LinkSide>,
+    /// A datagram that the socket had no room for.
+    blocked: Option<(SocketAddr, Vec<u8>)>,
+    buffer: Vec<u8>,
+    errors: u32,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        socket: Socket,
+        wakeups: Arc<Wakeups>,
+        commands: mpsc::Receiver<Command>,
+        arrivals: Option<mpsc::Sender<Arrival>>,
+    ) -> Self {
+        Self {
+            endpoint,
+            socket,
+            wakeups,
+            commands,
+            arrivals,
+            links: HashMap::new(),
+            blocked: None,
+            buffer: vec![0; MAX_DATAGRAM],
+            errors: 0,
+        }
+    }
+
+    /// Ties a handshake of the endpoint to a link.
+    pub(crate) fn attach(&mut self, handle: Handle, shared: Arc<Shared>, answer: Answer) {
+        self.links.insert(handle, LinkSide { shared, answer: Some(answer) });
+    }
+
+    /// Runs until nobody listens and no connection is left.
+    pub(crate) async fn run(mut self) {
+        while self.turn().await {}
+    }
+
+    /// Serves what is ready, then waits for something to happen. Whether there is anything left to do.
+    async fn turn(&mut self) -> bool {
+        let now = Instant::now();
+        self.endpoint.handle_timeouts(now);
+        self.serve(now);
+        if (self.arrivals.is_none() && self.endpoint.len() == 0) || self.errors > MAX_SOCKET_ERRORS {
+            return false;
+        }
+        let timeout = self.endpoint.next_timeout();
+        let sleep = async {
+            match timeout {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let abandoned = async {
+            match &self.arrivals {
+                Some(arrivals) => arrivals.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = self.socket.ready(self.blocked.is_some()) => match ready {
+                Ok(()) => self.receive(),
+                Err(error) => self.socket_error(&error),
+            },
+            Some(command) = self.commands.recv() => self.obey(command),
+            () = self.wakeups.rung() => {}
+            () = sleep => {}
+            () = abandoned => {
+                self.arrivals = None;
+                self.endpoint.stop_listening();
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..RECEIVE_BATCH {
+            match self.socket.try_receive(&mut self.buffer) {
+                Ok((len, from)) => {
+                    self.errors = 0;
+                    if let Some(datagram) = self.buffer.get_mut(..len) {
+                        self.endpoint.handle_datagram(Instant::now(), from, datagram);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    self.socket_error(&error);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn socket_error(&mut self, error: &io::Error) {
+        if self.socket.says_unreachable(error) {
+            self.endpoint.handle_unreachable(Instant::now(), &error.to_string());
+        } else {
+            self.errors += 1;
+            tracing::debug!(%error, "UDP socket");
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Accept { handle, shared, answer } => {
+                self.attach(handle, shared, answer);
+                self.endpoint.accept(Instant::now(), handle);
+                // The deadline may have passed before anybody came for it.
+                if !self.endpoint.knows(handle) {
+                    self.fail(handle, LinkError::Timeout("the handshake"));
+                }
+            }
+            Command::Refuse(handle) => self.endpoint.release(Instant::now(), handle),
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    fn serve(&mut self, now: Instant) {
+        for handle in self.wakeups.take() {
+            self.endpoint.touch(handle);
+        }
+        loop {
+            self.handle_events();
+            if !self.send_blocked() {
+                return;
+            }
+            let Some(handle) = self.endpoint.next_dirty() else { break };
+            if !self.serve_one(now, handle) {
+                return;
+            }
+        }
+        while let Some((to, notice)) = self.endpoint.poll_notice() {
+            // A hint that is lost is no loss.
+            drop(self.socket.try_send(to, &notice));
+        }
+    }
+
+    fn handle_events(&mut self) {
+        while let Some(event) = self.endpoint.poll_event() {
+            match event {
+                Event::Incoming(handle, remote) => {
+                    let arrival = Arrival { handle, remote };
+                    let taken = self.arrivals.as_ref().is_some_and(|to| to.try_send(arrival).is_ok());
+                    if !taken {
+                        self.endpoint.release(Instant::now(), handle);
+                    }
+                }
+                Event::Connected(handle) => {
+                    let peer = self.endpoint.connection(handle).map(|connection| connection.peer());
+                    let answer = self.links.get_mut(&handle).and_then(|link| link.answer.take());
+                    if let (Some(peer), Some(answer)) = (peer, answer) {
+                        // If nobody waits any more, the halves are dropped, and that ends it.
+                        drop(answer.send(Ok(peer)));
+                    }
+                }
+                Event::Failed(handle, error) => self.fail(handle, error),
+            }
+        }
+    }
+
+    fn fail(&mut self, handle: Handle, error: LinkError) {
+        if let Some(mut link) = self.links.remove(&handle)
+            && let Some(answer) = link.answer.take()
+        {
+            drop(answer.send(Err(error)));
+        }
+    }
+
+    /// Exchanges frames and datagrams with one connection. `false` if the socket has no room.
+    fn serve_one(&mut self, now: Instant, handle: Handle) -> bool {
+        self.exchange(now, handle);
+        for _ in 0..SEND_BATCH {
+            let mut datagram = Vec::with_capacity(2048);
+            let Some(to) = self.endpoint.poll_transmit(now, handle, &mut datagram) else {
+                if let Some(end) = self.endpoint.settle(handle) {
+                    self.forget(handle, end);
+                }
+                return true;
+            };
+            if !self.send(to, datagram) {
+                self.endpoint.touch(handle);
+                return false;
+            }
+        }
+        self.endpoint.touch(handle);
+        true
+    }
+
+    fn exchange(&mut self, now: Instant, handle: Handle) {
+        let Some(link) = self.links.get(&handle) else { return };
+        match self.endpoint.connection(handle) {
+            Some(connection) => link.shared.exchange(now, connection),
+            // Nobody waits for the handshake any more.
+            None if link.shared.is_released() => {
+                self.endpoint.release(now, handle);
+                self.links.remove(&handle);
+            }
+            None => {}
+        }
+    }
+
+    fn forget(&mut self, handle: Handle, end: End) {
+        if let Some(link) = self.links.remove(&handle) {
+            link.shared.end(end);
+        }
+    }
+
+    fn send_blocked(&mut self) -> bool {
+        match self.blocked.take() {
+            Some((to, datagram)) => self.send(to, datagram),
+            None => true,
+        }
+    }
+
+    /// Sends a datagram, or keeps it until the socket has room. Whether there is room.
+    fn send(&mut self, to: SocketAddr, datagram: Vec<u8>) -> bool {
+        match self.socket.try_send(to, &datagram) {
+            Sent::Yes => {}
+            Sent::Blocked => {
+                self.blocked = Some((to, datagram));
+                return false;
+            }
+            Sent::Unreachable(error) => self.endpoint.handle_unreachable(Instant::now(), &error.to_string()),
+            Sent::Lost(error) => tracing::debug!(%error, "a datagram could not be sent"),
+        }
+        true
+    }
+}

@@ -1,0 +1,179 @@
+//! The plugin's face: dialing and listening.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chat_core::transport::HANDSHAKE_DEADLINE;
+use chat_core::{Address, Dialed, Entropy, Identity, Incoming, LinkError, Listener, OsEntropy, Transport};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::UdpArq;
+use crate::config::Config;
+use crate::driver::link::Halves;
+use crate::driver::shared::{Shared, Wakeups};
+use crate::driver::socket::Socket;
+use crate::driver::{Arrival, Command, Driver};
+use crate::endpoint::{Endpoint, Handle, MAX_HALF_OPEN};
+
+/// How long an address is tried if the name has more of them.
+const PER_ADDRESS: Duration = Duration::from_secs(3);
+/// Requests to the task that wait.
+const COMMANDS: usize = 2 * MAX_HALF_OPEN;
+
+fn os_entropy(_: u64) -> Box<dyn Entropy> {
+    Box::new(OsEntropy)
+}
+
+fn ended() -> LinkError {
+    LinkError::Io(std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the task of the socket has ended"))
+}
+
+#[async_trait]
+impl Transport for UdpArq {
+    async fn dial(&self, to: &Address, me: &Identity) -> Result<Dialed, LinkError> {
+        let dialing = async {
+            let mut addresses = resolve(to).await?.into_iter().peekable();
+            let mut failure = LinkError::Timeout("the handshake");
+            while let Some(address) = addresses.next() {
+                let limit = if addresses.peek().is_some() { PER_ADDRESS } else { HANDSHAKE_DEADLINE };
+                match timeout(limit, dial_one(&self.config, to, address, me)).await {
+                    Ok(Err(error @ (LinkError::Unreachable { .. } | LinkError::Timeout(_)))) => {
+                        failure = error
+                    }
+                    Ok(other) => return other,
+                    Err(_) => failure = LinkError::Timeout("the handshake"),
+                }
+            }
+            Err(failure)
+        };
+        timeout(HANDSHAKE_DEADLINE, dialing).await.unwrap_or(Err(LinkError::Timeout("the handshake")))
+    }
+
+    async fn listen(&self, on: &Address, me: &Identity) -> Result<Box<dyn Listener>, LinkError> {
+        let socket = bind(on).await?;
+        let address = Address { place: socket.local_address()?.to_string(), pin: on.pin };
+        let endpoint = Endpoint::new(self.config.clone(), me.clone(), true, os_entropy);
+        let wakeups = Arc::new(Wakeups::default());
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (arrivals_in, arrivals) = mpsc::channel(MAX_HALF_OPEN);
+        let driver = Driver::new(endpoint, socket, Arc::clone(&wakeups), commands_in, Some(arrivals_in));
+        tokio::spawn(driver.run());
+        Ok(Box::new(Listening { address, arrivals, commands, wakeups }))
+    }
+}
+
+/// The addresses of `host:port`; at least one.
+async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, LinkError> {
+    let (host, port) = address.host_port()?;
+    let found = tokio::net::lookup_host((host.as_str(), port)).await;
+    let failed = |reason: String| LinkError::Resolve { host: host.clone(), reason };
+    let found: Vec<_> = found.map_err(|error| failed(error.to_string()))?.collect();
+    if found.is_empty() {
+        return Err(failed("it has no address".to_owned()));
+    }
+    Ok(found)
+}
+
+/// Binds the first address that can be bound. One that is in use is the answer, not a reason to try the next:
+/// or two nodes would each listen on another address of one name.
+async fn bind(on: &Address) -> Result<Socket, LinkError> {
+    let mut failure = None;
+    for address in resolve(on).await? {
+        match Socket::bind(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(LinkError::AddressInUse { address: on.place.clone() });
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.map_or_else(ended, LinkError::Io))
+}
+
+/// Dials one address. Dropping it drops the halves, and with them the connection.
+async fn dial_one(
+    config: &Config,
+    to: &Address,
+    address: SocketAddr,
+    me: &Identity,
+) -> Result<Dialed, LinkError> {
+    let unreachable = |error: std::io::Error| LinkError::Unreachable {
+        address: to.place.clone(),
+        reason: error.to_string(),
+    };
+    let socket = Socket::connect(address).await.map_err(unreachable)?;
+    let mut endpoint = Endpoint::new(config.clone(), me.clone(), false, os_entropy);
+    let handle = endpoint.connect(Instant::now(), address, to.pin)?;
+    let wakeups = Arc::new(Wakeups::default());
+    let shared = Shared::new(handle, Arc::clone(&wakeups));
+    let halves = Halves::new(&shared);
+    let (answer, answered) = oneshot::channel();
+    // Nobody sends commands to a socket that dials.
+    let (_, commands) = mpsc::channel(1);
+    let mut driver = Driver::new(endpoint, socket, wakeups, commands, None);
+    driver.attach(handle, shared, answer);
+    tokio::spawn(driver.run());
+    let peer = answered.await.unwrap_or_else(|_| Err(ended()))?;
+    Ok(Dialed::Secure(halves.into_link(peer)))
+}
+
+struct Listening {
+    address: Address,
+    arrivals: mpsc::Receiver<Arrival>,
+    commands: mpsc::Sender<Command>,
+    wakeups: Arc<Wakeups>,
+}
+
+#[async_trait]
+impl Listener for Listening {
+    fn address(&self) -> Address {
+        self.address.clone()
+    }
+
+    async fn next(&mut self) -> Result<Box<dyn Incoming>, LinkError> {
+        let Arrival { handle, remote } = self.arrivals.recv().await.ok_or_else(ended)?;
+        let (commands, wakeups) = (self.commands.clone(), Arc::clone(&self.wakeups));
+        Ok(Box::new(Caller { handle, remote, commands, wakeups, asked: false }))
+    }
+}
+
+/// Somebody whose HELLO came.
+struct Caller {
+    handle: Handle,
+    remote: SocketAddr,
+    commands: mpsc::Sender<Command>,
+    wakeups: Arc<Wakeups>,
+    /// Whether the task knows that somebody cares.
+    asked: bool,
+}
+
+#[async_trait]
+impl Incoming for Caller {
+    fn remote(&self) -> String {
+        self.remote.to_string()
+    }
+
+    async fn handshake(mut self: Box<Self>) -> Result<Dialed, LinkError> {
+        let shared = Shared::new(self.handle, Arc::clone(&self.wakeups));
+        let halves = Halves::new(&shared);
+        let (answer, answered) = oneshot::channel();
+        let accept = Command::Accept { handle: self.handle, shared, answer };
+        self.commands.send(accept).await.map_err(|_| ended())?;
+        self.asked = true;
+        // The endpoint ends it at the handshake's deadline.
+        let peer = answered.await.unwrap_or_else(|_| Err(ended()))?;
+        Ok(Dialed::Secure(halves.into_link(peer)))
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        // If the task can't be told now, the handshake's deadline will.
+        if !self.asked && self.commands.try_send(Command::Refuse(self.handle)).is_err() {
+            tracing::debug!(remote = %self.remote, "a caller nobody wanted is left to its deadline");
+        }
+    }
+}
