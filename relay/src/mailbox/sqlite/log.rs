@@ -11,8 +11,6 @@ use super::writer::{Usage, Writer, from_sql, to_sql};
 
 /// What an envelope takes in the database beside its own bytes, about.
 const ROW_OVERHEAD: u64 = 128;
-/// Rows of a room that are dropped at a time.
-const EVICT_ROWS: i64 = 16;
 
 /// Detects damage on the disk; the end-to-end seal detects malice.
 pub(super) fn checksum(n: u64, box_id: i64, envelope: &[u8]) -> [u8; 8] {
@@ -133,34 +131,46 @@ impl Writer {
         }
         let quota = self.limits.mailbox_bytes;
         let share = quota / self.limits.sender_share.max(1);
-        loop {
-            let usage = self.usage(box_id)?;
-            let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
-            let (over_share, over_quota) = (of_sender + size > share, usage.total + size > quota);
-            if !over_share && !over_quota {
-                return Ok(true);
-            }
-            if box_id > 0 || size > share {
-                return Ok(false);
-            }
-            let dropped = if over_share {
-                self.drop_rows(
-                    "DELETE FROM log WHERE n IN (SELECT n FROM log WHERE box = ?1 AND sender = ?2
-                     ORDER BY n LIMIT ?3) RETURNING box, sender, size, id",
-                    params![box_id, sender, EVICT_ROWS],
-                )?
-            } else {
-                self.drop_rows(
-                    "DELETE FROM log WHERE n IN (SELECT n FROM log WHERE box = ?1 ORDER BY n LIMIT ?2)
-                     RETURNING box, sender, size, id",
-                    params![box_id, EVICT_ROWS],
-                )?
-            };
-            if dropped.is_empty() {
-                return Ok(false);
-            }
-            self.forget_ids(&dropped)?;
+        let usage = self.usage(box_id)?;
+        let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
+        let over_share = (of_sender + size).saturating_sub(share);
+        if over_share == 0 && usage.total + size <= quota {
+            return Ok(true);
         }
+        if box_id > 0 || size > share {
+            return Ok(false);
+        }
+        if over_share > 0 {
+            self.evict(box_id, Some(sender), over_share)?;
+        }
+        let over_quota = (self.usage(box_id)?.total + size).saturating_sub(quota);
+        if over_quota > 0 {
+            self.evict(box_id, None, over_quota)?;
+        }
+        Ok(true)
+    }
+
+    /// Drops the oldest envelopes of a room, of one sender or all, until `bytes` are free.
+    fn evict(&mut self, box_id: i64, sender: Option<i64>, bytes: u64) -> rusqlite::Result<()> {
+        let (mut freed, mut last) = (0, 0);
+        let mut query = self.db.prepare_cached(
+            "SELECT n, size FROM log WHERE box = ?1 AND (?2 IS NULL OR sender = ?2) ORDER BY n",
+        )?;
+        let mut rows = query.query(params![box_id, sender])?;
+        while freed < bytes
+            && let Some(row) = rows.next()?
+        {
+            last = row.get(0)?;
+            freed += from_sql(row.get(1)?);
+        }
+        drop(rows);
+        drop(query);
+        let dropped = self.drop_rows(
+            "DELETE FROM log WHERE box = ?1 AND n <= ?2 AND (?3 IS NULL OR sender = ?3)
+             RETURNING box, sender, size, id",
+            params![box_id, last, sender],
+        )?;
+        self.forget_ids(&dropped)
     }
 
     /// Deletes rows of the log with a statement that returns `box, sender, size, id`, and keeps the counts.
