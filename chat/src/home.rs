@@ -30,11 +30,7 @@ impl Home {
 
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
     pub(crate) fn identity(&self, key_file: Option<&Path>) -> Result<Identity, Failure> {
-        let identity = match key_file {
-            Some(path) => host::identity_from(path),
-            None => self.dir.identity(&mut OsEntropy),
-        };
-        identity.map_err(Failure::failed)
+        self.dir.identity(key_file, &mut OsEntropy).map_err(Failure::failed)
     }
 
     /// The path of the engine's store, which nobody else can read.

@@ -66,7 +66,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct MailboxLimits {
     /// Most bytes waiting for one recipient: a peer, or a room.
     pub mailbox_bytes: u64,
-    /// One sender may fill this part of a mailbox: `mailbox_bytes / sender_share`.
+    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there.
     pub sender_share: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,

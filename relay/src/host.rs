@@ -1,5 +1,8 @@
 //! What a program needs around a relay: a data directory that one process owns, an identity in it, listeners,
-//! a line that says it is ready, an end in good order. `chat-relay` and `chat relay` are this and a command line.
+//! a line that says it is ready, an end in good order. A relay's program is this and a command line.
+//!
+//! A data directory holds `lock` (locked as long as a process has it), `identity.key` (the 32 bytes of the Ed25519
+//! private key, mode 0600) and `relay.db`, the same as in a client that hosts.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::future::Future;
@@ -12,7 +15,6 @@ use chat_core::transport::{Address, Listener, Transport};
 use chat_core::{Entropy, LinkError, PeerId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::config::{MailboxLimits, RelayConfig};
@@ -21,8 +23,6 @@ use crate::server::{Relay, Secure};
 
 /// The file of the identity in a data directory.
 const IDENTITY_FILE: &str = "identity.key";
-/// In front of the 64 hex digits of the seed.
-const IDENTITY_LABEL: &str = "chat-identity-1:";
 /// The file of the mailbox in a data directory.
 const MAILBOX_FILE: &str = "relay.db";
 
@@ -42,7 +42,10 @@ pub enum HostError {
         source: std::io::Error,
     },
     /// Others than its owner may read the identity's private key.
-    #[error("{path} may be read by others (mode {mode:o}); take that from them: chmod 600 {path}")]
+    #[error(
+        "{path} can be read by others (mode {mode:o}); if nobody has, chmod 600 {path}, else delete it and begin \
+         with a new identity"
+    )]
     KeyExposed {
         /// The file.
         path: PathBuf,
@@ -50,7 +53,7 @@ pub enum HostError {
         mode: u32,
     },
     /// The identity file is not one. It is left as it is.
-    #[error("{0} holds no identity")]
+    #[error("{0} is no key file: it must hold exactly 32 bytes")]
     BadKey(PathBuf),
     /// There is no randomness for a new identity.
     #[error("no identity could be made: {0}")]
@@ -59,10 +62,10 @@ pub enum HostError {
     #[error(transparent)]
     Mailbox(#[from] MailboxError),
     /// Listening failed.
-    #[error("cannot listen with {kind}: {source}")]
+    #[error("{address}: {source}")]
     Listen {
-        /// The transport.
-        kind: String,
+        /// Where, as `kind://place`.
+        address: String,
         /// Why.
         source: LinkError,
     },
@@ -130,15 +133,24 @@ impl DataDir {
         self.private_file(MAILBOX_FILE)
     }
 
-    /// The identity in `identity.key`; a new one, on the disk (0600) before it is given, if there is none.
+    /// The identity in `key_file`, or else in `identity.key` of this folder: if that is missing, a new one, which is
+    /// on the disk before it is given.
     ///
     /// # Errors
     /// [`HostError`] says what is wrong with the file; it is never replaced.
-    pub fn identity(&self, entropy: &mut dyn Entropy) -> Result<Identity, HostError> {
-        let path = self.path.join(IDENTITY_FILE);
+    pub fn identity(
+        &self,
+        key_file: Option<&Path>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Identity, HostError> {
+        if let Some(path) = key_file {
+            let file = File::open(path).map_err(|source| HostError::Io { path: path.to_owned(), source })?;
+            return read_identity(file, path.to_owned());
+        }
         if let Some(identity) = existing_identity(&self.path)? {
             return Ok(identity);
         }
+        let path = self.path.join(IDENTITY_FILE);
         let identity = Identity::generate(entropy).map_err(HostError::Entropy)?;
         write_identity(&identity, &self.path, &path).map_err(|source| HostError::Io { path, source })?;
         Ok(identity)
@@ -158,15 +170,6 @@ pub fn existing_identity(data_dir: &Path) -> Result<Option<Identity>, HostError>
     }
 }
 
-/// The identity in a key file of its own, which must be there.
-///
-/// # Errors
-/// [`HostError`] says what is wrong with the file.
-pub fn identity_from(key_file: &Path) -> Result<Identity, HostError> {
-    let io = |source| HostError::Io { path: key_file.to_owned(), source };
-    read_identity(File::open(key_file).map_err(io)?, key_file.to_owned())
-}
-
 /// For files that only their owner may read.
 fn private(options: &mut OpenOptions) -> &OpenOptions {
     #[cfg(unix)]
@@ -184,43 +187,21 @@ fn read_identity(file: File, path: PathBuf) -> Result<Identity, HostError> {
         }
     }
     // One byte more than it may have, so that a longer file is noticed.
-    let mut text = Zeroizing::new(String::with_capacity(128));
-    let limit = (IDENTITY_LABEL.len() + 64 + 2) as u64;
-    if let Err(source) = file.take(limit).read_to_string(&mut text) {
-        return match source.kind() {
-            std::io::ErrorKind::InvalidData => Err(HostError::BadKey(path)),
-            _ => Err(HostError::Io { path, source }),
-        };
+    let mut seed = Zeroizing::new(Vec::with_capacity(33));
+    if let Err(source) = file.take(33).read_to_end(&mut seed) {
+        return Err(HostError::Io { path, source });
     }
-    let digits = text.strip_prefix(IDENTITY_LABEL).map(|rest| rest.strip_suffix('\n').unwrap_or(rest));
-    match digits.and_then(seed) {
-        Some(seed) => Ok(Identity::from_seed(&seed)),
-        None => Err(HostError::BadKey(path)),
+    match seed.as_slice().try_into() {
+        Ok(seed) => Ok(Identity::from_seed(seed)),
+        Err(_) => Err(HostError::BadKey(path)),
     }
-}
-
-fn seed(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut seed = Zeroizing::new([0; 32]);
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, pair) in seed.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(seed)
 }
 
 /// Whole or not at all, whenever the process is killed: written beside, flushed to the disk, then renamed.
 fn write_identity(identity: &Identity, dir: &Path, path: &Path) -> std::io::Result<()> {
-    let mut text = Zeroizing::new(Vec::with_capacity(128));
-    text.extend_from_slice(IDENTITY_LABEL.as_bytes());
-    for byte in identity.seed().iter() {
-        write!(text, "{byte:02x}")?;
-    }
-    text.push(b'\n');
-    let new = path.with_extension("key.new");
+    let new = path.with_extension("new");
     let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
-    file.write_all(&text)?;
+    file.write_all(identity.seed().as_ref())?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
     if cfg!(unix) {
@@ -230,7 +211,7 @@ fn write_identity(identity: &Identity, dir: &Path, path: &Path) -> std::io::Resu
 }
 
 /// What a relay says on stdout once it serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
     /// What was really bound, as `kind://place`.
     pub listen: Vec<String>,
@@ -241,7 +222,9 @@ pub struct Ready {
 impl Ready {
     /// `{"ready":{"listen":["tcp://127.0.0.1:12345"],"fingerprint":"…"}}`, without a line feed.
     pub fn line(&self) -> String {
-        serde_json::json!({ "ready": self }).to_string()
+        let Self { listen, fingerprint } = self;
+        let listen = serde_json::Value::from(listen.as_slice());
+        format!(r#"{{"ready":{{"listen":{listen},"fingerprint":"{fingerprint}"}}}}"#)
     }
 }
 
@@ -259,6 +242,8 @@ pub struct Listen {
 pub struct Host<'a> {
     /// Where identity and mailbox are.
     pub data_dir: &'a Path,
+    /// Where the identity is, if not in the data directory.
+    pub key_file: Option<&'a Path>,
     /// At least one.
     pub listen: Vec<Listen>,
     /// Makes links of what the transports give; gets the relay's identity.
@@ -282,7 +267,7 @@ impl Host<'_> {
         stop: impl Future<Output = ()>,
     ) -> Result<(), HostError> {
         let data_dir = DataDir::open(self.data_dir)?;
-        let identity = data_dir.identity(entropy)?;
+        let identity = data_dir.identity(self.key_file, entropy)?;
         let relay = Relay::open(self.config, self.limits, &data_dir.mailbox()?)?;
         let secure = (self.secure)(&identity);
         let served = serve(&relay, self.listen, &identity, &secure, ready, stop).await;
@@ -302,18 +287,19 @@ async fn serve(
     let mut listeners: Vec<(String, Box<dyn Listener>)> = Vec::new();
     for Listen { kind, transport, address } in listen {
         match transport.listen(&address, identity).await {
-            Ok(listener) => listeners.push((kind, listener)),
-            Err(source) => return Err(HostError::Listen { kind, source }),
+            Ok(listener) => listeners.push((format!("{kind}://{}", listener.address().place), listener)),
+            Err(source) => {
+                return Err(HostError::Listen { address: format!("{kind}://{}", address.place), source });
+            }
         }
     }
-    let bound =
-        |(kind, listener): &(String, Box<dyn Listener>)| format!("{kind}://{}", listener.address().place);
-    ready(&Ready { listen: listeners.iter().map(bound).collect(), fingerprint: identity.peer_id() });
+    let bound = listeners.iter().map(|(address, _)| address.clone()).collect();
+    ready(&Ready { listen: bound, fingerprint: identity.peer_id() });
     let mut serving: FuturesUnordered<_> = listeners
         .into_iter()
-        .map(|(kind, listener)| async move {
+        .map(|(address, listener)| async move {
             let served = relay.serve(listener, Arc::clone(secure)).await;
-            served.map_err(|source| HostError::Listen { kind, source })
+            served.map_err(|source| HostError::Listen { address, source })
         })
         .collect();
     let failed = async {
@@ -350,32 +336,32 @@ mod tests {
         let path = parent.path().join("a/b");
         let mut entropy = Counting(0);
         let dir = DataDir::open(&path).unwrap();
-        let first = dir.identity(&mut entropy).unwrap();
+        let first = dir.identity(None, &mut entropy).unwrap();
         assert!(matches!(DataDir::open(&path), Err(HostError::InUse(_))));
         drop(dir);
-        let again = DataDir::open(&path).unwrap().identity(&mut entropy).unwrap();
+        let dir = DataDir::open(&path).unwrap();
+        let again = dir.identity(None, &mut entropy).unwrap();
         assert_eq!((first.peer_id(), entropy.0), (again.peer_id(), 1));
-        assert!(!path.join("identity.key.new").exists());
+        assert_eq!(std::fs::read(path.join(IDENTITY_FILE)).unwrap(), [1; 32]);
+        assert!(!path.join("identity.new").exists());
+        // A key file that is named must be there.
+        let elsewhere = parent.path().join("key");
+        assert!(matches!(dir.identity(Some(&elsewhere), &mut entropy), Err(HostError::Io { .. })));
+        std::fs::copy(path.join(IDENTITY_FILE), &elsewhere).unwrap();
+        assert_eq!(dir.identity(Some(&elsewhere), &mut entropy).unwrap().peer_id(), first.peer_id());
     }
 
     #[test]
     fn a_file_that_is_no_identity_is_refused_and_kept() {
         let parent = tempfile::tempdir().unwrap();
         let dir = DataDir::open(parent.path()).unwrap();
-        let good = dir.identity(&mut Counting(0)).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
         let path = parent.path().join(IDENTITY_FILE);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.trim_end()).unwrap();
-        assert_eq!(dir.identity(&mut Counting(9)).unwrap().peer_id(), good.peer_id(), "an editor's work");
-        let bad =
-            ["", "x", &text[1..], &text[..text.len() - 2], &format!("{text}\n"), &text.replace("01", "+1")];
-        for bad in bad {
-            std::fs::write(&path, bad).unwrap();
-            assert!(matches!(dir.identity(&mut Counting(9)), Err(HostError::BadKey(_))), "{bad:?}");
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), bad);
+        for len in [0, 31, 33, 1000] {
+            std::fs::write(&path, vec![7; len]).unwrap();
+            assert!(matches!(dir.identity(None, &mut Counting(9)), Err(HostError::BadKey(_))), "{len}");
+            assert_eq!(std::fs::read(&path).unwrap(), vec![7; len]);
         }
-        std::fs::write(&path, [0xff; 40]).unwrap();
-        assert!(matches!(dir.identity(&mut Counting(9)), Err(HostError::BadKey(_))));
     }
 
     #[cfg(unix)]
@@ -384,30 +370,31 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let parent = tempfile::tempdir().unwrap();
         let dir = DataDir::open(parent.path()).unwrap();
-        dir.identity(&mut Counting(0)).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
         let path = parent.path().join(IDENTITY_FILE);
         let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         for exposed in [0o640, 0o604, 0o666] {
             mode(exposed);
-            let error = dir.identity(&mut Counting(9)).unwrap_err();
+            let error = dir.identity(None, &mut Counting(9)).unwrap_err();
             assert!(matches!(error, HostError::KeyExposed { .. }), "{error}");
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
         let mailbox = dir.mailbox().unwrap();
         assert_eq!(mailbox.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         mode(0o400);
-        dir.identity(&mut Counting(9)).unwrap();
+        dir.identity(None, &mut Counting(9)).unwrap();
     }
 
     #[test]
     fn the_ready_line() {
         let ready = Ready { listen: vec!["tcp://127.0.0.1:1".into()], fingerprint: PeerId([0xab; 32]) };
         let expected =
-            format!(r#"{{"ready":{{"fingerprint":"{}","listen":["tcp://127.0.0.1:1"]}}}}"#, "ab".repeat(32));
-        let (line, expected): (serde_json::Value, serde_json::Value) =
-            (ready.line().parse().unwrap(), expected.parse().unwrap());
-        assert_eq!(line, expected);
-        assert!(!ready.line().contains('\n'));
+            format!(r#"{{"ready":{{"listen":["tcp://127.0.0.1:1"],"fingerprint":"{}"}}}}"#, "ab".repeat(32));
+        assert_eq!(ready.line(), expected);
+        let odd = Ready { listen: vec!["x://\"\n".into()], ..ready };
+        let parsed: serde_json::Value = odd.line().parse().unwrap();
+        assert_eq!(parsed["ready"]["listen"][0], "x://\"\n");
+        assert!(!odd.line().contains('\n'));
     }
 }

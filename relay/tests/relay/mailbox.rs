@@ -196,10 +196,14 @@ async fn an_absent_member_does_not_stop_a_room() {
     assert_eq!(first, &others, "who floods the room loses its own envelopes");
     assert!((3..10).contains(&rest.len()), "{}", rest.len());
     assert!(sent.ends_with(rest), "the newest are there, in order");
-    // An envelope that fits no share is refused; nothing is dropped for it.
-    let huge = envelope(&alice, Recipient::Room(room("#all")), 20_000);
+    // An envelope that never fits is refused; nothing is dropped for it.
+    let huge = envelope(&alice, Recipient::Room(room("#all")), 40_000);
     assert_eq!(mailbox.store(&alice, &[huge], 1).await, [Outcome::Refused(Refusal::MailboxFull)]);
     assert_eq!(mailbox.waiting(&absent).await.len(), waiting.len());
+    // One that is larger than a share takes the place of all of its sender's.
+    let large = envelope(&alice, Recipient::Room(room("#all")), 20_000);
+    let n = numbers(&mailbox.store(&alice, std::slice::from_ref(&large), 1).await);
+    assert_eq!(mailbox.waiting(&absent).await[1..], [(n[0], large)]);
     mailbox.0.close().await;
 }
 

@@ -133,11 +133,12 @@ impl Writer {
         let share = quota / self.limits.sender_share.max(1);
         let usage = self.usage(box_id)?;
         let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
-        let over_share = (of_sender + size).saturating_sub(share);
+        // One envelope of a sender may be larger than its share, else it could never be sent.
+        let over_share = (of_sender + size).saturating_sub(share).min(of_sender);
         if over_share == 0 && usage.total + size <= quota {
             return Ok(true);
         }
-        if box_id > 0 || size > share {
+        if box_id > 0 || size > quota {
             return Ok(false);
         }
         if over_share > 0 {
