@@ -81,6 +81,8 @@ impl Receipts {
 }
 
 #[cfg(test)]
+// A lone range is a list of one range here, not its numbers.
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
     use crate::chunk::{Ack, Chunk, decode_all};

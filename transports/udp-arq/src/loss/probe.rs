@@ -76,7 +76,13 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..60 {
             let number = sent.next_number();
-            sent.on_sent(SentPacket { number, at: now, bytes: 9, eliciting: true, contents: Contents::default() });
+            sent.on_sent(SentPacket {
+                number,
+                at: now,
+                bytes: 9,
+                eliciting: true,
+                contents: Contents::default(),
+            });
             let (at, timer) = sent.timeout(&rtt, None).unwrap();
             assert_eq!(timer, Timer::Probe);
             waits.push(at - now);

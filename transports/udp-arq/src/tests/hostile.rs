@@ -46,7 +46,7 @@ fn end_after(inside: &[u8]) -> Option<End> {
 
 fn ack(largest: u64, first_len: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    chunk::put_ack(&mut out, 100, 0, [largest + 1 - first_len..largest + 1].iter());
+    chunk::put_ack(&mut out, 100, 0, std::iter::once(&(largest + 1 - first_len..largest + 1)));
     out
 }
 
