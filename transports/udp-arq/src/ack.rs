@@ -62,6 +62,11 @@ impl Receipts {
         self.ranges.len() > MAX_SENT_RANGES / 2
     }
 
+    #[cfg(test)]
+    pub(crate) fn ranges(&self) -> usize {
+        self.ranges.len()
+    }
+
     /// Appends an ACK of at most `room` bytes; returns the range of numbers it speaks of.
     pub(crate) fn put(&mut self, now: Instant, out: &mut Vec<u8>, room: usize) -> Option<Range<u64>> {
         let (largest, at) = self.largest?;

@@ -354,6 +354,11 @@ impl Connection {
         self.outgoing.buffered()
     }
 
+    /// Ranges of packet numbers that the peer may not know to have arrived.
+    pub(crate) fn unreported_ranges(&self) -> usize {
+        self.receipts.ranges()
+    }
+
     pub(crate) fn next_number(&self) -> u64 {
         self.sent.next_number()
     }
