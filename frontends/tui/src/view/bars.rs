@@ -133,9 +133,9 @@ fn conversation(snapshot: &Snapshot, view: &ConversationView) -> (String, bool) 
             let count = members.len();
             let members = match unverified {
                 0 => format!("{count} in it"),
-                _ => format!("{unverified} of {count} unverified"),
+                _ => format!("{unverified}/{count} unverified"),
             };
-            (format!("{name}, open room, {members}"), false)
+            (format!("{name}, open, {members}"), false)
         }
     }
 }
@@ -182,11 +182,7 @@ mod tests {
             (72, "bob, unverified, online", ("bob, unverified, online", STACK, "up 127.0.0.1:1…")),
             (60, "bob, unverified, online", ("bob, unverified, online", STACK, "up")),
             (50, "bob, unverified, online", ("bob, unverified, …", "udp-arq · rsa-hybrid · aes-25…", "up")),
-            (
-                72,
-                "#lobby, open room, 2 of 3 unverified",
-                ("#lobby, open room, 2 of 3 unverified", STACK, "up"),
-            ),
+            (72, "#lobby, open, 2/3 unverified", ("#lobby, open, 2/3 unverified", STACK, "up 127.0.…")),
         ] {
             let (whom, stack, link) = shared(cells, whom, " 127.0.0.1:12345");
             assert_eq!((whom.as_str(), stack.as_str(), link.as_str()), expected);

@@ -53,7 +53,7 @@ fn the_screen_at_80x24() {
     assert_eq!(rows[19], "-- Tuesday, 2023-11-14".replacen("-- ", "--       ", 1));
     assert_eq!(rows[20], "   22:13 bob  hello alice");
     assert_eq!(rows[21], "✓✓ 22:13 alice  hello bob");
-    let status = " #lobby, open room, 2 of 3 unverified │ udp-arq · rsa-hybrid · aes-256-gcm │ up";
+    let status = " #lobby, open, 2/3 unverified │ udp-arq · rsa-hybrid · aes-256-gcm │ up 127.0.…";
     assert_eq!(rows[22], status);
     assert_eq!(rows[23], "> typed");
     assert_eq!((buffer[(0, 21)].fg, buffer[(0, 20)].fg), (Color::Green, Color::Reset));
