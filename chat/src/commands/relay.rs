@@ -28,6 +28,7 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
     let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
     let host = Host {
         data_dir: &folder,
+        key_file: profile.identity.key_file.as_deref(),
         listen,
         secure: &secure,
         config: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },

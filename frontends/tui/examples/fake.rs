@@ -131,6 +131,7 @@ impl World {
         let delivery = Delivery { state: MessageState::Queued, reason: None, counts };
         let message = MessageView {
             id: MessageId(id),
+            address: Destination::Conversation(conversation),
             conversation,
             position: i64::try_from(self.sent).unwrap_or(i64::MAX),
             from: Author { peer_id: from, nick: nick.unwrap_or_default() },
@@ -164,7 +165,14 @@ impl World {
                 (delivery.state == MessageState::Failed).then(|| "over the relay's quota".to_owned());
             delivery.reason.clone_from(&reason);
             let (state, counts) = (delivery.state, delivery.counts);
-            events.push(Event::MessageStatus(MessageStatus { id, conversation, state, reason, counts }));
+            events.push(Event::MessageStatus(MessageStatus {
+                id,
+                address: Destination::Conversation(conversation),
+                conversation,
+                state,
+                reason,
+                counts,
+            }));
             if state != goal {
                 self.travelling.push((conversation, id, goal));
             }
@@ -243,7 +251,11 @@ impl World {
             }
             Command::MarkRead(command::MarkRead { with: Destination::Conversation(id), .. }) => {
                 self.views.iter_mut().filter(|view| view.id == id).for_each(|view| view.unread = 0);
-                self.publish(vec![Event::ConversationRead(ConversationRead { conversation: id, unread: 0 })]);
+                self.publish(vec![Event::ConversationRead(ConversationRead {
+                    address: Destination::Conversation(id),
+                    conversation: id,
+                    unread: 0,
+                })]);
                 Ok(Reply::Done {})
             }
             Command::Peers => Ok(Reply::Peers { peers: self.peers.iter().cloned().map(Arc::new).collect() }),

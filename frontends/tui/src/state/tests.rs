@@ -3,7 +3,7 @@ use chat_core::api::event::{
     Alarm, AlarmKind, LinkDown, MessageGap, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged,
 };
 use chat_core::api::snapshot::Author;
-use chat_core::api::{CommandError, Counts, ErrorKind, MessageState, MessageView};
+use chat_core::api::{CommandError, Counts, Destination, ErrorKind, MessageState, MessageView};
 use chat_core::nick::RoomName;
 
 use super::*;
@@ -446,6 +446,7 @@ fn events_carry_messages_that_left_the_snapshot() {
     }
     world.deliver(mine.id, MessageState::Delivered, None);
     let status = MessageStatus {
+        address: Destination::Conversation(LOBBY),
         id: mine.id,
         conversation: LOBBY,
         state: MessageState::Delivered,
@@ -454,7 +455,7 @@ fn events_carry_messages_that_left_the_snapshot() {
     };
     let from = Author { peer_id: BOB, nick: "bob".into() };
     let before = world.history(LOBBY).1[5].id;
-    let gap = MessageGap { conversation: LOBBY, from, before };
+    let gap = MessageGap { address: Destination::Conversation(LOBBY), conversation: LOBBY, from, before };
     state.news(world.news(vec![Event::MessageStatus(status), Event::MessageGap(gap)]));
     state.act(Action::Scroll(Step::Top));
     state.arrange(80, 24);
