@@ -9,7 +9,8 @@ use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
 use relay::host::{self, DataDir, HostError};
 
-use crate::exit::Failure;
+use chat_relay::exit::Failure;
+use chat_relay::folder::root;
 
 /// Most guests of one nick.
 const MAX_GUESTS: u32 = 99;
@@ -85,11 +86,6 @@ pub(crate) fn open_client(data_dir: Option<&Path>, nick: Option<&Nick>) -> Resul
     Err(in_use(&path, "give a --nick"))
 }
 
-/// Where a relay keeps its things if nothing else is said. No nick has a folder of this name.
-pub(crate) fn relay_folder(data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
-    data_dir.map_or_else(|| root().map(|root| root.join("@relay")), |path| Ok(path.to_owned()))
-}
-
 /// An identity that exists, without taking its directory.
 pub(crate) fn existing_identity(data_dir: Option<&Path>, nick: Option<Nick>) -> Result<Identity, Failure> {
     let folder = match data_dir {
@@ -105,18 +101,6 @@ pub(crate) fn existing_identity(data_dir: Option<&Path>, nick: Option<Nick>) -> 
 
 fn in_use(path: &Path, what_to_do: &str) -> Failure {
     Failure::failed(format!("{} is in use by another chat; {what_to_do}", path.display()))
-}
-
-/// `$XDG_DATA_HOME/chat`, else `~/.local/share/chat`; relative paths are passed over, as the XDG base
-/// directory specification demands.
-fn root() -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-        .map(|share| share.join("chat"))
-        .ok_or_else(|| {
-            Failure::failed("there is no home directory; say where to keep things with --data-dir")
-        })
 }
 
 /// A nick has no separators; a leading dot would hide the folder, or leave it.

@@ -12,10 +12,11 @@ use relay::{MailboxLimits, RelayConfig};
 use tokio::runtime::Runtime;
 
 use crate::cli::RunArgs;
-use crate::exit::{Code, Failure, say};
 use crate::home::Home;
 use crate::host::{Network, Place};
 use crate::{home, logging, plugins, profiles};
+use chat_relay::exit::{Code, Failure, say};
+use chat_relay::signals::signalled;
 
 /// How long what is queued may take to leave at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -70,6 +71,7 @@ fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -
         database: home.mailbox()?,
         relay: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
         limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
+        interactive: frontend.interactive(),
     };
     let is_local = entry.address.place.starts_with("127.") || entry.address.place.starts_with("localhost:");
     let links = Network::new(place, network.handle().clone());
@@ -151,23 +153,4 @@ fn leave_on_signals(network: &Runtime, handle: ClientHandle) {
             drop(handle.run(Command::Shutdown).await);
         }
     });
-}
-
-#[cfg(unix)]
-pub(crate) async fn signalled() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-pub(crate) async fn signalled() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -1,23 +1,29 @@
-//! `chat relay`: a blind relay on a profile.
-
 use std::sync::Arc;
 
 use chat_core::entropy::OsEntropy;
-use chat_core::{Identity, Transport};
+use chat_core::{Identity, LinkError, Registry, Transport};
 use relay::host::{Host, HostError, Listen};
 use relay::{MailboxLimits, RelayConfig, Secure};
 
-use crate::cli::RelayArgs;
-use crate::exit::{Failure, print, say};
-use crate::host::Noise;
-use crate::run::signalled;
-use crate::{home, logging, plugins, profiles};
+use crate::args::RelayArgs;
+use crate::exit::{Code, Failure, print, say};
+use crate::hop::Noise;
+use crate::signals::signalled;
+use crate::{folder, logging, profiles};
 
-pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
-    let registry = plugins::registry()?;
-    let inputs = profiles::inputs(&args.config, &args.set)?;
+/// Runs the relay of a profile until a signal ends it, with whatever transports are linked into the program.
+///
+/// # Errors
+/// [`Failure`] with its exit code.
+pub fn run(args: &RelayArgs) -> Result<(), Failure> {
+    let registry = Registry::linked().map_err(|e| Failure::new(Code::Usage, e))?;
+    let mut inputs = profiles::inputs(&args.config, &args.set)?;
+    if !args.listen.is_empty() {
+        // A list of strings is written the same in JSON and in TOML.
+        inputs = inputs.set(format!("relay.listen={}", serde_json::Value::from(args.listen.as_slice())));
+    }
     let profile = profiles::load(&inputs.for_relay(&registry))?;
-    let folder = home::relay_folder(args.data_dir.as_deref())?;
+    let folder = folder::relay(args.data_dir.as_deref())?;
     logging::to_stderr(profile.log.level)?;
     let mut listen = Vec::new();
     for entry in &profile.relay.listen {
@@ -44,11 +50,15 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
         }
     };
     let served = runtime.block_on(host.run(&mut OsEntropy, |ready| printed = print(ready.line()), stop));
-    served.map_err(|error| match error {
-        HostError::Listen { .. } => {
-            Failure::failed(format!("{error}; relay.listen or topology.relay may name another address"))
-        }
-        error => Failure::failed(error),
-    })?;
+    served.map_err(failure)?;
     printed
+}
+
+fn failure(error: HostError) -> Failure {
+    match &error {
+        HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => {
+            Failure::failed(format!("{error}; choose another address with --listen or topology.relay"))
+        }
+        _ => Failure::failed(error),
+    }
 }
