@@ -105,9 +105,32 @@ impl DataDir {
         &self.path
     }
 
-    /// Where the relay's mailbox is, or will be.
-    pub fn mailbox(&self) -> PathBuf {
-        self.path.join(MAILBOX_FILE)
+    /// The path of a file in here that nobody else can read, whatever the folder's own mode is; an empty one is made
+    /// if it is missing. SQLite gives the files beside a database the mode of the database.
+    ///
+    /// # Errors
+    /// [`HostError::Io`]
+    pub fn private_file(&self, name: &str) -> Result<PathBuf, HostError> {
+        let path = self.path.join(name);
+        let make = || -> std::io::Result<()> {
+            let file = private(OpenOptions::new().write(true).create(true).truncate(false)).open(&path)?;
+            #[cfg(unix)]
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            drop(file);
+            Ok(())
+        };
+        match make() {
+            Ok(()) => Ok(path),
+            Err(source) => Err(HostError::Io { path, source }),
+        }
+    }
+
+    /// The relay's mailbox.
+    ///
+    /// # Errors
+    /// As [`DataDir::private_file`].
+    pub fn mailbox(&self) -> Result<PathBuf, HostError> {
+        self.private_file(MAILBOX_FILE)
     }
 
     /// The identity in `key_file`, or else in `identity.key` of this folder: if that is missing, a new one, which is
@@ -120,17 +143,30 @@ impl DataDir {
         key_file: Option<&Path>,
         entropy: &mut dyn Entropy,
     ) -> Result<Identity, HostError> {
-        let path = key_file.map_or_else(|| self.path.join(IDENTITY_FILE), Path::to_owned);
-        match File::open(&path) {
-            Ok(file) => read_identity(file, path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && key_file.is_none() => {
-                let identity = Identity::generate(entropy).map_err(HostError::Entropy)?;
-                write_identity(&identity, &self.path, &path)
-                    .map_err(|source| HostError::Io { path, source })?;
-                Ok(identity)
-            }
-            Err(source) => Err(HostError::Io { path, source }),
+        if let Some(path) = key_file {
+            let file = File::open(path).map_err(|source| HostError::Io { path: path.to_owned(), source })?;
+            return read_identity(file, path.to_owned());
         }
+        if let Some(identity) = existing_identity(&self.path)? {
+            return Ok(identity);
+        }
+        let path = self.path.join(IDENTITY_FILE);
+        let identity = Identity::generate(entropy).map_err(HostError::Entropy)?;
+        write_identity(&identity, &self.path, &path).map_err(|source| HostError::Io { path, source })?;
+        Ok(identity)
+    }
+}
+
+/// The identity in a data directory, if there is one, without taking the directory.
+///
+/// # Errors
+/// As [`DataDir::identity`].
+pub fn existing_identity(data_dir: &Path) -> Result<Option<Identity>, HostError> {
+    let path = data_dir.join(IDENTITY_FILE);
+    match File::open(&path) {
+        Ok(file) => read_identity(file, path).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(HostError::Io { path, source }),
     }
 }
 
@@ -232,7 +268,7 @@ impl Host<'_> {
     ) -> Result<(), HostError> {
         let data_dir = DataDir::open(self.data_dir)?;
         let identity = data_dir.identity(self.key_file, entropy)?;
-        let relay = Relay::open(self.config, self.limits, &data_dir.mailbox())?;
+        let relay = Relay::open(self.config, self.limits, &data_dir.mailbox()?)?;
         let secure = (self.secure)(&identity);
         let served = serve(&relay, self.listen, &identity, &secure, ready, stop).await;
         relay.shutdown().await;
@@ -344,6 +380,8 @@ mod tests {
             assert!(matches!(error, HostError::KeyExposed { .. }), "{error}");
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
+        let mailbox = dir.mailbox().unwrap();
+        assert_eq!(mailbox.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         mode(0o400);
         dir.identity(None, &mut Counting(9)).unwrap();
     }

@@ -17,11 +17,13 @@ pub(crate) struct Editor {
     cursor: usize,
 }
 
-/// The rows of an editor on the screen.
+/// Rows of an editor around its cursor.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EditorRows {
     /// Byte offsets of the rows.
     pub(crate) rows: Vec<Row>,
+    /// Whether the first of them is the first of the text.
+    pub(crate) from_start: bool,
     /// Row and cell of the cursor.
     pub(crate) cursor: (usize, u16),
 }
@@ -217,34 +219,57 @@ impl Editor {
         }
     }
 
-    /// The text in rows of `width` cells, with the cursor's place in them.
-    pub(crate) fn rows(&self, width: u16) -> EditorRows {
+    /// The rows of `width` cells around the cursor: those of its line, and as many of the lines beside it as
+    /// make `most`. What is further away costs nothing.
+    pub(crate) fn rows(&self, width: u16, most: usize) -> EditorRows {
+        let (line_start, line_end) = (self.line_start(), self.line_end());
+        let mut rows = self.line_rows(line_start, line_end, width);
+        let behind = |&(start, _): &Row| start as usize <= self.cursor;
+        let mut at = rows.iter().rposition(behind).unwrap_or(0);
+        let row_start = rows.get(at).map_or(line_start, |&(start, _)| start as usize);
+        let mut column = self.column(row_start);
+        if column >= usize::from(width) && column > 0 && self.cursor == line_end {
+            // The cursor needs a cell of its own behind the last grapheme.
+            rows.push(row(line_end, line_end));
+            (at, column) = (at + 1, 0);
+        }
+        let mut first = line_start;
+        while let Some(end) = first.checked_sub(1).filter(|_| at < most) {
+            first = self.text.get(..end).and_then(|before| before.rfind('\n')).map_or(0, |feed| feed + 1);
+            let above = self.line_rows(first, end, width);
+            at += above.len();
+            rows.splice(0..0, above);
+        }
+        let mut last = line_end;
+        while last < self.text.len() && rows.len() < at + most {
+            let start = last + 1;
+            let feed = self.text.get(start..).and_then(|after| after.find('\n'));
+            last = feed.map_or(self.text.len(), |feed| start + feed);
+            rows.extend(self.line_rows(start, last, width));
+        }
+        let cursor = (at, u16::try_from(column).unwrap_or(width));
+        EditorRows { rows, cursor, from_start: first == 0 }
+    }
+
+    fn line_rows(&self, start: usize, end: usize, width: u16) -> Vec<Row> {
+        let line = self.text.get(start..end).unwrap_or_default();
+        if text::is_plain(line) && width > 0 {
+            let ends = (start..end).step_by(usize::from(width)).map(|from| (from, from + usize::from(width)));
+            let rows: Vec<Row> = ends.map(|(from, to)| row(from, to.min(end))).collect();
+            return if rows.is_empty() { vec![row(start, end)] } else { rows };
+        }
         let mut rows = Vec::new();
-        let (mut start, mut column, mut cursor) = (0, 0u16, None);
-        for (at, grapheme) in self.text.grapheme_indices(true) {
-            let is_feed = grapheme == "\n";
+        let (mut from, mut column) = (start, 0u16);
+        for (at, grapheme) in line.grapheme_indices(true).map(|(at, grapheme)| (start + at, grapheme)) {
             let wide = text::cells(grapheme);
-            if !is_feed && column.saturating_add(wide) > width && at > start {
-                rows.push(row(start, at));
-                (start, column) = (at, 0);
-            }
-            if at == self.cursor {
-                cursor = Some((rows.len(), column));
+            if column.saturating_add(wide) > width && at > from {
+                rows.push(row(from, at));
+                (from, column) = (at, 0);
             }
             column = column.saturating_add(wide);
-            if is_feed {
-                rows.push(row(start, at));
-                (start, column) = (at + 1, 0);
-            }
         }
-        // The cursor needs a cell of its own behind the last grapheme.
-        if cursor.is_none() && column >= width && column > 0 {
-            rows.push(row(start, self.text.len()));
-            (start, column) = (self.text.len(), 0);
-        }
-        let cursor = cursor.unwrap_or((rows.len(), column));
-        rows.push(row(start, self.text.len()));
-        EditorRows { rows, cursor }
+        rows.push(row(from, end));
+        rows
     }
 }
 
@@ -353,11 +378,11 @@ mod tests {
         let mut editor = editor("a\r\nb\rc\x1b[201~\td\u{202e}");
         assert_eq!(editor.text(), "a\nb\nc[201~\td");
         assert_eq!(editor.insert(&"日".repeat(MAX_TEXT_BYTES / 3 + 1)), Err(TooLong));
-        assert!(editor.text().len() <= MAX_TEXT_BYTES);
-        assert_eq!(
-            editor.insert("x"),
-            if editor.text().len() < MAX_TEXT_BYTES { Ok(()) } else { Err(TooLong) }
-        );
+        assert!(editor.text().len() <= MAX_TEXT_BYTES && editor.text().len() > MAX_TEXT_BYTES - 3);
+        let mut full = self::editor(&"x".repeat(MAX_TEXT_BYTES));
+        assert_eq!(full.insert("x"), Err(TooLong));
+        full.backspace();
+        assert_eq!((full.insert("é"), full.insert("y")), (Err(TooLong), Ok(())));
     }
 
     #[test]
@@ -373,12 +398,20 @@ mod tests {
             (FAMILY, 1, vec![FAMILY, ""], (1, 0)),
         ] {
             let editor = editor(text);
-            let seen = editor.rows(width);
+            let seen = editor.rows(width, 6);
             let texts: Vec<&str> = seen.rows.iter().map(|&(a, b)| &text[a as usize..b as usize]).collect();
             assert_eq!((texts, seen.cursor), (rows, cursor), "{text:?}");
         }
         let mut editor = editor("abcdef");
         editor.left();
-        assert_eq!(editor.rows(5).cursor, (1, 0));
+        assert_eq!(editor.rows(5, 6).cursor, (1, 0));
+        let mut editor = self::editor(&"line\n".repeat(1000));
+        let seen = editor.rows(80, 6);
+        assert_eq!((seen.rows.len(), seen.cursor, seen.from_start), (7, (6, 0), false));
+        for _ in 0..998 {
+            assert!(editor.up());
+        }
+        let seen = editor.rows(80, 6);
+        assert_eq!((seen.rows.len(), seen.cursor, seen.from_start), (8, (2, 0), true));
     }
 }

@@ -270,8 +270,9 @@ impl State {
             self.layouts.reset(measure);
         }
         let Some(tab) = self.tabs.get_mut(self.current) else { return };
-        let input = tab.editor.rows(width - PROMPT_CELLS);
-        let shown = input.rows.len().min(usize::from(INPUT_ROWS.min(height / 3)));
+        let most = usize::from(INPUT_ROWS.min(height / 3));
+        let input = tab.editor.rows(width - PROMPT_CELLS, most);
+        let shown = input.rows.len().min(most);
         let input_rows = u16::try_from(shown).unwrap_or(1);
         let rows = height - 2 - input_rows;
         let (seen, pane_rows) = see(tab, &mut self.layouts, rows);

@@ -92,7 +92,7 @@ fn draw_input(buffer: &mut Buffer, area: Rect, arranged: &Arranged, state: &Stat
     let rows = input.rows.iter().enumerate().skip(*input_top);
     for (y, (index, &(start, end))) in (area.top()..area.bottom()).zip(rows) {
         let row = Rect { y, height: 1, ..area };
-        let prompt = if index == 0 { ">" } else { "." };
+        let prompt = if index == 0 && input.from_start { ">" } else { "." };
         put(buffer, row, prompt, theme.dim());
         let text = typed.get(start as usize..end as usize).unwrap_or_default();
         put(buffer, behind(row, PROMPT_CELLS), &text::clean(text), Style::new());

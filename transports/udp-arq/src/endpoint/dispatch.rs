@@ -153,14 +153,8 @@ impl Endpoint {
         let established = match (&mut entry.state, long.kind) {
             (State::Dialing(initiator), LongKind::Reply) => initiator.handle_reply(now, long.message),
             (State::Responding(responder), LongKind::Finish) => responder.handle_finish(now, long.message),
-            (State::Live(connection), LongKind::Reply) => {
-                connection.handle_reply_again();
-                Ok(None)
-            }
-            (State::Live(connection), LongKind::Finish) => {
-                connection.handle_finish_again();
-                Ok(None)
-            }
+            // Each side sends its last message until it is answered; a connection's probes see to that.
+            (State::Live(_), LongKind::Reply | LongKind::Finish) => Ok(None),
             _ => return false,
         };
         match established {
