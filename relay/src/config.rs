@@ -11,7 +11,7 @@ pub struct RelayConfig {
     pub max_handshakes: usize,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,
-    /// A link that takes no byte for this long is closed; its envelopes wait in the mailbox.
+    /// A link that takes no frame for this long is closed; its envelopes wait in the mailbox.
     pub write_timeout: Duration,
     /// A link on which nothing is heard for this long is closed. Clients send `Ping`.
     pub idle_timeout: Duration,
@@ -44,7 +44,7 @@ impl Default for RelayConfig {
             max_handshakes: 256,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(15 * 60),
+            idle_timeout: Duration::from_secs(90),
             storage_timeout: Duration::from_secs(30),
             window_items: 256,
             window_bytes: 1 << 20,

@@ -114,6 +114,9 @@ async fn thirty_days_end_envelopes_memories_and_memberships() {
         assert!(matches!(mailbox.join(person, "#lobby").await, Joined::New { bundle: Some(_) }));
     }
     assert_eq!(mailbox.attach(&identity(4), DAY).await, None, "as many peers as it may remember");
+    // Also not if somebody writes to it; but its mail waits.
+    mailbox.store(&alice, &[envelope(&alice, to(&identity(4)), 5)], DAY).await;
+    assert_eq!(mailbox.attach(&identity(4), DAY).await, None);
     let (old, new) = (envelope(&alice, to(&bob), 5), envelope(&alice, to(&bob), 5));
     mailbox.store(&alice, std::slice::from_ref(&old), 2 * DAY).await;
     let n = numbers(&mailbox.store(&alice, std::slice::from_ref(&new), 20 * DAY).await)[0];

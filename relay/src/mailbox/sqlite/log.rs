@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use super::super::{NewEnvelope, Outcome};
 use super::writer::{Usage, Writer, from_sql, to_sql};
 
-/// What an envelope takes in the database beside its own bytes, about.
-const ROW_OVERHEAD: u64 = 128;
+/// What an envelope takes in the database beside its own bytes, about: its row, index and id, and a row of a
+/// recipient that nobody knows.
+const ROW_OVERHEAD: u64 = 256;
 
 /// Detects damage on the disk; the end-to-end seal detects malice.
 pub(super) fn checksum(n: u64, box_id: i64, envelope: &[u8]) -> [u8; 8] {
@@ -43,8 +44,14 @@ impl Writer {
         envelope: &NewEnvelope,
         now: Timestamp,
     ) -> rusqlite::Result<Outcome> {
+        let size = envelope.bytes.len() as u64 + ROW_OVERHEAD;
         let box_id = match &envelope.to {
-            Recipient::Peer(peer) => self.peer_id(*peer)?,
+            Recipient::Peer(peer) => match self.known_peer(*peer)? {
+                Some(peer) => peer,
+                // A stranger's row is made for an envelope that has a place only.
+                None if self.is_full(size) => return Ok(Outcome::Refused(Refusal::MailboxFull)),
+                None => self.peer_id(*peer)?,
+            },
             Recipient::Room(room) => match self.room_of(room, sender)? {
                 Some(room) => -room,
                 None => return Ok(Outcome::Refused(Refusal::NotAllowed)),
@@ -55,7 +62,6 @@ impl Writer {
         {
             return Ok(Outcome::Known);
         }
-        let size = envelope.bytes.len() as u64 + ROW_OVERHEAD;
         if !self.has_room(box_id, sender, size)? {
             return Ok(Outcome::Refused(Refusal::MailboxFull));
         }
@@ -124,9 +130,13 @@ impl Writer {
         Ok(self.usage.entry(box_id).or_default())
     }
 
+    fn is_full(&self, size: u64) -> bool {
+        self.counters.stored_bytes + size > self.limits.stored_bytes
+    }
+
     /// Whether `size` more bytes fit. A room makes room for them.
     fn has_room(&mut self, box_id: i64, sender: i64, size: u64) -> rusqlite::Result<bool> {
-        if self.counters.stored_bytes + size > self.limits.stored_bytes {
+        if self.is_full(size) {
             return Ok(false);
         }
         let quota = self.limits.mailbox_bytes;
