@@ -1,6 +1,6 @@
 //! What a person or a program sits in front of, and the handle it holds on the client engine.
 
-pub use crate::api::handle::{ClientHandle, EventReader, Lagged};
+pub use crate::api::handle::{ClientHandle, EventReader, Lagged, Place};
 use crate::error::FrontendError;
 
 /// A frontend plugin. It renders what the engine tells and holds no truth of its own: it can be killed and

@@ -67,7 +67,7 @@ fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -
         address: entry.address.clone(),
         host: profile.topology.host,
         identity: identity.clone(),
-        database: home.path.join("relay.db"),
+        database: home.mailbox()?,
         relay: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
         limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
     };
@@ -89,23 +89,31 @@ fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -
         key_exchange_name,
         cipher: Arc::from(cipher),
         config_text: profile.show(),
-        store: StorePlace::File(home.path.join("client.db")),
+        store: StorePlace::File(home.store()?),
         max_backoff: if is_local { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
     };
     let interactive = frontend.interactive();
     let (client, handle) =
         Client::start(config, Arc::new(links.clone())).map_err(|e| store_failure(&e, home))?;
     leave_on_signals(&network, handle.clone());
+    let socket = serve_socket(home, &handle);
     // A frontend that panics takes only itself down: what is queued still leaves, and the store closes.
     let ended = catch_unwind(AssertUnwindSafe(|| frontend.run(handle.clone())));
+    drop(socket);
     let unsent = client.finish(FAREWELL);
     links.shut_down();
     network.shutdown_timeout(FAREWELL);
     outcome(ended, handle.stopping(), interactive, unsent.0)
 }
 
+/// JSON-RPC for scripts, beside whatever frontend runs. A path that is too long for a socket costs the socket only.
+fn serve_socket(home: &Home, handle: &ClientHandle) -> Option<frontend_jsonrpc::SocketServer> {
+    let socket = frontend_jsonrpc::serve_socket(&home.path().join("chat.sock"), handle.clone());
+    socket.inspect_err(|error| tracing::warn!(%error, "no JSON-RPC socket")).ok()
+}
+
 fn store_failure(error: &client::StartError, home: &Home) -> Failure {
-    Failure::failed(format!("{error} (in {}); another --data-dir begins anew", home.path.display()))
+    Failure::failed(format!("{error} (in {}); another --data-dir begins anew", home.path().display()))
 }
 
 fn outcome(

@@ -56,6 +56,12 @@ impl fmt::Display for Destination {
     }
 }
 
+impl Serialize for Destination {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Destination {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.try_into().map_err(serde::de::Error::custom)

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::command::Destination;
 use super::snapshot::{Author, Counts, MessageState, MessageView};
 use crate::ids::{ConversationId, MessageId, ParseIdError, PeerId};
 use crate::nick::{Nick, RoomName};
@@ -83,9 +84,9 @@ pub struct Numbered {
 pub enum Event {
     /// The program is complete: identity, store, and listeners if it hosts.
     Ready(Ready),
-    /// A message entered history: somebody else's, or one's own (also one written in another frontend).
+    /// A message of somebody else entered history. One's own begins with [`Event::MessageStatus`].
     MessageNew(MessageNew),
-    /// A message of one's own has come further.
+    /// A message of one's own was committed, or has come further.
     MessageStatus(MessageStatus),
     /// Something a peer said is missing.
     MessageGap(MessageGap),
@@ -198,7 +199,11 @@ pub struct MessageNew {
 pub struct MessageStatus {
     /// The message.
     pub id: MessageId,
-    /// Its conversation.
+    /// Its conversation, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// How far it has come.
     pub state: MessageState,
@@ -213,7 +218,11 @@ pub struct MessageStatus {
 /// [`Event::MessageGap`]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageGap {
-    /// Where.
+    /// Where, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// Whose message is missing.
     pub from: Author,
@@ -248,7 +257,8 @@ pub struct PeerKeyChanged {
 pub struct RoomChanged {
     /// The room.
     pub room: RoomName,
-    /// Its conversation.
+    /// The id of its conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// Whether one is in it.
     pub joined: bool,
@@ -261,7 +271,11 @@ pub struct RoomChanged {
 /// [`Event::ConversationRead`]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConversationRead {
-    /// Which.
+    /// Which, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// What is still unread in it.
     pub unread: u32,

@@ -388,6 +388,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_place_is_waited_for_while_the_queue_is_full() {
+        let (handle, mut engine) = channel(snapshot(EventId { epoch: 7, n: 0 }));
+        for _ in 0..QUEUED_COMMANDS {
+            drop(handle.submit(Command::Peers).unwrap());
+        }
+        assert_eq!(handle.submit(Command::Peers).unwrap_err().kind, ErrorKind::Busy);
+        let later = handle.clone();
+        let waiting =
+            tokio::spawn(async move { later.reserve().await.unwrap().submit(Command::Rooms).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        for _ in 0..QUEUED_COMMANDS {
+            assert_eq!(engine.requests.recv().await.unwrap().command, Command::Peers);
+        }
+        let request = engine.requests.recv().await.unwrap();
+        assert_eq!(request.command, Command::Rooms);
+        drop(request.reply.send(Ok(Reply::Done {})));
+        assert!(matches!(waiting.await.unwrap(), Ok(Ok(Reply::Done {}))));
+        drop(engine);
+        assert_eq!(handle.reserve().await.err().unwrap().kind, ErrorKind::Stopping);
+    }
+
+    #[tokio::test]
     async fn stop_ends_readers_and_commands() {
         let (handle, engine) = channel(snapshot(EventId { epoch: 7, n: 0 }));
         let mut reader = handle.events();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::command::Destination;
 use super::event::EventId;
 use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
 use crate::key_exchange::Properties;
@@ -220,7 +221,11 @@ pub struct Author {
 pub struct MessageView {
     /// Its id, the same for everybody.
     pub id: MessageId,
-    /// Where it was said.
+    /// Where it was said, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// Its place in the conversation; a late message may get one between two others.
     pub position: i64,

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use chat_core::{PeerId, Transport};
-use relay::{MailboxLimits, Relay, RelayConfig};
+use chat_core::entropy::OsEntropy;
+use chat_core::{Identity, Transport};
+use relay::host::{Host, HostError, Listen};
+use relay::{MailboxLimits, RelayConfig, Secure};
 
 use crate::cli::RelayArgs;
 use crate::exit::{Failure, print, say};
@@ -15,43 +17,38 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
     let registry = plugins::registry()?;
     let inputs = profiles::inputs(&args.config, &args.set)?;
     let profile = profiles::load(&inputs.for_relay(&registry))?;
-    let home = home::open_relay(args.data_dir.as_deref())?;
-    let identity = home.identity(profile.identity.key_file.as_deref())?;
+    let folder = home::relay_folder(args.data_dir.as_deref())?;
     logging::to_stderr(profile.log.level)?;
-    let limits = MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() };
-    let config = RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() };
-    let relay = Relay::open(config, limits, &home.path.join("relay.db")).map_err(Failure::failed)?;
+    let mut listen = Vec::new();
+    for entry in &profile.relay.listen {
+        let transport = registry.build::<dyn Transport>(&entry.options)?;
+        let (kind, address) = (entry.options.kind().to_owned(), entry.address.clone());
+        listen.push(Listen { kind, transport, address });
+    }
+    let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
+    let host = Host {
+        data_dir: &folder,
+        key_file: profile.identity.key_file.as_deref(),
+        listen,
+        secure: &secure,
+        config: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
+        limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
-    runtime.block_on(async {
-        let secure = Arc::new(Noise(identity.clone()));
-        let mut bound = Vec::new();
-        let mut serving = tokio::task::JoinSet::new();
-        for listen in &profile.relay.listen {
-            let transport = registry.build::<dyn Transport>(&listen.options)?;
-            let listener = transport.listen(&listen.address, &identity).await.map_err(|error| {
-                Failure::failed(format!("{listen}: {error}; choose another address in relay.listen or topology.relay"))
-            })?;
-            bound.push(format!("{}://{}", listen.options.kind(), listener.address().place));
-            let (relay, secure) = (relay.clone(), Arc::clone(&secure));
-            serving.spawn(async move { relay.serve(listener, secure).await });
+    let mut printed = Ok(());
+    let stop = async {
+        match signalled().await {
+            Ok(()) => say("the relay is closing"),
+            Err(error) => say(format!("signals can't be heard, so the relay closes: {error}")),
         }
-        print(ready_line(&bound, identity.peer_id()))?;
-        let ended = tokio::select! {
-            signal = signalled() => signal.map_err(|e| Failure::failed(format!("signals can't be heard: {e}"))),
-            Some(served) = serving.join_next() => match served {
-                Ok(Err(error)) => Err(Failure::failed(format!("a listener ended: {error}"))),
-                _ => Err(Failure::failed("a listener ended")),
-            },
-        };
-        say("the relay is closing");
-        relay.shutdown().await;
-        ended
-    })
-}
-
-/// What a script waits for before it connects.
-fn ready_line(listen: &[String], fingerprint: PeerId) -> String {
-    let listen = serde_json::Value::from(listen);
-    format!("{{\"ready\":{{\"listen\":{listen},\"fingerprint\":\"{fingerprint}\"}}}}")
+    };
+    let served = runtime.block_on(host.run(&mut OsEntropy, |ready| printed = print(ready.line()), stop));
+    served.map_err(|error| match error {
+        HostError::Listen { .. } => {
+            Failure::failed(format!("{error}; relay.listen or topology.relay may name another address"))
+        }
+        error => Failure::failed(error),
+    })?;
+    printed
 }

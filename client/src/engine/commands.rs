@@ -119,6 +119,15 @@ impl Engine {
         }
     }
 
+    /// How a conversation is addressed.
+    pub(super) fn address_of(&self, id: ConversationId) -> Destination {
+        match (self.room_of(id), self.directs.get(&id)) {
+            (Some((name, _)), _) => Destination::Room(name.clone()),
+            (None, Some(peer)) => Destination::Peer(*peer),
+            (None, None) => Destination::Conversation(id),
+        }
+    }
+
     pub(super) fn conversation_of(&self, target: &Target) -> ConversationId {
         match target {
             Target::Peer(peer) => self.direct(*peer),
@@ -165,7 +174,10 @@ impl Engine {
         if let Some((name, _)) = self.room_of(id) {
             return Ok(Target::Room(name.clone()));
         }
-        let peer = self.contacts.keys().copied().find(|&peer| self.direct(peer) == id);
-        peer.map(Target::Peer).ok_or_else(|| not_found("there is no such conversation"))
+        self.directs
+            .get(&id)
+            .copied()
+            .map(Target::Peer)
+            .ok_or_else(|| not_found("there is no such conversation"))
     }
 }

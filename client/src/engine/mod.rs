@@ -123,10 +123,13 @@ pub(crate) struct Engine {
     /// The time of this turn.
     now: Timestamp,
     contacts: HashMap<PeerId, Contact>,
+    /// Whom a direct conversation is with.
+    directs: HashMap<ConversationId, PeerId>,
     rooms: BTreeMap<RoomName, Room>,
     live: HashMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
+    last_keys_wanted: Timestamp,
     rates: Rates,
     /// Peers to renew with as soon as the directory knows them.
     renew_when_known: BTreeSet<PeerId>,
@@ -167,10 +170,12 @@ impl Engine {
             entropy,
             now,
             contacts: HashMap::new(),
+            directs: HashMap::new(),
             rooms: BTreeMap::new(),
             live: HashMap::new(),
             keys: None,
             keys_wanted: false,
+            last_keys_wanted: Timestamp::default(),
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
             link: None,
@@ -292,6 +297,7 @@ impl Engine {
     fn tick(&mut self) -> Result<(), StoreError> {
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
+        self.want_fresh_keys();
         if self.now.ms_since(self.last_housekeeping) >= HOUR_MS {
             self.last_housekeeping = self.now;
             self.housekeeping()?;
@@ -309,9 +315,7 @@ impl Engine {
         if self.store.remove_members_unseen_since(month_ago)? > 0 {
             self.load_rooms()?;
         }
-        self.expire(month_ago)?;
-        self.want_fresh_keys();
-        Ok(())
+        self.expire(month_ago)
     }
 
     fn alarm(&mut self, kind: AlarmKind, peer_id: Option<PeerId>, detail: String) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
-use chat_core::api::event::{MessageNew, MessageStatus};
+use chat_core::api::event::MessageStatus;
 use chat_core::api::snapshot::{Counts, Delivery};
 use chat_core::api::{CommandError, ErrorKind, Event, MessageState};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
@@ -119,9 +119,11 @@ impl Engine {
             self.seal_delivery(peer, &plaintext)?;
         }
         let message = self.message_view(&row)?;
-        self.view_message(message.clone(), false)?;
-        let conversation_name = self.conversation_name(conversation);
-        self.out.events.push(Event::MessageNew(MessageNew { message, conversation_name, late: false }));
+        let delivery = message.delivery.clone();
+        self.view_message(message, false)?;
+        if let Some(delivery) = delivery {
+            self.status_event(id, conversation, delivery);
+        }
         Ok(())
     }
 
@@ -286,6 +288,13 @@ impl Engine {
         Ok(Delivery { state: public_state(state), reason, counts })
     }
 
+    fn status_event(&mut self, id: MessageId, conversation: ConversationId, delivery: Delivery) {
+        let Delivery { state, reason, counts } = delivery;
+        let address = self.address_of(conversation);
+        let status = MessageStatus { id, address, conversation, state, reason, counts };
+        self.out.events.push(Event::MessageStatus(status));
+    }
+
     /// Says how far a message has come, if that is news.
     pub(super) fn refresh_status(&mut self, id: MessageId) -> Result<(), StoreError> {
         let Some(row) = self.store.message(id)? else { return Ok(()) };
@@ -296,15 +305,7 @@ impl Engine {
             self.store.set_message_state(id, state, delivery.reason.as_deref())?;
         }
         if self.view_status(row.conversation, id, &delivery) || moved {
-            let Delivery { state, reason, counts } = delivery;
-            let conversation = row.conversation;
-            self.out.events.push(Event::MessageStatus(MessageStatus {
-                id,
-                conversation,
-                state,
-                reason,
-                counts,
-            }));
+            self.status_event(id, row.conversation, delivery);
         }
         Ok(())
     }

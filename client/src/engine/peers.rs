@@ -12,7 +12,7 @@ use chat_core::key_exchange::NewBundle;
 use chat_core::wire::bundle::{Bundle, SignedBundle, VerifiedBundle};
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
-use super::{DAY_MS, Engine, LinkInfo};
+use super::{DAY_MS, Engine, LinkInfo, MINUTE_MS};
 use crate::store::{ContactRow, StoreError, StoredBundle};
 
 /// Keys are made anew after this.
@@ -48,7 +48,9 @@ impl Engine {
                 Err(error) => tracing::error!(peer = %row.peer.short(), %error, "a stored bundle is damaged"),
             }
         }
+        self.directs = contacts.keys().map(|&peer| (self.direct(peer), peer)).collect();
         self.contacts = contacts;
+        self.refresh_peers();
         Ok(())
     }
 
@@ -147,6 +149,8 @@ impl Engine {
         }
         self.store.put_contact(&row)?;
         self.contacts.insert(peer, Contact { row, bundle: verified, online });
+        self.directs.insert(self.direct(peer), peer);
+        self.refresh_peers();
         if renamed {
             self.load_views()?;
         }
@@ -204,6 +208,7 @@ impl Engine {
         let event = PeerEvent { peer_id: peer, nick: row.name.clone() };
         self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
         self.store.put_contact(&row)?;
+        self.refresh_peers();
         self.touch_memberships(peer)
     }
 
@@ -220,6 +225,7 @@ impl Engine {
             contact.row.problem = problem;
             self.store.put_contact(&contact.row)?;
         }
+        self.refresh_peers();
         Ok(())
     }
 
@@ -292,12 +298,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks for new keys if there are none, or they are old.
+    /// Asks for new keys if there are none, or they are old; after a failure not before a minute has passed.
     pub(super) fn want_fresh_keys(&mut self) {
         let fresh =
             self.keys.as_ref().is_some_and(|keys| self.now.ms_since(keys.stored.made) < KEYS_FRESH_MS);
-        if !fresh && !self.keys_wanted {
+        let waited = self.now.ms_since(self.last_keys_wanted) >= MINUTE_MS;
+        if !fresh && !self.keys_wanted && waited {
             self.keys_wanted = true;
+            self.last_keys_wanted = self.now;
             self.out.want_keys = true;
         }
     }

@@ -30,6 +30,8 @@ struct Shown {
 #[derive(Default)]
 pub(crate) struct Views {
     conversations: BTreeMap<ConversationId, Shown>,
+    /// Until a peer changes.
+    peers: Option<Vec<Arc<PeerView>>>,
     stack: Option<Arc<StackView>>,
 }
 
@@ -56,7 +58,7 @@ impl Engine {
             let kind = ConversationKind::OpenRoom { room: name.clone(), members: self.roster(room) };
             return room.joined.then(|| (kind, name.to_string()));
         }
-        let peer = self.contacts.keys().copied().find(|&peer| self.direct(peer) == id)?;
+        let peer = *self.directs.get(&id)?;
         Some((ConversationKind::Direct { peer }, self.name_of(peer)))
     }
 
@@ -67,6 +69,11 @@ impl Engine {
             .map(|shown| shown.name.clone())
             .or_else(|| self.kind_of(id).map(|(_, name)| name))
             .unwrap_or_else(|| id.short())
+    }
+
+    /// Something in the middle of a conversation changed.
+    pub(super) fn refresh_history(&mut self, id: ConversationId) -> Result<(), StoreError> {
+        self.load_conversation(id)
     }
 
     fn load_conversation(&mut self, id: ConversationId) -> Result<(), StoreError> {
@@ -101,6 +108,7 @@ impl Engine {
     pub(super) fn message_view(&self, row: &MessageRow) -> Result<MessageView, StoreError> {
         Ok(MessageView {
             id: row.id,
+            address: self.address_of(row.conversation),
             conversation: row.conversation,
             position: row.position,
             from: self.author(row.author),
@@ -155,14 +163,24 @@ impl Engine {
         if let Some(shown) = self.views.conversations.get_mut(&id) {
             (shown.unread, shown.view) = (unread, None);
         }
-        self.out.events.push(Event::ConversationRead(ConversationRead { conversation: id, unread }));
+        let address = self.address_of(id);
+        self.out.events.push(Event::ConversationRead(ConversationRead { address, conversation: id, unread }));
         Ok(())
     }
 
-    pub(super) fn peer_views(&self) -> Vec<Arc<PeerView>> {
+    /// Something about a peer changed.
+    pub(super) fn refresh_peers(&mut self) {
+        self.views.peers = None;
+    }
+
+    pub(super) fn peer_views(&mut self) -> Vec<Arc<PeerView>> {
+        if let Some(peers) = &self.views.peers {
+            return peers.clone();
+        }
         let mut peers: Vec<Arc<PeerView>> =
             self.contacts.values().map(|c| Arc::new(self.peer_view(c))).collect();
         peers.sort_by(|a, b| a.nick.cmp(&b.nick));
+        self.views.peers = Some(peers.clone());
         peers
     }
 

@@ -20,10 +20,8 @@ fn a_direct_message_goes_through_every_state_and_arrives_once() {
     let id = world.send("alice", "bob", "hello");
     world.settle();
     assert_eq!(world.texts("bob", "alice"), ["hello"]);
-    assert_eq!(
-        states(&mut world, "alice"),
-        [MessageState::Sent, MessageState::Stored, MessageState::Delivered]
-    );
+    let life = [MessageState::Queued, MessageState::Sent, MessageState::Stored, MessageState::Delivered];
+    assert_eq!(states(&mut world, "alice"), life);
     let with = Destination::Nick("alice".into());
     world.run("bob", Command::MarkRead(MarkRead { with, up_to: None })).unwrap();
     world.settle();

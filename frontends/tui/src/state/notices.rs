@@ -1,0 +1,165 @@
+//! Events as lines of the program.
+
+use std::collections::HashMap;
+
+use chat_core::api::event::{
+    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged,
+};
+use chat_core::api::{ConversationKind, Event, MessageState, Snapshot};
+use chat_core::{ConversationId, PeerId};
+
+use super::State;
+use super::timeline::{Severity, Topic};
+use crate::text;
+
+/// Who was in which room, to tell who came and went.
+pub(super) struct Members(HashMap<ConversationId, Vec<PeerId>>);
+
+impl Members {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let rooms = snapshot.conversations.iter().filter_map(|view| match &view.with {
+            ConversationKind::OpenRoom { members, .. } => Some((view.id, members.clone())),
+            _ => None,
+        });
+        Self(rooms.collect())
+    }
+}
+
+impl State {
+    /// Says what happened, if it is worth a line.
+    pub(super) fn notice(&mut self, event: &Event, members: &mut Members) {
+        match event {
+            Event::Ready(ready) if !ready.listen.is_empty() => {
+                let text = format!("hosting the relay on {}", ready.listen.join(", "));
+                self.say(0, Severity::Info, Topic::None, text);
+            }
+            Event::MessageStatus(status) => self.message_failed(status),
+            Event::PeerSeen(peer) => self.presence(peer, "is here"),
+            Event::PeerLost(peer) => self.presence(peer, "has gone"),
+            Event::PeerKeyChanged(changed) => self.key_changed(changed),
+            Event::RoomChanged(changed) => self.room_changed(changed, members),
+            Event::LinkUp(up) => self.link_up(up),
+            Event::LinkDown(down) => {
+                let (relay, reason) = (text::one_line(&down.relay), text::one_line(&down.reason));
+                let text = format!("the link to the relay {relay} is down: {reason}");
+                self.say_globally(Severity::Alarm, Topic::Link, text);
+            }
+            Event::Alarm(alarm) => self.alarm(alarm),
+            _ => {}
+        }
+    }
+
+    /// Says it in the status tab and in the one that is shown.
+    pub(super) fn say_globally(&mut self, severity: Severity, topic: Topic, text: String) {
+        if self.current != 0 {
+            self.say(self.current, severity, topic, text.clone());
+        }
+        self.say(0, severity, topic, text);
+    }
+
+    /// A failed message shows its reason; where it is not seen, a line says so.
+    fn message_failed(&mut self, status: &MessageStatus) {
+        let is_shown = self.tab().is_some_and(|tab| tab.id == Some(status.conversation));
+        if status.state != MessageState::Failed || is_shown {
+            return;
+        }
+        let view = self.snapshot.conversation(status.conversation);
+        let to = view.map_or_else(|| "somebody".to_owned(), |view| text::name(&view.name));
+        let reason = text::one_line(status.reason.as_deref().unwrap_or("no reason given"));
+        let text = format!("a message to {to} was not delivered: {reason}");
+        self.say_globally(Severity::Alarm, Topic::None, text);
+    }
+
+    fn presence(&mut self, peer: &PeerEvent, what: &str) {
+        let text = format!("{} {what}", text::name(&peer.nick));
+        let topic = Topic::Presence(peer.peer_id);
+        let mut tabs = vec![0];
+        tabs.extend(self.direct_tab(peer.peer_id));
+        let view = self.tab().and_then(|tab| tab.view.as_ref());
+        if view.is_some_and(|view| {
+            matches!(&view.with, ConversationKind::OpenRoom { members, .. } if members.contains(&peer.peer_id))
+        }) {
+            tabs.push(self.current);
+        }
+        for tab in tabs {
+            self.say(tab, Severity::Info, topic, text.clone());
+        }
+    }
+
+    fn key_changed(&mut self, changed: &PeerKeyChanged) {
+        let PeerKeyChanged { claims, known, peer_id, nick } = changed;
+        let (claims, nick) = (text::name(claims), text::name(nick));
+        let text = format!(
+            "another key claims the name {claims}. It is kept apart as {nick}. Trust it only after comparing fingerprints.\n\
+             known {claims}: {known}\nnew {nick}: {peer_id}"
+        );
+        for tab in [self.direct_tab(*known), self.direct_tab(*peer_id)].into_iter().flatten() {
+            if tab != self.current {
+                self.say(tab, Severity::Alarm, Topic::None, text.clone());
+            }
+        }
+        self.say_globally(Severity::Alarm, Topic::None, text);
+    }
+
+    fn room_changed(&mut self, changed: &RoomChanged, members: &mut Members) {
+        let before = members.0.insert(changed.conversation, changed.members.clone());
+        let room = text::name(changed.room.as_str());
+        let Some(&tab) = self.places.get(&changed.conversation) else {
+            if !changed.joined {
+                self.say_globally(Severity::Info, Topic::None, format!("you left {room}"));
+            }
+            return;
+        };
+        let Some(before) = before.filter(|_| changed.joined) else {
+            let what = if changed.joined { "you joined" } else { "you left" };
+            let kind = if changed.joined && changed.open {
+                "; an open room: encrypted end to end to the members the relay names"
+            } else {
+                ""
+            };
+            return self.say(tab, Severity::Info, Topic::None, format!("{what} {room}{kind}"));
+        };
+        let came = changed.members.iter().filter(|id| !before.contains(id));
+        let left = before.iter().filter(|id| !changed.members.contains(id));
+        let moves: Vec<_> = came.map(|id| (*id, "joined")).chain(left.map(|id| (*id, "left"))).collect();
+        for (id, what) in moves {
+            let text = format!("{} {what} {room}", self.name_of(id));
+            self.say(tab, Severity::Info, Topic::Presence(id), text);
+        }
+    }
+
+    /// What a peer is called here.
+    fn name_of(&self, id: PeerId) -> String {
+        if id == self.snapshot.peer_id {
+            return "you".to_owned();
+        }
+        let known = self.snapshot.peer(id).map(|peer| text::name(&peer.nick));
+        known.unwrap_or_else(|| format!("somebody·{}", id.short()))
+    }
+
+    fn link_up(&mut self, up: &LinkUp) {
+        let relay = text::one_line(&up.relay);
+        let mut text = if up.hosting {
+            format!("hosting the relay on {}", text::one_line(&up.listen.join(", ")))
+        } else {
+            format!("connected to the relay {relay}")
+        };
+        if let Some(fingerprint) = up.fingerprint.filter(|_| !up.hosting) {
+            text.push_str(&format!(", fingerprint {fingerprint}"));
+        }
+        self.say_globally(Severity::Info, Topic::Link, text);
+    }
+
+    fn alarm(&mut self, alarm: &Alarm) {
+        let (kind, what) = match alarm.kind {
+            AlarmKind::Refused => ("refused", "refused"),
+            AlarmKind::Tampered => ("tampered", "tampered with, and refused"),
+            AlarmKind::Replayed => ("replayed", "a repeat, and refused"),
+            AlarmKind::Downgrade => ("downgrade", "another stack, and refused"),
+            _ => ("other", "refused"),
+        };
+        let from = alarm.peer_id.map(|id| format!(" from {}", self.name_of(id))).unwrap_or_default();
+        let text = format!("alarm: {what}{from}: {}", text::one_line(&alarm.detail));
+        self.say_globally(Severity::Alarm, Topic::Alarm(kind, alarm.peer_id), text);
+    }
+}

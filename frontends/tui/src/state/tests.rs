@@ -1,0 +1,629 @@
+use chat_core::api::command::{self, Reply};
+use chat_core::api::event::{
+    Alarm, AlarmKind, LinkDown, MessageGap, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged,
+};
+use chat_core::api::snapshot::Author;
+use chat_core::api::{CommandError, Counts, Destination, ErrorKind, MessageState, MessageView};
+use chat_core::nick::RoomName;
+
+use super::*;
+use crate::fixtures::*;
+use crate::input::keys::{Action, Edit, Step, Switch};
+
+fn type_in(state: &mut State, text: &str) {
+    text.chars().for_each(|c| state.act(Action::Insert(c)));
+}
+
+fn typed(state: &State) -> &str {
+    state.tab().unwrap().editor.text()
+}
+
+/// The commands among effects, with their tokens.
+fn commands(effects: Vec<Effect>) -> Vec<(Token, Command)> {
+    let command = |effect| match effect {
+        Effect::Submit(token, command) => Some((token, command)),
+        _ => None,
+    };
+    effects.into_iter().filter_map(command).collect()
+}
+
+/// Answers what the state asks of history, until it asks no more.
+fn serve_history(world: &World, state: &mut State, (width, height): (u16, u16)) -> usize {
+    let mut served = 0;
+    loop {
+        state.arrange(width, height);
+        let asked: Vec<_> = commands(state.take_effects());
+        let mut any = false;
+        for (token, command) in asked {
+            if let Command::History(history) = command {
+                let Destination::Conversation(id) = history.with else { panic!("{history:?}") };
+                let limit = history.limit.unwrap() as usize;
+                state.answer(token, Ok(world.older(id, history.before.unwrap(), limit)));
+                (any, served) = (true, served + 1);
+            } else {
+                state.answer(token, Ok(Reply::Done {}));
+            }
+        }
+        if !any {
+            return served;
+        }
+        assert!(served < 1000, "asks for ever");
+    }
+}
+
+#[test]
+fn text_goes_to_the_conversation_that_is_shown() {
+    let mut state = World::new().state(80, 24);
+    assert_eq!(state.tab().unwrap().id, Some(LOBBY));
+    let effects = enter(&mut state, "hello\nthere");
+    let [(_, Command::Send(send))] = &commands(effects)[..] else { panic!() };
+    assert_eq!((&send.to, send.text.as_str()), (&Destination::Conversation(LOBBY), "hello\nthere"));
+    assert_eq!(typed(&state), "");
+    state.act(Action::Edit(Edit::Up));
+    assert_eq!(typed(&state), "hello\nthere");
+    assert!(enter(&mut World::new().state(80, 24), "   ").is_empty());
+}
+
+#[test]
+fn a_refused_text_comes_back() {
+    let mut state = World::new().state(80, 24);
+    let asked = commands(enter(&mut state, "hello"));
+    let busy = CommandError::new(ErrorKind::Busy, "too many commands at once");
+    state.answer(asked[0].0, Err(busy));
+    state.arrange(80, 24);
+    assert_eq!(typed(&state), "hello");
+    assert!(seen(&state).last().unwrap().starts_with("!!|too many commands"), "{:?}", seen(&state));
+    // Not over what was typed since.
+    let asked = commands(enter(&mut state, " again"));
+    type_in(&mut state, "new");
+    state.answer(asked[0].0, Err(CommandError::new(ErrorKind::Store, "full")));
+    assert_eq!(typed(&state), "new");
+}
+
+#[test]
+fn msg_opens_the_conversation_once_it_is_there() {
+    let mut world = World::new();
+    let bob = world.histories.remove(1);
+    let mut state = world.state(80, 24);
+    let asked = commands(enter(&mut state, "/msg bob hi"));
+    let [(token, Command::Send(send))] = &asked[..] else { panic!() };
+    assert_eq!(send.to, Destination::Nick("bob".into()));
+    state.answer(*token, Ok(Reply::Sent { id: MessageId([0; 16]) }));
+    assert_eq!(state.tab().unwrap().id, Some(LOBBY));
+    world.histories.push(bob);
+    state.news(world.news(vec![]));
+    assert_eq!(state.tab().unwrap().id, Some(WITH_BOB));
+}
+
+#[test]
+fn mistakes_are_said_and_stay_to_be_put_right() {
+    let mut state = World::new().state(80, 24);
+    assert!(enter(&mut state, "/mgs bob hi").is_empty());
+    state.arrange(80, 24);
+    assert_eq!(seen(&state).last().unwrap(), "!!|there is no command /mgs; did you mean /msg?");
+    assert_eq!(typed(&state), "/mgs bob hi");
+    let mut state = World::new().state(80, 24);
+    state.act(Action::Switch(Switch::Number(0)));
+    assert!(enter(&mut state, "hello").is_empty());
+    state.arrange(80, 24);
+    assert!(seen(&state).iter().any(|row| row.starts_with("!!|nobody listens here")), "{:?}", seen(&state));
+}
+
+#[test]
+fn help_and_answers_are_lines_of_the_program() {
+    let mut state = World::new().state(80, 40);
+    assert!(enter(&mut state, "/help").is_empty());
+    state.arrange(80, 40);
+    let rows = seen(&state).join("\n");
+    for text in ["/msg TO TEXT…", "/exit", "Alt-Enter", "PageUp"] {
+        assert!(rows.contains(text), "{rows}");
+    }
+    let asked = commands(enter(&mut state, "/peers"));
+    let peers = World::new().snapshot().peers.clone();
+    state.answer(asked[0].0, Ok(Reply::Peers { peers }));
+    state.arrange(80, 40);
+    let rows = seen(&state).join("\n");
+    assert!(rows.contains("bob  online, unverified") && rows.contains(&BOB.to_string()), "{rows}");
+}
+
+#[test]
+fn leaving() {
+    let mut state = World::new().state(80, 24);
+    assert_eq!(enter(&mut state, "/exit"), [Effect::Quit]);
+    state.act(Action::Quit);
+    assert_eq!(state.take_effects(), [Effect::Quit]);
+    type_in(&mut state, "ab");
+    state.act(Action::Edit(Edit::Left));
+    state.act(Action::DeleteOrQuit);
+    assert_eq!(state.take_effects(), []);
+    assert_eq!(typed(&state), "a");
+    state.act(Action::Edit(Edit::Backspace));
+    state.act(Action::DeleteOrQuit);
+    assert_eq!(state.take_effects(), [Effect::Quit]);
+}
+
+#[test]
+fn conversations_are_switched_with_their_drafts() {
+    let mut state = World::new().state(80, 24);
+    type_in(&mut state, "to the lobby");
+    state.act(Action::Switch(Switch::Next));
+    assert_eq!((state.tab().unwrap().id, typed(&state)), (Some(WITH_BOB), ""));
+    type_in(&mut state, "to bob");
+    state.act(Action::Switch(Switch::Next));
+    assert_eq!(state.current(), 0);
+    state.act(Action::Switch(Switch::Previous));
+    assert_eq!(typed(&state), "to bob");
+    state.act(Action::Switch(Switch::Number(1)));
+    assert_eq!(typed(&state), "to the lobby");
+    state.act(Action::Switch(Switch::Number(9)));
+    assert_eq!(state.current(), 1);
+}
+
+#[test]
+fn tabs_keep_their_numbers_and_go_with_their_conversation() {
+    let mut world = World::new();
+    let mut state = world.state(80, 24);
+    world.histories.reverse();
+    state.news(world.news(vec![]));
+    assert_eq!(state.tabs()[1].id, Some(LOBBY));
+    assert_eq!(state.tabs()[2].id, Some(WITH_BOB));
+    state.act(Action::Switch(Switch::Number(2)));
+    world.histories.retain(|(view, _)| view.id != LOBBY);
+    state.news(world.news(vec![]));
+    assert_eq!((state.tabs().len(), state.tab().unwrap().id), (2, Some(WITH_BOB)));
+    world.histories.clear();
+    state.news(world.news(vec![]));
+    state.arrange(80, 24);
+    assert_eq!((state.tabs().len(), state.current()), (1, 0));
+}
+
+#[test]
+fn what_is_seen_at_the_bottom_is_marked_as_read_once() {
+    let mut world = World::new();
+    let mut state = world.state(80, 24);
+    let message = world.say(LOBBY, BOB, "hi");
+    state.news(world.news(vec![new_message(message.clone())]));
+    state.arrange(80, 24);
+    let asked = commands(state.take_effects());
+    let with = Destination::Conversation(LOBBY);
+    let expected = Command::MarkRead(command::MarkRead { with, up_to: Some(message.id) });
+    assert_eq!(asked.iter().map(|(_, command)| command).collect::<Vec<_>>(), [&expected]);
+    state.arrange(80, 24);
+    state.answer(asked[0].0, Ok(Reply::Done {}));
+    state.arrange(80, 24);
+    assert!(state.take_effects().is_empty());
+    // Elsewhere, scrolled up, or on a screen too small to show it: not read.
+    let message = world.say(WITH_BOB, BOB, "psst");
+    state.news(world.news(vec![new_message(message)]));
+    state.arrange(80, 24);
+    state.act(Action::Switch(Switch::Number(2)));
+    state.arrange(30, 5);
+    assert!(state.take_effects().is_empty());
+    state.arrange(80, 24);
+    assert_eq!(commands(state.take_effects()).len(), 1);
+}
+
+#[test]
+fn new_messages_do_not_move_what_is_being_read() {
+    let mut world = World::new();
+    for n in 0..100 {
+        world.say(LOBBY, BOB, &format!("message {n}"));
+    }
+    let mut state = world.state(80, 24);
+    assert_eq!(seen(&state).last().unwrap(), "  |bob  message 99");
+    state.act(Action::Scroll(Step::PageUp));
+    state.arrange(80, 24);
+    let before = seen(&state);
+    assert_eq!(state.arranged().unwrap().below, Some(0));
+    for n in 100..400 {
+        let message = world.say(LOBBY, CAROL, &format!("message {n}"));
+        state.news(world.news(vec![new_message(message)]));
+        state.arrange(80, 24);
+        assert_eq!(seen(&state), before, "{n}");
+    }
+    assert_eq!(state.arranged().unwrap().below, Some(300));
+    // A late message above shifts nothing either.
+    let mut late = world.say(LOBBY, BOB, "late");
+    late.position = 1500;
+    let history = &mut world.history(LOBBY).1;
+    history.pop();
+    history.insert(1, std::sync::Arc::new(late.clone()));
+    state.news(world.news(vec![new_message(late)]));
+    state.arrange(80, 24);
+    assert_eq!(seen(&state), before);
+    state.act(Action::Scroll(Step::Bottom));
+    state.arrange(80, 24);
+    assert_eq!(seen(&state).last().unwrap(), "  |carol  message 399");
+    assert_eq!(state.arranged().unwrap().below, None);
+}
+
+#[test]
+fn scrolling_passes_every_row_once() {
+    let mut world = World::new();
+    for n in 0..60 {
+        world.say(LOBBY, BOB, &format!("{n} {}", "word ".repeat(n % 40)));
+    }
+    let mut state = world.state(60, 20);
+    let bottom = seen(&state);
+    let mut all = bottom.clone();
+    while !state.arranged().unwrap().seen.at_top {
+        state.act(Action::Scroll(Step::LineUp));
+        state.arrange(60, 20);
+        all.insert(0, seen(&state)[0].clone());
+        assert!(all.len() < 1000);
+    }
+    assert!(all.iter().any(|row| row.contains("|bob  0 ")), "{all:?}");
+    let messages = all.iter().filter(|row| row.contains("bob  ")).count();
+    assert_eq!(messages, 60, "{all:#?}");
+    for _ in 0..1000 {
+        state.act(Action::Scroll(Step::LineDown));
+        state.arrange(60, 20);
+    }
+    assert_eq!(seen(&state), bottom);
+    assert_eq!(state.arranged().unwrap().below, None);
+}
+
+#[test]
+fn older_messages_are_fetched_at_the_top_until_there_are_none() {
+    let mut world = World::new();
+    for n in 0..900 {
+        world.say(LOBBY, BOB, &format!("message {n}"));
+    }
+    let mut state = world.state(80, 24);
+    state.take_effects();
+    assert_eq!(serve_history(&world, &mut state, (80, 24)), 0);
+    state.act(Action::Scroll(Step::Top));
+    state.arrange(80, 24);
+    let first = seen(&state).iter().position(|row| row.ends_with("message 700")).unwrap();
+    assert!(first <= 1, "{:?}", seen(&state));
+    assert_eq!(serve_history(&world, &mut state, (80, 24)), 1);
+    let rows = seen(&state);
+    assert!(rows[..2].iter().any(|row| row.ends_with("message 700")), "what was read moved: {rows:?}");
+    for _ in 0..4 {
+        state.act(Action::Scroll(Step::Top));
+        serve_history(&world, &mut state, (80, 24));
+    }
+    assert!(seen(&state)[1].ends_with("message 0"), "{:?}", seen(&state));
+    state.act(Action::Scroll(Step::Bottom));
+    state.arrange(80, 24);
+    assert!(seen(&state).last().unwrap().ends_with("message 899"));
+}
+
+#[test]
+fn a_refusal_of_history_is_said_once() {
+    let mut world = World::new();
+    for n in 0..300 {
+        world.say(LOBBY, BOB, &n.to_string());
+    }
+    let mut state = world.state(80, 24);
+    state.take_effects();
+    for _ in 0..3 {
+        state.act(Action::Scroll(Step::Top));
+        for _ in 0..3 {
+            state.arrange(80, 24);
+            for (token, command) in commands(state.take_effects()) {
+                if matches!(command, Command::History(_)) {
+                    state.answer(token, Err(CommandError::new(ErrorKind::Store, "disk on fire")));
+                }
+            }
+        }
+    }
+    state.act(Action::Scroll(Step::Bottom));
+    state.arrange(80, 24);
+    assert_eq!(seen(&state).iter().filter(|row| row.contains("disk on fire")).count(), 3);
+}
+
+/// The texts in the timeline that is shown, without the program's lines.
+fn texts(state: &State) -> Vec<String> {
+    let mut texts: Vec<_> =
+        state.tab().unwrap().timeline.newest_first().map(|message| message.text.clone()).collect();
+    texts.reverse();
+    texts
+}
+
+#[test]
+fn a_frontend_that_fell_behind_shows_no_hole() {
+    for reading in [false, true] {
+        let mut world = World::new();
+        for n in 0..100 {
+            world.say(LOBBY, BOB, &n.to_string());
+        }
+        let mut state = world.state(80, 24);
+        if reading {
+            state.act(Action::Scroll(Step::PageUp));
+        }
+        state.arrange(80, 24);
+        let before = seen(&state);
+        for n in 100..1500 {
+            world.say(LOBBY, BOB, &n.to_string());
+        }
+        let news = News { dropped: 1400, ..world.news(vec![]) };
+        state.news(news);
+        state.take_effects();
+        serve_history(&world, &mut state, (80, 24));
+        let expected: Vec<String> = match reading {
+            true => (0..1500).map(|n| n.to_string()).collect(),
+            false => (1300..1500).map(|n| n.to_string()).collect(),
+        };
+        assert_eq!(texts(&state), expected, "reading: {reading}");
+        if reading {
+            assert_eq!(seen(&state), before);
+        }
+        state.act(Action::Scroll(Step::Bottom));
+        state.arrange(80, 24);
+        let last = &seen(&state)[seen(&state).len() - 3..];
+        assert!(last.iter().any(|row| row.contains("1400 notices are not shown")), "{last:?}");
+        assert!(last.iter().any(|row| row.ends_with("bob  1499")), "{last:?}");
+    }
+}
+
+#[test]
+fn going_to_the_bottom_over_a_hole_shows_the_newest() {
+    let mut world = World::new();
+    for n in 0..100 {
+        world.say(LOBBY, BOB, &n.to_string());
+    }
+    let mut state = world.state(80, 24);
+    state.act(Action::Scroll(Step::PageUp));
+    state.arrange(80, 24);
+    for n in 100..1500 {
+        world.say(LOBBY, BOB, &n.to_string());
+    }
+    state.news(world.news(vec![]));
+    state.arrange(80, 24);
+    let asked = commands(state.take_effects());
+    state.act(Action::Scroll(Step::Bottom));
+    state.arrange(80, 24);
+    assert!(seen(&state).last().unwrap().ends_with("1499"));
+    // The answer comes too late to be of use, and does no harm.
+    for (token, command) in asked {
+        if let Command::History(history) = command {
+            state.answer(token, Ok(world.older(LOBBY, history.before.unwrap(), 200)));
+        }
+    }
+    state.arrange(80, 24);
+    let numbers: Vec<u32> = texts(&state).iter().map(|text| text.parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+}
+
+#[test]
+fn memory_is_bounded_while_following() {
+    let mut world = World::new();
+    let mut state = world.state(80, 24);
+    for n in 0..3000 {
+        let message = world.say(LOBBY, BOB, &n.to_string());
+        if n % 50 == 0 {
+            state.news(world.news(vec![new_message(message)]));
+            state.arrange(80, 24);
+        } else {
+            state.news(News { events: world.news(vec![new_message(message)]).events, ..world.news(vec![]) });
+        }
+    }
+    let timeline = &state.tab().unwrap().timeline;
+    assert!(timeline.entries().len() <= 1000 && timeline.has_older);
+    state.arrange(80, 24);
+    assert!(state.layouts.len() <= 24, "{}", state.layouts.len());
+    for n in 0..2000 {
+        state.say(1, Severity::Info, Topic::None, n.to_string());
+    }
+    let lines = state.tab().unwrap().timeline.entries().values();
+    assert!(lines.filter(|entry| matches!(entry, timeline::Entry::System(_))).count() <= 500);
+}
+
+#[test]
+fn delivery_is_marked() {
+    let mut world = World::new();
+    let counts = |stored, delivered, read| Some(Counts { stored, delivered, read, of: 3 });
+    for (text, state, counts) in [
+        ("a", MessageState::Queued, None),
+        ("b", MessageState::Sent, counts(1, 0, 0)),
+        ("c", MessageState::Stored, counts(3, 2, 0)),
+        ("d", MessageState::Delivered, None),
+        ("e", MessageState::Read, counts(3, 3, 3)),
+        ("f", MessageState::Failed, None),
+    ] {
+        let id = world.say(LOBBY, ME, text).id;
+        world.deliver(id, state, counts);
+    }
+    let state = world.state(80, 24);
+    let rows = seen(&state);
+    assert_eq!(rows[0], "--|Tuesday, 2023-11-14");
+    let expected =
+        ["… |alice  a", "› |alice 1/3  b", "✓ |alice 2/3  c", "✓✓|alice  d", "✓✓|alice  e", "✗ |alice  f"];
+    assert_eq!(rows[1..7], expected);
+    assert!(rows[7].starts_with("!!|not delivered: no such peer"), "{rows:?}");
+    assert_eq!(rows.len(), 8);
+}
+
+#[test]
+fn events_carry_messages_that_left_the_snapshot() {
+    let mut world = World::new();
+    let mine = world.say(LOBBY, ME, "mine");
+    let mut state = world.state(80, 24);
+    for n in 0..300 {
+        let message = world.say(LOBBY, BOB, &n.to_string());
+        state.news(world.news(vec![new_message(message)]));
+    }
+    world.deliver(mine.id, MessageState::Delivered, None);
+    let status = MessageStatus {
+        address: Destination::Conversation(LOBBY),
+        id: mine.id,
+        conversation: LOBBY,
+        state: MessageState::Delivered,
+        reason: None,
+        counts: None,
+    };
+    let from = Author { peer_id: BOB, nick: "bob".into() };
+    let before = world.history(LOBBY).1[5].id;
+    let gap = MessageGap { address: Destination::Conversation(LOBBY), conversation: LOBBY, from, before };
+    state.news(world.news(vec![Event::MessageStatus(status), Event::MessageGap(gap)]));
+    state.act(Action::Scroll(Step::Top));
+    state.arrange(80, 24);
+    let rows = seen(&state);
+    assert_eq!(rows[1], "✓✓|alice  mine");
+    assert_eq!(rows[6..8], ["??|something bob said before this has not arrived", "  |bob  4"]);
+}
+
+#[test]
+fn notices_stand_where_they_concern() {
+    let mut world = World::new();
+    let mut state = world.state(100, 30);
+    let bob = || PeerEvent { peer_id: BOB, nick: "bob".into() };
+    let down = LinkDown { relay: "10.0.0.1:1".into(), reason: "nobody\nanswers\x1b[2J".into() };
+    let alarm = Alarm { kind: AlarmKind::Tampered, peer_id: Some(BOB), detail: "bad tag".into() };
+    let changed =
+        PeerKeyChanged { claims: "bob".into(), known: BOB, peer_id: CAROL, nick: "bob·0303".into() };
+    let left = RoomChanged {
+        room: RoomName::new("#lobby").unwrap(),
+        conversation: LOBBY,
+        joined: true,
+        open: true,
+        members: vec![ME, BOB],
+    };
+    let mut events = vec![Event::LinkDown(down), Event::Alarm(alarm), Event::PeerKeyChanged(changed)];
+    events.push(Event::RoomChanged(left));
+    events.extend((0..100).flat_map(|_| [Event::PeerLost(bob()), Event::PeerSeen(bob())]));
+    state.news(world.news(events));
+    state.arrange(100, 30);
+    let rows = seen(&state).join("\n");
+    for expected in [
+        "!!|the link to the relay 10.0.0.1:1 is down: nobody answers[2J",
+        "!!|alarm: tampered with, and refused from bob: bad tag",
+        "!!|another key claims the name bob. It is kept apart as bob·0303.",
+        "--|carol left #lobby",
+        "--|bob is here (×200)",
+    ] {
+        assert!(rows.contains(expected), "{expected}\n{rows}");
+    }
+    assert_eq!(rows.matches("bob is here").count(), 1);
+    state.act(Action::Switch(Switch::Number(0)));
+    state.arrange(100, 30);
+    let rows = seen(&state).join("\n");
+    assert!(rows.contains("is down") && rows.contains("alarm:") && !rows.contains("left #lobby"), "{rows}");
+    state.act(Action::Switch(Switch::Number(2)));
+    state.arrange(100, 30);
+    assert!(seen(&state).join("\n").contains("bob is here"));
+}
+
+#[test]
+fn a_peer_nothing_can_be_sent_to_is_said() {
+    let mut world = World::new();
+    let mut state = world.state(80, 24);
+    world.peers[1].problem = Some("it uses another cipher: aes-128".into());
+    state.news(world.news(vec![]));
+    state.news(world.news(vec![]));
+    state.act(Action::Switch(Switch::Number(2)));
+    state.arrange(80, 24);
+    let said = "!!|nothing can be sent to bob: it uses another cipher: aes-128";
+    assert_eq!(seen(&state).iter().filter(|row| *row == said).count(), 1, "{:?}", seen(&state));
+}
+
+#[test]
+fn completion_takes_names_from_the_snapshot() {
+    let mut state = World::new().state(80, 24);
+    type_in(&mut state, "/ms");
+    state.act(Action::Complete { backwards: false });
+    assert_eq!(typed(&state), "/msg ");
+    type_in(&mut state, "b");
+    state.act(Action::Complete { backwards: false });
+    assert_eq!(typed(&state), "/msg bob ");
+    state.act(Action::Complete { backwards: false });
+    assert_eq!(typed(&state), "/msg b");
+    // One's own name isn't offered.
+    let mut state = World::new().state(80, 24);
+    type_in(&mut state, "a");
+    state.act(Action::Complete { backwards: false });
+    assert_eq!(typed(&state), "a");
+    let mut world = World::new();
+    let id = world.say(LOBBY, ME, "lost").id;
+    world.deliver(id, MessageState::Failed, None);
+    let mut state = world.state(80, 24);
+    type_in(&mut state, "/retry ");
+    state.act(Action::Complete { backwards: false });
+    assert_eq!(typed(&state), format!("/retry {id}"));
+}
+
+#[test]
+fn the_bell_rings_for_others_only_and_once() {
+    let mut world = World::new();
+    let mut state = world.state_with(80, 24, Settings { timestamps: true, bell: true });
+    let mine = world.say(LOBBY, ME, "x");
+    state.news(world.news(vec![new_message(mine)]));
+    assert!(!state.take_effects().contains(&Effect::Bell));
+    let theirs: Vec<MessageView> = (0..3).map(|_| world.say(LOBBY, BOB, "x")).collect();
+    state.news(world.news(theirs.into_iter().map(new_message).collect()));
+    let rings = state.take_effects().into_iter().filter(|effect| *effect == Effect::Bell).count();
+    assert_eq!(rings, 1);
+}
+
+#[test]
+fn history_by_command_opens_and_goes_up() {
+    let mut world = World::new();
+    for n in 0..300 {
+        world.say(WITH_BOB, BOB, &n.to_string());
+    }
+    let mut state = world.state(80, 24);
+    let asked = commands(enter(&mut state, "/history bob 30"));
+    let [(token, Command::History(history))] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((state.tab().unwrap().id, history.limit), (Some(WITH_BOB), Some(30)));
+    state.answer(*token, Ok(world.older(WITH_BOB, history.before.unwrap(), 30)));
+    assert_eq!(texts(&state).len(), 230);
+}
+
+#[test]
+fn a_script_of_everything_at_random_never_panics() {
+    // A linear congruential generator: the same script each time.
+    let mut seed = 7u32;
+    let mut random = move |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) % below
+    };
+    let texts = [
+        "hi",
+        "日本語 ".repeat(50).leak(),
+        "👩‍👩‍👧‍👦\u{301}\n\n\t",
+        "\x1b[2J\u{202e}",
+        "x".repeat(5000).leak(),
+        "",
+    ];
+    let steps = [Step::PageUp, Step::PageDown, Step::LineUp, Step::LineDown, Step::Top, Step::Bottom];
+    let edits = [Edit::Backspace, Edit::Left, Edit::Home, Edit::KillWord, Edit::Up, Edit::Down, Edit::End];
+    let mut world = World::new();
+    let mut state = world.state(80, 24);
+    let (mut width, mut height) = (80, 24);
+    for _ in 0..4000 {
+        match random(9) {
+            0 => (width, height) = (random(201) as u16, random(61) as u16),
+            1 | 2 => {
+                let text = texts[random(6) as usize];
+                let from = [ME, BOB, CAROL][random(3) as usize];
+                let message = world.say([LOBBY, WITH_BOB][random(2) as usize], from, text);
+                if random(4) > 0 {
+                    state.news(world.news(vec![new_message(message)]));
+                }
+            }
+            3 => state.act(Action::Scroll(steps[random(6) as usize])),
+            4 => state.act(Action::Edit(edits[random(7) as usize])),
+            5 => state.paste(texts[random(6) as usize]),
+            6 => state.act(Action::Switch(Switch::Number(random(4) as usize))),
+            7 => state.act(Action::Complete { backwards: random(2) == 0 }),
+            _ => state.act(Action::Enter),
+        }
+        state.arrange(width, height);
+        for (token, command) in commands(state.take_effects()) {
+            match command {
+                Command::History(history) if random(2) == 0 => {
+                    let Destination::Conversation(id) = history.with else { panic!() };
+                    state.answer(token, Ok(world.older(id, history.before.unwrap(), 50)));
+                }
+                _ => state.answer(token, Err(CommandError::new(ErrorKind::Busy, "busy"))),
+            }
+        }
+        if let Some(arranged) = state.arranged() {
+            let rows = arranged.pane_rows + arranged.input_rows + 2 + u16::from(arranged.below.is_some());
+            assert_eq!(rows, height);
+            assert!(arranged.seen.rows.len() <= usize::from(arranged.pane_rows));
+        }
+    }
+    assert!(!world.histories[0].1.is_empty());
+}

@@ -1,0 +1,110 @@
+//! What a relay allows. Every queue, wait and store has its bound here.
+
+use std::time::Duration;
+
+/// Limits of the live side: connections, queues, rates, deadlines.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// Most clients at a time; one more is told so and closed.
+    pub max_clients: usize,
+    /// Most connections that have not said `Hello` yet; one more closes the oldest of them.
+    pub max_handshakes: usize,
+    /// From the authenticated link to the first record.
+    pub hello_timeout: Duration,
+    /// A link that takes no byte for this long is closed; its envelopes wait in the mailbox.
+    pub write_timeout: Duration,
+    /// A link on which nothing is heard for this long is closed. Clients send `Ping`.
+    pub idle_timeout: Duration,
+    /// The longest wait for the mailbox before a record is refused with `Storage`.
+    pub storage_timeout: Duration,
+    /// Most delivered and not yet acknowledged envelopes of a client.
+    pub window_items: usize,
+    /// As above, in bytes; one envelope always fits.
+    pub window_bytes: usize,
+    /// Envelopes waiting in memory for one client, in bytes. Over it, the client reads its mailbox.
+    pub live_bytes: usize,
+    /// The same for all clients together.
+    pub memory_bytes: usize,
+    /// Envelopes a client may submit in a second, on average.
+    pub submit_rate: u32,
+    /// Envelopes a client may submit at once.
+    pub submit_burst: u32,
+    /// `Publish`, `Join`, `Leave` and `Find` records in a second, on average.
+    pub control_rate: u32,
+    /// As above, at once: a client joins all its rooms when it connects.
+    pub control_burst: u32,
+    /// How long [`crate::Relay::shutdown`] may take.
+    pub drain_timeout: Duration,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            max_clients: 4096,
+            max_handshakes: 256,
+            hello_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(15 * 60),
+            storage_timeout: Duration::from_secs(30),
+            window_items: 256,
+            window_bytes: 1 << 20,
+            live_bytes: 1 << 20,
+            memory_bytes: 256 << 20,
+            submit_rate: 2000,
+            submit_burst: 10_000,
+            control_rate: 50,
+            control_burst: 512,
+            drain_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Limits of the durable side.
+#[derive(Debug, Clone)]
+pub struct MailboxLimits {
+    /// Most bytes waiting for one recipient: a peer, or a room.
+    pub mailbox_bytes: u64,
+    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there.
+    pub sender_share: u64,
+    /// Most bytes waiting for everybody together.
+    pub stored_bytes: u64,
+    /// Most bytes of bundles in the directory.
+    pub directory_bytes: u64,
+    /// Most peers that are remembered.
+    pub max_peers: u64,
+    /// Most rooms of one peer.
+    pub rooms_per_peer: u64,
+    /// Most members of one room.
+    pub members_per_room: u64,
+    /// Envelopes and the memory of their ids are forgotten after this time.
+    pub ttl_ms: u64,
+    /// Peers and memberships are forgotten when unseen for this time.
+    pub unseen_ms: u64,
+    /// An envelope that was acknowledged and is submitted again is delivered again at most this often.
+    pub redeliver_ms: u64,
+    /// Bytes submitted and not yet committed, of all clients together.
+    pub queue_bytes: usize,
+    /// Largest database file in bytes; none = as large as the disk. Over it, storing fails as on a full disk.
+    pub database_bytes: Option<u64>,
+}
+
+impl Default for MailboxLimits {
+    fn default() -> Self {
+        Self {
+            mailbox_bytes: 64 << 20,
+            sender_share: 4,
+            stored_bytes: 4 << 30,
+            directory_bytes: 1 << 30,
+            max_peers: 100_000,
+            rooms_per_peer: 256,
+            members_per_room: 10_000,
+            ttl_ms: 30 * DAY_MS,
+            unseen_ms: 30 * DAY_MS,
+            redeliver_ms: 60_000,
+            queue_bytes: 32 << 20,
+            database_bytes: None,
+        }
+    }
+}

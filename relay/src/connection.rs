@@ -1,0 +1,399 @@
+//! The reading half of a link: checks each record, hands it to the mailbox, and sees to it that the answer
+//! finds its way.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_core::nick::{Nick, RoomName};
+use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
+use chat_core::wire::relay::Refusal;
+use chat_core::wire::{FromRelay, SignedBundle, ToRelay, WIRE_VERSION};
+use chat_core::{EnvelopeId, PeerId, Timestamp};
+use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout};
+
+use crate::bucket::TokenBucket;
+use crate::hub::error;
+use crate::mailbox::{Entry, Joined, MailboxError, NewEnvelope, Outcome, Published, Query, Write};
+use crate::outgoing::Client;
+use crate::records::{self, Record, Submitted};
+use crate::server::{Inner, until_closing};
+use crate::writer;
+
+/// What one client may have submitted without an answer yet, in units of 1 KiB.
+const IN_FLIGHT_UNITS: u32 = 4096;
+/// Bytes of bundles in the answers to one `Find`.
+const FOUND_BYTES: usize = 256 << 10;
+
+/// Why a link ends.
+enum End {
+    /// The peer closed it, or it failed.
+    Closed,
+    /// Nothing was heard for too long.
+    Idle,
+    /// A record that is malformed or out of order.
+    Protocol(String),
+    /// The relay stops.
+    Moving,
+}
+
+/// Takes the client out of the hub also if its task is aborted.
+struct Attachment<'a> {
+    relay: &'a Inner,
+    client: Arc<Client>,
+}
+
+impl Drop for Attachment<'_> {
+    fn drop(&mut self) {
+        self.relay.hub.detach(&self.client);
+    }
+}
+
+/// Serves a link whose peer has said `Hello`, until it ends.
+pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId) {
+    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters)));
+    client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now() });
+    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats: _stats, .. } = link;
+    let mut writer = pin!(writer::run(&relay, &client, sink));
+    if let Err(refused) = attach(&relay, &client).await {
+        tracing::info!(peer = %peer.short(), "not taken");
+        client.finish(Some(&refused));
+        writer.await;
+        return;
+    }
+    let attachment = Attachment { relay: &relay, client: Arc::clone(&client) };
+    tracing::info!(peer = %peer.short(), "connected");
+    let mut reader = Reader::new(&relay, Arc::clone(&client));
+    let end = tokio::select! {
+        end = reader.run(source) => Some(end),
+        () = &mut writer => None,
+    };
+    drop(attachment);
+    if let Some(end) = end {
+        client.finish(farewell(&relay, peer, end).as_ref());
+        writer.await;
+    }
+    tracing::info!(peer = %peer.short(), "disconnected");
+}
+
+fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
+    match end {
+        End::Closed => None,
+        End::Idle => {
+            tracing::debug!(peer = %peer.short(), "silent for too long");
+            None
+        }
+        End::Protocol(detail) => {
+            relay.counters.protocol_errors.one();
+            tracing::warn!(peer = %peer.short(), "sent a record that is malformed or out of order");
+            Some(error(Refusal::Protocol, detail))
+        }
+        End::Moving => Some(FromRelay::Moving),
+    }
+}
+
+/// Makes the peer known to the mailbox and the hub; the error is what to tell it.
+async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRelay> {
+    let failed = || error(Refusal::Storage, "the mailbox failed");
+    let (tell, told) = oneshot::channel();
+    let (hub, attaching) = (Arc::clone(&relay.hub), Arc::clone(client));
+    // In the order of commits: what is committed later is routed to the client, what was earlier it reads.
+    let done = Box::new(move |result: Result<_, MailboxError>| {
+        let result = match result {
+            Ok(Some(attached)) => hub.attach(&attaching, &attached),
+            Ok(None) => Err(error(Refusal::MailboxFull, "the relay remembers as many peers as it can")),
+            Err(_) => Err(error(Refusal::Storage, "the mailbox failed")),
+        };
+        if let Err(Ok(())) = tell.send(result) {
+            hub.detach(&attaching);
+        }
+    });
+    let attach = Write::Attach { peer: client.peer, now: Timestamp::now(), done };
+    let attached = async {
+        relay.mailbox.write(attach).await;
+        told.await.map_err(|_| failed())?
+    };
+    timeout(relay.config.storage_timeout, attached).await.map_err(|_| failed())?
+}
+
+struct Reader<'a> {
+    relay: &'a Arc<Inner>,
+    client: Arc<Client>,
+    /// What was submitted and not answered yet.
+    in_flight: Arc<Semaphore>,
+    submits: TokenBucket,
+    controls: TokenBucket,
+}
+
+impl<'a> Reader<'a> {
+    fn new(relay: &'a Arc<Inner>, client: Arc<Client>) -> Self {
+        let config = &relay.config;
+        Self {
+            relay,
+            client,
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS as usize)),
+            submits: TokenBucket::new(config.submit_rate, config.submit_burst),
+            controls: TokenBucket::new(config.control_rate, config.control_burst),
+        }
+    }
+
+    async fn run(&mut self, mut source: FrameSource) -> End {
+        let mut closing = self.relay.closing.subscribe();
+        loop {
+            let next = timeout(self.relay.config.idle_timeout, source.next());
+            let frame = tokio::select! {
+                () = until_closing(&mut closing) => return self.drain().await,
+                frame = next => frame,
+            };
+            let frame = match frame {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_)) | None) => return End::Closed,
+                Err(_) => return End::Idle,
+            };
+            if let Err(end) = self.record(&frame).await {
+                return end;
+            }
+            // Whoever does not read its answers is not read either; the writer's deadline ends that.
+            self.client.takes_answers().await;
+        }
+    }
+
+    /// What was submitted is still answered. [`crate::Relay::shutdown`] bounds the wait.
+    async fn drain(&self) -> End {
+        let _all = self.in_flight.acquire_many(IN_FLIGHT_UNITS).await;
+        End::Moving
+    }
+
+    async fn record(&mut self, frame: &[u8]) -> Result<(), End> {
+        if frame.len() > MAX_FRAME_BYTES {
+            return Err(End::Protocol("the record is over the limit of size".into()));
+        }
+        let record = records::parse(frame).map_err(|error| End::Protocol(error.to_string()))?;
+        match record {
+            Record::Submit(envelopes) => self.submit(envelopes).await,
+            Record::Other(ToRelay::Ack { through }) => self.ack(through).await,
+            Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
+            Record::Other(ToRelay::Hello { .. }) => {
+                return Err(End::Protocol("`Hello` is the first record, and no other".into()));
+            }
+            Record::Other(other) => {
+                if self.controls.take(Instant::now()) {
+                    self.control(other).await;
+                } else {
+                    self.client.answer(&error(Refusal::TooFast, "too many records in too short a time"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn control(&self, record: ToRelay) {
+        match record {
+            ToRelay::Publish { bundle } => self.publish(bundle.into()).await,
+            ToRelay::Join { room } => self.join(room).await,
+            ToRelay::Leave { room } => self.leave(room).await,
+            ToRelay::Find { peer, nick } => self.find(peer, nick).await,
+            ToRelay::Hello { .. } | ToRelay::Submit { .. } | ToRelay::Ack { .. } | ToRelay::Ping { .. } => {}
+        }
+    }
+
+    /// Room among what is in flight, kept by whoever answers.
+    async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(IN_FLIGHT_UNITS);
+        Arc::clone(&self.in_flight).acquire_many_owned(units).await.ok()
+    }
+
+    /// Hands a change over; false if the mailbox didn't take it in time, and nothing of it happens.
+    async fn write(&self, change: Write) -> bool {
+        timeout(self.relay.config.storage_timeout, self.relay.mailbox.write(change)).await.is_ok()
+    }
+
+    async fn submit(&mut self, submitted: Vec<Submitted>) {
+        self.relay.counters.submitted.add(submitted.len());
+        let mut envelopes = Vec::with_capacity(submitted.len());
+        let mut bytes = 0;
+        let now = Instant::now();
+        for envelope in submitted {
+            let refusal = if envelope.from != self.client.peer {
+                Some(Refusal::NotAllowed)
+            } else if envelope.too_large {
+                Some(Refusal::TooLarge)
+            } else if !self.submits.take(now) {
+                Some(Refusal::TooFast)
+            } else {
+                None
+            };
+            match refusal {
+                Some(why) => refuse(self.relay, &self.client, envelope.id, why),
+                None => {
+                    bytes += envelope.bytes.len();
+                    let Submitted { id, to, bytes, .. } = envelope;
+                    envelopes.push(NewEnvelope { id, to, bytes });
+                }
+            }
+        }
+        if envelopes.is_empty() {
+            return;
+        }
+        let Some(place) = self.place(bytes).await else { return };
+        // Copies of a few words each: the bytes are shared.
+        let (stored, not_taken) = (envelopes.clone(), envelopes.clone());
+        let (relay, client) = (Arc::clone(self.relay), Arc::clone(&self.client));
+        let done = Box::new(move |result: Result<Vec<Outcome>, MailboxError>| {
+            settle(&relay, &client, &stored, result);
+            drop(place);
+        });
+        let store = Write::Store { from: self.client.peer, envelopes, now: Timestamp::now(), done };
+        if !self.write(store).await {
+            for envelope in not_taken {
+                refuse(self.relay, &self.client, envelope.id, Refusal::Storage);
+            }
+        }
+    }
+
+    async fn ack(&self, through: u64) {
+        if let Some(through) = self.client.ack(through)
+            && !self.write(Write::Ack { peer: self.client.peer, through }).await
+        {
+            // What it acknowledged may come again; it will know it.
+            tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no acknowledgement in time");
+        }
+    }
+
+    /// Hands over a change that is answered by an error only.
+    async fn change(&self, change: Write) {
+        if !self.write(change).await {
+            self.client.answer(&error(Refusal::Storage, "the mailbox failed"));
+        }
+    }
+
+    async fn publish(&self, bundle: Bytes) {
+        let peer = self.client.peer;
+        let verified = match SignedBundle::verify(&bundle) {
+            Ok(verified) if verified.peer_id == peer => verified,
+            Ok(_) => {
+                self.client.answer(&error(Refusal::NotAllowed, "the bundle is another peer's"));
+                return;
+            }
+            Err(reason) => {
+                self.client.answer(&error(Refusal::NotAllowed, format!("the bundle is refused: {reason}")));
+                return;
+            }
+        };
+        let Some(place) = self.place(bundle.len()).await else { return };
+        let (hub, client, published) =
+            (Arc::clone(&self.relay.hub), Arc::clone(&self.client), bundle.clone());
+        let done = Box::new(move |result: Result<Published, MailboxError>| {
+            match result {
+                Ok(Published::New) => hub.published(peer, &published),
+                Ok(Published::Old) => {}
+                Ok(Published::Full) => {
+                    client.answer(&error(Refusal::MailboxFull, "the directory is full"));
+                }
+                Err(_) => client.answer(&error(Refusal::Storage, "the bundle was not stored")),
+            }
+            drop(place);
+        });
+        let (nick, created) = (verified.bundle.nick, verified.bundle.created);
+        self.change(Write::Publish { peer, nick, created, bundle, done }).await;
+    }
+
+    async fn join(&self, room: RoomName) {
+        let Some(place) = self.place(0).await else { return };
+        let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
+        let joining = room.clone();
+        let done = Box::new(move |result: Result<Joined, MailboxError>| {
+            match result {
+                Ok(Joined::New { bundle }) => hub.joined(peer, &joining, true, bundle),
+                Ok(Joined::Already) => hub.joined(peer, &joining, false, None),
+                Ok(Joined::TooManyRooms) => {
+                    client.answer(&error(Refusal::NotAllowed, "a member of too many rooms"));
+                }
+                Ok(Joined::RoomFull) => client.answer(&error(Refusal::TooLarge, "the room is full")),
+                Err(_) => client.answer(&error(Refusal::Storage, "the membership was not stored")),
+            }
+            drop(place);
+        });
+        self.change(Write::Join { peer, room, done }).await;
+    }
+
+    async fn leave(&self, room: RoomName) {
+        let Some(place) = self.place(0).await else { return };
+        let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
+        let leaving = room.clone();
+        let done = Box::new(move |result: Result<bool, MailboxError>| {
+            match result {
+                Ok(true) => hub.left(peer, &leaving),
+                Ok(false) => {}
+                Err(_) => client.answer(&error(Refusal::Storage, "leaving was not stored")),
+            }
+            drop(place);
+        });
+        self.change(Write::Leave { peer, room, done }).await;
+    }
+
+    async fn find(&self, peer: Option<PeerId>, nick: Option<Nick>) {
+        let query = match (peer, &nick) {
+            (Some(peer), _) => Query::Peer(peer),
+            (None, Some(nick)) => Query::Nick(nick.clone()),
+            (None, None) => return self.client.answer(&FromRelay::Unknown { peer, nick }),
+        };
+        let found = match self.relay.in_time(self.relay.mailbox.find(query, FOUND_BYTES)).await {
+            Ok(found) => found,
+            Err(_) => return self.client.answer(&error(Refusal::Storage, "the directory failed")),
+        };
+        let mut known = false;
+        for Entry { peer, bundle } in found {
+            let Some(bundle) = bundle else { continue };
+            known = true;
+            let online = self.relay.hub.is_online(peer);
+            self.client.answer(&FromRelay::Peer { bundle: bundle.to_vec(), online });
+        }
+        if !known {
+            self.client.answer(&FromRelay::Unknown { peer, nick });
+        }
+    }
+}
+
+fn refuse(relay: &Inner, client: &Client, id: EnvelopeId, why: Refusal) {
+    relay.counters.refused.one();
+    if why == Refusal::Storage {
+        relay.counters.refused_storage.one();
+    }
+    client.answer(&FromRelay::Refused { id, why });
+}
+
+/// After the commit, on the mailbox's thread: routes what is stored and answers its sender.
+fn settle(
+    relay: &Inner,
+    client: &Client,
+    envelopes: &[NewEnvelope],
+    result: Result<Vec<Outcome>, MailboxError>,
+) {
+    let Ok(outcomes) = result else {
+        return envelopes.iter().for_each(|envelope| refuse(relay, client, envelope.id, Refusal::Storage));
+    };
+    let settled = || envelopes.iter().zip(&outcomes);
+    let routed = settled().filter_map(|(envelope, outcome)| match outcome {
+        Outcome::Stored(n) => Some((*n, &envelope.to, &envelope.bytes)),
+        Outcome::Known | Outcome::Refused(_) => None,
+    });
+    relay.hub.route(client.peer, routed);
+    let mut ids = Vec::with_capacity(envelopes.len());
+    for (envelope, outcome) in settled() {
+        match outcome {
+            Outcome::Stored(_) => relay.counters.stored.one(),
+            Outcome::Known => relay.counters.known.one(),
+            Outcome::Refused(why) => {
+                refuse(relay, client, envelope.id, *why);
+                continue;
+            }
+        }
+        ids.push(envelope.id);
+    }
+    if !ids.is_empty() {
+        client.answer(&FromRelay::Stored { ids });
+    }
+}

@@ -1,0 +1,220 @@
+//! Who is connected, and which rooms they share. Everything here happens under one short lock and waits for
+//! nothing; what the mailbox has committed is routed in the order of its commits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use chat_core::PeerId;
+use chat_core::nick::RoomName;
+use chat_core::wire::relay::Refusal;
+use chat_core::wire::{FromRelay, Recipient};
+use tokio::sync::OnceCell;
+
+use crate::figures::Counters;
+use crate::mail::Window;
+use crate::mailbox::Attached;
+use crate::outgoing::Client;
+
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    counters: Arc<Counters>,
+    max_clients: usize,
+    window: Window,
+}
+
+#[derive(Default)]
+struct State {
+    clients: HashMap<PeerId, Arc<Client>>,
+    /// Rooms with members who are connected.
+    rooms: HashMap<RoomName, Room>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Room {
+    online: BTreeMap<PeerId, Arc<Client>>,
+    list: RoomList,
+}
+
+/// The `Room` record of a room, encoded once for all its members; another cell after each change.
+pub(crate) type RoomList = Arc<OnceCell<Bytes>>;
+
+impl State {
+    /// Everybody who shares a room with `peer`, once, without itself.
+    fn neighbours(&self, peer: PeerId, rooms: impl IntoIterator<Item = RoomName>) -> Vec<Arc<Client>> {
+        let mut found = BTreeMap::new();
+        for room in rooms.into_iter().filter_map(|room| self.rooms.get(&room)) {
+            found.extend(room.online.iter().map(|(id, client)| (*id, client)));
+        }
+        found.remove(&peer);
+        found.into_values().cloned().collect()
+    }
+
+    fn tell_presence(&self, client: &Client, online: bool) {
+        let record: Bytes = FromRelay::Presence { peer: client.peer, online }.encode().into();
+        for neighbour in self.neighbours(client.peer, client.rooms()) {
+            neighbour.news(record.clone());
+        }
+    }
+
+    /// The members of a room have changed: everybody there gets the list, but `except`.
+    fn list_again(&mut self, room: &RoomName, except: Option<PeerId>) {
+        let Some(state) = self.rooms.get_mut(room) else { return };
+        state.list = RoomList::default();
+        for client in state.online.values().filter(|client| Some(client.peer) != except) {
+            client.room_changed(room);
+        }
+    }
+
+    fn leave_room(&mut self, room: &RoomName, peer: PeerId) {
+        if let Some(state) = self.rooms.get_mut(room) {
+            state.online.remove(&peer);
+            if state.online.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(counters: Arc<Counters>, max_clients: usize, window: Window) -> Self {
+        Self { state: Mutex::default(), counters, max_clients, window }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a client in. An older link of the same peer is closed.
+    pub(crate) fn attach(&self, client: &Arc<Client>, attached: &Attached) -> Result<(), FromRelay> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(FromRelay::Moving);
+        }
+        if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
+            return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
+        }
+        client.attach(&attached.rooms, attached.cursor, self.window);
+        let older = state.clients.insert(client.peer, Arc::clone(client));
+        for room in &attached.rooms {
+            state.rooms.entry(room.clone()).or_default().online.insert(client.peer, Arc::clone(client));
+        }
+        match older {
+            Some(older) => {
+                self.counters.replaced.one();
+                older.finish(Some(&error(Refusal::NotAllowed, "this peer has connected again")));
+            }
+            None => {
+                self.counters.clients.one();
+                state.tell_presence(client, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// The link of a client has ended. Nothing happens if a newer one has taken its place.
+    pub(crate) fn detach(&self, client: &Arc<Client>) {
+        let mut state = self.state();
+        if !state.clients.get(&client.peer).is_some_and(|current| Arc::ptr_eq(current, client)) {
+            return;
+        }
+        state.clients.remove(&client.peer);
+        self.counters.clients.sub(1);
+        state.tell_presence(client, false);
+        for room in client.rooms() {
+            state.leave_room(&room, client.peer);
+        }
+    }
+
+    /// Envelopes that were committed, in the order of their numbers.
+    pub(crate) fn route<'a>(
+        &self,
+        from: PeerId,
+        envelopes: impl IntoIterator<Item = (u64, &'a Recipient, &'a Bytes)>,
+    ) {
+        let state = self.state();
+        for (n, to, envelope) in envelopes {
+            match to {
+                Recipient::Peer(peer) => {
+                    if let Some(client) = state.clients.get(peer) {
+                        client.deliver(n, envelope);
+                    }
+                }
+                Recipient::Room(room) => {
+                    let online = state.rooms.get(room).map(|room| &room.online);
+                    for (_, client) in online.into_iter().flatten().filter(|(peer, _)| **peer != from) {
+                        client.deliver(n, envelope);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `peer` asked to join a room and is a member of it now, or still. `news` is what the others have to know of a
+    /// new member before its id means anything to them.
+    pub(crate) fn joined(&self, peer: PeerId, room: &RoomName, new: bool, bundle: Option<Bytes>) {
+        let mut state = self.state();
+        let client = state.clients.get(&peer).cloned();
+        if new {
+            if let Some(bundle) = bundle {
+                let online = client.is_some();
+                let record: Bytes = FromRelay::Peer { bundle: bundle.to_vec(), online }.encode().into();
+                for other in state.neighbours(peer, [room.clone()]) {
+                    other.news(record.clone());
+                }
+            }
+            state.list_again(room, Some(peer));
+        }
+        if let Some(client) = client {
+            state.rooms.entry(room.clone()).or_default().online.insert(peer, Arc::clone(&client));
+            client.joined(room);
+        }
+    }
+
+    pub(crate) fn left(&self, peer: PeerId, room: &RoomName) {
+        let mut state = self.state();
+        state.leave_room(room, peer);
+        if let Some(client) = state.clients.get(&peer) {
+            client.left(room);
+        }
+        state.list_again(room, None);
+    }
+
+    /// `peer` has a newer bundle.
+    pub(crate) fn published(&self, peer: PeerId, bundle: &Bytes) {
+        let state = self.state();
+        let Some(client) = state.clients.get(&peer) else { return };
+        let record: Bytes = FromRelay::Peer { bundle: bundle.to_vec(), online: true }.encode().into();
+        for neighbour in state.neighbours(peer, client.rooms()) {
+            neighbour.news(record.clone());
+        }
+    }
+
+    /// These rooms lost members who were not connected.
+    pub(crate) fn members_expired(&self, rooms: &[RoomName]) {
+        let mut state = self.state();
+        rooms.iter().for_each(|room| state.list_again(room, None));
+    }
+
+    pub(crate) fn is_online(&self, peer: PeerId) -> bool {
+        self.state().clients.contains_key(&peer)
+    }
+
+    pub(crate) fn online(&self) -> Vec<PeerId> {
+        self.state().clients.keys().copied().collect()
+    }
+
+    pub(crate) fn room_list(&self, room: &RoomName) -> RoomList {
+        self.state().rooms.get(room).map(|room| Arc::clone(&room.list)).unwrap_or_default()
+    }
+
+    /// No client is taken any more.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+    }
+}
+
+pub(crate) fn error(why: Refusal, detail: impl Into<String>) -> FromRelay {
+    FromRelay::Error { why, detail: detail.into() }
+}

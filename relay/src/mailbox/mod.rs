@@ -1,0 +1,301 @@
+//! The durable side of a relay: the log of envelopes, the directory and the rooms.
+
+mod sqlite;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat_core::nick::{Nick, RoomName};
+use chat_core::wire::Recipient;
+use chat_core::wire::relay::Refusal;
+use chat_core::{EnvelopeId, PeerId, Timestamp};
+
+pub use sqlite::SqliteMailbox;
+
+/// Why the mailbox could not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MailboxError {
+    /// Another relay has the database open.
+    #[error("{0} is in use by another relay")]
+    InUse(PathBuf),
+    /// Made by a later version of this program.
+    #[error("the database has schema version {found}; this program knows versions up to {known}")]
+    NewerSchema {
+        /// The version in the file.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// It is damaged, or something else than a relay's database. It is left as it is.
+    #[error("{path} is damaged or no relay database: {reason}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The disk or the database failed; nothing of the operation is kept.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// The mailbox is closed.
+    #[error("the mailbox is closed")]
+    Closed,
+}
+
+/// Called once with what became of a [`Write`], after its commit. Runs on the mailbox's thread: it must not block.
+pub type Done<T> = Box<dyn FnOnce(Result<T, MailboxError>) + Send>;
+
+/// An envelope to be stored.
+#[derive(Debug, Clone)]
+pub struct NewEnvelope {
+    /// As in the envelope.
+    pub id: EnvelopeId,
+    /// As in the envelope.
+    pub to: Recipient,
+    /// The whole envelope, as submitted.
+    pub bytes: Bytes,
+}
+
+/// What became of an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored now, under this number.
+    Stored(u64),
+    /// It was stored before, and nothing was added.
+    Known,
+    /// It was not taken.
+    Refused(Refusal),
+}
+
+/// A change to the mailbox.
+pub enum Write {
+    /// Store envelopes; one outcome each, in their order.
+    Store {
+        /// The peer at the link.
+        from: PeerId,
+        /// What to store.
+        envelopes: Vec<NewEnvelope>,
+        /// The wall clock.
+        now: Timestamp,
+        /// One [`Outcome`] an envelope.
+        done: Done<Vec<Outcome>>,
+    },
+    /// Forget what was delivered up to and with this number. May be committed late: what a crash loses of it is
+    /// delivered again.
+    Ack {
+        /// Whose mailbox.
+        peer: PeerId,
+        /// The number.
+        through: u64,
+    },
+    /// A peer has connected. Its earlier [`Write::Ack`]s count from now on.
+    Attach {
+        /// Who.
+        peer: PeerId,
+        /// The wall clock.
+        now: Timestamp,
+        /// Its rooms; `None` if no more peers can be remembered.
+        done: Done<Option<Attached>>,
+    },
+    /// A verified bundle for the directory.
+    Publish {
+        /// Who signed it.
+        peer: PeerId,
+        /// The name it claims.
+        nick: Nick,
+        /// Only a newer one replaces what is there.
+        created: Timestamp,
+        /// The bundle as published.
+        bundle: Bytes,
+        /// What became of it.
+        done: Done<Published>,
+    },
+    /// A peer becomes, or stays, a member of a room.
+    Join {
+        /// Who.
+        peer: PeerId,
+        /// Where.
+        room: RoomName,
+        /// What became of it.
+        done: Done<Joined>,
+    },
+    /// A peer leaves a room; whether it was a member.
+    Leave {
+        /// Who.
+        peer: PeerId,
+        /// Where.
+        room: RoomName,
+        /// Whether it was a member.
+        done: Done<bool>,
+    },
+    /// Forget stored envelopes that turned out to be damaged, so that a resend is stored again.
+    Discard {
+        /// Their numbers.
+        numbers: Vec<u64>,
+    },
+    /// Forget what is too old.
+    Sweep {
+        /// The wall clock.
+        now: Timestamp,
+        /// Peers connected now; they count as seen.
+        online: Vec<PeerId>,
+        /// Rooms that lost members.
+        done: Done<Vec<RoomName>>,
+    },
+}
+
+/// What a peer finds when it connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// The number up to which it has acknowledged.
+    pub cursor: u64,
+    /// The rooms it is a member of.
+    pub rooms: Vec<RoomName>,
+}
+
+/// What became of a [`Write::Publish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It is the newest now.
+    New,
+    /// The directory holds the same or a newer one.
+    Old,
+    /// The directory is full.
+    Full,
+}
+
+/// What became of a [`Write::Join`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Joined {
+    /// A member now.
+    New {
+        /// Its bundle, if it has published one.
+        bundle: Option<Bytes>,
+    },
+    /// A member before.
+    Already,
+    /// The peer is a member of too many rooms.
+    TooManyRooms,
+    /// The room has too many members.
+    RoomFull,
+}
+
+/// A piece of a peer's mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Numbers and envelopes, oldest first.
+    pub items: Vec<(u64, Bytes)>,
+    /// Whatever waits for the peer up to and with this number, and after the one asked for, is in `items`.
+    pub through: u64,
+    /// Whether more waits after it.
+    pub more: bool,
+    /// Numbers of envelopes whose checksum doesn't match; not in `items`.
+    pub damaged: Vec<u64>,
+}
+
+/// A peer in the directory or in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Who.
+    pub peer: PeerId,
+    /// Its newest bundle, if it has published one.
+    pub bundle: Option<Bytes>,
+}
+
+/// A piece of a room's list of members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roster {
+    /// Some members.
+    pub entries: Vec<Entry>,
+    /// Where the next piece begins; none at the end.
+    pub next: Option<u64>,
+}
+
+/// Whom [`Mailbox::find`] looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// One peer.
+    Peer(PeerId),
+    /// All who claim a name, those first who have been known longest.
+    Nick(Nick),
+}
+
+/// The truth about what is stored.
+///
+/// Changes happen in the order of the calls to [`Mailbox::write`]; their [`Done`]s are called in the same
+/// order, each after its commit is durable, and the numbers of stored envelopes grow from one to the next.
+/// Numbers are never used twice. Reads see every change whose `Done` was called.
+#[async_trait]
+pub trait Mailbox: Send + Sync {
+    /// Queues a change; waits while the queue is full. `done` is called in any case, also after an error.
+    /// Cancel safe: dropped before it returns, the change has not been queued, and `done` is not called.
+    async fn write(&self, change: Write);
+
+    /// What waits for `peer` after number `after`: its own envelopes and those of its rooms. At most
+    /// `max_items`, and `max_bytes` of envelopes, but one if there is one.
+    ///
+    /// # Errors
+    /// [`MailboxError::Storage`], [`MailboxError::Closed`].
+    async fn waiting(
+        &self,
+        peer: PeerId,
+        after: u64,
+        max_items: usize,
+        max_bytes: usize,
+    ) -> Result<Page, MailboxError>;
+
+    /// The members of a room with their bundles, from `position` on (0 = from the beginning): at most
+    /// `max_bytes` of bundles, but one member if there is one.
+    ///
+    /// # Errors
+    /// As [`Mailbox::waiting`].
+    async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError>;
+
+    /// The members of a room.
+    ///
+    /// # Errors
+    /// As [`Mailbox::waiting`].
+    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError>;
+
+    /// Who is in the directory; at most `max_bytes` of bundles, but one if there is one.
+    ///
+    /// # Errors
+    /// As [`Mailbox::waiting`].
+    async fn find(&self, whom: Query, max_bytes: usize) -> Result<Vec<Entry>, MailboxError>;
+
+    /// Commits what is queued, then closes. Later changes and reads fail with [`MailboxError::Closed`].
+    async fn close(&self);
+
+    /// Transactions, and the microseconds they took together.
+    fn commits(&self) -> (u64, u64) {
+        (0, 0)
+    }
+}
+
+impl Write {
+    /// About how many bytes it takes while it is queued.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Store { envelopes, .. } => envelopes.iter().map(|e| e.bytes.len() + 128).sum(),
+            Self::Publish { bundle, .. } => bundle.len(),
+            Self::Sweep { online, .. } => online.len() * PeerId::LEN,
+            Self::Discard { numbers } => numbers.len() * 8,
+            Self::Ack { .. } | Self::Attach { .. } | Self::Join { .. } | Self::Leave { .. } => 128,
+        }
+    }
+
+    /// Tells whoever waits that it failed.
+    pub fn fail(self, error: MailboxError) {
+        match self {
+            Self::Store { done, .. } => done(Err(error)),
+            Self::Attach { done, .. } => done(Err(error)),
+            Self::Publish { done, .. } => done(Err(error)),
+            Self::Join { done, .. } => done(Err(error)),
+            Self::Leave { done, .. } => done(Err(error)),
+            Self::Sweep { done, .. } => done(Err(error)),
+            Self::Ack { .. } | Self::Discard { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The mailbox in SQLite: one thread writes, one reads.
+//!
+//! A change waits in a queue that is bounded in bytes; the writer takes what waits there, at most 256
+//! envelopes, into one transaction (write-ahead log, `synchronous = FULL`), and only then answers. So one
+//! fsync serves everybody who waited for it. Acknowledgements ride on the next transaction, or wait 100 ms.
+//!
+//! **Deduplication.** `(recipient, envelope id)` is remembered for 30 days, also after the recipient has
+//! acknowledged. A repeat is answered `Known`. But a sender who repeats an envelope that was acknowledged lacks
+//! the recipient's receipt, and only the recipient can send that again: so it is stored and delivered once
+//! more, at most once a minute; the recipient recognises it by its id and answers.
+//!
+//! **Quotas.** A peer's mailbox that is full refuses (`MailboxFull`), and so does a sender's share of it. A room's
+//! log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
+//! somebody who stays away must not stop the room. Such a member sees the gap in the chain of messages.
+
+mod log;
+mod peers;
+mod reader;
+mod schema;
+mod sweep;
+mod writer;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use async_trait::async_trait;
+use chat_core::PeerId;
+use chat_core::nick::RoomName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{Entry, Mailbox, MailboxError, Page, Query, Roster, Write};
+use crate::config::MailboxLimits;
+use reader::Read;
+use writer::Writer;
+
+/// The unit in which the queue of changes is measured.
+const QUEUE_UNIT: usize = 1024;
+/// Reads that wait at a time; more wait for their place.
+const MAX_READS: usize = 256;
+
+/// A change in the queue, with its share of it.
+struct Queued {
+    write: Write,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What goes to the writer's thread.
+enum Order {
+    Write(Queued),
+    Close(oneshot::Sender<()>),
+}
+
+#[derive(Default)]
+struct CommitFigures {
+    commits: AtomicU64,
+    commit_us: AtomicU64,
+}
+
+/// A [`Mailbox`] in one SQLite file. One process at a time; see the module's documentation for what it promises.
+pub struct SqliteMailbox {
+    /// Bounds the queue of changes in bytes.
+    places: Arc<Semaphore>,
+    max_places: u32,
+    orders: Mutex<Option<SyncSender<Order>>>,
+    read_places: Arc<Semaphore>,
+    reads: Mutex<Option<SyncSender<Read>>>,
+    figures: Arc<CommitFigures>,
+}
+
+impl SqliteMailbox {
+    /// Opens the database at `path`, or makes it there, and checks it. Its folder must exist. Blocks for as long as
+    /// the check takes.
+    ///
+    /// # Errors
+    /// [`MailboxError`] says whether it is in use, from a later version, damaged, or whether the disk failed.
+    pub fn open(path: &Path, limits: MailboxLimits) -> Result<Self, MailboxError> {
+        let opened = schema::open(path, limits.database_bytes)?;
+        let max_places = u32::try_from(limits.queue_bytes / QUEUE_UNIT).unwrap_or(u32::MAX).max(1);
+        let figures = Arc::new(CommitFigures::default());
+        let writer = Writer::new(opened.writer, opened.lock, limits, Arc::clone(&figures))?;
+        // One place a change at least, so these channels are never full.
+        let (orders, order_queue) = sync_channel(max_places as usize + 1);
+        let (reads, read_queue) = sync_channel::<Read>(MAX_READS);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.into()).spawn(run).map(drop)
+        };
+        let reader = opened.reader;
+        spawn("mailbox-writer", Box::new(move || writer.run(&order_queue)))
+            .and_then(|()| spawn("mailbox-reader", Box::new(move || reader::run(&reader, &read_queue))))
+            .map_err(|error| MailboxError::Storage(error.to_string()))?;
+        Ok(Self {
+            places: Arc::new(Semaphore::new(max_places as usize)),
+            max_places,
+            orders: Mutex::new(Some(orders)),
+            read_places: Arc::new(Semaphore::new(MAX_READS)),
+            reads: Mutex::new(Some(reads)),
+            figures,
+        })
+    }
+
+    /// Runs a query on the reader's thread.
+    async fn read<T, F>(&self, query: F) -> Result<T, MailboxError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let place = Arc::clone(&self.read_places).acquire_owned().await.map_err(|_| MailboxError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        let read: Read = Box::new(move |db| {
+            // Kept until here, also if the one who asked has gone: so the channel is never full.
+            let _place = place;
+            drop(answer.send(query(db).map_err(schema::storage)));
+        });
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reads.ok_or(MailboxError::Closed)?.try_send(read).map_err(|_| MailboxError::Closed)?;
+        answered.await.map_err(|_| MailboxError::Closed)?
+    }
+}
+
+#[async_trait]
+impl Mailbox for SqliteMailbox {
+    async fn write(&self, write: Write) {
+        let units = u32::try_from(write.size() / QUEUE_UNIT + 1).unwrap_or(u32::MAX).min(self.max_places);
+        let Ok(place) = Arc::clone(&self.places).acquire_many_owned(units).await else {
+            return write.fail(MailboxError::Closed);
+        };
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let order = Order::Write(Queued { write, _place: place });
+        let refused = match orders {
+            Some(orders) => orders.try_send(order).err().map(|error| match error {
+                std::sync::mpsc::TrySendError::Full(order)
+                | std::sync::mpsc::TrySendError::Disconnected(order) => order,
+            }),
+            None => Some(order),
+        };
+        if let Some(Order::Write(queued)) = refused {
+            queued.write.fail(MailboxError::Closed);
+        }
+    }
+
+    async fn waiting(
+        &self,
+        peer: PeerId,
+        after: u64,
+        max_items: usize,
+        max_bytes: usize,
+    ) -> Result<Page, MailboxError> {
+        self.read(move |db| reader::waiting(db, peer, after, max_items, max_bytes)).await
+    }
+
+    async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError> {
+        self.read(move |db| reader::roster(db, &room, position, max_bytes)).await
+    }
+
+    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
+        self.read(move |db| reader::members(db, &room)).await
+    }
+
+    async fn find(&self, whom: Query, max_bytes: usize) -> Result<Vec<Entry>, MailboxError> {
+        self.read(move |db| reader::find(db, &whom, max_bytes)).await
+    }
+
+    async fn close(&self) {
+        drop(self.reads.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (done, closed) = oneshot::channel();
+        let Some(orders) = orders else { return };
+        if orders.try_send(Order::Close(done)).is_ok() && closed.await.is_err() {
+            tracing::error!("the mailbox's writer ended before it closed the database");
+        }
+    }
+
+    fn commits(&self) -> (u64, u64) {
+        let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        (load(&self.figures.commits), load(&self.figures.commit_us))
+    }
+}

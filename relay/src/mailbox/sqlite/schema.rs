@@ -1,0 +1,247 @@
+//! Opening the database: lock, checks, tables.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::super::MailboxError;
+
+/// "chat" in the header of the file, so that another program's database is not taken for ours.
+const APPLICATION_ID: i64 = 0x6368_6174;
+/// The tables below.
+const SCHEMA_VERSION: i64 = 1;
+
+/// A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
+/// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
+const TABLES: &str = "
+CREATE TABLE counters(
+  one INTEGER PRIMARY KEY CHECK(one = 1),
+  next_n INTEGER NOT NULL,          -- the number of the next envelope
+  stored_bytes INTEGER NOT NULL,    -- sum of log.size
+  directory_bytes INTEGER NOT NULL  -- sum of the lengths of directory.bundle
+);
+INSERT INTO counters VALUES(1, 1, 0, 0);
+CREATE TABLE peers(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  peer BLOB NOT NULL UNIQUE,
+  acked INTEGER NOT NULL DEFAULT 0,     -- everything up to this number is in its own store
+  last_seen INTEGER NOT NULL DEFAULT 0  -- ms; 0 = never connected, only written to
+);
+CREATE TABLE directory(
+  peer INTEGER PRIMARY KEY,
+  nick TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  bundle BLOB NOT NULL
+);
+CREATE INDEX directory_nick ON directory(nick);
+CREATE TABLE rooms(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  members INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE members(
+  room INTEGER NOT NULL,
+  peer INTEGER NOT NULL,
+  since INTEGER NOT NULL,  -- envelopes after this number are for it
+  PRIMARY KEY(room, peer)
+) WITHOUT ROWID;
+CREATE INDEX members_peer ON members(peer, room);
+CREATE TABLE log(
+  n INTEGER PRIMARY KEY,
+  box INTEGER NOT NULL,
+  sender INTEGER NOT NULL,
+  stored_at INTEGER NOT NULL,
+  size INTEGER NOT NULL,  -- what counts against quotas
+  id BLOB NOT NULL,
+  checksum BLOB NOT NULL,
+  envelope BLOB NOT NULL
+);
+CREATE INDEX log_box ON log(box, n, sender, size);
+-- Which envelopes were stored, also after the recipient has them: n is in log as long as it waits.
+CREATE TABLE seen(
+  box INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  n INTEGER NOT NULL,
+  stored_at INTEGER NOT NULL,
+  PRIMARY KEY(box, id)
+) WITHOUT ROWID;
+";
+
+/// The connections of one database, and the lock that keeps other relays out.
+pub(super) struct Opened {
+    pub(super) writer: Connection,
+    pub(super) reader: Connection,
+    /// Held as long as the writer lives.
+    pub(super) lock: File,
+}
+
+pub(super) fn storage(error: rusqlite::Error) -> MailboxError {
+    MailboxError::Storage(error.to_string())
+}
+
+fn io(error: std::io::Error) -> MailboxError {
+    MailboxError::Storage(error.to_string())
+}
+
+/// Opens for writing, made if missing, readable by nobody else: SQLite gives its `-wal` and `-shm` the same mode.
+fn private_file(path: &Path) -> Result<File, MailboxError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(io)
+}
+
+/// Opens or makes the database at `path`.
+pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Opened, MailboxError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock = private_file(&PathBuf::from(lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(MailboxError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    drop(private_file(path)?);
+    let mut writer = connect(path)?;
+    prepare(&mut writer, path, max_bytes).map_err(|error| named(error, path))?;
+    let reader = connect(path)?;
+    reader.pragma_update(None, "query_only", true).map_err(storage)?;
+    Ok(Opened { writer, reader, lock })
+}
+
+/// Damage and foreign files get the path and the reason; the file is left alone.
+fn named(error: PrepareError, path: &Path) -> MailboxError {
+    let corrupt = |reason: String| MailboxError::Corrupt { path: path.to_owned(), reason };
+    match error {
+        PrepareError::Sql(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => corrupt(error.to_string()),
+            _ => storage(error),
+        },
+        PrepareError::Corrupt(reason) => corrupt(reason),
+        PrepareError::Newer(found) => MailboxError::NewerSchema { found, known: SCHEMA_VERSION },
+    }
+}
+
+enum PrepareError {
+    Sql(rusqlite::Error),
+    Corrupt(String),
+    Newer(i64),
+}
+
+impl From<rusqlite::Error> for PrepareError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, MailboxError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(storage)?;
+    db.busy_timeout(Duration::from_secs(5)).map_err(storage)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+fn prepare(db: &mut Connection, path: &Path, max_bytes: Option<u64>) -> Result<(), PrepareError> {
+    let pragma = |db: &Connection, name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let version = pragma(db, "user_version")?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && pragma(db, "application_id")? != APPLICATION_ID {
+        return Err(PrepareError::Corrupt("it belongs to another program".into()));
+    }
+    if version > SCHEMA_VERSION {
+        return Err(PrepareError::Newer(version));
+    }
+    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(PrepareError::Corrupt(verdict));
+    }
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(PrepareError::Corrupt(format!("its file system gives no write-ahead log ({mode})")));
+    }
+    // FULL: a commit is on the disk before it is acknowledged. No page of it goes to a temporary file.
+    db.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
+    )?;
+    if let Some(max_bytes) = max_bytes {
+        let pages = max_bytes / u64::try_from(pragma(db, "page_size")?).unwrap_or(4096).max(1);
+        db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
+    if tables == 0 {
+        let new = db.transaction()?;
+        new.execute_batch(TABLES)?;
+        new.pragma_update(None, "application_id", APPLICATION_ID)?;
+        new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        new.commit()?;
+        tracing::info!(path = %path.display(), "new mailbox database");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(path: &Path) -> MailboxError {
+        match open(path, None) {
+            Ok(_) => panic!("opened"),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn opens_again_and_only_once_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        let opened = open(&path, None).unwrap();
+        assert_eq!(reason(&path), MailboxError::InUse(path.clone()));
+        drop(opened);
+        open(&path, None).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_the_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let opened = open(&dir.path().join("relay.db"), None).unwrap();
+        let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).collect();
+        assert!(files.len() >= 3, "{files:?}");
+        for file in files {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
+        }
+        drop(opened);
+    }
+
+    #[test]
+    fn newer_foreign_and_damaged_files_are_told_apart_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let newer = dir.path().join("newer.db");
+        let opened = open(&newer, None).unwrap();
+        opened.writer.pragma_update(None, "user_version", 7).unwrap();
+        drop(opened);
+        assert_eq!(reason(&newer), MailboxError::NewerSchema { found: 7, known: SCHEMA_VERSION });
+
+        let foreign = dir.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+        assert!(matches!(reason(&foreign), MailboxError::Corrupt { .. }));
+
+        let text = dir.path().join("text.db");
+        std::fs::write(&text, "no database ".repeat(1000)).unwrap();
+        assert!(matches!(reason(&text), MailboxError::Corrupt { .. }));
+        assert_eq!(std::fs::read(&text).unwrap(), "no database ".repeat(1000).as_bytes());
+
+        let damaged = dir.path().join("damaged.db");
+        drop(open(&damaged, None).unwrap());
+        let mut bytes = std::fs::read(&damaged).unwrap();
+        assert!(bytes.len() > 3 * 4096);
+        bytes[2 * 4096..3 * 4096].fill(0x5a);
+        std::fs::write(&damaged, &bytes).unwrap();
+        assert!(matches!(reason(&damaged), MailboxError::Corrupt { .. }));
+    }
+}

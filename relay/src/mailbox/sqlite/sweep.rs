@@ -1,0 +1,149 @@
+//! Forgetting what is too old, a bounded piece at a time so that nobody waits long for it.
+
+use chat_core::nick::RoomName;
+use chat_core::{PeerId, Timestamp};
+use rusqlite::params;
+
+use super::writer::{Writer, to_sql};
+
+/// Envelopes that expire in one sweep.
+const EXPIRE_ROWS: i64 = 10_000;
+/// Remembered ids that are looked at in one sweep.
+const SEEN_ROWS: i64 = 20_000;
+/// Peers that are forgotten, and memberships that end, in one sweep.
+const PEER_ROWS: i64 = 1_000;
+
+impl Writer {
+    /// Gives the rooms that lost members.
+    pub(super) fn sweep(&mut self, now: Timestamp, online: &[PeerId]) -> rusqlite::Result<Vec<RoomName>> {
+        for peer in online {
+            let id = self.peer_id(*peer)?;
+            self.db
+                .prepare_cached("UPDATE peers SET last_seen = ?2 WHERE id = ?1")?
+                .execute([id, to_sql(now.0).max(1)])?;
+        }
+        let expired = to_sql(now.0.saturating_sub(self.limits.ttl_ms));
+        // Numbers and times grow together, so the oldest are found without looking at the rest.
+        let dropped = self.drop_rows(
+            "DELETE FROM log WHERE stored_at < ?1 AND n IN (SELECT n FROM log ORDER BY n LIMIT ?2)
+             RETURNING box, sender, size, id",
+            params![expired, EXPIRE_ROWS],
+        )?;
+        self.forget_ids(&dropped)?;
+        self.sweep_room_logs()?;
+        self.sweep_seen(expired)?;
+        self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))
+    }
+
+    /// Drops envelopes of rooms that every member but their sender has acknowledged.
+    fn sweep_room_logs(&mut self) -> rusqlite::Result<()> {
+        let boxes: Vec<i64> = self
+            .db
+            .prepare_cached("SELECT DISTINCT box FROM log WHERE box < 0")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for box_id in boxes {
+            // The two members who are furthest behind: the first may be the sender, who gets nothing of its own.
+            let behind: Vec<(i64, i64)> = self
+                .db
+                .prepare_cached(
+                    "SELECT members.peer, max(peers.acked, members.since) AS has FROM members
+                     JOIN peers ON peers.id = members.peer WHERE members.room = ?1 ORDER BY has LIMIT 2",
+                )?
+                .query_map([-box_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            let last = behind.first().map_or((0, i64::MAX), |last| *last);
+            let last_but_one = behind.get(1).map_or(i64::MAX, |(_, has)| *has);
+            self.drop_rows(
+                "DELETE FROM log WHERE box = ?1 AND (n <= ?2 OR sender = ?3 AND n <= ?4)
+                 RETURNING box, sender, size, id",
+                params![box_id, last.1, last.0, last_but_one],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets ids of envelopes stored too long ago; goes round the table in pieces.
+    fn sweep_seen(&mut self, expired: i64) -> rusqlite::Result<()> {
+        let (box_id, id) = std::mem::take(&mut self.swept);
+        let looked_at: Vec<(i64, Vec<u8>, i64)> = self
+            .db
+            .prepare_cached(
+                "SELECT box, id, stored_at FROM seen WHERE (box, id) > (?1, ?2) ORDER BY box, id LIMIT ?3",
+            )?
+            .query_map(params![box_id, id, SEEN_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let round_done = looked_at.len() < usize::try_from(SEEN_ROWS).unwrap_or(usize::MAX);
+        self.swept = match looked_at.last() {
+            Some((box_id, id, _)) if !round_done => (*box_id, id.clone()),
+            _ => (i64::MIN, Vec::new()),
+        };
+        let old: Vec<(i64, Vec<u8>)> = looked_at
+            .into_iter()
+            .filter(|(_, _, stored_at)| *stored_at < expired)
+            .map(|(box_id, id, _)| (box_id, id))
+            .collect();
+        self.forget_ids(&old)
+    }
+
+    /// Ends memberships of peers unseen since `cutoff`, and forgets peers and rooms of which nothing is left.
+    fn sweep_unseen(&mut self, cutoff: i64) -> rusqlite::Result<Vec<RoomName>> {
+        let gone: Vec<(i64, i64, String)> = self
+            .db
+            .prepare_cached(
+                "SELECT members.room, members.peer, rooms.name FROM peers
+                 JOIN members ON members.peer = peers.id JOIN rooms ON rooms.id = members.room
+                 WHERE peers.last_seen < ?1 LIMIT ?2",
+            )?
+            .query_map([cutoff, PEER_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let mut changed = Vec::new();
+        for (room, peer, name) in gone {
+            self.remove_member(room, peer)?;
+            if let Ok(name) = RoomName::new(name)
+                && !changed.contains(&name)
+            {
+                changed.push(name);
+            }
+        }
+        let forgotten: Vec<(i64, bool)> = self
+            .db
+            .prepare_cached(
+                "DELETE FROM peers WHERE id IN (SELECT id FROM peers WHERE last_seen < ?1
+                   AND NOT EXISTS (SELECT 1 FROM log WHERE box = peers.id)
+                   AND NOT EXISTS (SELECT 1 FROM members WHERE peer = peers.id) LIMIT ?2)
+                 RETURNING id, last_seen > 0",
+            )?
+            .query_map([cutoff, PEER_ROWS], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (id, was_here) in &forgotten {
+            self.forget_peer(*id, *was_here)?;
+        }
+        if !forgotten.is_empty() {
+            self.forget_caches();
+        }
+        self.db
+            .prepare_cached(
+                "DELETE FROM rooms WHERE members = 0 AND NOT EXISTS (SELECT 1 FROM log WHERE box = -rooms.id)",
+            )?
+            .execute([])?;
+        Ok(changed)
+    }
+
+    fn forget_peer(&mut self, id: i64, was_here: bool) -> rusqlite::Result<()> {
+        let bundles: Vec<i64> = self
+            .db
+            .prepare_cached("DELETE FROM directory WHERE peer = ?1 RETURNING length(bundle)")?
+            .query_map([id], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for len in bundles {
+            let len = u64::try_from(len).unwrap_or(0);
+            self.counters.directory_bytes = self.counters.directory_bytes.saturating_sub(len);
+        }
+        self.db.prepare_cached("DELETE FROM seen WHERE box = ?1")?.execute([id])?;
+        if was_here {
+            self.counters.peers = self.counters.peers.saturating_sub(1);
+        }
+        Ok(())
+    }
+}

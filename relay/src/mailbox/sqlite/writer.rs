@@ -1,0 +1,305 @@
+//! The thread that writes: gathers what waits, commits it as one transaction, answers.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use chat_core::PeerId;
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::super::{Done, MailboxError, Write};
+use super::schema::storage;
+use super::{CommitFigures, Order, Queued};
+use crate::config::MailboxLimits;
+
+/// Most envelopes in a transaction, unless one change has more.
+const GROUP_FRAMES: usize = 256;
+/// How long an acknowledgement may wait for a transaction of something else.
+const ACK_DELAY: Duration = Duration::from_millis(100);
+/// Most acknowledgements that wait.
+const MAX_ACKS: usize = 4096;
+/// Most entries in each of the caches below, about; over it, the cache is emptied.
+const MAX_CACHED: usize = 100_000;
+
+/// What one sender, and all together, have waiting in a box.
+#[derive(Default, Clone)]
+pub(super) struct Usage {
+    pub(super) total: u64,
+    pub(super) by_sender: HashMap<i64, u64>,
+}
+
+/// Numbers that are kept in memory and in the table `counters`.
+#[derive(Clone, Copy)]
+pub(super) struct Counters {
+    pub(super) next_n: u64,
+    pub(super) stored_bytes: u64,
+    pub(super) directory_bytes: u64,
+    /// Peers that have connected once; counted at start.
+    pub(super) peers: u64,
+}
+
+/// Answers a change once its transaction has ended.
+type Answer = Box<dyn FnOnce(Result<(), MailboxError>) + Send>;
+
+pub(super) struct Writer {
+    pub(super) db: Connection,
+    pub(super) limits: MailboxLimits,
+    pub(super) counters: Counters,
+    /// Caches of what the tables say, dropped whenever a transaction fails.
+    pub(super) usage: HashMap<i64, Usage>,
+    /// Boxes and senders ever put into `usage`.
+    pub(super) usage_entries: usize,
+    pub(super) peer_ids: HashMap<PeerId, i64>,
+    /// Where the sweep of `seen` goes on.
+    pub(super) swept: (i64, Vec<u8>),
+    acks: HashMap<PeerId, u64>,
+    figures: Arc<CommitFigures>,
+    _lock: File,
+}
+
+pub(super) fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_sql(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
+    let peers = db.query_row("SELECT count(*) FROM peers WHERE last_seen > 0", [], |row| row.get(0))?;
+    db.query_row("SELECT next_n, stored_bytes, directory_bytes FROM counters", [], |row| {
+        Ok(Counters {
+            next_n: from_sql(row.get(0)?),
+            stored_bytes: from_sql(row.get(1)?),
+            directory_bytes: from_sql(row.get(2)?),
+            peers: from_sql(peers),
+        })
+    })
+}
+
+impl Writer {
+    pub(super) fn new(
+        db: Connection,
+        lock: File,
+        limits: MailboxLimits,
+        figures: Arc<CommitFigures>,
+    ) -> Result<Self, MailboxError> {
+        let counters = load_counters(&db).map_err(storage)?;
+        Ok(Self {
+            db,
+            limits,
+            counters,
+            usage: HashMap::new(),
+            usage_entries: 0,
+            peer_ids: HashMap::new(),
+            swept: (i64::MIN, Vec::new()),
+            acks: HashMap::new(),
+            figures,
+            _lock: lock,
+        })
+    }
+
+    /// Until it is told to close, or nobody can send any more.
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        let mut open = true;
+        let mut closing: Option<oneshot::Sender<()>> = None;
+        while open && closing.is_none() {
+            let mut group = Vec::new();
+            open = self.gather(orders, &mut group, &mut closing);
+            self.commit(group);
+        }
+        // What was queued before the end is still done.
+        loop {
+            let mut group = Vec::new();
+            while group.len() < GROUP_FRAMES {
+                match orders.try_recv() {
+                    Ok(Order::Write(queued)) => group.push(queued),
+                    Ok(Order::Close(_)) => {}
+                    Err(_) => break,
+                }
+            }
+            if group.is_empty() && self.acks.is_empty() {
+                break;
+            }
+            self.commit(group);
+        }
+        if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "the mailbox was not checkpointed; it will be at the next start");
+        }
+        drop(self);
+        if closing.is_some_and(|done| done.send(()).is_err()) {
+            tracing::warn!("the mailbox is closed; whoever closed it has stopped waiting");
+        }
+    }
+
+    /// Waits for something to do, then takes what else is there. False if nobody can send any more.
+    fn gather(
+        &mut self,
+        orders: &Receiver<Order>,
+        group: &mut Vec<Queued>,
+        closing: &mut Option<oneshot::Sender<()>>,
+    ) -> bool {
+        let deadline = Instant::now() + ACK_DELAY;
+        let mut frames = 0;
+        while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {
+            let order = match orders.try_recv() {
+                Ok(order) => order,
+                Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) if !group.is_empty() => return true,
+                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv() {
+                    Ok(order) => order,
+                    Err(_) => return false,
+                },
+                Err(TryRecvError::Empty) => {
+                    match orders.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                        Ok(order) => order,
+                        Err(RecvTimeoutError::Timeout) => return true,
+                        Err(RecvTimeoutError::Disconnected) => return false,
+                    }
+                }
+            };
+            match order {
+                Order::Write(Queued { write: Write::Ack { peer, through }, .. }) => {
+                    let known = self.acks.entry(peer).or_default();
+                    *known = through.max(*known);
+                }
+                Order::Write(queued) => {
+                    frames += match &queued.write {
+                        Write::Store { envelopes, .. } => envelopes.len(),
+                        _ => 1,
+                    };
+                    group.push(queued);
+                }
+                Order::Close(done) => {
+                    *closing = Some(done);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Commits everything in `group`, in one transaction if none of it fails, and answers in its order.
+    fn commit(&mut self, group: Vec<Queued>) {
+        let mut queue: VecDeque<Queued> = group.into();
+        let mut first = true;
+        while !queue.is_empty() || (first && !self.acks.is_empty()) {
+            first = false;
+            let mut answers = Vec::with_capacity(queue.len());
+            let begun = Instant::now();
+            let result = self.transaction(&mut queue, &mut answers);
+            self.figures.commits.fetch_add(1, Ordering::Relaxed);
+            let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.figures.commit_us.fetch_add(us, Ordering::Relaxed);
+            if let Err(error) = &result {
+                tracing::error!(%error, changes = answers.len(), "a transaction of the mailbox failed");
+                self.recover();
+            }
+            let result = result.map_err(storage);
+            for (answer, _place) in answers {
+                answer(result.clone());
+            }
+        }
+    }
+
+    /// Takes changes from `queue` until it is empty or one fails; then the transaction is rolled back and the
+    /// rest stays in `queue`.
+    fn transaction(
+        &mut self,
+        queue: &mut VecDeque<Queued>,
+        answers: &mut Vec<(Answer, tokio::sync::OwnedSemaphorePermit)>,
+    ) -> rusqlite::Result<()> {
+        let begun = self.db.execute_batch("BEGIN IMMEDIATE");
+        let acks: Vec<(PeerId, u64)> = self.acks.iter().map(|(peer, through)| (*peer, *through)).collect();
+        let mut result =
+            begun.and_then(|()| acks.iter().try_for_each(|(peer, through)| self.ack(*peer, *through)));
+        while let Some(queued) = queue.pop_front() {
+            let applied = match result {
+                Ok(()) => self.apply(queued.write),
+                // Whatever begins with an error fails as a whole, so that this ends.
+                Err(_) => (failing(queued.write), Ok(())),
+            };
+            answers.push((applied.0, queued._place));
+            if let Err(error) = applied.1 {
+                result = Err(error);
+                break;
+            }
+        }
+        result?;
+        let Counters { next_n, stored_bytes, directory_bytes, .. } = self.counters;
+        self.db
+            .prepare_cached("UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3")?
+            .execute(params![to_sql(next_n), to_sql(stored_bytes), to_sql(directory_bytes)])?;
+        self.db.execute_batch("COMMIT")?;
+        self.acks.clear();
+        Ok(())
+    }
+
+    /// After a failed transaction: memory says again what the tables say.
+    fn recover(&mut self) {
+        if !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+        self.forget_caches();
+        match load_counters(&self.db) {
+            Ok(counters) => self.counters = counters,
+            // Numbers only grow, so the ones in memory, which are not behind those on the disk, are safe.
+            Err(error) => tracing::error!(%error, "the mailbox's counters could not be read again"),
+        }
+        // The client's next acknowledgement covers these too; until then it may get again what it recognises.
+        self.acks.clear();
+    }
+
+    pub(super) fn forget_caches(&mut self) {
+        self.usage.clear();
+        self.usage_entries = 0;
+        self.peer_ids.clear();
+    }
+
+    /// Keeps the caches within their bounds.
+    pub(super) fn trim_caches(&mut self) {
+        if self.peer_ids.len() > MAX_CACHED || self.usage_entries > MAX_CACHED {
+            self.forget_caches();
+        }
+    }
+
+    fn apply(&mut self, write: Write) -> (Answer, rusqlite::Result<()>) {
+        match write {
+            Write::Store { from, envelopes, now, done } => settle(done, self.store(from, &envelopes, now)),
+            Write::Ack { peer, through } => (Box::new(|_| ()), self.ack(peer, through)),
+            Write::Attach { peer, now, done } => settle(done, self.attach(peer, now)),
+            Write::Publish { peer, nick, created, bundle, done } => {
+                settle(done, self.publish(peer, &nick, created, &bundle))
+            }
+            Write::Join { peer, room, done } => settle(done, self.join(peer, &room)),
+            Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
+            Write::Discard { numbers } => (Box::new(|_| ()), self.discard(&numbers)),
+            Write::Sweep { now, online, done } => settle(done, self.sweep(now, &online)),
+        }
+    }
+}
+
+/// The answer that is given when the transaction has ended, and what decides whether it may go on.
+fn settle<T: Send + 'static>(done: Done<T>, result: rusqlite::Result<T>) -> (Answer, rusqlite::Result<()>) {
+    match result {
+        Ok(value) => (Box::new(move |committed| done(committed.map(|()| value))), Ok(())),
+        Err(error) => {
+            let failed = move |committed: Result<(), _>| {
+                done(Err(committed.err().unwrap_or(MailboxError::Closed)));
+            };
+            (Box::new(failed), Err(error))
+        }
+    }
+}
+
+fn failing(write: Write) -> Answer {
+    Box::new(move |committed| {
+        write.fail(committed.err().unwrap_or(MailboxError::Closed));
+    })
+}

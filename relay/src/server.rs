@@ -1,0 +1,271 @@
+//! The relay as a whole: listeners, handshakes, the end.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer};
+use chat_core::wire::relay::Refusal;
+use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
+use chat_core::{LinkError, PeerId, Timestamp};
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::config::{MailboxLimits, RelayConfig};
+use crate::connection;
+use crate::figures::{Counters, Figures};
+use crate::hub::{Hub, error};
+use crate::mail::Window;
+use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Write};
+
+/// How often what is too old is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// Connection tasks there can be; far more than clients and handshakes.
+const MAX_TASKS: u32 = 1 << 20;
+
+/// Makes an authenticated link of what a transport gives: puts the Noise layer over bare links.
+#[async_trait]
+pub trait Secure: Send + Sync {
+    /// Runs under a deadline. Cancel safe: dropping it closes the link.
+    ///
+    /// # Errors
+    /// [`LinkError`] if the peer doesn't prove who it is.
+    async fn secure(&self, dialed: Dialed) -> Result<Link, LinkError>;
+}
+
+/// A running relay. Clones are handles of the same one; it stops with [`Relay::shutdown`].
+#[derive(Clone)]
+pub struct Relay {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: RelayConfig,
+    pub(crate) mailbox: Arc<dyn Mailbox>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) closing: watch::Sender<bool>,
+    /// A permit each task of a connection; all of them together are the proof that none is left.
+    tasks: Arc<Semaphore>,
+    swept: AtomicBool,
+}
+
+/// Until the relay stops, or is gone.
+pub(crate) async fn until_closing(closing: &mut watch::Receiver<bool>) {
+    drop(closing.wait_for(|closing| *closing).await);
+}
+
+impl Inner {
+    /// The result of a read, or an error after a while.
+    pub(crate) async fn in_time<T>(
+        &self,
+        reading: impl Future<Output = Result<T, MailboxError>>,
+    ) -> Result<T, MailboxError> {
+        timeout(self.config.storage_timeout, reading)
+            .await
+            .unwrap_or_else(|_| Err(MailboxError::Storage("no answer in time".into())))
+    }
+}
+
+impl Relay {
+    /// A relay over any mailbox.
+    pub fn new(config: RelayConfig, mailbox: Arc<dyn Mailbox>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let window = Window { items: config.window_items, bytes: config.window_bytes };
+        let hub = Arc::new(Hub::new(Arc::clone(&counters), config.max_clients, window));
+        let tasks = Arc::new(Semaphore::new(MAX_TASKS as usize));
+        let closing = watch::Sender::new(false);
+        let swept = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { config, mailbox, hub, counters, closing, tasks, swept }) }
+    }
+
+    /// A relay over a [`SqliteMailbox`] at `database`. Blocks while the database is checked.
+    ///
+    /// # Errors
+    /// As [`SqliteMailbox::open`].
+    pub fn open(config: RelayConfig, limits: MailboxLimits, database: &Path) -> Result<Self, MailboxError> {
+        Ok(Self::new(config, Arc::new(SqliteMailbox::open(database, limits)?)))
+    }
+
+    /// What it has counted.
+    pub fn figures(&self) -> Figures {
+        let (commits, commit_us) = self.inner.mailbox.commits();
+        Figures { commits, commit_us, ..self.inner.counters.figures() }
+    }
+
+    /// Serves whoever comes to `listener`, until [`Relay::shutdown`]. May run for several listeners at a time.
+    /// Dropping it stops accepting; links already made live on.
+    ///
+    /// # Errors
+    /// [`LinkError`] if listening itself has ended.
+    pub async fn serve(
+        &self,
+        mut listener: Box<dyn Listener>,
+        secure: Arc<dyn Secure>,
+    ) -> Result<(), LinkError> {
+        if !self.inner.swept.swap(true, Ordering::Relaxed) {
+            tokio::spawn(sweep(Arc::clone(&self.inner)));
+        }
+        let mut closing = self.inner.closing.subscribe();
+        let mut handshakes = Handshakes::new(self.inner.config.max_handshakes);
+        loop {
+            let incoming = tokio::select! {
+                () = until_closing(&mut closing) => return Ok(()),
+                incoming = listener.next() => incoming?,
+            };
+            let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
+            self.inner.counters.accepted.one();
+            let greeting = greet(Arc::clone(&self.inner), incoming, Arc::clone(&secure), task);
+            handshakes.push(tokio::spawn(greeting).abort_handle());
+        }
+    }
+
+    /// Stops: accepts nobody, answers what was submitted, tells every client to move, closes the mailbox. Takes
+    /// [`RelayConfig::drain_timeout`] at most for the clients, then closes the mailbox in any case.
+    pub async fn shutdown(&self) {
+        let inner = &self.inner;
+        inner.hub.close();
+        inner.closing.send_replace(true);
+        let none_left = inner.tasks.acquire_many(MAX_TASKS);
+        if timeout(inner.config.drain_timeout, none_left).await.is_err() {
+            tracing::warn!("some clients did not take their farewell in time");
+        }
+        if timeout(inner.config.storage_timeout, inner.mailbox.close()).await.is_err() {
+            tracing::error!("the mailbox did not close in time");
+        }
+    }
+}
+
+/// Forgets what is too old, now and then, as long as the relay runs.
+async fn sweep(inner: Arc<Inner>) {
+    let mut closing = inner.closing.subscribe();
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            () = until_closing(&mut closing) => return,
+            _ = every.tick() => {}
+        }
+        let hub = Arc::clone(&inner.hub);
+        let done = Box::new(move |result: Result<Vec<_>, MailboxError>| match result {
+            Ok(rooms) => hub.members_expired(&rooms),
+            Err(error) => tracing::warn!(%error, "nothing was swept"),
+        });
+        let sweep = Write::Sweep { now: Timestamp::now(), online: inner.hub.online(), done };
+        if timeout(inner.config.storage_timeout, inner.mailbox.write(sweep)).await.is_err() {
+            tracing::warn!("the mailbox took no sweep in time");
+        }
+    }
+}
+
+/// Connections that have not said `Hello`. A flood of them pushes out the oldest, and an honest client is
+/// done long before.
+struct Handshakes {
+    max: usize,
+    running: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    fn new(max: usize) -> Self {
+        Self { max: max.max(1), running: VecDeque::new() }
+    }
+
+    fn push(&mut self, task: AbortHandle) {
+        if self.running.len() >= self.max {
+            self.running.retain(|task| !task.is_finished());
+        }
+        if self.running.len() >= self.max
+            && let Some(oldest) = self.running.pop_front()
+        {
+            tracing::debug!("too many handshakes at a time; the oldest is dropped");
+            oldest.abort();
+        }
+        self.running.push_back(task);
+    }
+}
+
+impl Drop for Handshakes {
+    fn drop(&mut self) {
+        self.running.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// From a connection's first byte to its `Hello`; then a task of its own serves it.
+async fn greet(
+    inner: Arc<Inner>,
+    incoming: Box<dyn Incoming>,
+    secure: Arc<dyn Secure>,
+    task: OwnedSemaphorePermit,
+) {
+    let remote = incoming.remote();
+    let handshake = async { secure.secure(incoming.handshake().await?).await };
+    let link = timeout(HANDSHAKE_DEADLINE, handshake)
+        .await
+        .unwrap_or(Err(LinkError::Timeout("handshake")))
+        .and_then(|link| match &link.peer {
+            Peer::Key(key) => Ok((key.peer_id(), link)),
+            Peer::Name(_) => Err(LinkError::NotAuthenticated("a client proves its identity key, not a name")),
+        });
+    let greeted = match link {
+        Ok((peer, mut link)) => match hello(&inner, &mut link).await {
+            Ok(()) => Ok((peer, link)),
+            Err(refused) => Err(refuse(link, refused).await),
+        },
+        Err(error) => Err(error),
+    };
+    match greeted {
+        Ok((peer, link)) => serve_link(inner, peer, link, task),
+        Err(error) => {
+            inner.counters.failed_handshakes.one();
+            tracing::debug!(%remote, %error, "a connection ended before `Hello`");
+        }
+    }
+}
+
+fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, task: OwnedSemaphorePermit) {
+    let mut closing = inner.closing.subscribe();
+    let drain = inner.config.drain_timeout;
+    tokio::spawn(async move {
+        let _task = task;
+        let overtime = async {
+            until_closing(&mut closing).await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            () = connection::run(inner, link, peer) => {}
+            () = overtime => {}
+        }
+    });
+}
+
+/// The first record.
+async fn hello(inner: &Inner, link: &mut Link) -> Result<(), FromRelay> {
+    let out_of_order = || error(Refusal::Protocol, "expected `Hello`");
+    let first = timeout(inner.config.hello_timeout, link.source.next()).await.map_err(|_| out_of_order())?;
+    let Some(Ok(frame)) = first else { return Err(out_of_order()) };
+    match ToRelay::decode(&frame) {
+        Ok(ToRelay::Hello { version: WIRE_VERSION }) => Ok(()),
+        Ok(ToRelay::Hello { .. }) => {
+            Err(error(Refusal::Version, format!("this relay speaks wire version {WIRE_VERSION}")))
+        }
+        _ => Err(out_of_order()),
+    }
+}
+
+/// Tells why and closes, within the time that handshakes have.
+async fn refuse(mut link: Link, record: FromRelay) -> LinkError {
+    let farewell = async {
+        link.sink.send(record.encode().into()).await?;
+        link.sink.close().await
+    };
+    match timeout(HANDSHAKE_DEADLINE, farewell).await {
+        Ok(Ok(())) => LinkError::NotAuthenticated("no `Hello` of this version"),
+        Ok(Err(error)) => error,
+        Err(_) => LinkError::Timeout("farewell"),
+    }
+}
