@@ -158,9 +158,8 @@ fn keys_are_updated_on_the_way() {
 
 #[test]
 fn a_side_that_only_acknowledges_keeps_its_key_fresh() {
-    let mut config = Config::default();
     // A small window, so that a key is confirmed long before its limit.
-    config.window = Some(32);
+    let mut config = Config { window: Some(32), ..Config::default() };
     (config.keys.update_after, config.keys.seals) = (200, 600);
     let mut pair = Pair::with(32, Path { jitter: 5 * MS, ..Path::clean() }, &config, 0);
     let sent = frames(32, 6000, 900);
