@@ -5,6 +5,7 @@
 //! as they do in the real program.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -327,13 +328,13 @@ fn run() -> Result<u8, FrontendError> {
     result.map(|()| client.stopping().map_or(0, |reason| reason.exit_code))
 }
 
-#[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+            // `eprintln!` would panic if the terminal is gone.
+            let told = writeln!(std::io::stderr(), "{error}");
+            ExitCode::from(if told.is_ok() { 1 } else { 129 })
         }
     }
 }

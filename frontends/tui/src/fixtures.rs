@@ -180,8 +180,7 @@ pub(crate) fn seen(state: &State) -> Vec<String> {
     let rows = &state.arranged().unwrap().seen.rows;
     let row = |seen: &crate::state::pane::SeenRow| {
         let (part, row) = seen.laid.row(seen.row).unwrap();
-        let gutter = if row.is_first { part.gutter } else { "  " };
-        format!("{gutter}|{}{}", row.head, row.body)
+        format!("{}|{}{}", part.gutter(row.is_first), row.head, row.body)
     };
     rows.iter().map(row).collect()
 }

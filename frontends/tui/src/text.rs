@@ -61,10 +61,16 @@ pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ")
 }
 
-/// A name as it may be shown: without blanks, so that what stands after it can't be part of it.
+/// A name as it may be shown: without blanks, so that it can't look like a name and what was said.
 pub(crate) fn name(text: &str) -> String {
-    let shown: String = one_line(text).split_whitespace().collect::<Vec<_>>().join("_");
-    if shown.is_empty() { "?".to_owned() } else { shown }
+    let shown = one_line(text);
+    let words: Vec<&str> = shown.split(is_blank).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "?".to_owned() } else { words.join("_") }
+}
+
+/// White space, and what only looks like it: fillers of Hangul, the empty Braille pattern.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{115F}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}')
 }
 
 /// The text, cut to `max` cells with `…` at the end if it is longer.
@@ -232,7 +238,9 @@ mod tests {
             }
         }
         assert_eq!(name("bob  12:00\n-- system"), "bob_12:00_--_system");
-        assert_eq!(name("\u{200b}"), "?");
+        for (hostile, shown) in [("\u{200b}", "?"), ("a\u{a0}\u{3164}b", "a_b"), ("\u{2800}x\u{2800}", "x")] {
+            assert_eq!(name(hostile), shown);
+        }
     }
 
     #[test]

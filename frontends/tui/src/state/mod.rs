@@ -253,6 +253,8 @@ impl State {
     fn show(&mut self, tab: usize) {
         if tab < self.tabs.len() {
             self.current = tab;
+            // A refusal to mark as read is tried again with the next visit.
+            self.tabs.iter_mut().for_each(|tab| tab.marked.0 = None);
             self.opening = None;
             self.completion = None;
             self.history.leave();
