@@ -45,7 +45,7 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
     let mut printed = Ok(());
     let stop = async {
         match signalled().await {
-            Ok(()) => say("the relay is closing"),
+            Ok(()) => tracing::info!("the relay is closing"),
             Err(error) => say(format!("signals can't be heard, so the relay closes: {error}")),
         }
     };
