@@ -21,16 +21,24 @@ pub fn is_unsafe_to_show(c: char) -> bool {
             | '\u{FFF9}'..='\u{FFFB}' | '\u{FEFF}' | '\u{E0000}'..='\u{E001F}')
 }
 
+/// Whether `c` shows nothing where a name is read: two names that differ in it look the same (Unicode's default
+/// ignorable code points, and blanks that are no white space).
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FFA0}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
 /// The text with everything removed that could act on a screen; line feed and tab stay. A run of more
 /// than 8 code points in one grapheme that is no emoji sequence is cut, so that marks can't climb over other lines.
 pub fn inert(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for grapheme in text.graphemes(true) {
+    // First the controls, then the graphemes: a control between marks would make two graphemes of one.
+    let shown: String = text.chars().filter(|&c| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c)).collect();
+    let mut out = String::with_capacity(shown.len());
+    for grapheme in shown.graphemes(true) {
         let limit = if grapheme.contains('\u{200D}') || grapheme.contains('\u{E007F}') { 32 } else { 8 };
-        // "\r\n" is one grapheme; the line feed of it stays.
-        out.extend(
-            grapheme.chars().filter(|&c| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c)).take(limit),
-        );
+        out.extend(grapheme.chars().take(limit));
     }
     out
 }
@@ -68,7 +76,8 @@ fn check_name(name: &str) -> Result<(), NameError> {
     let forbidden = |&c: &char| {
         c.is_whitespace()
             || is_unsafe_to_show(c)
-            || matches!(c, '#' | '@' | '/' | '\\' | '·' | ',' | '\u{200B}'..='\u{200D}')
+            || is_invisible(c)
+            || matches!(c, '#' | '@' | '/' | '\\' | '·' | ',')
     };
     name.chars().find(forbidden).map_or(Ok(()), |c| Err(NameError::Forbidden(c)))
 }
@@ -192,8 +201,20 @@ mod tests {
 
     #[test]
     fn names_that_act_on_a_screen_are_refused() {
-        for bad in ["", "a b", "a\x1b[2J", "a\u{202e}b", "a#", "/x", "bob·7f3a", "a\u{200b}", &"x".repeat(65)]
-        {
+        for bad in [
+            "",
+            "a b",
+            "a\x1b[2J",
+            "a\u{202e}b",
+            "a#",
+            "/x",
+            "bob·7f3a",
+            "a\u{200b}",
+            "\u{3164}",
+            "a\u{2800}",
+            "a\u{fe0f}",
+            &"x".repeat(65),
+        ] {
             assert!(Nick::new(bad).is_err(), "{bad:?}");
         }
         for good in ["alice", "naïve", "日本", "bob-2", "o'neil"] {
@@ -209,5 +230,6 @@ mod tests {
         assert_eq!(inert("\u{202e}abc\u{2066}\u{9b}1m"), "abc1m");
         assert_eq!(inert("👩‍👩‍👧‍👦 é 日本"), "👩‍👩‍👧‍👦 é 日本");
         assert_eq!(inert(&format!("e{}", "\u{301}".repeat(1000))).chars().count(), 8);
+        assert_eq!(inert(&format!("e{}", "\u{301}\u{1b}".repeat(1000))).chars().count(), 8);
     }
 }

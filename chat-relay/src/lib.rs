@@ -20,7 +20,7 @@ use clap::Parser;
 
 pub use args::RelayArgs;
 pub use hop::Noise;
-pub use run::run;
+pub use run::{limits, run};
 
 /// The command line of the program of its own.
 #[derive(Debug, Parser)]

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use chat_core::entropy::OsEntropy;
+use chat_core::profile::RelaySection;
 use chat_core::{Identity, LinkError, Registry, Transport};
 use relay::host::{Host, HostError, Listen};
 use relay::{MailboxLimits, RelayConfig, Secure};
@@ -30,14 +31,15 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
         let (kind, address) = (entry.options.kind().to_owned(), entry.address.clone());
         listen.push(Listen { kind, transport, address });
     }
+    let (config, limits) = limits(&profile.relay);
     let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
     let host = Host {
         data_dir: &folder,
         key_file: profile.identity.key_file.as_deref(),
         listen,
         secure: &secure,
-        config: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
-        limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
+        config,
+        limits,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
@@ -52,6 +54,13 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
     });
     served?;
     printed
+}
+
+/// The limits of a relay, as its profile says.
+pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
+    let config = RelayConfig { max_clients: section.max_clients as usize, ..RelayConfig::default() };
+    let limits = MailboxLimits { mailbox_bytes: section.max_mailbox_bytes, ..MailboxLimits::default() };
+    (config, limits)
 }
 
 fn failure(error: HostError) -> Failure {

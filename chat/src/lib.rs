@@ -10,11 +10,13 @@
 //! | `profiles` | built-in profiles, and how arguments, environment and file become one profile |
 //! | `home` | the data directory: nick, lock, identity, logs |
 //! | `host` | links to the relay, and being the relay if nobody is |
+//! | `assembly` | from a profile and its plugins to the parts of a node |
 //! | `run` | a client from start to exit code |
 //! | `commands` | the subcommands |
 
 #![deny(unused_crate_dependencies)]
 
+mod assembly;
 mod cli;
 mod commands;
 mod home;
@@ -28,5 +30,18 @@ use std::process::ExitCode;
 
 /// The whole program: reads the command line, runs, and gives the exit code.
 pub fn main() -> ExitCode {
+    leave_no_core_file();
     chat_relay::exit::report(cli::parse_and_run())
 }
+
+/// Plaintext and keys are in this process; a core file would put them on the disk.
+#[cfg(unix)]
+fn leave_no_core_file() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        chat_relay::exit::say(format!("warning: a crash of this program may leave a core file: {error}"));
+    }
+}
+
+#[cfg(not(unix))]
+fn leave_no_core_file() {}

@@ -4,25 +4,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::api::{Command, StackView, StopReason};
-use chat_core::profile::Stack;
-use chat_core::{ClientHandle, FrontendError, Identity, Profile};
-use client::{Client, ClientConfig, StorePlace};
-use relay::{MailboxLimits, RelayConfig};
-
-use crate::cli::RunArgs;
-use crate::home::Home;
-use crate::host::{Network, Place};
-use crate::{home, logging, plugins, profiles};
+use chat_core::api::{Command, StopReason};
+use chat_core::{ClientHandle, FrontendError};
 use chat_relay::exit::{Code, Failure, say};
 use chat_relay::signals;
+use client::Client;
+
+use crate::assembly::{Node, assemble};
+use crate::cli::RunArgs;
+use crate::home::Home;
+use crate::host::Network;
+use crate::{home, logging, plugins, profiles};
 
 /// How long what is queued may take to leave at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Longest wait between two attempts to reach the relay. A host that left is replaced within a second or two,
-/// so people on one machine never wait longer.
-const MAX_BACKOFF_LOCAL: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Exit code of a program that ends with messages no relay has.
 const UNSENT: u8 = 4;
 
@@ -46,60 +41,26 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     if let Some(guest) = &home.guest {
         say(format!("your data directory is in use by another chat; you are {guest} here"));
     }
-    run_stack(&profile, stack, &home, identity)
+    run_node(assemble(&profile, stack, &home, identity)?, &home)
 }
 
-fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -> Result<(), Failure> {
+/// Runs a node until its user leaves.
+fn run_node(node: Node, home: &Home) -> Result<(), Failure> {
     let network = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("network")
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
-    let Stack { transports, key_exchange, cipher, frontend, .. } = stack;
-    let (Some(transport), Some(entry)) = (transports.into_iter().next(), profile.transports.first()) else {
-        return Err(Failure::failed("the profile has no transport"));
-    };
-    let transport_name = entry.options.kind().to_owned();
-    let place = Place {
-        transport: Arc::from(transport),
-        transport_name: transport_name.clone(),
-        address: entry.address.clone(),
-        host: profile.topology.host,
-        identity: identity.clone(),
-        database: home.mailbox()?,
-        relay: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
-        limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
-        interactive: frontend.interactive(),
-    };
-    let is_local = entry.address.place.starts_with("127.") || entry.address.place.starts_with("localhost:");
-    let links = Network::new(place, network.handle().clone());
-    let key_exchange_name = profile.key_exchange.kind().to_owned();
-    let config = ClientConfig {
-        identity,
-        nick: home.nick.clone(),
-        rooms: profile.topology.rooms.clone(),
-        stack: StackView {
-            transport: transport_name,
-            key_exchange: key_exchange_name.clone(),
-            cipher: profile.cipher.kind().to_owned(),
-            frontend: profile.frontend.kind().to_owned(),
-            properties: key_exchange.properties(),
-        },
-        key_exchange: Arc::from(key_exchange),
-        key_exchange_name,
-        cipher: Arc::from(cipher),
-        config_text: profile.show(),
-        store: StorePlace::File(home.store()?),
-        max_backoff: if is_local { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
-    };
     let signal = {
         let _on_network = network.enter();
         signals::ended().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?
     };
+    let Node { place, client, frontend } = node;
     let interactive = frontend.interactive();
+    let links = Network::new(place, network.handle().clone());
     let (client, handle) =
-        Client::start(config, Arc::new(links.clone())).map_err(|e| store_failure(&e, home))?;
+        Client::start(client, Arc::new(links.clone())).map_err(|e| store_failure(&e, home))?;
     network.spawn(leave_on(signal, handle.clone()));
     let socket = serve_socket(home, &handle);
     // A frontend that panics takes only itself down: what is queued still leaves, and the store closes.

@@ -127,6 +127,14 @@ impl Event {
         }
     }
 
+    /// How many bytes of text it holds, which is what makes an event large.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::MessageNew(new) => new.message.text.len(),
+            _ => 0,
+        }
+    }
+
     /// The parameters of the notification.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! The handle that frontends hold on the engine, and the engine's side of it. Everything between them is
 //! bounded: a frontend that stops reading lags, and takes a snapshot; it never holds up the engine.
 
+mod reader;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -11,8 +12,12 @@ use super::command::{Command, CommandError, ErrorKind, Reply};
 use super::event::{Event, EventId, Numbered};
 use super::snapshot::Snapshot;
 
+pub use reader::{EventReader, Lagged};
+
 /// How many events are kept for readers that are behind.
 pub const KEPT_EVENTS: usize = 4096;
+/// And how many bytes of texts in them, at most (the newest is kept in any case).
+const KEPT_BYTES: usize = 8 << 20;
 /// How many commands may wait.
 const QUEUED_COMMANDS: usize = 256;
 
@@ -38,8 +43,22 @@ struct Log {
     /// Number of the newest event.
     last: u64,
     kept: VecDeque<Arc<Numbered>>,
+    /// Bytes of texts in `kept`.
+    bytes: usize,
     wakers: Vec<Arc<dyn Fn() + Send + Sync>>,
     stop: Option<StopReason>,
+}
+
+impl Log {
+    fn push(&mut self, event: Event) {
+        self.last += 1;
+        self.bytes += event.text_bytes();
+        self.kept.push_back(Arc::new(Numbered { id: EventId { epoch: self.epoch, n: self.last }, event }));
+        while self.kept.len() > KEPT_EVENTS || (self.bytes > KEPT_BYTES && self.kept.len() > 1) {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.bytes -= oldest.event.text_bytes();
+        }
+    }
 }
 
 struct Shared {
@@ -85,6 +104,7 @@ pub fn channel(snapshot: Snapshot) -> (ClientHandle, EngineSide) {
         epoch: snapshot.event.epoch,
         last: snapshot.event.n,
         kept: VecDeque::new(),
+        bytes: 0,
         wakers: Vec::new(),
         stop: None,
     };
@@ -207,12 +227,7 @@ impl EngineSide {
     pub fn publish(&self, events: Vec<Event>, snapshot: impl FnOnce(EventId) -> Snapshot) {
         let mut log = self.shared.log();
         for event in events {
-            log.last += 1;
-            let id = EventId { epoch: log.epoch, n: log.last };
-            if log.kept.len() == KEPT_EVENTS {
-                log.kept.pop_front();
-            }
-            log.kept.push_back(Arc::new(Numbered { id, event }));
+            log.push(event);
         }
         let snapshot = snapshot(EventId { epoch: log.epoch, n: log.last });
         *self.shared.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
@@ -241,96 +256,13 @@ impl Drop for EngineSide {
     }
 }
 
-/// What a reader gets that was too slow, or whose engine ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Lagged {
-    /// Events were dropped; take a snapshot and go on reading: the next event is newer than the snapshot's or in it.
-    #[error("{dropped} events were dropped")]
-    Behind {
-        /// How many.
-        dropped: u64,
-    },
-    /// The engine has stopped and there is nothing left to read.
-    #[error("the program is stopping")]
-    Stopped,
-}
-
-/// Reads events in order.
-pub struct EventReader {
-    shared: Arc<Shared>,
-    next: u64,
-}
-
-impl EventReader {
-    fn poll(&mut self, log: &Log) -> Option<Result<Arc<Numbered>, Lagged>> {
-        let oldest = log.last + 1 - log.kept.len() as u64;
-        if self.next < oldest {
-            let dropped = oldest - self.next;
-            self.next = oldest;
-            return Some(Err(Lagged::Behind { dropped }));
-        }
-        let index = usize::try_from(self.next - oldest).ok()?;
-        match log.kept.get(index) {
-            Some(event) => {
-                self.next += 1;
-                Some(Ok(Arc::clone(event)))
-            }
-            None => log.stop.is_some().then_some(Err(Lagged::Stopped)),
-        }
-    }
-
-    /// The next event if there is one now.
-    ///
-    /// # Errors
-    /// [`Lagged`]
-    pub fn try_next(&mut self) -> Option<Result<Arc<Numbered>, Lagged>> {
-        let shared = Arc::clone(&self.shared);
-        let log = shared.log();
-        self.poll(&log)
-    }
-
-    /// The next event. Cancel safe.
-    ///
-    /// # Errors
-    /// [`Lagged`]
-    pub async fn next(&mut self) -> Result<Arc<Numbered>, Lagged> {
-        let shared = Arc::clone(&self.shared);
-        loop {
-            // Registered before the look, so that news between the look and the wait are not missed.
-            let news = shared.news.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            if let Some(found) = self.try_next() {
-                return found;
-            }
-            news.await;
-        }
-    }
-
-    /// The next event, or `None` after `timeout`, for a thread that may block.
-    ///
-    /// # Errors
-    /// [`Lagged`]
-    pub fn next_blocking(&mut self, timeout: Duration) -> Option<Result<Arc<Numbered>, Lagged>> {
-        let deadline = Instant::now() + timeout;
-        let shared = Arc::clone(&self.shared);
-        let mut log = shared.log();
-        loop {
-            if let Some(found) = self.poll(&log) {
-                return Some(found);
-            }
-            let left = deadline.checked_duration_since(Instant::now())?;
-            log = shared.blocking_news.wait_timeout(log, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::event::LinkDown;
-    use super::super::snapshot::{LinkState, LinkView, StackView};
+    use super::super::command::Destination;
+    use super::super::event::{LinkDown, MessageNew};
+    use super::super::snapshot::{Author, LinkState, LinkView, MessageView, StackView};
     use super::*;
-    use crate::ids::PeerId;
+    use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
     use crate::nick::Nick;
 
     fn snapshot(event: EventId) -> Snapshot {
@@ -358,6 +290,24 @@ mod tests {
         }
     }
 
+    fn message(text: &str) -> Event {
+        Event::MessageNew(MessageNew {
+            message: MessageView {
+                id: MessageId::default(),
+                address: Destination::Nick("bob".into()),
+                conversation: ConversationId::default(),
+                position: 0,
+                from: Author { peer_id: PeerId::default(), nick: "bob".into() },
+                delivery: None,
+                text: text.into(),
+                sent_at: Timestamp::default(),
+                gap_before: false,
+            },
+            conversation_name: "bob".into(),
+            late: false,
+        })
+    }
+
     fn event(n: usize) -> Event {
         Event::LinkDown(LinkDown { relay: String::new(), reason: n.to_string() })
     }
@@ -375,6 +325,18 @@ mod tests {
         assert_eq!(reader.try_next(), Some(Err(Lagged::Behind { dropped: 5 })));
         assert_eq!(reader.try_next().unwrap().unwrap().id.n, 9);
         assert_eq!(handle.snapshot().event.n, 3 + KEPT_EVENTS as u64 + 5);
+    }
+
+    #[test]
+    fn large_texts_do_not_pile_up() {
+        let (handle, engine) = channel(snapshot(EventId { epoch: 7, n: 0 }));
+        let mut reader = handle.events();
+        let text = "x".repeat(KEPT_BYTES / 2);
+        engine.publish((0..4).map(|_| message(&text)).collect(), snapshot);
+        assert_eq!(reader.try_next(), Some(Err(Lagged::Behind { dropped: 2 })));
+        engine.publish(vec![message(&"x".repeat(KEPT_BYTES + 1))], snapshot);
+        assert_eq!(reader.try_next(), Some(Err(Lagged::Behind { dropped: 2 })));
+        assert!(matches!(reader.try_next(), Some(Ok(_))));
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub struct ConversationView {
     pub name: String,
     /// Messages of others not yet marked as read.
     pub unread: u32,
-    /// The newest messages, oldest first, at most [`RECENT_MESSAGES`].
+    /// The newest messages, oldest first, at most [`RECENT_MESSAGES`]; fewer if they are large.
     pub messages: Vec<Arc<MessageView>>,
     /// Whether history holds older ones.
     pub has_older: bool,

@@ -6,6 +6,7 @@ mod gaps;
 mod inbound;
 mod outbound;
 mod peers;
+mod rates;
 mod rooms;
 mod sessions;
 mod submit;
@@ -29,8 +30,9 @@ use tokio::sync::oneshot;
 use crate::config::ClientConfig;
 use crate::store::{Store, StoreError};
 use peers::{Contact, OwnKeys};
+use rates::Rates;
 use rooms::Room;
-use sessions::{Live, Rates};
+use sessions::Live;
 use submit::Submission;
 use views::Views;
 

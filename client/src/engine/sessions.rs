@@ -1,27 +1,22 @@
 //! Sessions: initiate, accept, seal, open, and which of several seals. Plugins run inside a guard: one
 //! that panics loses its session, not the program.
 
-use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
-use chat_core::ids::{PeerId, SessionId, Timestamp};
+use chat_core::ids::{PeerId, SessionId};
 use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, Session, Step};
 use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use chat_core::wire::{Envelope, Plaintext};
 use zeroize::Zeroizing;
 
-use super::{Engine, Fault, HOUR_MS, MINUTE_MS, Refused};
+use super::{Engine, Fault, Refused};
 use crate::store::{SessionRow, StoreError};
 
 /// Most sessions kept with one peer.
 const MAX_SESSIONS_A_PEER: usize = 5;
-/// First messages of one peer that are looked at in an hour.
-const ACCEPTS_A_PEER: usize = 10;
-/// First messages of all peers that are looked at in an hour: identities are free.
-const ACCEPTS_IN_ALL: usize = 1_000;
 /// Sessions held in memory; the others are read from the store when they are needed.
 const MAX_LIVE: usize = 512;
 /// How long a first message that was accepted is remembered, beyond any bundle's life.
@@ -31,56 +26,6 @@ const HANDSHAKE_MEMORY_MS: u64 = 60 * super::DAY_MS;
 pub(crate) struct Live {
     pub(crate) row: SessionRow,
     pub(crate) session: Box<dyn Session>,
-}
-
-/// What is limited per time.
-#[derive(Default)]
-pub(crate) struct Rates {
-    accepts: HashMap<PeerId, VecDeque<Timestamp>>,
-    all_accepts: VecDeque<Timestamp>,
-    renewals: HashMap<PeerId, Timestamp>,
-}
-
-fn within(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) -> bool {
-    while times.front().is_some_and(|&at| now.ms_since(at) >= HOUR_MS) {
-        times.pop_front();
-    }
-    times.len() < most
-}
-
-impl Rates {
-    fn may_accept(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        if !within(&mut self.all_accepts, now, ACCEPTS_IN_ALL) {
-            return false;
-        }
-        // Peers without an accept in the last hour need no entry; at most ACCEPTS_IN_ALL others remain.
-        self.accepts.retain(|_, times| {
-            within(times, now, usize::MAX);
-            !times.is_empty()
-        });
-        let times = self.accepts.entry(peer).or_default();
-        if !within(times, now, ACCEPTS_A_PEER) {
-            return false;
-        }
-        times.push_back(now);
-        self.all_accepts.push_back(now);
-        true
-    }
-
-    /// At most one renewal a minute and peer.
-    pub(super) fn may_renew(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        self.renewals.retain(|_, &mut at| now.ms_since(at) < MINUTE_MS);
-        if self.renewals.contains_key(&peer) || self.renewals.len() >= ACCEPTS_IN_ALL {
-            return false;
-        }
-        self.renewals.insert(peer, now);
-        true
-    }
-
-    /// The renewal could not be done yet after all.
-    pub(super) fn forget_renewal(&mut self, peer: PeerId) {
-        self.renewals.remove(&peer);
-    }
 }
 
 /// Runs a plugin's code; a panic in it is an error like any other.

@@ -15,6 +15,9 @@ use chat_core::nick::RoomName;
 use super::Engine;
 use crate::store::{MessageRow, StoreError};
 
+/// Most bytes of text that a conversation's newest messages hold in memory; the newest is held in any case.
+const RECENT_BYTES: usize = 4 << 20;
+
 /// A conversation as it is shown.
 struct Shown {
     with: ConversationKind,
@@ -24,6 +27,18 @@ struct Shown {
     has_older: bool,
     /// The view of the last snapshot, until something changes.
     view: Option<Arc<ConversationView>>,
+}
+
+impl Shown {
+    /// Lets go of the oldest messages beyond the limits; the store has them.
+    fn trim(&mut self) {
+        let mut bytes: usize = self.recent.iter().map(|message| message.text.len()).sum();
+        while self.recent.len() > RECENT_MESSAGES || (bytes > RECENT_BYTES && self.recent.len() > 1) {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            bytes -= oldest.text.len();
+            self.has_older = true;
+        }
+    }
 }
 
 /// Everything shown.
@@ -84,7 +99,9 @@ impl Engine {
             .map(|row| self.message_view(row).map(Arc::new))
             .collect::<Result<VecDeque<_>, StoreError>>()?;
         let unread = self.store.unread(id)?;
-        self.views.conversations.insert(id, Shown { with, name, unread, recent, has_older, view: None });
+        let mut shown = Shown { with, name, unread, recent, has_older, view: None };
+        shown.trim();
+        self.views.conversations.insert(id, shown);
         Ok(())
     }
 
@@ -129,10 +146,7 @@ impl Engine {
         let mine = message.delivery.is_some();
         if let Some(shown) = self.views.conversations.get_mut(&id) {
             shown.recent.push_back(Arc::new(message));
-            if shown.recent.len() > RECENT_MESSAGES {
-                shown.recent.pop_front();
-                shown.has_older = true;
-            }
+            shown.trim();
             shown.unread = shown.unread.saturating_add(u32::from(!mine));
             shown.view = None;
         }

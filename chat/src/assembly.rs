@@ -1,0 +1,80 @@
+//! From a profile and its plugins to the parts of a node. Nothing has begun yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::api::StackView;
+use chat_core::profile::Stack;
+use chat_core::transport::Address;
+use chat_core::{Frontend, Identity, Profile};
+use chat_relay::exit::Failure;
+use chat_relay::limits;
+use client::{ClientConfig, StorePlace};
+
+use crate::home::Home;
+use crate::host::Place;
+
+/// Longest wait between two attempts to reach the relay. A host that left is replaced within a second or two,
+/// so people on one machine never wait longer.
+const MAX_BACKOFF_LOCAL: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The parts of a node.
+pub(crate) struct Node {
+    /// How it reaches its relay, or is it.
+    pub(crate) place: Place,
+    /// Its engine.
+    pub(crate) client: ClientConfig,
+    /// Its frontend.
+    pub(crate) frontend: Box<dyn Frontend>,
+}
+
+pub(crate) fn assemble(
+    profile: &Profile,
+    stack: Stack,
+    home: &Home,
+    identity: Identity,
+) -> Result<Node, Failure> {
+    let Stack { transports, key_exchange, cipher, frontend, .. } = stack;
+    let (Some(transport), Some(entry)) = (transports.into_iter().next(), profile.transports.first()) else {
+        return Err(Failure::failed("the profile has no transport"));
+    };
+    let (relay, mailbox) = limits(&profile.relay);
+    let place = Place {
+        transport: Arc::from(transport),
+        transport_name: entry.options.kind().to_owned(),
+        address: entry.address.clone(),
+        host: profile.topology.host,
+        identity: identity.clone(),
+        database: home.mailbox()?,
+        relay,
+        limits: mailbox,
+        interactive: frontend.interactive(),
+    };
+    let view = StackView {
+        transport: entry.options.kind().to_owned(),
+        key_exchange: profile.key_exchange.kind().to_owned(),
+        cipher: profile.cipher.kind().to_owned(),
+        frontend: profile.frontend.kind().to_owned(),
+        properties: key_exchange.properties(),
+    };
+    let client = ClientConfig {
+        identity,
+        nick: home.nick.clone(),
+        rooms: profile.topology.rooms.clone(),
+        key_exchange: Arc::from(key_exchange),
+        key_exchange_name: view.key_exchange.clone(),
+        cipher: Arc::from(cipher),
+        stack: view,
+        config_text: profile.show(),
+        store: StorePlace::File(home.store()?),
+        max_backoff: if is_local(&entry.address) { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
+    };
+    Ok(Node { place, client, frontend })
+}
+
+fn is_local(address: &Address) -> bool {
+    address.host_port().is_ok_and(|(host, _)| {
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
