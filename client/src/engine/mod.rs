@@ -9,6 +9,7 @@ mod peers;
 mod rates;
 mod rooms;
 mod sessions;
+mod status;
 mod submit;
 mod views;
 
@@ -143,6 +144,7 @@ pub(crate) struct Engine {
     relay: String,
     listen: Vec<String>,
     submission: Submission,
+    sends_until_count: u32,
     /// Texts of this turn whose receipts are owed.
     receipts: BTreeMap<PeerId, Vec<MessageId>>,
     views: Views,
@@ -187,6 +189,7 @@ impl Engine {
             relay: String::new(),
             listen: Vec::new(),
             submission: Submission::default(),
+            sends_until_count: 0,
             receipts: BTreeMap::new(),
             views: Views::default(),
             out: Turn::default(),

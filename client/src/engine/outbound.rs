@@ -4,20 +4,20 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
-use chat_core::api::event::MessageStatus;
-use chat_core::api::snapshot::{Counts, Delivery};
-use chat_core::api::{CommandError, ErrorKind, Event, MessageState};
+use chat_core::api::{CommandError, ErrorKind};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
-use chat_core::nick::MAX_TEXT_BYTES;
+use chat_core::nick::{MAX_TEXT_BYTES, RoomName};
 use chat_core::wire::body::{MAX_RECEIPT_IDS, ReceiptKind};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient};
 
 use super::Engine;
 use super::commands::Target;
+use super::rooms::Room;
 use crate::store::{DeliveryRow, DeliveryState, MessageRow, NewMessage, StoreError};
 
 /// Most copies that may be on their way at once.
 const MAX_OPEN_DELIVERIES: u64 = 100_000;
+const SENDS_BETWEEN_COUNTS: u32 = 1_000;
 /// Longest name a caller may give a message.
 const MAX_CLIENT_ID_BYTES: usize = 128;
 
@@ -47,7 +47,7 @@ impl Engine {
             Ok(recipients) => recipients,
             Err(error) => return Ok(Err(error)),
         };
-        if self.store.count_open_deliveries()? + recipients.len() as u64 > MAX_OPEN_DELIVERIES {
+        if !self.has_room_in_outbox()? {
             let message =
                 format!("{MAX_OPEN_DELIVERIES} messages wait already; wait until some are delivered");
             return Ok(Err(CommandError::new(ErrorKind::TooLarge, message)));
@@ -56,11 +56,12 @@ impl Engine {
             Ok(id) => MessageId(id),
             Err(error) => return Ok(Err(error)),
         };
-        self.write(id, send, &target, &recipients)?;
+        self.write(id, send, &target, recipients.as_deref())?;
         Ok(Ok(id))
     }
 
-    fn recipients(&self, target: &Target) -> Result<Vec<PeerId>, CommandError> {
+    /// Who gets it; `None` in a room whose roster this link has not told yet: it waits for that.
+    fn recipients(&self, target: &Target) -> Result<Option<Vec<PeerId>>, CommandError> {
         match target {
             Target::Peer(peer) => {
                 match self.contacts.get(peer).and_then(|contact| contact.row.problem.as_ref()) {
@@ -68,7 +69,7 @@ impl Engine {
                         let message = format!("nothing can be sent to {}: {problem}", self.name_of(*peer));
                         Err(CommandError::new(ErrorKind::NotAllowed, message))
                     }
-                    None => Ok(vec![*peer]),
+                    None => Ok(Some(vec![*peer])),
                 }
             }
             Target::Room(name) => {
@@ -76,11 +77,15 @@ impl Engine {
                     let message = format!("you are not in {name}; /join {name} first");
                     return Err(CommandError::new(ErrorKind::NotFound, message));
                 };
-                // Members that can't be sealed to are shown with their problem and are no recipients.
-                let able = |peer: &&PeerId| self.contacts.get(peer).is_none_or(|c| c.row.problem.is_none());
-                Ok(room.members.iter().filter(able).copied().collect())
+                Ok(room.announced.then(|| self.able_members(room)))
             }
         }
+    }
+
+    /// Members that can't be sealed to are shown with their problem and are no recipients.
+    fn able_members(&self, room: &Room) -> Vec<PeerId> {
+        let able = |peer: &&PeerId| self.contacts.get(peer).is_none_or(|c| c.row.problem.is_none());
+        room.members.iter().filter(able).copied().collect()
     }
 
     fn write(
@@ -88,11 +93,12 @@ impl Engine {
         id: MessageId,
         send: &Send,
         to: &Target,
-        recipients: &[PeerId],
+        recipients: Option<&[PeerId]>,
     ) -> Result<(), StoreError> {
         let in_room = matches!(to, Target::Room(_));
         let conversation = self.conversation_of(to);
-        let state = if recipients.is_empty() { DeliveryState::Stored } else { DeliveryState::Queued };
+        let alone = recipients.is_some_and(<[PeerId]>::is_empty);
+        let state = if alone { DeliveryState::Stored } else { DeliveryState::Queued };
         let position = Some(self.store.next_position(conversation)?);
         self.store.insert_message(&NewMessage {
             id,
@@ -111,13 +117,7 @@ impl Engine {
             state: state as u8,
         })?;
         let Some(row) = self.store.message(id)? else { return Ok(()) };
-        for &peer in recipients {
-            let previous = self.store.chain(conversation, peer, true)?.unwrap_or_default();
-            self.store.insert_delivery(id, peer, previous, self.now)?;
-            let plaintext = plaintext_of(&row, previous);
-            self.store.set_chain(conversation, peer, true, plaintext.chain_link())?;
-            self.seal_delivery(peer, &plaintext)?;
-        }
+        self.address_to(&row, recipients.unwrap_or_default())?;
         let message = self.message_view(&row)?;
         let delivery = message.delivery.clone();
         self.view_message(message, false)?;
@@ -125,6 +125,44 @@ impl Engine {
             self.status_event(id, conversation, delivery);
         }
         Ok(())
+    }
+
+    /// Gives each recipient a copy, and the copy its place in the recipient's chain.
+    fn address_to(&mut self, row: &MessageRow, recipients: &[PeerId]) -> Result<(), StoreError> {
+        for &peer in recipients {
+            let previous = self.store.chain(row.conversation, peer, true)?.unwrap_or_default();
+            self.store.insert_delivery(row.id, peer, previous, self.now)?;
+            let plaintext = plaintext_of(row, previous);
+            self.store.set_chain(row.conversation, peer, true, plaintext.chain_link())?;
+            self.seal_delivery(peer, &plaintext)?;
+        }
+        Ok(())
+    }
+
+    /// The roster of a room is known now: what was written before goes to whoever is in it.
+    pub(super) fn address_waiting(&mut self, name: &RoomName) -> Result<(), StoreError> {
+        let Some(room) = self.rooms.get(name) else { return Ok(()) };
+        let (conversation, recipients) = (room.conversation, self.able_members(room));
+        for row in self.store.unaddressed(conversation)? {
+            self.address_to(&row, &recipients)?;
+            if recipients.is_empty() {
+                self.store.set_message_state(row.id, DeliveryState::Stored as u8, None)?;
+            }
+            self.refresh_status(row.id)?;
+        }
+        Ok(())
+    }
+
+    /// The outbox is counted now and then only: it may grow past its limit by what is written meanwhile.
+    fn has_room_in_outbox(&mut self) -> Result<bool, StoreError> {
+        if self.sends_until_count == 0 {
+            if self.store.count_open_deliveries()? > MAX_OPEN_DELIVERIES {
+                return Ok(false);
+            }
+            self.sends_until_count = SENDS_BETWEEN_COUNTS;
+        }
+        self.sends_until_count -= 1;
+        Ok(true)
     }
 
     /// Seals one recipient's copy under a fresh envelope id; without a session it waits unsealed.
@@ -245,7 +283,15 @@ impl Engine {
         };
         let failed: Vec<DeliveryRow> =
             self.store.deliveries_of(id)?.into_iter().filter(|d| d.state == DeliveryState::Failed).collect();
-        if failed.is_empty() {
+        let unaddressed = failed.is_empty() && row.state == DeliveryState::Failed as u8;
+        if unaddressed {
+            self.store.set_message_state(id, DeliveryState::Queued as u8, None)?;
+            if let Some((name, true)) =
+                self.room_of(row.conversation).map(|(name, room)| (name.clone(), room.announced))
+            {
+                self.address_waiting(&name)?;
+            }
+        } else if failed.is_empty() {
             return Ok(Err(CommandError::new(ErrorKind::NotAllowed, "that message has not failed")));
         }
         for delivery in failed {
@@ -263,63 +309,15 @@ impl Engine {
             self.store.set_delivery_state(delivery.message, delivery.peer, DeliveryState::Failed, reason)?;
             self.refresh_status(delivery.message)?;
         }
-        Ok(())
-    }
-
-    /// The state a message shows: what all its recipients have reached.
-    pub(super) fn delivery_of(&self, row: &MessageRow) -> Result<Delivery, StoreError> {
-        let copies = self.store.deliveries_of(row.id)?;
-        let reached = |state: DeliveryState| {
-            let count =
-                copies.iter().filter(|c| c.state >= state && c.state != DeliveryState::Failed).count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        let counts = row.in_room.then(|| Counts {
-            stored: reached(DeliveryState::Stored),
-            delivered: reached(DeliveryState::Delivered),
-            read: reached(DeliveryState::Read),
-            of: u32::try_from(copies.len()).unwrap_or(u32::MAX),
-        });
-        let failed = copies.iter().find(|copy| copy.state == DeliveryState::Failed);
-        let least = copies.iter().map(|copy| copy.state).min().unwrap_or(DeliveryState::Stored);
-        let state = if failed.is_some() { DeliveryState::Failed } else { least };
-        let reason =
-            failed.or(copies.iter().find(|copy| copy.reason.is_some())).and_then(|c| c.reason.clone());
-        Ok(Delivery { state: public_state(state), reason, counts })
-    }
-
-    fn status_event(&mut self, id: MessageId, conversation: ConversationId, delivery: Delivery) {
-        let Delivery { state, reason, counts } = delivery;
-        let address = self.address_of(conversation);
-        let status = MessageStatus { id, address, conversation, state, reason, counts };
-        self.out.events.push(Event::MessageStatus(status));
-    }
-
-    /// Says how far a message has come, if that is news.
-    pub(super) fn refresh_status(&mut self, id: MessageId) -> Result<(), StoreError> {
-        let Some(row) = self.store.message(id)? else { return Ok(()) };
-        let delivery = self.delivery_of(&row)?;
-        let state = delivery.state as u8;
-        let moved = row.state != state || row.reason != delivery.reason;
-        if moved {
-            self.store.set_message_state(id, state, delivery.reason.as_deref())?;
-        }
-        if self.view_status(row.conversation, id, &delivery) || moved {
-            self.status_event(id, row.conversation, delivery);
+        for message in self.store.unaddressed_since(then)? {
+            self.store.set_message_state(
+                message,
+                DeliveryState::Failed as u8,
+                Some("no relay within 30 days"),
+            )?;
+            self.refresh_status(message)?;
         }
         Ok(())
-    }
-}
-
-/// The two enums have one order; this is where the store's becomes the public one.
-fn public_state(state: DeliveryState) -> MessageState {
-    match state {
-        DeliveryState::Queued => MessageState::Queued,
-        DeliveryState::Sent => MessageState::Sent,
-        DeliveryState::Stored => MessageState::Stored,
-        DeliveryState::Delivered => MessageState::Delivered,
-        DeliveryState::Read => MessageState::Read,
-        DeliveryState::Failed => MessageState::Failed,
     }
 }
 

@@ -366,6 +366,7 @@ impl Engine {
 
     pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
         self.welcomed = false;
+        self.forget_announcements();
         self.submission.clear();
         let online: Vec<PeerId> = self.contacts.iter().filter(|(_, c)| c.online).map(|(id, _)| *id).collect();
         for peer in online {

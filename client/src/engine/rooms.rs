@@ -24,7 +24,7 @@ pub(crate) struct Room {
     pub(crate) joined: bool,
     /// The others.
     pub(crate) members: BTreeSet<PeerId>,
-    /// The relay has named its members since the start.
+    /// The relay of this link has named its members.
     pub(crate) announced: bool,
 }
 
@@ -134,7 +134,17 @@ impl Engine {
             }
             self.store.put_member(name.as_str(), peer, now)?;
         }
-        if changed { self.room_changed(name) } else { Ok(()) }
+        if changed {
+            self.room_changed(name)?;
+        }
+        self.address_waiting(name)
+    }
+
+    /// Another relay may know other members: what is written until it has told them waits.
+    pub(super) fn forget_announcements(&mut self) {
+        for room in self.rooms.values_mut() {
+            room.announced = false;
+        }
     }
 
     /// Somebody writes in the room, so it is in it.

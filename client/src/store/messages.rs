@@ -109,6 +109,17 @@ impl Store {
         Ok(())
     }
 
+    /// Messages that meet a condition.
+    pub(super) fn messages_where(
+        &self,
+        condition: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let mut find =
+            self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE {condition}"))?;
+        Ok(find.query_map(params, read)?.collect::<Result<_, _>>()?)
+    }
+
     pub(crate) fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?");
         Ok(self.db.prepare_cached(&sql)?.query_row([b(&id)], read).optional()?)

@@ -1,9 +1,9 @@
 //! What is on its way: one delivery a recipient of each message, and control frames.
 
-use chat_core::ids::{EnvelopeId, MessageId, PeerId, Timestamp};
+use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Store, StoreError, b, int};
+use super::{MessageRow, Store, StoreError, b, int};
 
 /// How far one recipient's copy has come. The numbers are in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -267,6 +267,25 @@ impl Store {
         let mut find = self.db.prepare_cached("SELECT envelope FROM controls WHERE envelope_id = ?")?;
         let control = find.query_row([b(&id)], |row| Ok(OutboxItem { envelope: row.get(0)?, message: None }));
         Ok(control.optional()?)
+    }
+
+    /// Messages of one's own in a room whose roster was not known when they were written, in order.
+    pub(crate) fn unaddressed(&self, conversation: ConversationId) -> Result<Vec<MessageRow>, StoreError> {
+        self.messages_where(
+            "conversation = ? AND mine = 1 AND in_room = 1 AND state = 0
+             AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = messages.id) ORDER BY position",
+            [b(&conversation)],
+        )
+    }
+
+    /// Those of them, in any room, that were written before `then`.
+    pub(crate) fn unaddressed_since(&self, then: Timestamp) -> Result<Vec<MessageId>, StoreError> {
+        let rows = self.messages_where(
+            "mine = 1 AND in_room = 1 AND state = 0 AND arrived < ?
+             AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = messages.id)",
+            [int(then.0)],
+        )?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
     /// How many copies have not arrived.

@@ -85,6 +85,7 @@ CREATE INDEX messages_in_order ON messages (conversation, position);
 CREATE INDEX messages_by_previous ON messages (conversation, author, previous) WHERE mine = 0;
 CREATE INDEX messages_by_link ON messages (conversation, author, link) WHERE mine = 0;
 CREATE INDEX messages_held ON messages (arrived) WHERE position IS NULL;
+CREATE INDEX messages_queued ON messages (conversation, position) WHERE mine = 1 AND state = 0;
 CREATE INDEX messages_unread ON messages (conversation) WHERE mine = 0 AND seen = 0;
 
 CREATE TABLE deliveries (           -- one a recipient of a message of one's own

@@ -93,3 +93,19 @@ fn rooms_are_joined_left_and_listed() {
     assert!(world.run("bob", Command::Leave(at("#den"))).is_err());
     assert!(world.snapshot("bob").conversations.iter().all(|view| view.name != "#den"));
 }
+
+#[test]
+fn what_is_written_before_the_roster_is_known_waits_for_it() {
+    let mut world = World::of(&["alice"]);
+    world.add("bob", "bob", 2, "aes-256-gcm");
+    world.disconnect("bob");
+    world.crash("bob");
+    // bob's program has just started: its link is not there yet.
+    let id = world.send("bob", "#lobby", "good morning");
+    assert_eq!(world.state("bob", id), MessageState::Queued);
+    world.crash("bob");
+    world.connect("bob");
+    world.settle();
+    assert_eq!(world.state("bob", id), MessageState::Delivered);
+    assert_eq!(world.texts("alice", "#lobby"), ["good morning"]);
+}
