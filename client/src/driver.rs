@@ -169,6 +169,8 @@ impl Driver {
         if had_link && timeout(CLOSE_DEADLINE, link).await.is_err() {
             tracing::warn!("the link did not close in time");
         }
+        // An end that was asked for is no failure; a reason that was given before stays.
+        self.side.stop(StopReason { exit_code: 0, message: None });
         Unsent(self.engine.unsent())
     }
 
