@@ -1,5 +1,6 @@
 //! A user: the program with the `jsonrpc` frontend.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -248,8 +249,11 @@ impl Node {
     /// Waits for a notification with these parameters among others; the first of this run.
     #[track_caller]
     pub fn wait_event(&self, method: &str, params: &[(&str, &str)]) -> Event {
+        let mut seen = 0;
         self.wait(&format!("{method} {params:?}"), |events| {
-            events.iter().find(|event| event.is(method, params)).cloned()
+            let found = events[seen..].iter().find(|event| event.is(method, params)).cloned();
+            seen = events.len();
+            found
         })
     }
 
@@ -300,15 +304,18 @@ impl Node {
         self.wait_event("msg.status", &[("id", id), ("state", state)])
     }
 
-    /// Waits until history says of all these messages that they are in one of these states.
+    /// Waits until each of these messages of its own has come to one of these states in this run.
     #[track_caller]
     pub fn wait_states(&self, ids: &[String], states: &[&str]) {
-        self.wait(&format!("{} messages {states:?}", ids.len()), |events| {
-            let reached = |id: &String| {
-                let mut of_it = events.iter().filter(|event| event.is("msg.status", &[("id", id)]));
-                of_it.any(|event| states.contains(&event.expect("state")))
-            };
-            ids.iter().all(reached).then_some(())
+        let (mut seen, mut open) = (0, ids.iter().map(String::as_str).collect::<HashSet<_>>());
+        self.wait(&format!("{} messages to be {states:?}", ids.len()), |events| {
+            for event in &events[seen..] {
+                if event.method == "msg.status" && states.contains(&event.expect("state")) {
+                    open.remove(event.expect("id"));
+                }
+            }
+            seen = events.len();
+            open.is_empty().then_some(())
         });
     }
 
