@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::exit::{Code, Failure};
 use crate::run;
+use chat_relay::RelayArgs;
+use chat_relay::exit::{self, Failure};
 
 /// One program, any secure-chat stack: a TOML profile names a transport, a key exchange, a cipher and a
 /// frontend; this assembles them and runs.
@@ -35,20 +36,6 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "KIND")]
     pub(crate) frontend: Option<String>,
     /// Where identity and history are kept; by default a folder for each nick.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) data_dir: Option<PathBuf>,
-}
-
-/// Arguments of a relay.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct RelayArgs {
-    /// The profile: a path, one of your own, a built-in one such as `udp-rsa.toml`, or `-` for standard input.
-    #[arg(long, short, value_name = "PROFILE")]
-    pub(crate) config: String,
-    /// Changes one value of the profile, such as `--set topology.relay=127.0.0.1:2000`; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Where the relay keeps its identity and its mailbox.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
 }
@@ -124,18 +111,10 @@ enum IdentityCommand {
 
 /// Reads the arguments and does what they say.
 pub(crate) fn parse_and_run() -> Result<(), Failure> {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        // Help and version go to standard output and are no failure; clap knows.
-        Err(error) => {
-            drop(error.print());
-            let code = u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8);
-            return if code == 0 { Ok(()) } else { Err(Failure { code, message: String::new() }) };
-        }
-    };
+    let Some(cli) = exit::parse::<Cli>()? else { return Ok(()) };
     match cli.command {
         None => run::run(&cli.run),
-        Some(Command::Relay(args)) => commands::relay::run(&args),
+        Some(Command::Relay(args)) => chat_relay::run(&args),
         Some(Command::Check { profiles, set }) => commands::check::run(&profiles, &set),
         Some(Command::Explain { profile }) => commands::explain::run(&profile),
         Some(Command::Config { command: ConfigCommand::Show { profile, set, nick, frontend } }) => {

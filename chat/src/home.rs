@@ -1,47 +1,64 @@
 //! The data directory: one for each nick, one process at a time; identity, history, mailbox, logs.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use chat_core::Identity;
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
+use relay::host::{self, DataDir, HostError};
 
-use crate::exit::Failure;
+use chat_relay::exit::Failure;
+use chat_relay::folder::root;
 
 /// Most guests of one nick.
 const MAX_GUESTS: u32 = 99;
 
 /// An open data directory; dropping it gives it free.
 pub(crate) struct Home {
-    pub(crate) path: PathBuf,
+    dir: DataDir,
     pub(crate) nick: Nick,
     /// The nick was chosen because the usual one is in use.
     pub(crate) guest: Option<Nick>,
-    /// The lock lives as long as the file is open, so also `kill -9` gives the directory free.
-    _lock: File,
 }
 
 impl Home {
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
     pub(crate) fn identity(&self, key_file: Option<&Path>) -> Result<Identity, Failure> {
-        let path = key_file.map_or_else(|| self.path.join("identity.key"), Path::to_owned);
-        match OpenOptions::new().read(true).open(&path) {
-            Ok(file) => read_identity(file, &path),
-            Err(error) if error.kind() == ErrorKind::NotFound && key_file.is_none() => new_identity(&path),
-            Err(error) => {
-                Err(Failure::failed(format!("the key file {} can't be read: {error}", path.display())))
-            }
-        }
+        self.dir.identity(key_file, &mut OsEntropy).map_err(Failure::failed)
+    }
+
+    /// The path of the engine's store, which nobody else can read.
+    pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
+        self.dir.private_file("client.db").map_err(Failure::failed)
+    }
+
+    /// The path of the mailbox this program keeps when it hosts.
+    pub(crate) fn mailbox(&self) -> Result<PathBuf, Failure> {
+        self.dir.mailbox().map_err(Failure::failed)
     }
 
     /// The folder of the logs.
     pub(crate) fn logs(&self) -> Result<PathBuf, Failure> {
-        let path = self.path.join("logs");
-        make_folder(&path)?;
+        let path = self.path().join("logs");
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|e| Failure::failed(format!("the folder {} can't be made: {e}", path.display())))?;
         Ok(path)
+    }
+}
+
+/// Takes a folder; `None` if another process has it.
+fn take(path: &Path) -> Result<Option<DataDir>, Failure> {
+    match DataDir::open(path) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(HostError::InUse(_)) => Ok(None),
+        Err(error) => Err(Failure::failed(error)),
     }
 }
 
@@ -49,68 +66,41 @@ impl Home {
 pub(crate) fn open_client(data_dir: Option<&Path>, nick: Option<&Nick>) -> Result<Home, Failure> {
     let usual = nick.cloned().map_or_else(login_nick, Ok)?;
     if let Some(path) = data_dir {
-        return lock(path)?
-            .map(|lock| Home { path: path.to_owned(), nick: usual, guest: None, _lock: lock })
-            .ok_or_else(|| in_use(path, "give another --data-dir"));
+        let dir = take(path)?.ok_or_else(|| in_use(path, "give another --data-dir"))?;
+        return Ok(Home { dir, nick: usual, guest: None });
     }
     let root = root()?;
     let path = root.join(folder_name(&usual));
-    if let Some(lock) = lock(&path)? {
-        return Ok(Home { path, nick: usual, guest: None, _lock: lock });
+    if let Some(dir) = take(&path)? {
+        return Ok(Home { dir, nick: usual, guest: None });
     }
     if nick.is_some() {
         return Err(in_use(&path, "give another --nick, or --data-dir"));
     }
     for n in 2..=MAX_GUESTS {
         let Ok(guest) = Nick::new(format!("{usual}-{n}")) else { break };
-        let path = root.join(folder_name(&guest));
-        if let Some(lock) = lock(&path)? {
-            return Ok(Home { path, nick: guest.clone(), guest: Some(guest), _lock: lock });
+        if let Some(dir) = take(&root.join(folder_name(&guest)))? {
+            return Ok(Home { dir, nick: guest.clone(), guest: Some(guest) });
         }
     }
     Err(in_use(&path, "give a --nick"))
 }
 
-/// Takes the data directory of a relay.
-pub(crate) fn open_relay(data_dir: Option<&Path>) -> Result<Home, Failure> {
-    let path = data_dir.map_or_else(|| root().map(|root| root.join("@relay")), |path| Ok(path.to_owned()))?;
-    let nick = login_nick()?;
-    lock(&path)?
-        .map(|lock| Home { path: path.clone(), nick, guest: None, _lock: lock })
-        .ok_or_else(|| in_use(&path, "give another --data-dir"))
-}
-
-/// The fingerprint of an identity that exists, without taking the directory.
+/// An identity that exists, without taking its directory.
 pub(crate) fn existing_identity(data_dir: Option<&Path>, nick: Option<Nick>) -> Result<Identity, Failure> {
     let folder = match data_dir {
         Some(path) => path.to_owned(),
         None => root()?.join(folder_name(&nick.map_or_else(login_nick, Ok)?)),
     };
-    let path = folder.join("identity.key");
-    match File::open(&path) {
-        Ok(file) => read_identity(file, &path),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::failed(format!(
-            "there is no identity in {} yet; it is made at the first start",
-            folder.display()
-        ))),
-        Err(error) => Err(Failure::failed(format!("{} can't be read: {error}", path.display()))),
-    }
+    let found = host::existing_identity(&folder).map_err(Failure::failed)?;
+    found.ok_or_else(|| {
+        let folder = folder.display();
+        Failure::failed(format!("there is no identity in {folder} yet; it is made at the first start"))
+    })
 }
 
 fn in_use(path: &Path, what_to_do: &str) -> Failure {
     Failure::failed(format!("{} is in use by another chat; {what_to_do}", path.display()))
-}
-
-/// `$XDG_DATA_HOME/chat`, else `~/.local/share/chat`; relative paths are passed over, as the XDG base
-/// directory specification demands.
-fn root() -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-        .map(|share| share.join("chat"))
-        .ok_or_else(|| {
-            Failure::failed("there is no home directory; say where to keep things with --data-dir")
-        })
 }
 
 /// A nick has no separators; a leading dot would hide the folder, or leave it.
@@ -128,88 +118,17 @@ fn login_nick() -> Result<Nick, Failure> {
     Nick::new(usable).map_err(|_| Failure::failed("your login name is no nick; give one with --nick"))
 }
 
-fn make_folder(path: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|e| Failure::failed(format!("the folder {} can't be made: {e}", path.display())))
-}
-
-/// Makes the folder and locks it; `None` if another process has it.
-fn lock(folder: &Path) -> Result<Option<File>, Failure> {
-    make_folder(folder)?;
-    let path = folder.join("lock");
-    let failed = |e: std::io::Error| Failure::failed(format!("{} can't be used: {e}", path.display()));
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
-fn read_identity(file: File, path: &Path) -> Result<Identity, Failure> {
-    let shown = path.display();
-    let failed = |e: std::io::Error| Failure::failed(format!("the key file {shown} can't be read: {e}"));
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(Failure::failed(format!(
-            "the key file {shown} can be read by others (mode {:o}); if nobody has, chmod 600 {shown}, else delete it \
-             and begin with a new identity",
-            mode & 0o777
-        )));
-    }
-    let mut seed = zeroize::Zeroizing::new(Vec::with_capacity(33));
-    file.take(33).read_to_end(&mut seed).map_err(failed)?;
-    let seed: &[u8; 32] = seed
-        .as_slice()
-        .try_into()
-        .map_err(|_| Failure::failed(format!("{shown} is no key file: it must hold exactly 32 bytes")))?;
-    Ok(Identity::from_seed(seed))
-}
-
-/// Makes an identity and has it on disk before anybody hears of it.
-fn new_identity(path: &Path) -> Result<Identity, Failure> {
-    let identity = Identity::generate(&mut OsEntropy).map_err(Failure::failed)?;
-    let temporary = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-        file.write_all(identity.seed().as_ref())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    write().map_err(|e| Failure::failed(format!("the key file {} can't be written: {e}", path.display())))?;
-    Ok(identity)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_is_made_once_and_kept_to_oneself() {
+    fn an_identity_is_shown_only_if_there_is_one() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let home = open_client(Some(&path), None).unwrap();
-        let first = home.identity(None).unwrap();
-        assert_eq!(home.identity(None).unwrap().peer_id(), first.peer_id());
-        let key = path.join("identity.key");
-        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(home.identity(None).unwrap_err().message.contains("chmod 600"));
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&key, [1; 33]).unwrap();
-        assert!(home.identity(None).unwrap_err().message.contains("exactly 32 bytes"));
+        let home = open_client(Some(folder.path()), None).unwrap();
+        assert!(existing_identity(Some(folder.path()), None).is_err());
+        let made = home.identity(None).unwrap();
+        assert_eq!(existing_identity(Some(folder.path()), None).unwrap().peer_id(), made.peer_id());
         assert!(home.identity(Some(Path::new("/nowhere/key"))).is_err());
     }
 

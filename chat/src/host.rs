@@ -12,28 +12,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chat_core::entropy::{Entropy, OsEntropy};
 use chat_core::profile::Host;
-use chat_core::transport::Dialed;
-use chat_core::{Address, Identity, Link, LinkError, Transport};
+use chat_core::{Address, Identity, LinkError, Transport};
+use chat_relay::Noise;
 use client::{ConnectError, Connected, Connector};
-use relay::{MailboxLimits, Relay, RelayConfig, Secure};
+use relay::{MailboxLimits, Relay, RelayConfig};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+/// A script is told that something else has the address after so many attempts without an answer; a relay behind a
+/// bad network answers one of them.
+const UNANSWERED: u32 = 2;
 /// How often a client that may host looks whether the host is gone; jittered by half.
 const PROBE_MS: u64 = 800;
-
-/// Puts Noise over bare links.
-pub(crate) struct Noise(pub(crate) Identity);
-
-#[async_trait]
-impl Secure for Noise {
-    async fn secure(&self, dialed: Dialed) -> Result<Link, LinkError> {
-        match dialed {
-            Dialed::Secure(link) => Ok(link),
-            Dialed::Bare(bare) => transport_noise::secure(bare, &self.0).await,
-        }
-    }
-}
 
 /// What connecting and hosting need to know.
 pub(crate) struct Place {
@@ -46,6 +36,8 @@ pub(crate) struct Place {
     pub(crate) database: PathBuf,
     pub(crate) relay: RelayConfig,
     pub(crate) limits: MailboxLimits,
+    /// A person sits there and sees that the relay is not reached: then nothing is given up.
+    pub(crate) interactive: bool,
 }
 
 /// This program's own relay.
@@ -74,6 +66,8 @@ struct State {
     hosted: Option<Hosted>,
     /// One attempt was made: what is not the user's mistake by now is worth another one.
     attempted: bool,
+    /// Attempts that somebody at the relay's address left unanswered, one after the other.
+    unanswered: u32,
     /// A link was made once.
     connected: bool,
     ended: bool,
@@ -223,12 +217,28 @@ impl Shared {
     fn judge(&self, error: LinkError, taken: bool) -> ConnectError {
         let relay = &self.place.address.place;
         let fatal = |exit_code, message| ConnectError::Fatal { exit_code, message };
-        let (attempted, connected) = {
+        let silent = taken && matches!(error, LinkError::Timeout(_));
+        let (attempted, connected, unanswered) = {
             let mut state = self.state();
-            (std::mem::replace(&mut state.attempted, true), state.connected)
+            state.unanswered = if silent { state.unanswered + 1 } else { 0 };
+            (std::mem::replace(&mut state.attempted, true), state.connected, state.unanswered)
         };
+        if connected {
+            return ConnectError::Retry(error.to_string());
+        }
+        let in_use = |what: &str| {
+            format!(
+                "{relay} is in use by something that {what}; choose another address, as in \
+                 --set topology.relay=127.0.0.1:23456"
+            )
+        };
+        if silent {
+            let message = in_use("does not answer as a chat relay");
+            let given_up = !self.place.interactive && unanswered >= UNANSWERED;
+            return if given_up { fatal(4, message) } else { ConnectError::Retry(message) };
+        }
         let impostor = matches!(error, LinkError::WrongPeer { .. } | LinkError::NotAuthenticated(_));
-        if connected || (attempted && !impostor) {
+        if attempted && !impostor {
             return ConnectError::Retry(error.to_string());
         }
         match error {
@@ -244,20 +254,9 @@ impl Shared {
             }
             LinkError::BadAddress { .. } => fatal(2, format!("topology.relay: {error}")),
             LinkError::Resolve { .. } => fatal(4, format!("{error}; check topology.relay and the network")),
-            LinkError::ForeignProtocol { looks_like } => fatal(
-                4,
-                format!(
-                    "{relay} is in use by something that is no chat relay ({looks_like}); choose another address, as \
-                 in --set topology.relay=127.0.0.1:23456"
-                ),
-            ),
-            LinkError::Timeout(_) if taken => fatal(
-                4,
-                format!(
-                    "{relay} is in use by something that does not answer as a chat relay; choose another address, as \
-                 in --set topology.relay=127.0.0.1:23456"
-                ),
-            ),
+            LinkError::ForeignProtocol { looks_like } => {
+                fatal(4, in_use(&format!("is no chat relay ({looks_like})")))
+            }
             error => ConnectError::Retry(error.to_string()),
         }
     }

@@ -17,7 +17,6 @@
 
 mod cli;
 mod commands;
-mod exit;
 mod home;
 mod host;
 mod logging;
@@ -29,5 +28,5 @@ use std::process::ExitCode;
 
 /// The whole program: reads the command line, runs, and gives the exit code.
 pub fn main() -> ExitCode {
-    exit::report(cli::parse_and_run())
+    chat_relay::exit::report(cli::parse_and_run())
 }

@@ -13,7 +13,7 @@ use transport_udp_arq as _;
 
 use chat_core::Registry;
 
-use crate::exit::{Code, Failure};
+use chat_relay::exit::{Code, Failure};
 
 /// Everything that is linked in, checked.
 pub(crate) fn registry() -> Result<Registry, Failure> {

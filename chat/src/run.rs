@@ -12,10 +12,11 @@ use relay::{MailboxLimits, RelayConfig};
 use tokio::runtime::Runtime;
 
 use crate::cli::RunArgs;
-use crate::exit::{Code, Failure, say};
 use crate::home::Home;
 use crate::host::{Network, Place};
 use crate::{home, logging, plugins, profiles};
+use chat_relay::exit::{Code, Failure, say};
+use chat_relay::signals::signalled;
 
 /// How long what is queued may take to leave at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -67,9 +68,10 @@ fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -
         address: entry.address.clone(),
         host: profile.topology.host,
         identity: identity.clone(),
-        database: home.path.join("relay.db"),
+        database: home.mailbox()?,
         relay: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
         limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
+        interactive: frontend.interactive(),
     };
     let is_local = entry.address.place.starts_with("127.") || entry.address.place.starts_with("localhost:");
     let links = Network::new(place, network.handle().clone());
@@ -89,23 +91,31 @@ fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -
         key_exchange_name,
         cipher: Arc::from(cipher),
         config_text: profile.show(),
-        store: StorePlace::File(home.path.join("client.db")),
+        store: StorePlace::File(home.store()?),
         max_backoff: if is_local { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
     };
     let interactive = frontend.interactive();
     let (client, handle) =
         Client::start(config, Arc::new(links.clone())).map_err(|e| store_failure(&e, home))?;
     leave_on_signals(&network, handle.clone());
+    let socket = serve_socket(home, &handle);
     // A frontend that panics takes only itself down: what is queued still leaves, and the store closes.
     let ended = catch_unwind(AssertUnwindSafe(|| frontend.run(handle.clone())));
+    drop(socket);
     let unsent = client.finish(FAREWELL);
     links.shut_down();
     network.shutdown_timeout(FAREWELL);
     outcome(ended, handle.stopping(), interactive, unsent.0)
 }
 
+/// JSON-RPC for scripts, beside whatever frontend runs. A path that is too long for a socket costs the socket only.
+fn serve_socket(home: &Home, handle: &ClientHandle) -> Option<frontend_jsonrpc::SocketServer> {
+    let socket = frontend_jsonrpc::serve_socket(&home.path().join("chat.sock"), handle.clone());
+    socket.inspect_err(|error| tracing::warn!(%error, "no JSON-RPC socket")).ok()
+}
+
 fn store_failure(error: &client::StartError, home: &Home) -> Failure {
-    Failure::failed(format!("{error} (in {}); another --data-dir begins anew", home.path.display()))
+    Failure::failed(format!("{error} (in {}); another --data-dir begins anew", home.path().display()))
 }
 
 fn outcome(
@@ -143,23 +153,4 @@ fn leave_on_signals(network: &Runtime, handle: ClientHandle) {
             drop(handle.run(Command::Shutdown).await);
         }
     });
-}
-
-#[cfg(unix)]
-pub(crate) async fn signalled() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-pub(crate) async fn signalled() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -11,7 +11,7 @@ pub struct RelayConfig {
     pub max_handshakes: usize,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,
-    /// A link that takes no byte for this long is closed; its envelopes wait in the mailbox.
+    /// A link that takes no frame for this long is closed; its envelopes wait in the mailbox.
     pub write_timeout: Duration,
     /// A link on which nothing is heard for this long is closed. Clients send `Ping`.
     pub idle_timeout: Duration,
@@ -44,7 +44,7 @@ impl Default for RelayConfig {
             max_handshakes: 256,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(15 * 60),
+            idle_timeout: Duration::from_secs(90),
             storage_timeout: Duration::from_secs(30),
             window_items: 256,
             window_bytes: 1 << 20,
@@ -66,7 +66,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct MailboxLimits {
     /// Most bytes waiting for one recipient: a peer, or a room.
     pub mailbox_bytes: u64,
-    /// One sender may fill this part of a mailbox: `mailbox_bytes / sender_share`.
+    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there.
     pub sender_share: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,

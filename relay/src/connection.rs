@@ -9,7 +9,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, SignedBundle, ToRelay, WIRE_VERSION};
-use chat_core::{EnvelopeId, PeerId, Timestamp};
+use chat_core::{PeerId, Timestamp};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
@@ -20,6 +20,7 @@ use crate::mailbox::{Entry, Joined, MailboxError, NewEnvelope, Outcome, Publishe
 use crate::outgoing::Client;
 use crate::records::{self, Record, Submitted};
 use crate::server::{Inner, until_closing};
+use crate::settle::{refuse, settle};
 use crate::writer;
 
 /// What one client may have submitted without an answer yet, in units of 1 KiB.
@@ -199,10 +200,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Room among what is in flight, kept by whoever answers.
+    /// Room among what is in flight, kept by whoever answers; none if the mailbox gives no answers.
     async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(IN_FLIGHT_UNITS);
-        Arc::clone(&self.in_flight).acquire_many_owned(units).await.ok()
+        let place = Arc::clone(&self.in_flight).acquire_many_owned(units);
+        timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()
+    }
+
+    fn failed(&self) {
+        self.client.answer(&error(Refusal::Storage, "the mailbox failed"));
     }
 
     /// Hands a change over; false if the mailbox didn't take it in time, and nothing of it happens.
@@ -237,7 +243,9 @@ impl<'a> Reader<'a> {
         if envelopes.is_empty() {
             return;
         }
-        let Some(place) = self.place(bytes).await else { return };
+        let Some(place) = self.place(bytes).await else {
+            return envelopes.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
+        };
         // Copies of a few words each: the bytes are shared.
         let (stored, not_taken) = (envelopes.clone(), envelopes.clone());
         let (relay, client) = (Arc::clone(self.relay), Arc::clone(&self.client));
@@ -265,7 +273,7 @@ impl<'a> Reader<'a> {
     /// Hands over a change that is answered by an error only.
     async fn change(&self, change: Write) {
         if !self.write(change).await {
-            self.client.answer(&error(Refusal::Storage, "the mailbox failed"));
+            self.failed();
         }
     }
 
@@ -282,7 +290,7 @@ impl<'a> Reader<'a> {
                 return;
             }
         };
-        let Some(place) = self.place(bundle.len()).await else { return };
+        let Some(place) = self.place(bundle.len()).await else { return self.failed() };
         let (hub, client, published) =
             (Arc::clone(&self.relay.hub), Arc::clone(&self.client), bundle.clone());
         let done = Box::new(move |result: Result<Published, MailboxError>| {
@@ -301,7 +309,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn join(&self, room: RoomName) {
-        let Some(place) = self.place(0).await else { return };
+        let Some(place) = self.place(0).await else { return self.failed() };
         let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
         let joining = room.clone();
         let done = Box::new(move |result: Result<Joined, MailboxError>| {
@@ -320,7 +328,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn leave(&self, room: RoomName) {
-        let Some(place) = self.place(0).await else { return };
+        let Some(place) = self.place(0).await else { return self.failed() };
         let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
         let leaving = room.clone();
         let done = Box::new(move |result: Result<bool, MailboxError>| {
@@ -354,46 +362,5 @@ impl<'a> Reader<'a> {
         if !known {
             self.client.answer(&FromRelay::Unknown { peer, nick });
         }
-    }
-}
-
-fn refuse(relay: &Inner, client: &Client, id: EnvelopeId, why: Refusal) {
-    relay.counters.refused.one();
-    if why == Refusal::Storage {
-        relay.counters.refused_storage.one();
-    }
-    client.answer(&FromRelay::Refused { id, why });
-}
-
-/// After the commit, on the mailbox's thread: routes what is stored and answers its sender.
-fn settle(
-    relay: &Inner,
-    client: &Client,
-    envelopes: &[NewEnvelope],
-    result: Result<Vec<Outcome>, MailboxError>,
-) {
-    let Ok(outcomes) = result else {
-        return envelopes.iter().for_each(|envelope| refuse(relay, client, envelope.id, Refusal::Storage));
-    };
-    let settled = || envelopes.iter().zip(&outcomes);
-    let routed = settled().filter_map(|(envelope, outcome)| match outcome {
-        Outcome::Stored(n) => Some((*n, &envelope.to, &envelope.bytes)),
-        Outcome::Known | Outcome::Refused(_) => None,
-    });
-    relay.hub.route(client.peer, routed);
-    let mut ids = Vec::with_capacity(envelopes.len());
-    for (envelope, outcome) in settled() {
-        match outcome {
-            Outcome::Stored(_) => relay.counters.stored.one(),
-            Outcome::Known => relay.counters.known.one(),
-            Outcome::Refused(why) => {
-                refuse(relay, client, envelope.id, *why);
-                continue;
-            }
-        }
-        ids.push(envelope.id);
-    }
-    if !ids.is_empty() {
-        client.answer(&FromRelay::Stored { ids });
     }
 }

@@ -29,6 +29,7 @@ mod mail;
 mod outgoing;
 mod records;
 mod server;
+mod settle;
 mod writer;
 
 pub mod host;

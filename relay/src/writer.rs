@@ -8,6 +8,7 @@ use chat_core::transport::FrameSink;
 use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
 use futures_util::SinkExt;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::hub::error;
@@ -63,13 +64,19 @@ async fn write(
     if frames.is_empty() {
         return Ok(());
     }
-    let writing = async {
-        for frame in frames {
-            sink.feed(frame).await?;
-        }
-        sink.flush().await
-    };
-    timeout(relay.config.write_timeout, writing).await.unwrap_or_else(|_| {
+    let deadline = relay.config.write_timeout;
+    for frame in frames {
+        in_time(relay, client, timeout(deadline, sink.feed(frame)).await)?;
+    }
+    in_time(relay, client, timeout(deadline, sink.flush()).await)
+}
+
+fn in_time(
+    relay: &Inner,
+    client: &Client,
+    written: Result<Result<(), LinkError>, Elapsed>,
+) -> Result<(), LinkError> {
+    written.unwrap_or_else(|_| {
         relay.counters.stalled.one();
         tracing::info!(peer = %client.peer.short(), "takes nothing any more");
         Err(LinkError::Timeout("writing"))
@@ -82,7 +89,11 @@ async fn catch_up(relay: &Inner, client: &Client, read: CatchUp) -> Result<(), M
     if !page.damaged.is_empty() {
         relay.counters.damaged.add(page.damaged.len());
         tracing::error!(numbers = ?page.damaged, "stored envelopes are damaged and dropped; a resend brings them again");
-        relay.mailbox.write(Write::Discard { numbers: page.damaged.clone() }).await;
+        let discard = async {
+            relay.mailbox.write(Write::Discard { numbers: page.damaged.clone() }).await;
+            Ok(())
+        };
+        relay.in_time(discard).await?;
     }
     client.caught_up(page);
     Ok(())

@@ -130,6 +130,7 @@ pub struct Retry {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct History {
     /// With whom, or where.
+    #[serde(alias = "to", alias = "conversation")]
     pub with: Destination,
     /// Only what stands before this message.
     #[serde(default)]
@@ -143,6 +144,7 @@ pub struct History {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct MarkRead {
     /// With whom, or where.
+    #[serde(alias = "to", alias = "conversation")]
     pub with: Destination,
     /// Up to and with this message; all if left out.
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! `chat config show`
 
-use crate::exit::{Failure, print};
 use crate::{plugins, profiles};
+use chat_relay::exit::{Failure, print};
 
 pub(crate) fn show(
     profile: &str,

@@ -2,8 +2,8 @@
 
 use chat_core::profile::Property;
 
-use crate::exit::{Failure, print};
 use crate::{plugins, profiles};
+use chat_relay::exit::{Failure, print};
 
 pub(crate) fn run(profile: &str) -> Result<(), Failure> {
     let registry = plugins::registry()?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use chat_core::nick::Nick;
 
-use crate::exit::{Code, Failure, print};
 use crate::home;
+use chat_relay::exit::{Code, Failure, print};
 
 pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
     let nick =

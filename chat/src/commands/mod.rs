@@ -5,4 +5,3 @@ pub(crate) mod config;
 pub(crate) mod explain;
 pub(crate) mod identity;
 pub(crate) mod plugins;
-pub(crate) mod relay;

@@ -1,7 +1,7 @@
 //! `chat plugins` and `chat schema`: from the same data as the registry.
 
-use crate::exit::{Failure, print};
 use crate::plugins;
+use chat_relay::exit::{Failure, print};
 
 pub(crate) fn run(json: bool) -> Result<(), Failure> {
     let registry = plugins::registry()?;

@@ -21,38 +21,100 @@ impl Engine {
         let (conversation, author) = (new.conversation, new.author);
         let previous = new.previous.unwrap_or(BEGINNING);
         let link = new.link.unwrap_or(BEGINNING);
-        if let Some(after) = self.store.shown_after_gap(conversation, author, link)? {
-            let gap = previous != BEGINNING && !self.store.is_shown(conversation, author, previous)?;
-            let position = self.store.position_before(conversation, after.position)?;
-            self.store.insert_message(&NewMessage { position: Some(position), gap, ..*new })?;
-            self.store.set_gap(after.id, false)?;
-            return self.shown(new.id, conversation, true);
-        }
         let last = self.store.chain(conversation, author, false)?;
-        if previous != BEGINNING && last != Some(previous) {
-            return self.store.insert_message(new);
+        if last == Some(previous) || last.is_none() && previous == BEGINNING {
+            let position = self.store.next_position(conversation)?;
+            self.store.insert_message(&NewMessage { position: Some(position), ..*new })?;
+            self.store.set_chain(conversation, author, false, link)?;
+            self.shown(new.id, conversation, false)?;
+            return self.release_followers(conversation, author, link, None);
         }
-        let position = Some(self.store.next_position(conversation)?);
-        self.store.insert_message(&NewMessage { position, ..*new })?;
-        self.store.set_chain(conversation, author, false, link)?;
-        self.shown(new.id, conversation, false)?;
-        self.release_followers(conversation, author, link)
+        match self.late_place(conversation, author, previous, link)? {
+            Some(Late { position, gap }) => {
+                self.store.insert_message(&NewMessage { position: Some(position), gap, ..*new })?;
+                self.shown(new.id, conversation, true)?;
+                let mut held = HeldMessage { id: new.id, conversation, author, previous, link };
+                self.release_followers(conversation, author, link, Some(position))?;
+                // What was held because this one was missing after it belongs in front of it.
+                while let Some(before) = self.store.held_with(conversation, author, held.previous)? {
+                    let Some(row) = self.store.message(held.id)? else { break };
+                    let position = self.store.position_before(conversation, row.position)?;
+                    self.store.set_gap(held.id, false)?;
+                    self.store.show_message(before.id, position, true)?;
+                    self.shown(before.id, conversation, true)?;
+                    held = before;
+                }
+                Ok(())
+            }
+            None if previous == BEGINNING => {
+                // The sender begins its chain anew: it has lost its store.
+                let position = self.store.next_position(conversation)?;
+                self.store.insert_message(&NewMessage { position: Some(position), ..*new })?;
+                self.store.set_chain(conversation, author, false, link)?;
+                self.shown(new.id, conversation, false)
+            }
+            None => self.store.insert_message(new),
+        }
     }
 
-    /// Shows what was held only because of the message with this link.
+    /// The place of a message that comes after ones that were said later, if one of its neighbours is shown.
+    fn late_place(
+        &mut self,
+        conversation: ConversationId,
+        author: PeerId,
+        previous: [u8; 16],
+        link: [u8; 16],
+    ) -> Result<Option<Late>, StoreError> {
+        let before = self.store.shown_with(conversation, author, previous)?;
+        let gap = previous != BEGINNING && before.is_none();
+        if let Some(after) = self.store.shown_after_gap(conversation, author, link)? {
+            self.store.set_gap(after.id, false)?;
+            let position = self.store.position_before(conversation, after.position)?;
+            return Ok(Some(Late { position, gap }));
+        }
+        if let Some(before) = before {
+            let position = self.store.position_after(conversation, before)?;
+            return Ok(Some(Late { position, gap }));
+        }
+        if previous == BEGINNING
+            && let Some(first) = self.store.first_after_gap(conversation, author)?
+        {
+            let position = self.store.position_before(conversation, first.position)?;
+            return Ok(Some(Late { position, gap }));
+        }
+        Ok(None)
+    }
+
+    /// Shows what was held only because of the message with this link: at the end, or after a late message's place.
     fn release_followers(
         &mut self,
         conversation: ConversationId,
         author: PeerId,
         mut link: [u8; 16],
+        mut after: Option<i64>,
     ) -> Result<(), StoreError> {
         while let Some(next) = self.store.held_after(conversation, author, link)? {
-            self.release(&next, false)?;
             link = next.link;
+            match &mut after {
+                None => self.release(&next, false)?,
+                Some(place) => {
+                    *place = self.store.position_after(conversation, *place)?;
+                    self.store.show_message(next.id, *place, false)?;
+                    self.shown(next.id, conversation, true)?;
+                }
+            }
+        }
+        // A late row may reach up to the message that was shown after the gap.
+        if after.is_some()
+            && let Some(end) = self.store.shown_after_gap(conversation, author, link)?
+        {
+            self.store.set_gap(end.id, false)?;
+            self.refresh_history(conversation)?;
         }
         Ok(())
     }
 
+    /// Shows a held message at the end.
     fn release(&mut self, held: &HeldMessage, gap: bool) -> Result<(), StoreError> {
         let position = self.store.next_position(held.conversation)?;
         self.store.show_message(held.id, position, gap)?;
@@ -77,7 +139,7 @@ impl Engine {
                 }
             }
             self.release(&first, true)?;
-            self.release_followers(first.conversation, first.author, first.link)?;
+            self.release_followers(first.conversation, first.author, first.link, None)?;
         }
         Ok(())
     }
@@ -91,4 +153,11 @@ impl Engine {
         self.out.events.push(Event::MessageNew(MessageNew { message, conversation_name, late }));
         Ok(())
     }
+}
+
+/// Where a late message goes.
+struct Late {
+    position: i64,
+    /// Something before it is still missing.
+    gap: bool,
 }

@@ -71,6 +71,11 @@ impl Engine {
             .unwrap_or_else(|| id.short())
     }
 
+    /// Something in the middle of a conversation changed.
+    pub(super) fn refresh_history(&mut self, id: ConversationId) -> Result<(), StoreError> {
+        self.load_conversation(id)
+    }
+
     fn load_conversation(&mut self, id: ConversationId) -> Result<(), StoreError> {
         let Some((with, name)) = self.kind_of(id) else { return Ok(()) };
         let (rows, has_older) = self.store.history(id, None, RECENT_MESSAGES)?;

@@ -7,6 +7,8 @@ use super::{Store, StoreError, b, int, uint};
 
 /// Room between two neighbours, so that a late message finds a place between them.
 const STRIDE: i64 = 1 << 20;
+/// How far from its neighbour a late message is put, so that a long row of them finds places too.
+const STEP: i64 = 1 << 10;
 
 /// A message in history.
 #[derive(Debug, Clone)]
@@ -124,7 +126,7 @@ impl Store {
         Ok(last.unwrap_or(0) + STRIDE)
     }
 
-    /// A place just before `position`; with no room left there, `position` itself (then the order of arrival decides).
+    /// A free place just before `position`.
     pub(crate) fn position_before(
         &self,
         conversation: ConversationId,
@@ -134,8 +136,35 @@ impl Store {
             .db
             .prepare_cached("SELECT max(position) FROM messages WHERE conversation = ? AND position < ?")?;
         let before: Option<i64> = find.query_row(params![b(&conversation), position], |row| row.get(0))?;
-        let before = before.unwrap_or(0);
-        Ok(before + (position - before) / 2)
+        let position = self.make_room(conversation, before.unwrap_or(0), position)?;
+        Ok(position - STEP.min((position - before.unwrap_or(0)) / 2))
+    }
+
+    /// A free place just after `position`.
+    pub(crate) fn position_after(
+        &self,
+        conversation: ConversationId,
+        position: i64,
+    ) -> Result<i64, StoreError> {
+        let mut find = self
+            .db
+            .prepare_cached("SELECT min(position) FROM messages WHERE conversation = ? AND position > ?")?;
+        let after: Option<i64> = find.query_row(params![b(&conversation), position], |row| row.get(0))?;
+        let Some(after) = after else { return Ok(position + STRIDE) };
+        let after = self.make_room(conversation, position, after)?;
+        Ok(position + STEP.min((after - position) / 2))
+    }
+
+    /// Moves `upper` and everything after it away if there is no place left between it and `lower`.
+    fn make_room(&self, conversation: ConversationId, lower: i64, upper: i64) -> Result<i64, StoreError> {
+        if upper - lower >= 2 {
+            return Ok(upper);
+        }
+        let mut shift = self.db.prepare_cached(
+            "UPDATE messages SET position = position + ? WHERE conversation = ? AND position >= ?",
+        )?;
+        shift.execute(params![STRIDE, b(&conversation), upper])?;
+        Ok(upper + STRIDE)
     }
 
     /// The newest messages before a position, oldest first, and whether there are still older ones.
@@ -221,17 +250,38 @@ impl Store {
         Ok(find.query_row([int(then.0)], read_held).optional()?)
     }
 
-    /// Whether a message shown in this conversation has this link.
-    pub(crate) fn is_shown(
+    /// Where the message with this link is shown, if it is.
+    pub(crate) fn shown_with(
         &self,
         conversation: ConversationId,
         author: PeerId,
         link: [u8; 16],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let mut find = self.db.prepare_cached(
-            "SELECT 1 FROM messages WHERE conversation = ? AND author = ? AND link = ? AND position IS NOT NULL",
+            "SELECT position FROM messages
+             WHERE conversation = ? AND author = ? AND link = ? AND position IS NOT NULL",
         )?;
-        Ok(find.exists(params![b(&conversation), b(&author), link.as_slice()])?)
+        Ok(find
+            .query_row(params![b(&conversation), b(&author), link.as_slice()], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// The first message of an author in a conversation, if something is known to be missing before it.
+    pub(crate) fn first_after_gap(
+        &self,
+        conversation: ConversationId,
+        author: PeerId,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE conversation = ? AND author = ? AND position IS NOT NULL
+             ORDER BY position LIMIT 1"
+        );
+        let first = self
+            .db
+            .prepare_cached(&sql)?
+            .query_row(params![b(&conversation), b(&author)], read)
+            .optional()?;
+        Ok(first.filter(|row| row.gap))
     }
 
     pub(crate) fn show_message(&self, id: MessageId, position: i64, gap: bool) -> Result<(), StoreError> {

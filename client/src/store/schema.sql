@@ -83,6 +83,7 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_in_order ON messages (conversation, position);
 CREATE INDEX messages_by_previous ON messages (conversation, author, previous) WHERE mine = 0;
+CREATE INDEX messages_by_link ON messages (conversation, author, link) WHERE mine = 0;
 CREATE INDEX messages_held ON messages (arrived) WHERE position IS NULL;
 CREATE INDEX messages_unread ON messages (conversation) WHERE mine = 0 AND seen = 0;
 

@@ -21,10 +21,8 @@ const MEMBER_BYTES: usize = 4 << 10;
 /// Where an outcome goes.
 #[derive(Debug)]
 pub(crate) enum Ticket {
-    /// To nobody: it came of a notification.
+    /// To nobody: it came of a notification, or of ourselves.
     Nobody,
-    /// To ourselves.
-    Barrier,
     /// Into a line of its own.
     One(Id),
     /// Into the answer of a batch; a notification in it has no id.
@@ -132,7 +130,7 @@ impl Desk {
     /// Writes down what came of a request.
     pub(crate) fn finish(&mut self, ticket: Ticket, outcome: Outcome) {
         match ticket {
-            Ticket::Nobody | Ticket::Barrier => {}
+            Ticket::Nobody => {}
             Ticket::One(id) => self.say(&protocol::answer(&id, outcome, MAX_LINE_BYTES)),
             Ticket::Member { batch: number, id } => {
                 let Some(batch) = self.batches.get_mut(&number) else { return };

@@ -33,14 +33,6 @@ enum Phase {
     Leaving { until: Instant },
 }
 
-/// A command that the engine sees only after it has published what came of all commands before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Barrier {
-    NotAsked,
-    Asked,
-    Passed,
-}
-
 /// What came of a command.
 pub(crate) struct Done {
     ticket: Ticket,
@@ -54,7 +46,8 @@ pub(crate) struct Dialogue {
     role: Role,
     flush_within: Duration,
     phase: Phase,
-    barrier: Barrier,
+    /// Whether a last command has gone after all others: once it is answered, what came of them is published.
+    barrier_asked: bool,
     lines: LineSplitter,
     pub(crate) desk: Desk,
     /// A command that waits for its place in the engine's queue.
@@ -83,7 +76,7 @@ impl Dialogue {
             role,
             flush_within,
             phase: Phase::Open,
-            barrier: Barrier::NotAsked,
+            barrier_asked: false,
             lines: LineSplitter::default(),
             desk: Desk::default(),
             order: None,
@@ -109,9 +102,9 @@ impl Dialogue {
             self.tell(&news);
         }
         let draining = matches!(self.phase, Phase::Draining { .. }) && self.is_idle();
-        if draining && self.role == Role::Owner && self.barrier == Barrier::NotAsked {
-            self.barrier = Barrier::Asked;
-            self.order = Some(Order { ticket: Ticket::Barrier, command: Command::Rooms });
+        if draining && self.role == Role::Owner && !self.barrier_asked {
+            self.barrier_asked = true;
+            self.order = Some(Order { ticket: Ticket::Nobody, command: Command::Rooms });
         }
     }
 
@@ -217,9 +210,6 @@ impl Dialogue {
     /// Takes an answer of the engine.
     pub(crate) fn answered(&mut self, done: Done) {
         let refused = matches!(&done.outcome, Outcome::Error(error) if *error != stopping());
-        if matches!(done.ticket, Ticket::Barrier) {
-            self.barrier = Barrier::Passed;
-        }
         self.desk.ended(done.weight);
         self.desk.finish(done.ticket, done.outcome);
         if done.shutdown {
@@ -261,10 +251,9 @@ impl Dialogue {
 
     /// Whether to leave; right after [`Self::advance`], which leaves no line or event lying while there is room.
     pub(crate) fn is_finished(&self) -> bool {
-        let all_sent = self.barrier == Barrier::Passed && self.unsent.len() == 0;
         match self.phase {
             Phase::Open => false,
-            Phase::Draining { .. } => self.is_idle() && (all_sent || self.role == Role::Guest),
+            Phase::Draining { .. } => self.is_idle() && (self.unsent.len() == 0 || self.role == Role::Guest),
             Phase::Leaving { .. } => self.is_idle(),
         }
     }

@@ -6,8 +6,8 @@ use chat_core::api::command::Reply;
 use chat_core::api::event::{EventId, MessageNew};
 use chat_core::api::snapshot::{Author, RECENT_MESSAGES};
 use chat_core::api::{
-    ConversationKind, ConversationView, Counts, Delivery, Event, LinkState, LinkView, MessageState,
-    MessageView, Numbered, PeerView, Snapshot, StackView, Trust,
+    ConversationKind, ConversationView, Counts, Delivery, Destination, Event, LinkState, LinkView,
+    MessageState, MessageView, Numbered, PeerView, Snapshot, StackView, Trust,
 };
 use chat_core::nick::{Nick, RoomName};
 use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
@@ -80,6 +80,7 @@ impl World {
         let delivery = Delivery { state: MessageState::Queued, reason: None, counts: None };
         let message = MessageView {
             id: MessageId(id),
+            address: Destination::Conversation(conversation),
             conversation,
             position: i64::try_from(self.sent).unwrap() * 1000,
             from: Author { peer_id: from, nick },
@@ -179,8 +180,7 @@ pub(crate) fn seen(state: &State) -> Vec<String> {
     let rows = &state.arranged().unwrap().seen.rows;
     let row = |seen: &crate::state::pane::SeenRow| {
         let (part, row) = seen.laid.row(seen.row).unwrap();
-        let gutter = if row.is_first { part.gutter } else { "  " };
-        format!("{gutter}|{}{}", row.head, row.body)
+        format!("{}|{}{}", part.gutter(row.is_first), row.head, row.body)
     };
     rows.iter().map(row).collect()
 }

@@ -6,12 +6,13 @@
 //! | [`view`] | draws the state into a buffer |
 //! | [`input`] | which key does what, the line editor, completion |
 //! | [`run`], [`wake`] | the loop, and what wakes it |
-//! | [`terminal`] | taking the terminal and giving it back |
+//! | [`terminal`], [`backend`] | taking the terminal and giving it back; terminals that count cells another way |
 //! | [`text`], [`clock`] | text on a grid of cells, moments as a person reads them |
 //!
 //! It never waits for the engine: commands are queued and their answers polled, and an idle screen sleeps.
 //! `cargo run -p frontend-tui --example fake` runs it on a made-up engine.
 
+mod backend;
 mod clock;
 #[cfg(test)]
 mod fixtures;
@@ -29,6 +30,7 @@ use ratatui::backend::CrosstermBackend;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use backend::Repainting;
 use clock::Clock;
 use run::{Outside, Screen};
 use state::Settings;
@@ -72,7 +74,7 @@ impl Frontend for Tui {
     fn run(self: Box<Self>, client: ClientHandle) -> Result<(), FrontendError> {
         terminal::require()?;
         let guard = terminal::Guard::enter()?;
-        let mut screen = Terminal::new(CrosstermBackend::new(guard.writer()))?;
+        let mut screen = Terminal::new(Repainting::new(CrosstermBackend::new(guard.writer()))?)?;
         let (wakes, to) = Wakes::new();
         let _reading = InputThread::start(to)?;
         let look = (self.settings, Theme::from_env(), Clock::system());

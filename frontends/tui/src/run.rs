@@ -101,11 +101,21 @@ where
     /// # Errors
     /// If the terminal fails or is gone.
     pub(crate) fn run(mut self) -> Result<(), FrontendError> {
+        let ended = self.go_on();
+        self.end(ended)
+    }
+
+    /// A terminal that hangs up stops the program too: then its failure is no news.
+    fn end(self, ended: Result<(), FrontendError>) -> Result<(), FrontendError> {
+        tracing::debug!(frames = self.frames, "the screen closes");
+        if self.client.stopping().is_some() { Ok(()) } else { ended }
+    }
+
+    fn go_on(&mut self) -> Result<(), FrontendError> {
         self.draw()?;
         while self.perform()? == Flow::Stay && self.client.stopping().is_none() {
             self.turn(HEARTBEAT)?;
         }
-        tracing::debug!(frames = self.frames, "the screen closes");
         Ok(())
     }
 

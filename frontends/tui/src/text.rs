@@ -32,7 +32,7 @@ pub(crate) fn width(text: &str) -> usize {
 }
 
 /// Printable ASCII: one byte, one grapheme, one cell.
-fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
@@ -61,10 +61,16 @@ pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ")
 }
 
-/// A name as it may be shown: without blanks, so that what stands after it can't be part of it.
+/// A name as it may be shown: without blanks, so that it can't look like a name and what was said.
 pub(crate) fn name(text: &str) -> String {
-    let shown: String = one_line(text).split_whitespace().collect::<Vec<_>>().join("_");
-    if shown.is_empty() { "?".to_owned() } else { shown }
+    let shown = one_line(text);
+    let words: Vec<&str> = shown.split(is_blank).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "?".to_owned() } else { words.join("_") }
+}
+
+/// White space, and what only looks like it: fillers of Hangul, the empty Braille pattern.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{115F}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}')
 }
 
 /// The text, cut to `max` cells with `…` at the end if it is longer.
@@ -119,44 +125,39 @@ fn row(start: usize, end: usize) -> Row {
     (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
 }
 
-/// A place where a row may end, and how many cells stand before it.
-#[derive(Clone, Copy)]
-struct Break {
-    at: usize,
-    column: u16,
-}
-
 fn wrap_line(line: &str, offset: usize, (mut limit, rest): (u16, u16), rows: &mut Vec<Row>) {
     let mut start = 0;
-    let mut column = 0u16;
-    let mut possible: Option<Break> = None;
-    for (at, grapheme) in line.grapheme_indices(true) {
-        let wide = cells(grapheme);
-        if wide > 1 && at > start {
-            possible = Some(Break { at, column });
-        }
-        let mut swallowed = false;
-        while column.saturating_add(wide) > limit && at > start {
-            // A blank that doesn't fit ends the row and isn't seen.
-            swallowed = grapheme == " ";
-            let end = match possible.take() {
-                Some(found) if !swallowed => found,
-                _ => Break { at, column },
-            };
-            rows.push(row(offset + start, offset + end.at));
-            start = if swallowed { at + grapheme.len() } else { end.at };
-            column = if swallowed { 0 } else { column - end.column };
-            limit = rest;
-        }
-        if swallowed {
-            continue;
-        }
-        column = column.saturating_add(wide);
-        if grapheme == " " || wide > 1 {
-            possible = Some(Break { at: at + grapheme.len(), column });
-        }
+    while let Some(left) = line.get(start..)
+        && let Some((end, next)) = row_end(left, limit)
+    {
+        rows.push(row(offset + start, offset + start + end));
+        start += next;
+        limit = rest;
     }
     rows.push(row(offset + start, offset + line.len()));
+}
+
+/// Where the first row of a line ends and the next begins, or `None` if it fits into `limit` cells.
+fn row_end(line: &str, limit: u16) -> Option<(usize, usize)> {
+    let mut column = 0u16;
+    let mut possible = None;
+    for (at, grapheme) in line.grapheme_indices(true) {
+        let wide = cells(grapheme);
+        if wide > 1 && at > 0 {
+            possible = Some(at);
+        }
+        column = column.saturating_add(wide);
+        if column > limit && at > 0 {
+            // A blank that doesn't fit ends the row and isn't seen.
+            let blank = (grapheme == " ").then_some((at, at + 1));
+            let end = possible.unwrap_or(at);
+            return Some(blank.unwrap_or((end, end)));
+        }
+        if grapheme == " " || wide > 1 {
+            possible = Some(at + grapheme.len());
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -195,8 +196,9 @@ mod tests {
         let text = clean(&text);
         let whole: Vec<&str> = text.graphemes(true).collect();
         for limit in 2..40 {
-            let rows = rows(&text, limit, limit);
-            assert!(rows.iter().all(|row| width(row) <= usize::from(limit)), "{limit}");
+            let rows = rows(&text, limit + 3, limit);
+            assert!(width(rows[0]) <= usize::from(limit) + 3, "{limit}");
+            assert!(rows.iter().skip(1).all(|row| width(row) <= usize::from(limit)), "{limit}: {rows:?}");
             let kept: Vec<&str> = rows.iter().flat_map(|row| row.graphemes(true)).collect();
             let blank = |g: &&&str| **g != " ";
             assert_eq!(
@@ -236,7 +238,9 @@ mod tests {
             }
         }
         assert_eq!(name("bob  12:00\n-- system"), "bob_12:00_--_system");
-        assert_eq!(name("\u{200b}"), "?");
+        for (hostile, shown) in [("\u{200b}", "?"), ("a\u{a0}\u{3164}b", "a_b"), ("\u{2800}x\u{2800}", "x")] {
+            assert_eq!(name(hostile), shown);
+        }
     }
 
     #[test]

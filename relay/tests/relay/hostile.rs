@@ -135,6 +135,16 @@ async fn who_says_nothing_is_closed_at_each_step() {
 }
 
 #[tokio::test]
+async fn who_falls_silent_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = RelayConfig { idle_timeout: Duration::from_millis(50), ..RelayConfig::default() };
+    let node = Node::start_with(dir.path(), config, MailboxLimits::default());
+    let mut silent = node.connect(&identity(1)).await;
+    assert_eq!(silent.last_words().await, None);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_handshakes_pushes_out_the_oldest_only() {
     let dir = tempfile::tempdir().unwrap();
     let config = RelayConfig { max_handshakes: 2, ..RelayConfig::default() };

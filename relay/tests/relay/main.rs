@@ -1,9 +1,13 @@
 //! Black-box tests of the relay: clients that speak its records over links in memory.
 
 #[cfg(test)]
+mod churn;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod mailbox;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]

@@ -10,9 +10,10 @@
 //! | `ack`, `loss`, `rtt`, `congestion` | acknowledgements, losses, how much may be in flight | RFC 9002, RFC 6298 |
 //! | `stream` | frames cut up and put together, credit | |
 //! | `connection`, `endpoint` | one connection, all connections of a socket; sans-IO | |
-//! | `driver`, `transport` | the clock, the socket and the links; tokio | |
+//! | `driver`, `transport`, `address` | the clock, the socket and the links; tokio | |
 
 mod ack;
+mod address;
 mod chunk;
 mod config;
 mod congestion;

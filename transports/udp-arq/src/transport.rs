@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use chat_core::transport::HANDSHAKE_DEADLINE;
@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::UdpArq;
+use crate::address::{bind, resolve};
 use crate::config::Config;
 use crate::driver::link::Halves;
 use crate::driver::shared::{Shared, Wakeups};
@@ -18,8 +19,6 @@ use crate::driver::socket::Socket;
 use crate::driver::{Arrival, Command, Driver};
 use crate::endpoint::{Endpoint, Handle, MAX_HALF_OPEN};
 
-/// How long an address is tried if the name has more of them.
-const PER_ADDRESS: Duration = Duration::from_secs(3);
 /// Requests to the task that wait.
 const COMMANDS: usize = 2 * MAX_HALF_OPEN;
 
@@ -34,22 +33,23 @@ fn ended() -> LinkError {
 #[async_trait]
 impl Transport for UdpArq {
     async fn dial(&self, to: &Address, me: &Identity) -> Result<Dialed, LinkError> {
-        let dialing = async {
-            let mut addresses = resolve(to).await?.into_iter().peekable();
-            let mut failure = LinkError::Timeout("the handshake");
-            while let Some(address) = addresses.next() {
-                let limit = if addresses.peek().is_some() { PER_ADDRESS } else { HANDSHAKE_DEADLINE };
-                match timeout(limit, dial_one(&self.config, to, address, me)).await {
-                    Ok(Err(error @ (LinkError::Unreachable { .. } | LinkError::Timeout(_)))) => {
-                        failure = error
-                    }
-                    Ok(other) => return other,
-                    Err(_) => failure = LinkError::Timeout("the handshake"),
-                }
-            }
-            Err(failure)
-        };
-        timeout(HANDSHAKE_DEADLINE, dialing).await.unwrap_or(Err(LinkError::Timeout("the handshake")))
+        let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+        let addresses = resolve(to).await?;
+        let mut reasons: Vec<String> = Vec::new();
+        for (tried, &address) in addresses.iter().enumerate() {
+            // A silent address gets its share of the time, so that one way that leads nowhere (IPv6, often) does
+            // not use up that of the others.
+            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(Instant::now()) / left;
+            let reason = match timeout(share, dial_one(&self.config, to, address, me)).await {
+                Ok(Err(LinkError::Unreachable { reason, .. })) => reason,
+                Ok(Err(LinkError::Timeout(_))) | Err(_) => "no answer in time".to_owned(),
+                // Somebody answered, and that is the answer.
+                Ok(other) => return other,
+            };
+            reasons.push(if addresses.len() == 1 { reason } else { format!("{address}: {reason}") });
+        }
+        Err(LinkError::Unreachable { address: to.place.clone(), reason: reasons.join("; ") })
     }
 
     async fn listen(&self, on: &Address, me: &Identity) -> Result<Box<dyn Listener>, LinkError> {
@@ -63,34 +63,6 @@ impl Transport for UdpArq {
         tokio::spawn(driver.run());
         Ok(Box::new(Listening { address, arrivals, commands, wakeups }))
     }
-}
-
-/// The addresses of `host:port`; at least one.
-async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, LinkError> {
-    let (host, port) = address.host_port()?;
-    let found = tokio::net::lookup_host((host.as_str(), port)).await;
-    let failed = |reason: String| LinkError::Resolve { host: host.clone(), reason };
-    let found: Vec<_> = found.map_err(|error| failed(error.to_string()))?.collect();
-    if found.is_empty() {
-        return Err(failed("it has no address".to_owned()));
-    }
-    Ok(found)
-}
-
-/// Binds the first address that can be bound. One that is in use is the answer, not a reason to try the next:
-/// or two nodes would each listen on another address of one name.
-async fn bind(on: &Address) -> Result<Socket, LinkError> {
-    let mut failure = None;
-    for address in resolve(on).await? {
-        match Socket::bind(address).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Err(LinkError::AddressInUse { address: on.place.clone() });
-            }
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.map_or_else(ended, LinkError::Io))
 }
 
 /// Dials one address. Dropping it drops the halves, and with them the connection.

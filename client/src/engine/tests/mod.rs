@@ -1,5 +1,6 @@
 //! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
 
+mod chaos;
 mod life;
 mod peers;
 mod refusals;

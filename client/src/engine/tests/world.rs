@@ -93,6 +93,13 @@ pub(super) struct World {
     pub(super) meddle: Box<dyn FnMut(Envelope) -> Vec<Envelope>>,
 }
 
+impl MapRelay {
+    /// As after a day: what was acknowledged and comes again is delivered again.
+    pub(super) fn forget_what_was_had(&mut self) {
+        self.had.clear();
+    }
+}
+
 impl World {
     pub(super) fn new() -> Self {
         Self {
@@ -320,6 +327,18 @@ impl World {
         found.map(|view| view.messages.iter().map(|m| m.text.clone()).collect()).unwrap_or_default()
     }
 
+    /// Author and text of everything in a conversation's history.
+    pub(super) fn all_messages(&mut self, who: &str, conversation: &str) -> Vec<(String, String)> {
+        let with = Destination::try_from(conversation.to_owned()).unwrap();
+        let history = chat_core::api::command::History { with, before: None, limit: Some(1_000) };
+        match self.run(who, Command::History(history)) {
+            Ok(Reply::History { messages, has_older: false }) => {
+                messages.into_iter().map(|message| (message.from.nick, message.text)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(super) fn state(&mut self, who: &str, id: MessageId) -> MessageState {
         let person = self.person(who);
         let row = person.engine.store.message(id).unwrap().unwrap();
@@ -337,5 +356,7 @@ impl World {
 
 fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, now: Timestamp) -> Engine {
     let store = Store::open(&folder.join("client.db")).unwrap();
+    // A crash in here copies files within one running system: what is written counts, synced or not.
+    store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
     Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), now).unwrap()
 }

@@ -1,12 +1,14 @@
 //! The end of input, of output, of the program.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::api::handle::KEPT_EVENTS;
 use chat_core::api::{Command, CommandError, ErrorKind, MessageState, Reply};
 use frontend_jsonrpc::Connection;
 use serde_json::{Value, json};
 
-use crate::samples::{link_down, message_id, new_message, status};
+use crate::samples::{link_down, lobby, message, message_id, new_message, status};
 use crate::support::{Engine, Session, start, wait_end};
 
 fn send_one(session: &mut Session) {
@@ -78,6 +80,22 @@ fn messages_of_an_earlier_run_are_not_waited_for() {
     session.end_input();
     session.pass_barrier();
     assert_eq!(states(&session.ended()), [&json!("sent")]);
+}
+
+#[test]
+fn what_is_queued_is_known_also_when_the_event_of_it_was_lost() {
+    let mut session = Session::owner();
+    let queued = message(1, "hi", Some(MessageState::Queued));
+    session.engine.now.conversations = vec![Arc::new(lobby(vec![queued]))];
+    let new = new_message(1, Some(MessageState::Queued));
+    session.engine.publish(std::iter::once(new).chain((0..KEPT_EVENTS).map(link_down)));
+    session.end_input();
+    session.pass_barrier();
+    session.engine.publish([link_down("marker")]);
+    while session.expect()["params"]["reason"] != "marker" {}
+    assert!(!session.has_ended());
+    session.engine.publish([status(1, MessageState::Stored)]);
+    assert_eq!(states(&session.ended()), [&json!("stored")]);
 }
 
 #[test]
@@ -157,7 +175,7 @@ fn it_leaves_when_the_engine_is_gone() {
 #[test]
 fn when_the_output_is_closed_what_was_asked_is_done_and_it_leaves() {
     let (client, mut engine) = Engine::new();
-    let (mut input, output, ended) = start(Connection::owner(client));
+    let (mut input, output, ended) = start(Connection::owner(client).flush_within(Duration::from_secs(3600)));
     drop(output);
     std::io::Write::write_all(
         &mut input,

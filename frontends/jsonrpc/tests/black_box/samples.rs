@@ -8,8 +8,8 @@ use chat_core::api::event::{
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{
-    ConversationKind, ConversationView, Counts, Delivery, Event, EventId, LinkState, LinkView, MessageState,
-    MessageView, PeerView, Snapshot, StackView, Trust,
+    ConversationKind, ConversationView, Counts, Delivery, Destination, Event, EventId, LinkState, LinkView,
+    MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
 };
 use chat_core::nick::{Nick, RoomName};
 use chat_core::transport::LinkFigures;
@@ -28,11 +28,16 @@ pub(crate) fn message_id(n: u8) -> MessageId {
     MessageId([n; 16])
 }
 
+fn address() -> Destination {
+    Destination::Room(room())
+}
+
 pub(crate) fn message(n: u8, text: &str, state: Option<MessageState>) -> MessageView {
     let own = state.is_some();
     let counts = Some(Counts { stored: 1, delivered: 1, read: 0, of: 2 });
     MessageView {
         id: message_id(n),
+        address: address(),
         conversation: LOBBY,
         position: i64::from(n),
         from: Author { peer_id: if own { ALICE } else { BOB }, nick: "bob·7f3a".into() },
@@ -131,6 +136,7 @@ pub(crate) fn new_message(n: u8, state: Option<MessageState>) -> Event {
 pub(crate) fn status(n: u8, state: MessageState) -> Event {
     Event::MessageStatus(MessageStatus {
         id: message_id(n),
+        address: address(),
         conversation: LOBBY,
         state,
         reason: (state == MessageState::Failed).then(|| "too old".into()),
@@ -147,6 +153,7 @@ pub(crate) fn events() -> Vec<Event> {
         new_message(2, Some(MessageState::Queued)),
         status(2, MessageState::Failed),
         Event::MessageGap(MessageGap {
+            address: address(),
             conversation: LOBBY,
             from: Author { peer_id: BOB, nick: "bob".into() },
             before: message_id(1),
@@ -166,7 +173,7 @@ pub(crate) fn events() -> Vec<Event> {
             open: true,
             members: vec![ALICE, BOB],
         }),
-        Event::ConversationRead(ConversationRead { conversation: LOBBY, unread: 3 }),
+        Event::ConversationRead(ConversationRead { address: address(), conversation: LOBBY, unread: 3 }),
         Event::LinkUp(LinkUp {
             relay: "127.0.0.1:1".into(),
             fingerprint: Some(BOB),

@@ -103,7 +103,8 @@ pub(crate) fn next_line(lines: &mpsc::Receiver<String>) -> Option<Value> {
 impl Session {
     pub(crate) fn owner() -> Self {
         let (client, engine) = Engine::new();
-        Self::of(Connection::owner(client), engine)
+        // So long that whatever ends did not end by it.
+        Self::of(Connection::owner(client).flush_within(100 * HANGS), engine)
     }
 
     pub(crate) fn of(connection: Connection, engine: Engine) -> Self {

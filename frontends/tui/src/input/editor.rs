@@ -17,11 +17,13 @@ pub(crate) struct Editor {
     cursor: usize,
 }
 
-/// The rows of an editor on the screen.
+/// Rows of an editor around its cursor.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EditorRows {
     /// Byte offsets of the rows.
     pub(crate) rows: Vec<Row>,
+    /// Whether the first of them is the first of the text.
+    pub(crate) from_start: bool,
     /// Row and cell of the cursor.
     pub(crate) cursor: (usize, u16),
 }
@@ -217,34 +219,57 @@ impl Editor {
         }
     }
 
-    /// The text in rows of `width` cells, with the cursor's place in them.
-    pub(crate) fn rows(&self, width: u16) -> EditorRows {
+    /// The rows of `width` cells around the cursor: those of its line, and as many of the lines beside it as
+    /// make `most`. What is further away costs nothing.
+    pub(crate) fn rows(&self, width: u16, most: usize) -> EditorRows {
+        let (line_start, line_end) = (self.line_start(), self.line_end());
+        let mut rows = self.line_rows(line_start, line_end, width);
+        let behind = |&(start, _): &Row| start as usize <= self.cursor;
+        let mut at = rows.iter().rposition(behind).unwrap_or(0);
+        let row_start = rows.get(at).map_or(line_start, |&(start, _)| start as usize);
+        let mut column = self.column(row_start);
+        if column >= usize::from(width) && column > 0 && self.cursor == line_end {
+            // The cursor needs a cell of its own behind the last grapheme.
+            rows.push(row(line_end, line_end));
+            (at, column) = (at + 1, 0);
+        }
+        let mut first = line_start;
+        while let Some(end) = first.checked_sub(1).filter(|_| at < most) {
+            first = self.text.get(..end).and_then(|before| before.rfind('\n')).map_or(0, |feed| feed + 1);
+            let above = self.line_rows(first, end, width);
+            at += above.len();
+            rows.splice(0..0, above);
+        }
+        let mut last = line_end;
+        while last < self.text.len() && rows.len() < at + most {
+            let start = last + 1;
+            let feed = self.text.get(start..).and_then(|after| after.find('\n'));
+            last = feed.map_or(self.text.len(), |feed| start + feed);
+            rows.extend(self.line_rows(start, last, width));
+        }
+        let cursor = (at, u16::try_from(column).unwrap_or(width));
+        EditorRows { rows, cursor, from_start: first == 0 }
+    }
+
+    fn line_rows(&self, start: usize, end: usize, width: u16) -> Vec<Row> {
+        let line = self.text.get(start..end).unwrap_or_default();
+        if text::is_plain(line) && width > 0 {
+            let ends = (start..end).step_by(usize::from(width)).map(|from| (from, from + usize::from(width)));
+            let rows: Vec<Row> = ends.map(|(from, to)| row(from, to.min(end))).collect();
+            return if rows.is_empty() { vec![row(start, end)] } else { rows };
+        }
         let mut rows = Vec::new();
-        let (mut start, mut column, mut cursor) = (0, 0u16, None);
-        for (at, grapheme) in self.text.grapheme_indices(true) {
-            let is_feed = grapheme == "\n";
+        let (mut from, mut column) = (start, 0u16);
+        for (at, grapheme) in line.grapheme_indices(true).map(|(at, grapheme)| (start + at, grapheme)) {
             let wide = text::cells(grapheme);
-            if !is_feed && column.saturating_add(wide) > width && at > start {
-                rows.push(row(start, at));
-                (start, column) = (at, 0);
-            }
-            if at == self.cursor {
-                cursor = Some((rows.len(), column));
+            if column.saturating_add(wide) > width && at > from {
+                rows.push(row(from, at));
+                (from, column) = (at, 0);
             }
             column = column.saturating_add(wide);
-            if is_feed {
-                rows.push(row(start, at));
-                (start, column) = (at + 1, 0);
-            }
         }
-        // The cursor needs a cell of its own behind the last grapheme.
-        if cursor.is_none() && column >= width && column > 0 {
-            rows.push(row(start, self.text.len()));
-            (start, column) = (self.text.len(), 0);
-        }
-        let cursor = cursor.unwrap_or((rows.len(), column));
-        rows.push(row(start, self.text.len()));
-        EditorRows { rows, cursor }
+        rows.push(row(from, end));
+        rows
     }
 }
 
@@ -253,132 +278,4 @@ fn row(start: usize, end: usize) -> Row {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FAMILY: &str = "👩‍👩‍👧‍👦";
-
-    fn editor(text: &str) -> Editor {
-        let mut editor = Editor::default();
-        editor.insert(text).unwrap();
-        editor
-    }
-
-    #[test]
-    fn backspace_and_arrows_take_whole_graphemes() {
-        for (text, graphemes) in [
-            ("naïve", 5),
-            ("nai\u{308}ve", 5),
-            ("日本", 2),
-            (FAMILY, 1),
-            ("🇩🇪🇫🇷", 2),
-            ("👍🏽", 1),
-            ("e\u{301}\u{302}", 1),
-            ("각", 1),
-            ("a\nb", 3),
-        ] {
-            let mut editor = editor(text);
-            for _ in 0..graphemes {
-                assert_ne!(editor.cursor, 0, "{text:?}");
-                editor.left();
-            }
-            assert_eq!(editor.cursor, 0, "{text:?}");
-            for _ in 0..graphemes {
-                editor.right();
-            }
-            assert_eq!(editor.cursor, text.len(), "{text:?}");
-            for _ in 0..graphemes {
-                assert!(!editor.is_empty(), "{text:?}");
-                editor.backspace();
-            }
-            assert!(editor.is_empty(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn the_cursor_is_never_inside_a_grapheme() {
-        let mut editor = editor("👩👧");
-        editor.left();
-        editor.insert("\u{200d}").unwrap();
-        assert_eq!(editor.cursor, "👩\u{200d}👧".len());
-        editor.backspace();
-        assert!(editor.is_empty());
-        let mut editor = self::editor("🇩x🇪");
-        editor.left();
-        editor.backspace();
-        assert_eq!((editor.text(), editor.cursor), ("🇩🇪", "🇩🇪".len()));
-    }
-
-    #[test]
-    fn lines_words_and_kills() {
-        let mut editor = editor("one two\nthree");
-        editor.home();
-        assert_eq!(editor.before_cursor(), "one two\n");
-        editor.left();
-        editor.word_left();
-        assert_eq!(editor.before_cursor(), "one ");
-        editor.kill_to_end();
-        assert_eq!(editor.text(), "one \nthree");
-        editor.kill_to_end();
-        assert_eq!(editor.text(), "one three");
-        editor.kill_to_start();
-        assert_eq!(editor.text(), "three");
-        editor.word_right();
-        editor.insert("  /x-y  ").unwrap();
-        editor.kill_word();
-        assert_eq!(editor.text(), "three  ");
-        editor.kill_word();
-        assert_eq!((editor.text(), editor.cursor), ("", 0));
-        for nothing in [Editor::backspace, Editor::delete, Editor::kill_word, Editor::kill_to_start] {
-            nothing(&mut editor);
-        }
-        assert!(!editor.up() && !editor.down());
-    }
-
-    #[test]
-    fn up_and_down_keep_the_cell() {
-        let mut editor = editor("日本語\nab\n日本語");
-        editor.left();
-        assert!(editor.up());
-        assert_eq!(editor.before_cursor(), "日本語\nab");
-        assert!(editor.up());
-        assert_eq!(editor.before_cursor(), "日");
-        assert!(!editor.up());
-        assert!(editor.down());
-        assert_eq!(editor.before_cursor(), "日本語\nab");
-    }
-
-    #[test]
-    fn pastes_are_inert_and_bounded() {
-        let mut editor = editor("a\r\nb\rc\x1b[201~\td\u{202e}");
-        assert_eq!(editor.text(), "a\nb\nc[201~\td");
-        assert_eq!(editor.insert(&"日".repeat(MAX_TEXT_BYTES / 3 + 1)), Err(TooLong));
-        assert!(editor.text().len() <= MAX_TEXT_BYTES);
-        assert_eq!(
-            editor.insert("x"),
-            if editor.text().len() < MAX_TEXT_BYTES { Ok(()) } else { Err(TooLong) }
-        );
-    }
-
-    #[test]
-    fn rows_and_the_cursor_in_them() {
-        for (text, width, rows, cursor) in [
-            ("", 5, vec![""], (0, 0)),
-            ("abc", 5, vec!["abc"], (0, 3)),
-            ("abcde", 5, vec!["abcde", ""], (1, 0)),
-            ("abcdef", 5, vec!["abcde", "f"], (1, 1)),
-            ("日本語", 5, vec!["日本", "語"], (1, 2)),
-            ("ab\ncd", 5, vec!["ab", "cd"], (1, 2)),
-            ("ab\n", 5, vec!["ab", ""], (1, 0)),
-            (FAMILY, 1, vec![FAMILY, ""], (1, 0)),
-        ] {
-            let editor = editor(text);
-            let seen = editor.rows(width);
-            let texts: Vec<&str> = seen.rows.iter().map(|&(a, b)| &text[a as usize..b as usize]).collect();
-            assert_eq!((texts, seen.cursor), (rows, cursor), "{text:?}");
-        }
-        let mut editor = editor("abcdef");
-        editor.left();
-        assert_eq!(editor.rows(5).cursor, (1, 0));
-    }
-}
+mod tests;

@@ -180,6 +180,24 @@ fn an_engine_that_stops_ends_the_loop() {
 }
 
 #[test]
+fn a_hang_up_that_stops_the_program_is_no_failure_of_the_terminal() {
+    for stops in [true, false] {
+        let (client, engine) = channel(snapshot(&World::new()));
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let (wakes, input) = Wakes::new();
+        let look = (Settings { timestamps: true, bell: false }, Theme { colour: true }, Clock::utc());
+        input.send(Woken::InputEnded(io::ErrorKind::BrokenPipe.into())).unwrap();
+        let mut screen = Screen::new(&mut terminal, &client, wakes, look, OUTSIDE);
+        let ended = screen.turn(AT_ONCE);
+        if stops {
+            engine.stop(StopReason { exit_code: 129, message: None });
+        }
+        assert!(ended.is_err());
+        assert_eq!(screen.end(ended).is_ok(), stops);
+    }
+}
+
+#[test]
 fn a_terminal_that_is_gone_ends_the_loop() {
     let gone = Outside { probe: || Err(io::ErrorKind::NotConnected.into()), ..OUTSIDE };
     with_screen(&World::new(), gone, |screen, _input, _engine| {

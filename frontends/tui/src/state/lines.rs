@@ -46,8 +46,7 @@ pub(crate) enum Tone {
 /// One text of an entry, broken into rows.
 #[derive(Debug)]
 pub(crate) struct Part {
-    /// Two cells at the left edge.
-    pub(crate) gutter: &'static str,
+    gutter: &'static str,
     /// `12:03`, on the first row.
     pub(crate) time: String,
     /// What it is.
@@ -71,6 +70,17 @@ pub(crate) struct PartRow<'a> {
 }
 
 impl Part {
+    /// Two cells at the left edge of a row. What the program says is marked on each row, so that no row of a
+    /// text can look like one of them, whatever is out of sight above it.
+    pub(crate) fn gutter(&self, is_first: bool) -> &'static str {
+        match self.tone {
+            Tone::Theirs(_) | Tone::Own | Tone::Read if !is_first => "  ",
+            // The mark of a failed message itself; its reason is the program's.
+            Tone::Failed if !is_first && self.head > 0 => "  ",
+            _ => self.gutter,
+        }
+    }
+
     fn row(&self, index: usize) -> Option<PartRow<'_>> {
         let &(start, end) = self.rows.get(index)?;
         let (start, end) = (start as usize, end as usize);

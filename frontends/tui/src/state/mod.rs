@@ -253,6 +253,8 @@ impl State {
     fn show(&mut self, tab: usize) {
         if tab < self.tabs.len() {
             self.current = tab;
+            // A refusal to mark as read is tried again with the next visit.
+            self.tabs.iter_mut().for_each(|tab| tab.marked.0 = None);
             self.opening = None;
             self.completion = None;
             self.history.leave();
@@ -270,8 +272,9 @@ impl State {
             self.layouts.reset(measure);
         }
         let Some(tab) = self.tabs.get_mut(self.current) else { return };
-        let input = tab.editor.rows(width - PROMPT_CELLS);
-        let shown = input.rows.len().min(usize::from(INPUT_ROWS.min(height / 3)));
+        let most = usize::from(INPUT_ROWS.min(height / 3));
+        let input = tab.editor.rows(width - PROMPT_CELLS, most);
+        let shown = input.rows.len().min(most);
         let input_rows = u16::try_from(shown).unwrap_or(1);
         let rows = height - 2 - input_rows;
         let (seen, pane_rows) = see(tab, &mut self.layouts, rows);

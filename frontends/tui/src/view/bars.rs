@@ -51,7 +51,8 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, state: &State, theme: T
             (false, true) => theme.tab_unread(),
             (false, false) => theme.dim(),
         };
-        if text::width(label) > usize::from(row.width) {
+        let is_last = number + 1 == labels.len();
+        if text::width(label) + usize::from(!is_last) > usize::from(row.width) {
             put(buffer, row, "…", theme.dim());
             break;
         }
@@ -78,8 +79,7 @@ pub(super) fn draw_status(buffer: &mut Buffer, area: Rect, state: &State, theme:
         None => (format!("{} (you)", text::name(snapshot.nick.as_str())), false),
     };
     let stack = text::one_line(&snapshot.stack.line());
-    let link = link(&snapshot.link);
-    let (whom, stack, link) = share(width.saturating_sub(8), whom, stack, link);
+    let (whom, stack, link) = share(width.saturating_sub(8), whom, stack, link(&snapshot.link));
     buffer.set_style(area, theme.bar());
     let row = behind(area, 1);
     let whom_style = if alarm { theme.bar_alarm() } else { theme.bar() };
@@ -91,16 +91,22 @@ pub(super) fn draw_status(buffer: &mut Buffer, area: Rect, state: &State, theme:
     put(buffer, row, &link, if is_up { theme.bar() } else { theme.bar_alarm() });
 }
 
-/// Cuts three texts so that they fit into `cells` together: first the link's details, then the name, the stack last.
-fn share(cells: usize, whom: String, stack: String, link: String) -> (String, String, String) {
-    let link_least = text::width(&link).min(16);
-    let whom_least = text::width(&whom).min(18);
-    let rest = cells.saturating_sub(text::width(&whom) + text::width(&stack));
-    let link = text::fit(&link, rest.max(link_least));
-    let rest = cells.saturating_sub(text::width(&stack) + text::width(&link));
-    let whom = fit_front(&whom, rest.max(whom_least));
-    let rest = cells.saturating_sub(text::width(&whom) + text::width(&link));
-    (whom, text::fit(&stack, rest), link)
+/// Cuts three texts so that they fit into `cells` together: first the link's details go, then the end of the
+/// name, then of the stack. The link's state and what is known of the peer stay as long as they can.
+fn share(
+    cells: usize,
+    whom: String,
+    stack: String,
+    (state, details): (String, String),
+) -> (String, String, String) {
+    let rest = cells.saturating_sub(text::width(&stack) + text::width(&state));
+    let whom = fit_front(&whom, rest.max(text::width(&whom).min(18)));
+    let rest = cells.saturating_sub(text::width(&whom) + text::width(&state));
+    let stack = text::fit(&stack, rest);
+    let rest = cells.saturating_sub(text::width(&whom) + text::width(&stack) + text::width(&state));
+    // A few letters of an address tell nothing.
+    let details = if rest < 6 { String::new() } else { text::fit(&details, rest) };
+    (whom, stack, format!("{state}{details}"))
 }
 
 /// Cuts the name in front of `, unverified` and the like, so that these are seen.
@@ -124,11 +130,12 @@ fn conversation(snapshot: &Snapshot, view: &ConversationView) -> (String, bool) 
             let others = members.iter().filter(|id| **id != snapshot.peer_id);
             let peers: Vec<_> = others.filter_map(|id| snapshot.peer(*id)).collect();
             let unverified = peers.iter().filter(|peer| peer.trust == Trust::Unverified).count();
-            let mut text = format!("{name}, open room, {} in it", members.len());
-            if unverified > 0 {
-                text.push_str(&format!(", {unverified} unverified"));
-            }
-            (text, false)
+            let count = members.len();
+            let members = match unverified {
+                0 => format!("{count} in it"),
+                _ => format!("{unverified}/{count} unverified"),
+            };
+            (format!("{name}, open, {members}"), false)
         }
     }
 }
@@ -145,16 +152,17 @@ fn direct(name: String, peer: Option<&PeerView>) -> (String, bool) {
     }
 }
 
-fn link(link: &LinkView) -> String {
+/// The link's state, and what more there is to say about it.
+fn link(link: &LinkView) -> (String, String) {
     let relay = text::one_line(&link.relay);
     match &link.state {
-        LinkState::Connecting => format!("connecting {relay}"),
+        LinkState::Connecting => ("connecting".to_owned(), format!(" {relay}")),
         LinkState::Up if link.hosting => {
-            let listen = link.listen.first().map(|listen| text::one_line(listen)).unwrap_or(relay);
-            format!("up, hosting {listen}")
+            let listen = link.listen.first().map_or(relay, |listen| text::one_line(listen));
+            ("hosting".to_owned(), format!(" {listen}"))
         }
-        LinkState::Up => format!("up {relay}"),
-        LinkState::Down { reason } => format!("down: {}", text::one_line(reason)),
+        LinkState::Up => ("up".to_owned(), format!(" {relay}")),
+        LinkState::Down { reason } => ("down".to_owned(), format!(": {}", text::one_line(reason))),
     }
 }
 
@@ -162,25 +170,31 @@ fn link(link: &LinkView) -> String {
 mod tests {
     use super::*;
 
-    fn shared(cells: usize, whom: &str, link: &str) -> (String, String, String) {
-        let stack = "udp-arq · rsa-hybrid · aes-256-gcm";
-        share(cells, whom.into(), stack.into(), link.into())
+    const STACK: &str = "udp-arq · rsa-hybrid · aes-256-gcm";
+
+    fn shared(cells: usize, whom: &str, details: &str) -> (String, String, String) {
+        share(cells, whom.into(), STACK.into(), ("up".into(), details.into()))
     }
 
     #[test]
     fn the_status_line_is_shared_by_weight() {
-        let (whom, stack, link) = shared(72, "bob, unverified, online", "up 127.0.0.1:12345");
-        assert_eq!(whom, "bob, unverified, online");
-        assert_eq!(stack, "udp-arq · rsa-hybrid · aes-256-gcm");
-        assert_eq!(link, "up 127.0.0.1:1…");
+        for (cells, whom, expected) in [
+            (72, "bob, unverified, online", ("bob, unverified, online", STACK, "up 127.0.0.1:1…")),
+            (60, "bob, unverified, online", ("bob, unverified, online", STACK, "up")),
+            (50, "bob, unverified, online", ("bob, unverified, …", "udp-arq · rsa-hybrid · aes-25…", "up")),
+            (72, "#lobby, open, 2/3 unverified", ("#lobby, open, 2/3 unverified", STACK, "up 127.0.…")),
+        ] {
+            let (whom, stack, link) = shared(cells, whom, " 127.0.0.1:12345");
+            assert_eq!((whom.as_str(), stack.as_str(), link.as_str()), expected);
+        }
         let long = format!("{}·7f3a, unverified, online", "b".repeat(60));
-        let (whom, stack, _) = shared(72, &long, "up");
+        let (whom, stack, _) = shared(72, &long, "");
         assert!(whom.ends_with("·7f3a, unverified, online"), "{whom}");
-        assert_eq!(stack, "udp-arq · rsa-hybrid · aes-256-gcm");
+        assert_eq!(stack, STACK);
         for cells in 0..120 {
             let (whom, stack, link) = shared(cells, &long, "down: nobody answers there at all");
             let sum = text::width(&whom) + text::width(&stack) + text::width(&link);
-            assert!(sum <= cells.max(34), "{cells}: {sum}");
+            assert!(sum <= cells.max(20), "{cells}: {sum}");
         }
     }
 }

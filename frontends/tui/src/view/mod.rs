@@ -75,11 +75,10 @@ fn draw_pane(buffer: &mut Buffer, area: Rect, arranged: &Arranged, theme: Theme)
 
 fn draw_row(buffer: &mut Buffer, row: Rect, seen: &SeenRow, arranged: &Arranged, theme: Theme) {
     let Some((part, line)) = seen.laid.row(seen.row) else { return };
-    if line.is_first {
-        put(buffer, Rect { width: 2.min(row.width), ..row }, part.gutter, theme.gutter(part.tone));
-        if arranged.measure.timestamps {
-            put(buffer, behind(row, GUTTER_CELLS), &part.time, theme.dim());
-        }
+    let gutter = Rect { width: 2.min(row.width), ..row };
+    put(buffer, gutter, part.gutter(line.is_first), theme.gutter(part.tone));
+    if line.is_first && arranged.measure.timestamps {
+        put(buffer, behind(row, GUTTER_CELLS), &part.time, theme.dim());
     }
     let body = behind(row, arranged.measure.indent(line.is_first));
     let cells = put(buffer, body, line.head, theme.head(part.tone));
@@ -92,7 +91,7 @@ fn draw_input(buffer: &mut Buffer, area: Rect, arranged: &Arranged, state: &Stat
     let rows = input.rows.iter().enumerate().skip(*input_top);
     for (y, (index, &(start, end))) in (area.top()..area.bottom()).zip(rows) {
         let row = Rect { y, height: 1, ..area };
-        let prompt = if index == 0 { ">" } else { "." };
+        let prompt = if index == 0 && input.from_start { ">" } else { "." };
         put(buffer, row, prompt, theme.dim());
         let text = typed.get(start as usize..end as usize).unwrap_or_default();
         put(buffer, behind(row, PROMPT_CELLS), &text::clean(text), Style::new());

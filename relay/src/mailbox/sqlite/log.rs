@@ -9,10 +9,9 @@ use sha2::{Digest, Sha256};
 use super::super::{NewEnvelope, Outcome};
 use super::writer::{Usage, Writer, from_sql, to_sql};
 
-/// What an envelope takes in the database beside its own bytes, about.
-const ROW_OVERHEAD: u64 = 128;
-/// Rows of a room that are dropped at a time.
-const EVICT_ROWS: i64 = 16;
+/// What an envelope takes in the database beside its own bytes, about: its row, index and id, and a row of a
+/// recipient that nobody knows.
+const ROW_OVERHEAD: u64 = 256;
 
 /// Detects damage on the disk; the end-to-end seal detects malice.
 pub(super) fn checksum(n: u64, box_id: i64, envelope: &[u8]) -> [u8; 8] {
@@ -45,8 +44,14 @@ impl Writer {
         envelope: &NewEnvelope,
         now: Timestamp,
     ) -> rusqlite::Result<Outcome> {
+        let size = envelope.bytes.len() as u64 + ROW_OVERHEAD;
         let box_id = match &envelope.to {
-            Recipient::Peer(peer) => self.peer_id(*peer)?,
+            Recipient::Peer(peer) => match self.known_peer(*peer)? {
+                Some(peer) => peer,
+                // A stranger's row is made for an envelope that has a place only.
+                None if self.is_full(size) => return Ok(Outcome::Refused(Refusal::MailboxFull)),
+                None => self.peer_id(*peer)?,
+            },
             Recipient::Room(room) => match self.room_of(room, sender)? {
                 Some(room) => -room,
                 None => return Ok(Outcome::Refused(Refusal::NotAllowed)),
@@ -57,7 +62,6 @@ impl Writer {
         {
             return Ok(Outcome::Known);
         }
-        let size = envelope.bytes.len() as u64 + ROW_OVERHEAD;
         if !self.has_room(box_id, sender, size)? {
             return Ok(Outcome::Refused(Refusal::MailboxFull));
         }
@@ -126,41 +130,58 @@ impl Writer {
         Ok(self.usage.entry(box_id).or_default())
     }
 
+    fn is_full(&self, size: u64) -> bool {
+        self.counters.stored_bytes + size > self.limits.stored_bytes
+    }
+
     /// Whether `size` more bytes fit. A room makes room for them.
     fn has_room(&mut self, box_id: i64, sender: i64, size: u64) -> rusqlite::Result<bool> {
-        if self.counters.stored_bytes + size > self.limits.stored_bytes {
+        if self.is_full(size) {
             return Ok(false);
         }
         let quota = self.limits.mailbox_bytes;
         let share = quota / self.limits.sender_share.max(1);
-        loop {
-            let usage = self.usage(box_id)?;
-            let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
-            let (over_share, over_quota) = (of_sender + size > share, usage.total + size > quota);
-            if !over_share && !over_quota {
-                return Ok(true);
-            }
-            if box_id > 0 || size > share {
-                return Ok(false);
-            }
-            let dropped = if over_share {
-                self.drop_rows(
-                    "DELETE FROM log WHERE n IN (SELECT n FROM log WHERE box = ?1 AND sender = ?2
-                     ORDER BY n LIMIT ?3) RETURNING box, sender, size, id",
-                    params![box_id, sender, EVICT_ROWS],
-                )?
-            } else {
-                self.drop_rows(
-                    "DELETE FROM log WHERE n IN (SELECT n FROM log WHERE box = ?1 ORDER BY n LIMIT ?2)
-                     RETURNING box, sender, size, id",
-                    params![box_id, EVICT_ROWS],
-                )?
-            };
-            if dropped.is_empty() {
-                return Ok(false);
-            }
-            self.forget_ids(&dropped)?;
+        let usage = self.usage(box_id)?;
+        let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
+        // One envelope of a sender may be larger than its share, else it could never be sent.
+        let over_share = (of_sender + size).saturating_sub(share).min(of_sender);
+        if over_share == 0 && usage.total + size <= quota {
+            return Ok(true);
         }
+        if box_id > 0 || size > quota {
+            return Ok(false);
+        }
+        if over_share > 0 {
+            self.evict(box_id, Some(sender), over_share)?;
+        }
+        let over_quota = (self.usage(box_id)?.total + size).saturating_sub(quota);
+        if over_quota > 0 {
+            self.evict(box_id, None, over_quota)?;
+        }
+        Ok(true)
+    }
+
+    /// Drops the oldest envelopes of a room, of one sender or all, until `bytes` are free.
+    fn evict(&mut self, box_id: i64, sender: Option<i64>, bytes: u64) -> rusqlite::Result<()> {
+        let (mut freed, mut last) = (0, 0);
+        let mut query = self.db.prepare_cached(
+            "SELECT n, size FROM log WHERE box = ?1 AND (?2 IS NULL OR sender = ?2) ORDER BY n",
+        )?;
+        let mut rows = query.query(params![box_id, sender])?;
+        while freed < bytes
+            && let Some(row) = rows.next()?
+        {
+            last = row.get(0)?;
+            freed += from_sql(row.get(1)?);
+        }
+        drop(rows);
+        drop(query);
+        let dropped = self.drop_rows(
+            "DELETE FROM log WHERE box = ?1 AND n <= ?2 AND (?3 IS NULL OR sender = ?3)
+             RETURNING box, sender, size, id",
+            params![box_id, last, sender],
+        )?;
+        self.forget_ids(&dropped)
     }
 
     /// Deletes rows of the log with a statement that returns `box, sender, size, id`, and keeps the counts.

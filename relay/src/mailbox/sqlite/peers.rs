@@ -9,33 +9,43 @@ use super::super::{Attached, Joined, Published};
 use super::writer::{Writer, from_sql, to_sql};
 
 impl Writer {
-    /// The row of a peer, made if there is none.
-    pub(super) fn peer_id(&mut self, peer: PeerId) -> rusqlite::Result<i64> {
+    /// The row of a peer, if there is one.
+    pub(super) fn known_peer(&mut self, peer: PeerId) -> rusqlite::Result<Option<i64>> {
         if let Some(id) = self.peer_ids.get(&peer) {
-            return Ok(*id);
+            return Ok(Some(*id));
         }
         let known = self
             .db
             .prepare_cached("SELECT id FROM peers WHERE peer = ?1")?
             .query_row([peer.as_ref()], |row| row.get(0))
             .optional()?;
-        let id = match known {
-            Some(id) => id,
-            None => self.db.prepare_cached("INSERT INTO peers(peer) VALUES(?1)")?.insert([peer.as_ref()])?,
-        };
+        self.peer_ids.extend(known.map(|id| (peer, id)));
+        Ok(known)
+    }
+
+    /// The row of a peer, made if there is none.
+    pub(super) fn peer_id(&mut self, peer: PeerId) -> rusqlite::Result<i64> {
+        if let Some(id) = self.known_peer(peer)? {
+            return Ok(id);
+        }
+        let id = self.db.prepare_cached("INSERT INTO peers(peer) VALUES(?1)")?.insert([peer.as_ref()])?;
         self.peer_ids.insert(peer, id);
         Ok(id)
     }
 
     pub(super) fn attach(&mut self, peer: PeerId, now: Timestamp) -> rusqlite::Result<Option<Attached>> {
         self.trim_caches();
+        let is_full = self.counters.peers >= self.limits.max_peers;
+        if is_full && self.known_peer(peer)?.is_none() {
+            return Ok(None);
+        }
         let id = self.peer_id(peer)?;
         let (acked, last_seen): (i64, i64) = self
             .db
             .prepare_cached("SELECT acked, last_seen FROM peers WHERE id = ?1")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if last_seen == 0 {
-            if self.counters.peers >= self.limits.max_peers {
+            if is_full {
                 return Ok(None);
             }
             self.counters.peers += 1;

@@ -26,9 +26,10 @@ pub(super) fn run(db: &Connection, reads: &Receiver<Read>) {
     }
 }
 
-fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<i64>> {
-    db.prepare_cached("SELECT id FROM peers WHERE peer = ?1")?
-        .query_row([peer.as_ref()], |row| row.get(0))
+/// A peer's row, and up to which number it has acknowledged.
+fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<(i64, i64)>> {
+    db.prepare_cached("SELECT id, acked FROM peers WHERE peer = ?1")?
+        .query_row([peer.as_ref()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }
 
@@ -63,12 +64,12 @@ pub(super) fn waiting(
     let next_n: i64 = snapshot.query_row("SELECT next_n FROM counters", [], |row| row.get(0))?;
     let end = from_sql(next_n).saturating_sub(1).max(after);
     let mut page = Page { items: Vec::new(), through: end, more: false, damaged: Vec::new() };
-    let Some(id) = peer_row(&snapshot, peer)? else { return Ok(page) };
+    let Some((id, acked)) = peer_row(&snapshot, peer)? else { return Ok(page) };
     let rooms: Vec<(i64, i64)> = snapshot
         .prepare_cached("SELECT room, since FROM members WHERE peer = ?1")?
         .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let (after, max_items) = (to_sql(after), max_items.max(1));
+    let (after, max_items) = (to_sql(after).max(acked), max_items.max(1));
     // One more than asked for tells whether there is more.
     let limit = i64::try_from(max_items).unwrap_or(i64::MAX).saturating_add(1);
     let mut found = Vec::new();

@@ -106,7 +106,7 @@ pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Opened, Mailbo
     }
     drop(private_file(path)?);
     let mut writer = connect(path)?;
-    prepare(&mut writer, path, max_bytes).map_err(|error| named(error, path))?;
+    prepare(&mut writer, max_bytes).map_err(|error| named(error, path))?;
     let reader = connect(path)?;
     reader.pragma_update(None, "query_only", true).map_err(storage)?;
     Ok(Opened { writer, reader, lock })
@@ -145,7 +145,7 @@ fn connect(path: &Path) -> Result<Connection, MailboxError> {
     Ok(db)
 }
 
-fn prepare(db: &mut Connection, path: &Path, max_bytes: Option<u64>) -> Result<(), PrepareError> {
+fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareError> {
     let pragma = |db: &Connection, name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let version = pragma(db, "user_version")?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -178,7 +178,8 @@ fn prepare(db: &mut Connection, path: &Path, max_bytes: Option<u64>) -> Result<(
         new.pragma_update(None, "application_id", APPLICATION_ID)?;
         new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         new.commit()?;
-        tracing::info!(path = %path.display(), "new mailbox database");
+        // Without the path: it may hold a name.
+        tracing::info!("new mailbox database");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ const EXPIRE_ROWS: i64 = 10_000;
 /// Remembered ids that are looked at in one sweep.
 const SEEN_ROWS: i64 = 20_000;
 /// Peers that are forgotten, and memberships that end, in one sweep.
-const PEER_ROWS: i64 = 1_000;
+const PEER_ROWS: i64 = 10_000;
 
 impl Writer {
     /// Gives the rooms that lost members.

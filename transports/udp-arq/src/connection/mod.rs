@@ -144,6 +144,8 @@ pub(crate) struct Connection {
     credit_due: bool,
     /// Packets that may leave whatever the congestion window says (RFC 9002 §6.2.4).
     probe_packets: u32,
+    /// Packets since the last that asked for an acknowledgement.
+    silent_packets: u32,
     /// The window, not the application, held us back when we last sent.
     window_limited: bool,
     /// Numbers until one is left out.
@@ -195,6 +197,7 @@ impl Connection {
             ping_due: true,
             credit_due: false,
             probe_packets: 0,
+            silent_packets: 0,
             window_limited: false,
             until_skip: transmit::FIRST_SKIP,
             established: now,
@@ -349,6 +352,11 @@ impl Connection {
     /// Cost of frames not yet acknowledged.
     pub(crate) fn buffered(&self) -> u64 {
         self.outgoing.buffered()
+    }
+
+    /// Ranges of packet numbers that the peer may not know to have arrived.
+    pub(crate) fn unreported_ranges(&self) -> usize {
+        self.receipts.ranges()
     }
 
     pub(crate) fn next_number(&self) -> u64 {

@@ -140,15 +140,4 @@ impl Connection {
         let probe_at = if self.hints.count == 1 { now } else { now + pto / 2 };
         self.hints.probe_at.get_or_insert(probe_at);
     }
-
-    /// The responder sent its REPLY again, so it has no FINISH yet.
-    pub(crate) fn handle_reply_again(&mut self) {
-        self.finish_due = self.finish_packet.is_some();
-    }
-
-    /// The initiator sent its FINISH again, so it has no packet of ours yet.
-    pub(crate) fn handle_finish_again(&mut self) {
-        // A probe is under way or will be soon; one more ping is harmless but must not be free for the asking.
-        self.ping_due |= self.sent.stalled_since().is_none();
-    }
 }

@@ -12,7 +12,10 @@ use crate::protect::TAG;
 pub(super) const FIRST_SKIP: u64 = 64;
 /// Numbers between two that are left out: at least this many, and up to four times as many.
 const SKIP_EVERY: u64 = 128;
-/// Bytes kept free for what stands in front of data: credit, ping.
+/// Packets of a side that only acknowledges before it asks for an acknowledgement itself: without one neither
+/// its key could be updated nor its numbers stay short.
+const SILENT_PACKETS: u32 = 100;
+/// The part of a packet that an ACK may take: one in this many.
 const ACK_SHARE: usize = 2;
 
 impl Connection {
@@ -89,6 +92,9 @@ impl Connection {
         if eliciting {
             self.last_eliciting_sent = now;
             self.probe_packets = self.probe_packets.saturating_sub(1);
+            self.silent_packets = 0;
+        } else {
+            self.silent_packets += 1;
         }
         let bytes = (out.len() - begin) as u64;
         let forgotten = self.sent.on_sent(SentPacket { number, at: now, bytes, eliciting, contents });
@@ -132,8 +138,8 @@ impl Connection {
             contents.fin = self.outgoing.put_fin(out, end.saturating_sub(out.len()));
         }
         let silent_for = now.saturating_duration_since(self.last_eliciting_sent);
-        let must_ask = out.len() == after_ack
-            && (probing || (self.receipts.is_piled_up() && silent_for >= self.rtt.smoothed()));
+        let may_ask = self.receipts.is_piled_up() || self.silent_packets >= SILENT_PACKETS;
+        let must_ask = out.len() == after_ack && (probing || (may_ask && silent_for >= self.rtt.smoothed()));
         if must_ask {
             chunk::put_ping(out);
         }

@@ -3,17 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use chat_core::LinkError;
+use chat_core::transport::Role;
+use transport_noise::MESSAGE_LENGTHS;
+
 use super::{Endpoint, Entry, Event, Handle, MAX_HALF_OPEN, MAX_NOTICES, State};
 use crate::connection::Connection;
 use crate::handshake::Established;
 use crate::packet::{self, ConnectionId, Datagram, Long, LongKind};
-use chat_core::LinkError;
-use chat_core::transport::Role;
 
 /// UNKNOWN packets a second, over all addresses.
 const NOTICES_PER_SECOND: u32 = 32;
-/// Longest first message that is kept: Noise's have one length, and this leaves room for a larger key.
-const MAX_HELLO_MESSAGE: usize = 1100;
 
 /// How often something may still happen in this second.
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ impl Endpoint {
     }
 
     fn handle_hello(&mut self, now: Instant, from: SocketAddr, message: &[u8], bytes: usize) -> bool {
-        if !self.listening || message.len() > MAX_HELLO_MESSAGE {
+        if !self.listening || message.len() != MESSAGE_LENGTHS[0] {
             return false;
         }
         let origin = ConnectionId::of_message(message);
@@ -153,14 +153,8 @@ impl Endpoint {
         let established = match (&mut entry.state, long.kind) {
             (State::Dialing(initiator), LongKind::Reply) => initiator.handle_reply(now, long.message),
             (State::Responding(responder), LongKind::Finish) => responder.handle_finish(now, long.message),
-            (State::Live(connection), LongKind::Reply) => {
-                connection.handle_reply_again();
-                Ok(None)
-            }
-            (State::Live(connection), LongKind::Finish) => {
-                connection.handle_finish_again();
-                Ok(None)
-            }
+            // Each side sends its last message until it is answered; a connection's probes see to that.
+            (State::Live(_), LongKind::Reply | LongKind::Finish) => Ok(None),
             _ => return false,
         };
         match established {

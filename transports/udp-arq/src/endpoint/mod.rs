@@ -1,7 +1,7 @@
 //! All connections of one socket, sans-IO: whose datagram it is, who wants in, whose timer is next.
 //!
-//! What costs memory or work before an address is proved is bounded: [`MAX_HALF_OPEN`] handshakes, each no
-//! larger than a [`Responder`] with Noise's state, each ended by its deadline, each sending no more than it got.
+//! What costs memory or work before an address is proved is bounded: [`MAX_HALF_OPEN`] handshakes, each a
+//! [`Responder`] of less than a KiB, each ended by its deadline, each sending no more than it got.
 
 mod dispatch;
 

@@ -254,6 +254,8 @@ impl SentPackets {
 }
 
 #[cfg(test)]
+// A lone range is a list of one range here, not its numbers.
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use std::time::Duration;
 

@@ -64,6 +64,7 @@ impl SentPackets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::Ack;
     use crate::loss::SentPacket;
 
     const MS: Duration = Duration::from_millis(1);
@@ -76,7 +77,13 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..60 {
             let number = sent.next_number();
-            sent.on_sent(SentPacket { number, at: now, bytes: 9, eliciting: true, contents: Contents::default() });
+            sent.on_sent(SentPacket {
+                number,
+                at: now,
+                bytes: 9,
+                eliciting: true,
+                contents: Contents::default(),
+            });
             let (at, timer) = sent.timeout(&rtt, None).unwrap();
             assert_eq!(timer, Timer::Probe);
             waits.push(at - now);
@@ -89,5 +96,10 @@ mod tests {
         assert_eq!(waits.last(), Some(&LATE_BACK_OFF_CAP));
         assert_eq!(sent.timeout(&rtt, Some(7 * MS)), Some((now + 7 * MS - waits[59], Timer::Probe)));
         assert_eq!(sent.stalled_since(), Some(start));
+        // An acknowledgement, and the next wait is the first one again.
+        let largest = sent.next_number() - 2;
+        sent.on_ack(now, &Ack { delay_us: 0, ranges: std::iter::once(0..largest + 1).collect() }).unwrap();
+        let (at, _) = sent.timeout(&rtt, None).unwrap();
+        assert_eq!((at - (now - waits[59]), sent.stalled_since()), (waits[0], Some(now)));
     }
 }

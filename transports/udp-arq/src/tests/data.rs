@@ -155,3 +155,16 @@ fn keys_are_updated_on_the_way() {
     assert!(pair.received[1] == sent);
     assert!(pair.ends[0].key_updates() > 10, "{}", pair.ends[0].key_updates());
 }
+
+#[test]
+fn a_side_that_only_acknowledges_keeps_its_key_fresh() {
+    // A small window, so that a key is confirmed long before its limit.
+    let mut config = Config { window: Some(32), ..Config::default() };
+    (config.keys.update_after, config.keys.seals) = (200, 600);
+    let mut pair = Pair::with(32, Path { jitter: 5 * MS, ..Path::clean() }, &config, 0);
+    let sent = frames(32, 6000, 900);
+    pair.to_send[0].extend(sent.iter().cloned());
+    assert!(pair.deliver(300 * SECOND, 6000), "{:?} {:?}", pair.ends[0].end(), pair.ends[1].end());
+    assert!(pair.received[1] == sent);
+    assert!(pair.ends[1].key_updates() > 3, "{}", pair.ends[1].key_updates());
+}

@@ -128,7 +128,6 @@ fn a_flood_of_hellos_is_bounded_and_never_amplified() {
     let mut world = World::new(7, Path::clean());
     let established = world.connect();
     let (mut rng, mut received, mut sent) = (Rng::new(8), 0, 0);
-    let bytes_before = world.net.bytes[SERVER];
     for n in 0..2000u32 {
         let from = SocketAddr::from(([10, 9, (n >> 8) as u8, n as u8], 5000));
         let mut hello = Vec::new();
@@ -168,7 +167,7 @@ fn a_flood_of_hellos_is_bounded_and_never_amplified() {
     world.run_for(11 * SECOND);
     assert_eq!(world.received[SERVER].last().unwrap().1, &b"still here"[..]);
     assert_eq!(world.ends[SERVER].len(), 1);
-    assert!(world.net.bytes[SERVER] > bytes_before);
+    echo(&mut world);
 }
 
 #[test]

@@ -161,3 +161,69 @@ fn hints_that_the_peer_is_gone_are_believed_only_in_its_silence() {
     assert!(hints >= 3);
     assert_eq!(pair.ends[0].end(), Some(End::Unreachable));
 }
+
+#[test]
+fn a_peer_that_is_alive_but_acknowledges_nothing_is_given_up() {
+    let config = Config { idle: 1000 * SECOND, ..Config::default() };
+    let mut pair = Pair::with(9, Path::clean(), &config, 0);
+    pair.run_for(SECOND);
+    pair.net.paths[0] = Path::dead();
+    pair.to_send[0].push_back(Bytes::from_static(b"into the void"));
+    pair.run_for(29 * SECOND);
+    assert_eq!(ends(&pair), [None, None]);
+    pair.run_for(2 * SECOND);
+    assert!(matches!(pair.ends[0].end(), Some(End::Timeout(_))), "{:?}", ends(&pair));
+}
+
+#[test]
+fn a_close_carries_the_acknowledgement_of_what_came_last() {
+    let mut pair = Pair::new(10, Path::clean());
+    pair.run_for(SECOND);
+    let now = pair.now();
+    pair.ends.iter_mut().for_each(|end| end.finish(now));
+    // Its first packet is the end of its frames, its second acknowledges the other's: that one is lost.
+    let lost = pair.net.sent(0) + 1;
+    pair.net.single_out(0, lost, 0);
+    assert!(pair.run_until(SECOND, |pair| pair.ends[1].end().is_some()));
+    assert_eq!(pair.ends[1].end(), Some(End::Peer));
+    assert!(pair.ends[1].is_delivered(), "it knows that its end has arrived");
+}
+
+#[test]
+fn credit_that_is_lost_is_given_again() {
+    let mut pair = Pair::new(11, Path::clean());
+    pair.reading[1] = false;
+    pair.to_send[0].extend((0..100).map(|_| Bytes::from(vec![0; 60_000])));
+    pair.run_for(20 * SECOND);
+    assert!(pair.received[1].is_empty() && !pair.to_send[0].is_empty());
+    // All is read at once, and the packet that says so is lost, with others behind it that are not.
+    let (now, lost) = (pair.now(), pair.net.sent(1));
+    pair.net.single_out(1, lost, 0);
+    while let Some(frame) = pair.ends[1].poll_frame() {
+        pair.received[1].push(frame);
+    }
+    pair.settle();
+    assert_eq!((pair.net.sent(1), pair.now()), (lost + 1, now));
+    for _ in 0..5 {
+        pair.to_send[1].push_back(Bytes::from_static(b"behind it"));
+        pair.settle();
+    }
+    pair.reading[1] = true;
+    assert!(pair.deliver(20 * SECOND, 100));
+}
+
+#[test]
+fn acknowledgements_that_were_acknowledged_are_not_repeated() {
+    let mut pair = Pair::new(12, Path::lossy(0.3));
+    for side in 0..2 {
+        pair.to_send[side].extend((0..500u32).map(|n| Bytes::from(n.to_be_bytes().repeat(100))));
+    }
+    assert!(pair.run_until(600 * SECOND, |pair| pair.received.iter().all(|got| got.len() == 500)));
+    assert!(pair.ends.iter().any(|end| end.unreported_ranges() > 1));
+    pair.net.paths = [Path::clean(), Path::clean()];
+    for n in 0..4 {
+        pair.to_send[n % 2].push_back(Bytes::from_static(b"quiet again"));
+        pair.run_for(SECOND);
+    }
+    assert!(pair.ends.iter().all(|end| end.unreported_ranges() <= 2));
+}

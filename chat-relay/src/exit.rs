@@ -4,9 +4,11 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::Parser;
+
 /// The exit codes, a promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
+pub enum Code {
     /// Failed at run time.
     Failed = 1,
     /// The command line or the profile is wrong.
@@ -15,17 +17,21 @@ pub(crate) enum Code {
 
 /// Why the program did not do what it should. The message says what to do about it.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) code: u8,
-    pub(crate) message: String,
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What went wrong and what to do; empty if it was said already.
+    pub message: String,
 }
 
 impl Failure {
-    pub(crate) fn new(code: Code, message: impl fmt::Display) -> Self {
+    /// A failure with one of the codes.
+    pub fn new(code: Code, message: impl fmt::Display) -> Self {
         Self { code: code as u8, message: message.to_string() }
     }
 
-    pub(crate) fn failed(message: impl fmt::Display) -> Self {
+    /// A failure at run time.
+    pub fn failed(message: impl fmt::Display) -> Self {
         Self::new(Code::Failed, message)
     }
 }
@@ -37,12 +43,15 @@ impl From<chat_core::ProfileError> for Failure {
 }
 
 /// Prints on standard error; a closed one is nobody's fault.
-pub(crate) fn say(message: impl fmt::Display) {
+pub fn say(message: impl fmt::Display) {
     drop(writeln!(std::io::stderr(), "{message}"));
 }
 
 /// Prints on standard output.
-pub(crate) fn print(text: impl fmt::Display) -> Result<(), Failure> {
+///
+/// # Errors
+/// Standard output failed otherwise than by being closed.
+pub fn print(text: impl fmt::Display) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         // `chat plugins | head -1` is no failure.
@@ -54,7 +63,7 @@ pub(crate) fn print(text: impl fmt::Display) -> Result<(), Failure> {
 }
 
 /// Prints the message of a failure and gives its code.
-pub(crate) fn report(outcome: Result<(), Failure>) -> ExitCode {
+pub fn report(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -64,6 +73,24 @@ pub(crate) fn report(outcome: Result<(), Failure>) -> ExitCode {
                 say(if labelled { message.clone() } else { format!("error: {message}") });
             }
             ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Reads the command line. `None`: help or version was asked for and is printed.
+///
+/// # Errors
+/// The command line is wrong; what is wrong with it is printed.
+pub fn parse<T: Parser>() -> Result<Option<T>, Failure> {
+    match T::try_parse() {
+        Ok(arguments) => Ok(Some(arguments)),
+        Err(error) => {
+            // A closed output is nobody's fault.
+            drop(error.print());
+            match u8::try_from(error.exit_code()) {
+                Ok(0) => Ok(None),
+                code => Err(Failure { code: code.unwrap_or(Code::Usage as u8), message: String::new() }),
+            }
         }
     }
 }

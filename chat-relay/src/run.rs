@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use chat_core::entropy::OsEntropy;
+use chat_core::{Identity, LinkError, Registry, Transport};
+use relay::host::{Host, HostError, Listen};
+use relay::{MailboxLimits, RelayConfig, Secure};
+
+use crate::args::RelayArgs;
+use crate::exit::{Code, Failure, print, say};
+use crate::hop::Noise;
+use crate::signals::signalled;
+use crate::{folder, logging, profiles};
+
+/// Runs the relay of a profile until a signal ends it, with whatever transports are linked into the program.
+///
+/// # Errors
+/// [`Failure`] with its exit code.
+pub fn run(args: &RelayArgs) -> Result<(), Failure> {
+    let registry = Registry::linked().map_err(|e| Failure::new(Code::Usage, e))?;
+    let mut inputs = profiles::inputs(&args.config, &args.set)?;
+    if !args.listen.is_empty() {
+        // A list of strings is written the same in JSON and in TOML.
+        inputs = inputs.set(format!("relay.listen={}", serde_json::Value::from(args.listen.as_slice())));
+    }
+    let profile = profiles::load(&inputs.for_relay(&registry))?;
+    let folder = folder::relay(args.data_dir.as_deref())?;
+    logging::to_stderr(profile.log.level)?;
+    let mut listen = Vec::new();
+    for entry in &profile.relay.listen {
+        let transport = registry.build::<dyn Transport>(&entry.options)?;
+        let (kind, address) = (entry.options.kind().to_owned(), entry.address.clone());
+        listen.push(Listen { kind, transport, address });
+    }
+    let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
+    let host = Host {
+        data_dir: &folder,
+        key_file: profile.identity.key_file.as_deref(),
+        listen,
+        secure: &secure,
+        config: RelayConfig { max_clients: profile.relay.max_clients as usize, ..RelayConfig::default() },
+        limits: MailboxLimits { mailbox_bytes: profile.relay.max_mailbox_bytes, ..MailboxLimits::default() },
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
+    let mut printed = Ok(());
+    let stop = async {
+        match signalled().await {
+            Ok(()) => say("the relay is closing"),
+            Err(error) => say(format!("signals can't be heard, so the relay closes: {error}")),
+        }
+    };
+    let served = runtime.block_on(host.run(&mut OsEntropy, |ready| printed = print(ready.line()), stop));
+    served.map_err(failure)?;
+    printed
+}
+
+fn failure(error: HostError) -> Failure {
+    match &error {
+        HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => {
+            Failure::failed(format!("{error}; choose another address with --listen or topology.relay"))
+        }
+        _ => Failure::failed(error),
+    }
+}

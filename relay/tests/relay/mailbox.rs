@@ -1,0 +1,337 @@
+//! The SQLite mailbox by itself: time, quotas, crashes and damage.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use chat_core::nick::Nick;
+use chat_core::wire::relay::Refusal;
+use chat_core::wire::{Envelope, Recipient};
+use chat_core::{Identity, PeerId, Timestamp};
+use relay::mailbox::{Attached, Done, Joined, NewEnvelope, Outcome, Published, Query, Write};
+use relay::{Mailbox, MailboxError, MailboxLimits, SqliteMailbox};
+use tokio::sync::oneshot;
+
+use crate::support::{PATIENCE, bundle, database, envelope, identity, room, to};
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+struct Store(SqliteMailbox);
+
+impl Store {
+    fn open(dir: &Path, limits: MailboxLimits) -> Self {
+        Self(SqliteMailbox::open(&database(dir), limits).unwrap())
+    }
+
+    async fn ask<T: Send + 'static>(&self, write: impl FnOnce(Done<T>) -> Write) -> Result<T, MailboxError> {
+        let (tell, told) = oneshot::channel();
+        let done = Box::new(move |result| assert!(tell.send(result).is_ok()));
+        self.0.write(write(done)).await;
+        tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap()
+    }
+
+    async fn store(&self, from: &Identity, envelopes: &[Envelope], now: u64) -> Vec<Outcome> {
+        let envelopes = envelopes
+            .iter()
+            .map(|e| NewEnvelope { id: e.id, to: e.to.clone(), bytes: e.encode().into() })
+            .collect();
+        let (from, now) = (from.peer_id(), Timestamp(now));
+        self.ask(|done| Write::Store { from, envelopes, now, done }).await.unwrap()
+    }
+
+    async fn attach(&self, peer: &Identity, now: u64) -> Option<Attached> {
+        let (peer, now) = (peer.peer_id(), Timestamp(now));
+        self.ask(|done| Write::Attach { peer, now, done }).await.unwrap()
+    }
+
+    async fn join(&self, peer: &Identity, name: &str) -> Joined {
+        let (peer, room) = (peer.peer_id(), room(name));
+        self.ask(|done| Write::Join { peer, room, done }).await.unwrap()
+    }
+
+    async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
+        let (peer, bundle) = (me.peer_id(), Bytes::from(bundle(me, nick, created)));
+        let (nick, created) = (Nick::new(nick).unwrap(), Timestamp(created));
+        self.ask(|done| Write::Publish { peer, nick, created, bundle, done }).await.unwrap()
+    }
+
+    async fn sweep(&self, now: u64, online: &[&Identity]) -> Vec<String> {
+        let online: Vec<PeerId> = online.iter().map(|peer| peer.peer_id()).collect();
+        let rooms = self.ask(|done| Write::Sweep { now: Timestamp(now), online, done }).await.unwrap();
+        rooms.iter().map(|room| room.as_str().to_owned()).collect()
+    }
+
+    /// Acknowledges, and sees to it that it counts.
+    async fn ack(&self, peer: &Identity, through: u64, now: u64) {
+        self.0.write(Write::Ack { peer: peer.peer_id(), through }).await;
+        assert!(self.attach(peer, now).await.unwrap().cursor >= through);
+    }
+
+    async fn waiting(&self, peer: &Identity) -> Vec<(u64, Envelope)> {
+        let page = self.0.waiting(peer.peer_id(), 0, 10_000, usize::MAX).await.unwrap();
+        assert!(!page.more && page.damaged.is_empty());
+        page.items.iter().map(|(n, bytes)| (*n, Envelope::decode(bytes).unwrap())).collect()
+    }
+}
+
+fn numbers(outcomes: &[Outcome]) -> Vec<u64> {
+    outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Stored(n) => *n,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_repeat_after_the_acknowledgement_is_stored_once_a_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    let (alice, bob) = (identity(1), identity(2));
+    let again = [envelope(&alice, to(&bob), 5)];
+    let n = numbers(&mailbox.store(&alice, &again, 1000).await)[0];
+    assert_eq!(mailbox.store(&alice, &again, 500_000).await, [Outcome::Known], "it still waits");
+    mailbox.ack(&bob, n, 1000).await;
+    assert_eq!(mailbox.store(&alice, &again, 1000 + 59_999).await, [Outcome::Known]);
+    assert!(mailbox.waiting(&bob).await.is_empty());
+    let second = numbers(&mailbox.store(&alice, &again, 1000 + 60_000).await)[0];
+    assert_eq!(mailbox.waiting(&bob).await, [(second, again[0].clone())]);
+    mailbox.ack(&bob, second, 70_000).await;
+    assert_eq!(mailbox.store(&alice, &again, 61_000 + 59_999).await, [Outcome::Known]);
+    assert!(matches!(mailbox.store(&alice, &again, 61_000 + 60_000).await[..], [Outcome::Stored(_)]));
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn thirty_days_end_envelopes_memories_and_memberships() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = MailboxLimits { max_peers: 3, ..MailboxLimits::default() };
+    let mailbox = Store::open(dir.path(), limits);
+    let (alice, bob, carol) = (identity(1), identity(2), identity(3));
+    for person in [&alice, &bob, &carol] {
+        mailbox.attach(person, DAY).await.unwrap();
+        mailbox.publish(person, "somebody", 1).await;
+        assert!(matches!(mailbox.join(person, "#lobby").await, Joined::New { bundle: Some(_) }));
+    }
+    assert_eq!(mailbox.attach(&identity(4), DAY).await, None, "as many peers as it may remember");
+    // Also not if somebody writes to it; but its mail waits.
+    mailbox.store(&alice, &[envelope(&alice, to(&identity(4)), 5)], DAY).await;
+    assert_eq!(mailbox.attach(&identity(4), DAY).await, None);
+    let (old, new) = (envelope(&alice, to(&bob), 5), envelope(&alice, to(&bob), 5));
+    mailbox.store(&alice, std::slice::from_ref(&old), 2 * DAY).await;
+    let n = numbers(&mailbox.store(&alice, std::slice::from_ref(&new), 20 * DAY).await)[0];
+    assert!(mailbox.sweep(31 * DAY, &[&alice]).await.is_empty());
+    assert_eq!(mailbox.waiting(&bob).await.len(), 2);
+    // Bob and Carol were seen on day 1, Alice on day 31, and is connected.
+    assert_eq!(mailbox.sweep(32 * DAY + 1, &[&alice]).await, ["#lobby"]);
+    assert_eq!(mailbox.waiting(&bob).await, [(n, new)]);
+    assert_eq!(mailbox.0.members(room("#lobby")).await.unwrap(), [alice.peer_id()]);
+    // Carol is forgotten; Bob has mail.
+    let known = mailbox.0.find(Query::Nick(Nick::new("somebody").unwrap()), usize::MAX).await.unwrap();
+    let known: Vec<PeerId> = known.into_iter().map(|entry| entry.peer).collect();
+    assert_eq!(known, [alice.peer_id(), bob.peer_id()]);
+    assert!(mailbox.attach(&identity(4), 33 * DAY).await.is_some(), "room for another");
+    // The id of what expired is forgotten with it, so that a resend is no lie.
+    assert!(matches!(mailbox.store(&alice, &[old], 33 * DAY).await[..], [Outcome::Stored(_)]));
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn ids_of_acknowledged_envelopes_are_forgotten_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox =
+        Store::open(dir.path(), MailboxLimits { redeliver_ms: u64::MAX, ..MailboxLimits::default() });
+    let (alice, bob) = (identity(1), identity(2));
+    let sent: Vec<Envelope> = (0..50).map(|i| envelope(&alice, to(&bob), i)).collect();
+    let last = *numbers(&mailbox.store(&alice, &sent, DAY).await).last().unwrap();
+    mailbox.ack(&bob, last, DAY).await;
+    mailbox.sweep(30 * DAY, &[&alice, &bob]).await;
+    assert!(mailbox.store(&alice, &sent, 30 * DAY).await.iter().all(|outcome| *outcome == Outcome::Known));
+    mailbox.sweep(31 * DAY + 1, &[&alice, &bob]).await;
+    numbers(&mailbox.store(&alice, &sent, 31 * DAY + 1).await);
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn a_room_envelope_goes_when_every_member_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Store::open(dir.path(), MailboxLimits { redeliver_ms: 0, ..MailboxLimits::default() });
+    let (alice, bob, carol) = (identity(1), identity(2), identity(3));
+    let everybody = [&alice, &bob, &carol];
+    for person in everybody {
+        mailbox.attach(person, 1).await.unwrap();
+        mailbox.join(person, "#all").await;
+    }
+    let sent: Vec<Envelope> = (0..3).map(|i| envelope(&alice, Recipient::Room(room("#all")), i)).collect();
+    let n = numbers(&mailbox.store(&alice, &sent, 1).await);
+    assert!(mailbox.waiting(&alice).await.is_empty());
+    mailbox.ack(&bob, n[2], 1).await;
+    mailbox.ack(&carol, n[1], 1).await;
+    mailbox.sweep(2, &everybody).await;
+    assert!(mailbox.waiting(&bob).await.is_empty());
+    assert_eq!(mailbox.waiting(&carol).await.len(), 1);
+    // The first two are gone, so they are stored again for whoever lacks a receipt; the third still waits.
+    let again = mailbox.store(&alice, &sent, 3).await;
+    assert!(matches!(again[..], [Outcome::Stored(_), Outcome::Stored(_), Outcome::Known]), "{again:?}");
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn an_absent_member_does_not_stop_a_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = MailboxLimits { mailbox_bytes: 40_000, ..MailboxLimits::default() };
+    let mailbox = Store::open(dir.path(), limits);
+    let (alice, bob, absent) = (identity(1), identity(2), identity(3));
+    for person in [&alice, &bob, &absent] {
+        mailbox.attach(person, 1).await.unwrap();
+        mailbox.join(person, "#all").await;
+    }
+    let others = envelope(&bob, Recipient::Room(room("#all")), 10);
+    mailbox.store(&bob, std::slice::from_ref(&others), 1).await;
+    let mut sent = Vec::new();
+    for _ in 0..50 {
+        let envelope = envelope(&alice, Recipient::Room(room("#all")), 1000);
+        numbers(&mailbox.store(&alice, std::slice::from_ref(&envelope), 1).await);
+        sent.push(envelope);
+    }
+    let waiting: Vec<Envelope> = mailbox.waiting(&absent).await.into_iter().map(|(_, e)| e).collect();
+    let (first, rest) = waiting.split_first().unwrap();
+    assert_eq!(first, &others, "who floods the room loses its own envelopes");
+    assert!((3..10).contains(&rest.len()), "{}", rest.len());
+    assert!(sent.ends_with(rest), "the newest are there, in order");
+    // An envelope that never fits is refused; nothing is dropped for it.
+    let huge = envelope(&alice, Recipient::Room(room("#all")), 40_000);
+    assert_eq!(mailbox.store(&alice, &[huge], 1).await, [Outcome::Refused(Refusal::MailboxFull)]);
+    assert_eq!(mailbox.waiting(&absent).await.len(), waiting.len());
+    // One that is larger than a share takes the place of all of its sender's.
+    let large = envelope(&alice, Recipient::Room(room("#all")), 20_000);
+    let n = numbers(&mailbox.store(&alice, std::slice::from_ref(&large), 1).await);
+    assert_eq!(mailbox.waiting(&absent).await[1..], [(n[0], large)]);
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn all_mailboxes_together_and_the_directory_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = bundle(&identity(1), "somebody", 1).len() as u64;
+    let limits = MailboxLimits { stored_bytes: 10_000, directory_bytes: 2 * one, ..MailboxLimits::default() };
+    let mailbox = Store::open(dir.path(), limits.clone());
+    let alice = identity(1);
+    let mut outcomes = Vec::new();
+    for seed in 10..30 {
+        let envelope = envelope(&alice, to(&identity(seed)), 1000);
+        outcomes.extend(mailbox.store(&alice, &[envelope], 1).await);
+    }
+    let stored = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Stored(_))).count();
+    assert!((5..10).contains(&stored), "{stored}");
+    assert_eq!(outcomes.last(), Some(&Outcome::Refused(Refusal::MailboxFull)));
+    assert_eq!(mailbox.publish(&identity(1), "somebody", 1).await, Published::New);
+    assert_eq!(mailbox.publish(&identity(2), "somebody", 1).await, Published::New);
+    assert_eq!(mailbox.publish(&identity(3), "somebody", 1).await, Published::Full);
+    assert_eq!(mailbox.publish(&identity(2), "somebody", 2).await, Published::New, "instead of the older");
+    mailbox.0.close().await;
+    // The counts are those of the tables after a restart too.
+    let mailbox = Store::open(dir.path(), limits);
+    assert_eq!(mailbox.publish(&identity(3), "somebody", 1).await, Published::Full);
+    let more = envelope(&alice, to(&identity(40)), 1000);
+    assert_eq!(mailbox.store(&alice, &[more], 1).await, [Outcome::Refused(Refusal::MailboxFull)]);
+    // What is fetched makes room.
+    mailbox.ack(&identity(10), 1, 1).await;
+    let more = envelope(&alice, to(&identity(40)), 1000);
+    numbers(&mailbox.store(&alice, &[more], 1).await);
+    mailbox.0.close().await;
+}
+
+/// A copy of the files while the process runs is what `kill -9` leaves behind.
+#[tokio::test]
+async fn what_was_stored_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let (alice, bob) = (identity(1), identity(2));
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    mailbox.attach(&bob, 1).await.unwrap();
+    mailbox.join(&bob, "#lobby").await;
+    let sent: Vec<Envelope> = (0..300).map(|i| envelope(&alice, to(&bob), i)).collect();
+    let n = numbers(&mailbox.store(&alice, &sent, 1).await);
+    mailbox.ack(&bob, n[9], 1).await;
+    let crashed = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), crashed.path().join(file.file_name())).unwrap();
+    }
+    let after = Store::open(crashed.path(), MailboxLimits::default());
+    let waiting: Vec<Envelope> = after.waiting(&bob).await.into_iter().map(|(_, e)| e).collect();
+    assert_eq!(waiting, sent[10..]);
+    assert_eq!(after.attach(&bob, 2).await.unwrap().rooms, [room("#lobby")]);
+    let next = envelope(&alice, to(&bob), 1);
+    assert_eq!(numbers(&after.store(&alice, &[next], 2).await), [n[299] + 1]);
+    assert!(after.store(&alice, &sent, 2).await.iter().all(|outcome| *outcome == Outcome::Known));
+    after.0.close().await;
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_envelope_is_left_out_and_a_resend_heals_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (alice, bob) = (identity(1), identity(2));
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    let sent: Vec<Envelope> = (0..3).map(|_| envelope(&alice, to(&bob), 3000)).collect();
+    let n = numbers(&mailbox.store(&alice, &sent, 1).await);
+    mailbox.0.close().await;
+    let mut bytes = std::fs::read(database(dir.path())).unwrap();
+    let needle = [&sent[1].frame[..500]].concat();
+    let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
+    bytes[at + 100] ^= 1;
+    std::fs::write(database(dir.path()), bytes).unwrap();
+
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    let page = mailbox.0.waiting(bob.peer_id(), 0, 10, usize::MAX).await.unwrap();
+    assert_eq!(page.items.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [n[0], n[2]]);
+    assert_eq!(page.damaged, [n[1]]);
+    mailbox.0.write(Write::Discard { numbers: page.damaged }).await;
+    let healed = mailbox.store(&alice, &sent, 1).await;
+    assert!(matches!(healed[..], [Outcome::Known, Outcome::Stored(_), Outcome::Known]), "{healed:?}");
+    assert_eq!(mailbox.waiting(&bob).await.len(), 3);
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn pages_are_bounded_and_fit_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    let (alice, bob) = (identity(1), identity(2));
+    for person in [&alice, &bob] {
+        mailbox.attach(person, 1).await.unwrap();
+        mailbox.join(person, "#all").await;
+    }
+    let sent: Vec<Envelope> = (0..40)
+        .map(|i| envelope(&alice, if i % 3 == 0 { Recipient::Room(room("#all")) } else { to(&bob) }, i * 100))
+        .collect();
+    mailbox.store(&alice, &sent, 1).await;
+    mailbox.store(&alice, &[envelope(&alice, to(&identity(5)), 1)], 1).await;
+    for (max_items, max_bytes) in [(1, usize::MAX), (7, usize::MAX), (40, 3000), (40, 0), (0, 0)] {
+        let (mut after, mut got, mut more) = (0, Vec::new(), true);
+        while more {
+            let page = mailbox.0.waiting(bob.peer_id(), after, max_items, max_bytes).await.unwrap();
+            let bytes: usize = page.items.iter().map(|(_, bytes)| bytes.len()).sum();
+            assert!(page.items.len() == 1 || (page.items.len() <= max_items && bytes <= max_bytes));
+            got.extend(page.items.iter().map(|(_, bytes)| Envelope::decode(bytes).unwrap()));
+            assert!(page.through > after);
+            (after, more) = (page.through, page.more);
+        }
+        assert_eq!(got, sent);
+        assert_eq!(after, 41, "also past what is for others");
+    }
+    mailbox.0.close().await;
+}
+
+#[tokio::test]
+async fn a_closed_mailbox_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    mailbox.0.close().await;
+    mailbox.0.close().await;
+    let (peer, now) = (identity(1).peer_id(), Timestamp(1));
+    assert_eq!(mailbox.ask(|done| Write::Attach { peer, now, done }).await, Err(MailboxError::Closed));
+    assert_eq!(mailbox.0.members(room("#lobby")).await, Err(MailboxError::Closed));
+    assert_eq!(mailbox.0.waiting(peer, 0, 1, 1).await, Err(MailboxError::Closed));
+}
