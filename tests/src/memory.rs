@@ -8,11 +8,26 @@ use crate::files::find;
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A process's memory that is in use now, in bytes.
-pub fn resident(pid: u32) -> Option<u64> {
+/// What a process takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Memory in use now, in bytes.
+    pub resident: u64,
+    /// The most address space it ever had, in bytes: also what was set aside and never touched.
+    pub peak_virtual: u64,
+    /// Open files and sockets.
+    pub files: usize,
+}
+
+/// What a process takes now; nothing where the system does not say.
+pub fn figures(pid: u32) -> Option<Figures> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    };
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    Some(Figures { resident: bytes("VmRSS:")?, peak_virtual: bytes("VmPeak:")?, files })
 }
 
 /// Which of the needles are in the writable memory of a process, or why that can't be known here. Pages that

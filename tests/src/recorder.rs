@@ -10,9 +10,12 @@ use crate::{Network, World};
 /// Most bytes of a datagram.
 const DATAGRAM_BYTES: usize = 65_536;
 
-/// What passed, one recording for each connection and direction.
+/// What one connection carried in one direction: a datagram each, or what was read at a time.
+pub type Track = Vec<Vec<u8>>;
+
+/// What passed in one direction.
 #[derive(Clone, Default)]
-struct Tape(Arc<Mutex<Vec<Vec<u8>>>>);
+struct Tape(Arc<Mutex<Vec<Track>>>);
 
 /// A running proxy. It ends with the test.
 pub struct Recorder {
@@ -22,7 +25,7 @@ pub struct Recorder {
 }
 
 impl Tape {
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Track>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -34,7 +37,7 @@ impl Tape {
     }
 
     fn write(&self, track: usize, bytes: &[u8]) {
-        self.lock()[track].extend_from_slice(bytes);
+        self.lock()[track].push(bytes.to_vec());
     }
 }
 
@@ -55,13 +58,13 @@ impl Recorder {
         &self.address
     }
 
-    /// What went to the relay, a recording each connection.
-    pub fn to_relay(&self) -> Vec<Vec<u8>> {
+    /// What went to the relay, a track each connection.
+    pub fn to_relay(&self) -> Vec<Track> {
         self.up.lock().clone()
     }
 
-    /// What came from the relay, a recording each connection.
-    pub fn from_relay(&self) -> Vec<Vec<u8>> {
+    /// What came from the relay, a track each connection.
+    pub fn from_relay(&self) -> Vec<Track> {
         self.down.lock().clone()
     }
 }

@@ -34,14 +34,13 @@ fn a_hundred_messages_wait(profile: Profile) {
     relay.kill9();
     relay.restart();
     alice.restart();
-    alice.wait_states(&ids[99..], &["stored"]);
+    alice.wait_history("bob", &ids, &["stored"]);
     bob.restart();
     bob.wait_text("message 99");
     assert_eq!(bob.texts(), written);
-    alice.wait_states(&ids[99..], &["delivered"]);
-    let history = alice.history("bob");
-    assert_eq!(texts(&history), written);
-    assert!(history.iter().all(|message| message["delivery"]["state"] == "delivered"), "{history:?}");
+    alice.wait_states(&ids, &["delivered"]);
+    alice.wait_history("bob", &ids, &["delivered"]);
+    assert_eq!(texts(&alice.history("bob")), written);
     assert_eq!(texts(&bob.history("alice")), written);
     // Once also after everybody has started again.
     for node in [&mut alice, &mut bob] {
