@@ -6,10 +6,9 @@ use relay::host::{Host, HostError, Listen};
 use relay::{MailboxLimits, RelayConfig, Secure};
 
 use crate::args::RelayArgs;
-use crate::exit::{Code, Failure, print, say};
+use crate::exit::{Code, Failure, print};
 use crate::hop::Noise;
-use crate::signals::signalled;
-use crate::{folder, logging, profiles};
+use crate::{folder, logging, profiles, signals};
 
 /// Runs the relay of a profile until a signal ends it, with whatever transports are linked into the program.
 ///
@@ -43,14 +42,15 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
     let mut printed = Ok(());
-    let stop = async {
-        match signalled().await {
-            Ok(()) => say("the relay is closing"),
-            Err(error) => say(format!("signals can't be heard, so the relay closes: {error}")),
-        }
-    };
-    let served = runtime.block_on(host.run(&mut OsEntropy, |ready| printed = print(ready.line()), stop));
-    served.map_err(failure)?;
+    let served = runtime.block_on(async {
+        let signal = signals::ended().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?;
+        let stop = async {
+            signal.await;
+            tracing::info!("the relay is closing");
+        };
+        host.run(&mut OsEntropy, |ready| printed = print(ready.line()), stop).await.map_err(failure)
+    });
+    served?;
     printed
 }
 

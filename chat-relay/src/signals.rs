@@ -1,28 +1,34 @@
 //! How a program is told to end.
 
-/// Done when the program is asked to end: SIGTERM, SIGINT (Ctrl+C), SIGHUP (the terminal is closed).
+/// Listens from now on for SIGTERM, SIGINT (Ctrl+C) and SIGHUP (the terminal is closed); the future is done when
+/// one came. To be called on a tokio runtime, before anybody is told that the program is ready.
 ///
 /// # Errors
 /// The system lets nobody listen for signals.
 #[cfg(unix)]
-pub async fn signalled() -> std::io::Result<()> {
+pub fn ended() -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Done when Ctrl+C is pressed.
 ///
 /// # Errors
-/// The system lets nobody listen for it.
+/// None here; without signals the program runs until it is killed, which its stores survive.
 #[cfg(not(unix))]
-pub async fn signalled() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+pub fn ended() -> std::io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }

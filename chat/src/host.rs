@@ -217,7 +217,7 @@ impl Shared {
     fn judge(&self, error: LinkError, taken: bool) -> ConnectError {
         let relay = &self.place.address.place;
         let fatal = |exit_code, message| ConnectError::Fatal { exit_code, message };
-        let silent = taken && matches!(error, LinkError::Timeout(_));
+        let silent = taken && matches!(error, LinkError::Timeout(_) | LinkError::Unreachable { .. });
         let (attempted, connected, unanswered) = {
             let mut state = self.state();
             state.unanswered = if silent { state.unanswered + 1 } else { 0 };

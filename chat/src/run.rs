@@ -9,14 +9,13 @@ use chat_core::profile::Stack;
 use chat_core::{ClientHandle, FrontendError, Identity, Profile};
 use client::{Client, ClientConfig, StorePlace};
 use relay::{MailboxLimits, RelayConfig};
-use tokio::runtime::Runtime;
 
 use crate::cli::RunArgs;
 use crate::home::Home;
 use crate::host::{Network, Place};
 use crate::{home, logging, plugins, profiles};
 use chat_relay::exit::{Code, Failure, say};
-use chat_relay::signals::signalled;
+use chat_relay::signals;
 
 /// How long what is queued may take to leave at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -94,10 +93,14 @@ fn run_stack(profile: &Profile, stack: Stack, home: &Home, identity: Identity) -
         store: StorePlace::File(home.store()?),
         max_backoff: if is_local { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
     };
+    let signal = {
+        let _on_network = network.enter();
+        signals::ended().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?
+    };
     let interactive = frontend.interactive();
     let (client, handle) =
         Client::start(config, Arc::new(links.clone())).map_err(|e| store_failure(&e, home))?;
-    leave_on_signals(&network, handle.clone());
+    network.spawn(leave_on(signal, handle.clone()));
     let socket = serve_socket(home, &handle);
     // A frontend that panics takes only itself down: what is queued still leaves, and the store closes.
     let ended = catch_unwind(AssertUnwindSafe(|| frontend.run(handle.clone())));
@@ -146,11 +149,8 @@ fn outcome(
 }
 
 /// Ctrl+C, SIGTERM and a closed terminal end the program the way `/exit` does.
-fn leave_on_signals(network: &Runtime, handle: ClientHandle) {
-    network.spawn(async move {
-        if signalled().await.is_ok() {
-            // A client that is stopping already needs no second word.
-            drop(handle.run(Command::Shutdown).await);
-        }
-    });
+async fn leave_on(signal: impl Future<Output = ()>, handle: ClientHandle) {
+    signal.await;
+    // A client that is stopping already needs no second word.
+    drop(handle.run(Command::Shutdown).await);
 }
