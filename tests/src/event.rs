@@ -1,4 +1,4 @@
-//! A notification of the `jsonrpc` frontend.
+//! What the `jsonrpc` frontend says: notifications and refusals.
 
 use serde_json::Value;
 
@@ -31,7 +31,9 @@ impl Event {
     /// Who wrote a message: peer id and name.
     #[track_caller]
     pub fn author(&self) -> (&str, &str) {
-        let part = |name: &str| self.params["from"][name].as_str().unwrap_or_else(|| panic!("no author in {self:?}"));
+        let part = |name: &str| {
+            self.params["from"][name].as_str().unwrap_or_else(|| panic!("no author in {self:?}"))
+        };
         (part("peer_id"), part("nick"))
     }
 
@@ -40,5 +42,26 @@ impl Event {
     pub fn number(&self) -> (&str, u64) {
         let (epoch, n) = self.expect("event").split_once(':').expect("epoch:n");
         (epoch, n.parse().expect("a number"))
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RpcError {
+    /// As JSON-RPC has it.
+    pub code: i64,
+    /// For people.
+    pub message: String,
+    /// For programs.
+    pub kind: String,
+}
+
+impl From<&Value> for RpcError {
+    fn from(error: &Value) -> Self {
+        Self {
+            code: error["code"].as_i64().expect("a code"),
+            message: error["message"].as_str().expect("a message").to_owned(),
+            kind: error["data"]["kind"].as_str().expect("a stable kind").to_owned(),
+        }
     }
 }

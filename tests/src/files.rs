@@ -24,7 +24,8 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Every file under `folder` with its bytes; the test expects some.
 pub fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let paths = listing(folder).into_iter().map(|path| folder.join(path)).filter(|path| path.is_file());
-    let files: Vec<_> = paths.filter_map(|path| std::fs::read(&path).ok().map(|bytes| (path, bytes))).collect();
+    let files: Vec<_> =
+        paths.filter_map(|path| std::fs::read(&path).ok().map(|bytes| (path, bytes))).collect();
     assert!(!files.is_empty(), "there are no files in {}", folder.display());
     files
 }
@@ -57,7 +58,8 @@ pub fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 fn base64(bytes: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |three: &[u8]| {
-        let bits = three.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
+        let bits =
+            three.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
         [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize])
     };
     bytes.chunks(3).flat_map(group).collect()
@@ -74,7 +76,10 @@ mod tests {
         for before in ["", "x", "xy"] {
             let text = base64(format!("{before}CANARY-0123456789 and more").as_bytes());
             let mut spellings = spellings(b"CANARY-0123456789").into_iter();
-            assert!(spellings.any(|(how, needle)| how == "in base64" && find(&text, &needle).is_some()), "{before}");
+            assert!(
+                spellings.any(|(how, needle)| how == "in base64" && find(&text, &needle).is_some()),
+                "{before}"
+            );
         }
     }
 }

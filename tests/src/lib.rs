@@ -10,7 +10,7 @@
 //! | [`Process`] | a process: what it says, how it ends |
 //! | [`Node`] | a user: `chat` with the `jsonrpc` frontend |
 //! | [`Relay`] | `chat relay` |
-//! | [`Recorder`] | a proxy that writes down what passes |
+//! | [`Recorder`] | a proxy that writes down what passes, and may meddle with it |
 //! | [`memory`] | what is in a process's memory, and how much of it there is |
 //! | [`profiles`] | the built-in profiles; [`on_every_profile`] runs a scenario on each |
 //!
@@ -33,11 +33,11 @@ pub mod recorder;
 pub mod relay;
 pub mod world;
 
-pub use event::Event;
-pub use node::{Node, RpcError};
+pub use event::{Event, RpcError};
+pub use node::Node;
 pub use process::{Exit, Process};
 pub use profiles::{Network, Profile};
-pub use recorder::Recorder;
+pub use recorder::{Direction, Recorder};
 pub use relay::Relay;
 pub use world::World;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::process::Said;
 use crate::world::Inner;
-use crate::{Event, Exit, PATIENCE, Process, Profile, World};
+use crate::{Event, Exit, PATIENCE, Process, Profile, RpcError, World, binary};
 
 /// Pause between two looks into history.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -42,17 +42,6 @@ struct Heard {
     events: Vec<Event>,
     /// Answers that nobody has asked for yet.
     answers: Vec<Value>,
-}
-
-/// Why a request was refused.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RpcError {
-    /// As JSON-RPC has it.
-    pub code: i64,
-    /// For people.
-    pub message: String,
-    /// For programs.
-    pub kind: String,
 }
 
 impl World {
@@ -103,7 +92,7 @@ impl Setup {
     }
 
     fn spawn(&self) -> Arc<Process> {
-        let mut command = self.world.command();
+        let mut command = self.world.command(binary::chat());
         command.args(["--config", self.profile.name, "--frontend", "jsonrpc"]);
         command.arg("--set").arg(format!("topology.relay={}", self.relay));
         if let Some(nick) = &self.nick {
@@ -220,7 +209,9 @@ impl Node {
     pub fn send_all(&self, to: &str, texts: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
         let send = |text: &str| self.request("msg.send", json!({ "to": to, "text": text }));
         let requests: Vec<u64> = texts.into_iter().map(|text| send(text.as_ref())).collect();
-        let id = |request| self.answer(request).expect("the text is sent")["id"].as_str().expect("an id").to_owned();
+        let id = |request| {
+            self.answer(request).expect("the text is sent")["id"].as_str().expect("an id").to_owned()
+        };
         requests.into_iter().map(id).collect()
     }
 
@@ -237,9 +228,12 @@ impl Node {
     pub fn wait_history(&self, with: &str, ids: &[String], states: &[&str]) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let reached = |message: &&Value| message["delivery"]["state"].as_str().is_some_and(|it| states.contains(&it));
+            let reached = |message: &&Value| {
+                message["delivery"]["state"].as_str().is_some_and(|it| states.contains(&it))
+            };
             let history = self.history(with);
-            let there: HashSet<_> = history.iter().filter(reached).filter_map(|message| message["id"].as_str()).collect();
+            let there: HashSet<_> =
+                history.iter().filter(reached).filter_map(|message| message["id"].as_str()).collect();
             let missing = ids.iter().filter(|id| !there.contains(id.as_str())).count();
             if missing == 0 {
                 return;
@@ -313,6 +307,17 @@ impl Node {
         self.wait_event("msg.new", &[("text", text)])
     }
 
+    /// Waits until it was told of so many texts of others, or more; all of them. That a message is delivered is
+    /// known to its sender a moment before its recipient has said so on standard output.
+    #[track_caller]
+    pub fn wait_texts(&self, count: usize) -> Vec<String> {
+        self.wait(&format!("{count} texts"), |events| {
+            let texts = events.iter().filter(|event| event.method == "msg.new").count();
+            (texts >= count).then_some(())
+        });
+        self.texts()
+    }
+
     /// The texts of others that it was told of in this run, in that order.
     pub fn texts(&self) -> Vec<String> {
         let events = self.events();
@@ -383,15 +388,5 @@ impl Heard {
             }
         }
         self.lines = said.lines.len();
-    }
-}
-
-impl From<&Value> for RpcError {
-    fn from(error: &Value) -> Self {
-        Self {
-            code: error["code"].as_i64().expect("a code"),
-            message: error["message"].as_str().expect("a message").to_owned(),
-            kind: error["data"]["kind"].as_str().expect("a stable kind").to_owned(),
-        }
     }
 }

@@ -121,7 +121,8 @@ impl Process {
     /// Standard output so far; what stands behind the last line feed only once the process has ended.
     pub fn stdout(&self) -> String {
         let bytes = self.look(|said| {
-            let mut bytes: Vec<u8> = said.lines.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect();
+            let mut bytes: Vec<u8> =
+                said.lines.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect();
             bytes.extend_from_slice(&said.rest);
             bytes
         });
@@ -195,7 +196,8 @@ impl Output {
     fn read_lines(&self, mut from: impl BufRead) {
         loop {
             let mut line = Vec::new();
-            let whole = from.read_until(b'\n', &mut line).is_ok() && line.pop_if(|last| *last == b'\n').is_some();
+            let whole =
+                from.read_until(b'\n', &mut line).is_ok() && line.pop_if(|last| *last == b'\n').is_some();
             let mut said = lock(&self.said);
             if whole {
                 said.lines.push(line);

@@ -1,22 +1,35 @@
 //! A relay process.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::world::Inner;
-use crate::{Exit, Process, Profile, World};
+use crate::{Exit, Process, Profile, World, binary};
 
-/// `chat relay` on a port that the system chose, which it keeps when it is started again.
+/// `chat relay`, or `chat-relay`, on ports that the system chose, which it keeps when it is started again.
 pub struct Relay {
     world: Arc<Inner>,
-    profile: Profile,
-    folder: PathBuf,
-    address: String,
-    fingerprint: String,
-    sets: Vec<String>,
+    setup: Setup,
     process: Arc<Process>,
+    ready: Value,
+}
+
+/// How a relay is to be started.
+#[derive(Clone)]
+pub struct Setup {
+    /// `chat-relay` instead of `chat relay`.
+    pub alone: bool,
+    /// The profile, by name or path.
+    pub profile: String,
+    /// The data directory.
+    pub folder: PathBuf,
+    /// Where to listen, as `transport://host:port`.
+    pub listen: Vec<String>,
+    /// Changes to the profile.
+    pub sets: Vec<String>,
 }
 
 impl Relay {
@@ -27,11 +40,23 @@ impl Relay {
 
     /// As [`Relay::start`], with changes to the profile.
     pub fn start_with(world: &World, profile: Profile, sets: &[&str]) -> Self {
-        let (inner, address) = (Arc::clone(world.inner()), world.any_port());
-        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-        let folder = inner.path(format!("relay-{}", profile.name));
-        let process = launch(&inner, profile, &folder, &address, &sets);
-        let mut relay = Self { world: inner, profile, folder, address, fingerprint: String::new(), sets, process };
+        Self::launch(
+            world,
+            Setup {
+                alone: false,
+                profile: profile.name.to_owned(),
+                folder: world.path("relay"),
+                listen: vec![format!("{}://{}", profile.transport, world.any_port())],
+                sets: sets.iter().map(|&set| set.to_owned()).collect(),
+            },
+        )
+    }
+
+    /// Starts any relay and waits until it serves.
+    pub fn launch(world: &World, setup: Setup) -> Self {
+        let world = Arc::clone(world.inner());
+        let process = setup.spawn(&world);
+        let mut relay = Self { world, setup, process, ready: Value::Null };
         relay.learn();
         relay
     }
@@ -39,7 +64,7 @@ impl Relay {
     /// Starts it again at the same address with the same folder.
     pub fn restart(&mut self) {
         assert!(!self.process.is_alive(), "the relay still runs");
-        self.process = launch(&self.world, self.profile, &self.folder, &self.address, &self.sets);
+        self.process = self.setup.spawn(&self.world);
         self.learn();
     }
 
@@ -47,27 +72,35 @@ impl Relay {
     fn learn(&mut self) {
         let line = self.process.wait(|said| said.lines.first().cloned()).expect("the relay gets ready");
         let line: Value = serde_json::from_slice(&line).expect("the ready line is JSON");
-        let ready = &line["ready"];
-        let listen = ready["listen"][0].as_str().expect("where the relay listens");
-        let (scheme, address) = listen.split_once("://").expect("transport://host:port");
-        assert_eq!(scheme, self.profile.transport);
-        self.address = address.to_owned();
-        self.fingerprint = ready["fingerprint"].as_str().expect("a fingerprint").to_owned();
+        self.ready = line["ready"].clone();
+        let listen = self.ready["listen"].as_array().expect("a list of addresses");
+        self.setup.listen =
+            listen.iter().map(|place| place.as_str().expect("an address").to_owned()).collect();
     }
 
-    /// `host:port`
+    /// What the ready line says.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// The first address, as `host:port`.
     pub fn address(&self) -> &str {
-        &self.address
+        self.addresses().next().expect("an address")
+    }
+
+    /// All addresses, as `host:port`.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.setup.listen.iter().map(|place| place.split_once("://").expect("transport://host:port").1)
     }
 
     /// Its peer id.
     pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        self.ready["fingerprint"].as_str().expect("a fingerprint")
     }
 
     /// Its data directory.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.setup.folder
     }
 
     /// The process.
@@ -87,12 +120,24 @@ impl Relay {
     }
 }
 
-fn launch(world: &Inner, profile: Profile, folder: &Path, address: &str, sets: &[String]) -> Arc<Process> {
-    let mut command = world.command();
-    command.args(["relay", "--config", profile.name, "--data-dir"]).arg(folder);
-    command.arg("--set").arg(format!("topology.relay={address}"));
-    for set in sets {
-        command.args(["--set", set]);
+impl Setup {
+    /// The command that starts it.
+    pub fn command(&self, world: &World) -> Command {
+        self.command_in(world.inner())
     }
-    world.spawn("relay", command)
+
+    fn command_in(&self, world: &Inner) -> Command {
+        let mut command = world.command(if self.alone { binary::chat_relay() } else { binary::chat() });
+        if !self.alone {
+            command.arg("relay");
+        }
+        command.args(["--config", &self.profile, "--data-dir"]).arg(&self.folder);
+        command.args(self.listen.iter().flat_map(|place| ["--listen", place]));
+        command.args(self.sets.iter().flat_map(|set| ["--set", set]));
+        command
+    }
+
+    fn spawn(&self, world: &Inner) -> Arc<Process> {
+        world.spawn("relay", self.command_in(world))
+    }
 }

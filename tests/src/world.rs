@@ -114,15 +114,20 @@ impl World {
         self.inner.ip
     }
 
-    /// Runs `chat` with these arguments and nothing on standard input until it ends.
-    pub fn chat(&self, arguments: &[&str]) -> Finished {
-        self.chat_with_input(arguments, "")
+    /// `chat` with these arguments, in an environment that says nothing but where this world is.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.inner.command(binary::chat());
+        command.args(arguments);
+        command
     }
 
-    /// As [`World::chat`], with something on standard input.
-    pub fn chat_with_input(&self, arguments: &[&str], input: &str) -> Finished {
-        let mut command = self.inner.command();
-        command.args(arguments);
+    /// Runs `chat` with these arguments and nothing on standard input until it ends.
+    pub fn chat(&self, arguments: &[&str]) -> Finished {
+        self.run(self.command(arguments), "")
+    }
+
+    /// Runs a command until it ends, with something on standard input.
+    pub fn run(&self, command: Command, input: &str) -> Finished {
         let process = self.inner.spawn("chat", command);
         process.write(input.as_bytes());
         process.close_stdin();
@@ -131,14 +136,35 @@ impl World {
     }
 }
 
+impl Finished {
+    /// Fails unless it ended with this code and said all of this on standard error, and nothing that acts on a
+    /// terminal.
+    #[track_caller]
+    pub fn refused(&self, code: i32, pieces: &[&str]) {
+        assert_eq!(self.exit, Exit::Code(code), "{self:?}");
+        for piece in pieces {
+            assert!(self.stderr.contains(piece), "no {piece:?} in:\n{}", self.stderr);
+        }
+        let acts = |c: char| c.is_control() && c != '\n';
+        assert!(!self.stderr.contains(acts), "it acts on a terminal: {:?}", self.stderr);
+    }
+
+    /// Standard output of a command that must have succeeded.
+    #[track_caller]
+    pub fn succeeded(&self) -> &str {
+        assert_eq!((self.exit, self.stderr.as_str()), (Exit::Code(0), ""), "{self:?}");
+        &self.stdout
+    }
+}
+
 impl Inner {
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `chat` in an environment that says nothing but where this world is.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(binary::chat());
+    /// A program in an environment that says nothing but where this world is.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().current_dir(self.folder.path());
         for name in ["PATH", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {

@@ -10,7 +10,8 @@ on_every_profile!(a_hundred_messages_wait, killed_while_receiving, any_text_arri
 /// alice and bob, who know each other, with a relay of its own process.
 fn pair(world: &World, profile: Profile) -> (Relay, Node, Node) {
     let relay = Relay::start(world, profile);
-    let [alice, bob] = ["alice", "bob"].map(|nick| world.node(profile, nick, relay.address()).guest().start());
+    let [alice, bob] =
+        ["alice", "bob"].map(|nick| world.node(profile, nick, relay.address()).guest().start());
     alice.meet(&["bob"]);
     bob.meet(&["alice"]);
     (relay, alice, bob)
@@ -114,7 +115,12 @@ fn any_text_arrives_as_it_is(profile: Profile) {
     assert_eq!(arrived.len(), written.len());
     for (arrived, written) in arrived.iter().zip(&written) {
         let begin: String = written.chars().take(40).collect();
-        assert!(arrived == written, "{begin:?}… of {} bytes arrived as {} bytes", written.len(), arrived.len());
+        assert!(
+            arrived == written,
+            "{begin:?}… of {} bytes arrived as {} bytes",
+            written.len(),
+            arrived.len()
+        );
     }
 }
 

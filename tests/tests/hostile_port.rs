@@ -193,7 +193,10 @@ fn datagrams_of_anything() {
     let honest = scene.honest.clone();
     assert!(honest.len() > 5, "a recording of an honest client");
     attacks.push(("replays", honest.clone()));
-    attacks.push(("cut replays", honest.iter().map(|datagram| datagram[..datagram.len() - 1].to_vec()).collect()));
+    attacks.push((
+        "cut replays",
+        honest.iter().map(|datagram| datagram[..datagram.len() - 1].to_vec()).collect(),
+    ));
     let flip = |(n, datagram): (usize, &Vec<u8>)| {
         let mut datagram = datagram.clone();
         let at = n * 31 % datagram.len();

@@ -27,7 +27,10 @@ fn hello_says_who_is_there() {
     let (alice, _bob) = pair(&world);
     let hello = alice.ask("system.hello", json!({}));
     assert_eq!(hello["peer_id"], alice.peer_id().as_str());
-    assert_eq!((&hello["nick"], &hello["resync"], &hello["protocol"]), (&json!("alice"), &json!(false), &json!(1)));
+    assert_eq!(
+        (&hello["nick"], &hello["resync"], &hello["protocol"]),
+        (&json!("alice"), &json!(false), &json!(1))
+    );
     let stack = [("transport", "tcp"), ("key_exchange", "x25519"), ("cipher", "chacha20-poly1305")];
     for (part, name) in stack.into_iter().chain([("frontend", "jsonrpc")]) {
         assert_eq!(hello["stack"][part], name);
@@ -110,9 +113,17 @@ const BAD_LINES: &[(&str, i64, &str)] = &[
     ("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":5}", -32600, "invalid_request"),
     ("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"peer.list\",\"params\":5}", -32600, "invalid_request"),
     ("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"nobody.knows\"}", -32601, "unknown_command"),
-    ("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"msg.send\",\"params\":[\"bob\",\"x\"]}", -32602, "bad_params"),
+    (
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"msg.send\",\"params\":[\"bob\",\"x\"]}",
+        -32602,
+        "bad_params",
+    ),
     ("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"msg.send\",\"params\":{\"to\":5}}", -32602, "bad_params"),
-    ("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"msg.send\",\"params\":{\"to\":\"bob\"}}", -32602, "bad_params"),
+    (
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"msg.send\",\"params\":{\"to\":\"bob\"}}",
+        -32602,
+        "bad_params",
+    ),
 ];
 
 /// A31: every bad line is answered with an error of a stable kind, and none ends the program.
@@ -124,7 +135,11 @@ fn a_bad_line_is_answered() {
     for (line, code, kind) in BAD_LINES {
         alice.line(line);
         let answer = alice.take_answer(|answer| answer["id"].is_null());
-        assert_eq!((&answer["error"]["code"], &answer["error"]["data"]["kind"]), (&json!(code), &json!(kind)), "{line}");
+        assert_eq!(
+            (&answer["error"]["code"], &answer["error"]["data"]["kind"]),
+            (&json!(code), &json!(kind)),
+            "{line}"
+        );
         assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{line}");
     }
     alice.process().write(b"\xff\xfe not UTF-8\n");

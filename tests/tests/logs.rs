@@ -24,7 +24,10 @@ fn logs_name_nobody_and_repeat_nothing(profile: Profile) {
     }
     one.wait("both in the room", |events| {
         let members = |event: &chat_tests::Event| event.params["members"].as_array().map_or(0, Vec::len);
-        events.iter().any(|event| event.is("room.changed", &[("room", ROOM)]) && members(event) == 2).then_some(())
+        events
+            .iter()
+            .any(|event| event.is("room.changed", &[("room", ROOM)]) && members(event) == 2)
+            .then_some(())
     });
     for to in [NICKS[1], "#lobby", ROOM] {
         one.wait_state(&one.send(to, TEXT), "delivered");
@@ -58,12 +61,17 @@ fn logs_name_nobody_and_repeat_nothing(profile: Profile) {
         logs.extend(files.into_iter().map(|(path, bytes)| (path.display().to_string(), bytes)));
     }
     assert!(logs.len() >= 3);
-    assert!(logs.iter().any(|(_, log)| find(log, b"DEBUG").is_some()), "no log is as detailed as it should be");
+    assert!(
+        logs.iter().any(|(_, log)| find(log, b"DEBUG").is_some()),
+        "no log is as detailed as it should be"
+    );
     for (name, log) in &logs {
         for (what, secret) in &secrets {
             for (how, spelling) in spellings(secret) {
                 let at = find(log, &spelling);
-                let around = at.map(|at| String::from_utf8_lossy(&log[at.saturating_sub(200)..(at + 200).min(log.len())]));
+                let around = at.map(|at| {
+                    String::from_utf8_lossy(&log[at.saturating_sub(200)..(at + 200).min(log.len())])
+                });
                 assert!(around.is_none(), "{what} is in {name}, {how}: {}", around.unwrap_or_default());
             }
         }

@@ -37,7 +37,11 @@ fn the_second_is_a_guest(profile: Profile) {
     let was = first.peer_id();
     first.kill9();
     let again = world.nameless(profile, &world.any_port()).start();
-    assert_eq!((again.ready().expect("nick"), again.peer_id()), (login.as_str(), was), "the folder was free again");
+    assert_eq!(
+        (again.ready().expect("nick"), again.peer_id()),
+        (login.as_str(), was),
+        "the folder was free again"
+    );
     let history = again.ask("msg.history", json!({ "with": guest }));
     assert_eq!(history["messages"][0]["text"], "hello, other me");
 }

@@ -65,18 +65,22 @@ fn a_room_of_five(profile: Profile) {
         node.meet(&NICKS.into_iter().filter(|nick| *nick != own).collect::<Vec<_>>());
         node.wait("the room with all five in it", |events| {
             let full = |members: &serde_json::Value| members.as_array().is_some_and(|all| all.len() == 5);
-            events.iter().any(|event| event.is("room.changed", &[]) && full(&event.params["members"])).then_some(())
+            events
+                .iter()
+                .any(|event| event.is("room.changed", &[]) && full(&event.params["members"]))
+                .then_some(())
         });
     }
     let said = |nick: &str| (0..5).map(|n| format!("{nick} says {n}")).collect::<Vec<_>>();
-    let ids: Vec<_> = nodes.iter().zip(NICKS).map(|(node, nick)| node.send_all("#lobby", said(nick))).collect();
+    let ids: Vec<_> =
+        nodes.iter().zip(NICKS).map(|(node, nick)| node.send_all("#lobby", said(nick))).collect();
     for (node, ids) in nodes.iter().zip(&ids) {
         for id in ids {
             assert_eq!(node.wait_state(id, "delivered").params["counts"]["of"], 4);
         }
     }
     for (node, own) in nodes.iter().zip(NICKS) {
-        let texts = node.texts();
+        let texts = node.wait_texts(20);
         assert_eq!(texts.len(), 20, "{own} heard {texts:?}");
         for nick in NICKS.into_iter().filter(|nick| *nick != own) {
             let of_nick: Vec<_> = texts.iter().filter(|text| text.starts_with(nick)).cloned().collect();
