@@ -58,7 +58,9 @@ fn take(path: &Path) -> Result<Option<DataDir>, Failure> {
     match DataDir::open(path) {
         Ok(dir) => Ok(Some(dir)),
         Err(HostError::InUse(_)) => Ok(None),
-        Err(error) => Err(Failure::failed(error)),
+        Err(error) => Err(Failure::failed(format!(
+            "the data directory can't be used: {error}; give another --data-dir"
+        ))),
     }
 }
 

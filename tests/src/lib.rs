@@ -1,1 +1,45 @@
-//! Black-box tests of the built program
+//! Black-box tests of the built program `chat`, with real processes, pipes and sockets.
+//!
+//! Nothing of the program is linked here: what these tests know of it is its command line, its exit codes,
+//! the JSON-RPC contract, its files, and the bytes on its ports. One file of `tests/` is one scenario.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`binary`] | the program under test is built, once |
+//! | [`World`] | a temporary home for the processes of one test; shows all of them if it fails |
+//! | [`Process`] | a process: what it says, how it ends |
+//! | [`Node`] | a user: `chat` with the `jsonrpc` frontend |
+//! | [`Relay`] | `chat relay` |
+//! | [`Recorder`] | a proxy that writes down what passes, and may meddle with it |
+//! | [`memory`] | what is in a process's memory, and how much of it there is |
+//! | [`profiles`] | the built-in profiles; [`on_every_profile`] runs a scenario on each |
+//!
+//! **Time.** Nothing is measured. Everything waits for a condition, for [`PATIENCE`] at most, and a test that hangs
+//! nevertheless is ended by its world after [`world::LIMIT`].
+//!
+//! **Ports.** Every world has a loopback address of its own where the system has a whole network of them, and
+//! ports are chosen by the system, so tests disturb neither each other nor a chat of the developer's.
+
+use std::time::Duration;
+
+pub mod binary;
+pub mod event;
+pub mod files;
+pub mod memory;
+pub mod node;
+pub mod process;
+pub mod profiles;
+pub mod recorder;
+pub mod relay;
+pub mod world;
+
+pub use event::{Event, RpcError};
+pub use node::Node;
+pub use process::{Exit, Process};
+pub use profiles::{Network, Profile};
+pub use recorder::{Direction, Recorder};
+pub use relay::Relay;
+pub use world::World;
+
+/// How long a condition may take. Far more than it needs: this machine may be busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -99,6 +99,12 @@ impl Handshake {
         self.done.len() == MESSAGE_LENGTHS.len()
     }
 
+    /// Who the other side has proved to be, as soon as it has: for an initiator that is before its own identity is
+    /// told, so that it need not tell it to somebody else than it wants.
+    pub fn peer(&self) -> Option<&PeerKey> {
+        self.peer.as_ref()
+    }
+
     /// The next message to send. A sender that may lose it keeps it and sends the same bytes again.
     ///
     /// # Errors

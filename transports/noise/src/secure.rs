@@ -2,7 +2,7 @@ use std::io;
 
 use bytes::Bytes;
 use chat_core::transport::{BareLink, HANDSHAKE_DEADLINE, Peer};
-use chat_core::{Address, Dialed, Identity, Incoming, Link, LinkError, Transport};
+use chat_core::{Address, Dialed, Identity, Incoming, Link, LinkError, PeerId, PeerKey, Transport};
 use futures_util::{SinkExt as _, StreamExt as _};
 
 use crate::error::HandshakeError;
@@ -17,17 +17,18 @@ use crate::messages::{Opener, Sealer};
 /// # Errors
 /// [`LinkError::NotAuthenticated`], [`LinkError::ForeignProtocol`], [`LinkError::Timeout`], or those of the bare link.
 pub async fn secure(bare: BareLink, me: &Identity) -> Result<Link, LinkError> {
-    in_time(handshake(bare, me)).await
+    in_time(handshake(bare, me, None)).await
 }
 
 /// Dials, secures the link if it is bare, and checks the address's pin: all of it within [`HANDSHAKE_DEADLINE`].
+/// On a bare link, another peer than the pinned one is not told who called.
 /// Dropping the future closes whatever was begun.
 ///
 /// # Errors
 /// As [`Transport::dial`], [`secure`] and [`check_pin`].
 pub async fn dial(transport: &dyn Transport, to: &Address, me: &Identity) -> Result<Link, LinkError> {
     in_time(async {
-        let link = finish(transport.dial(to, me).await?, me).await?;
+        let link = finish(transport.dial(to, me).await?, me, to.pin).await?;
         check_pin(&link, to)?;
         Ok(link)
     })
@@ -40,7 +41,7 @@ pub async fn dial(transport: &dyn Transport, to: &Address, me: &Identity) -> Res
 /// # Errors
 /// As [`Incoming::handshake`] and [`secure`].
 pub async fn accept(incoming: Box<dyn Incoming>, me: &Identity) -> Result<Link, LinkError> {
-    in_time(async { finish(incoming.handshake().await?, me).await }).await
+    in_time(async { finish(incoming.handshake().await?, me, None).await }).await
 }
 
 /// Checks that the pinned peer is at the other end, if the address pins one.
@@ -50,12 +51,16 @@ pub async fn accept(incoming: Box<dyn Incoming>, me: &Identity) -> Result<Link, 
 pub fn check_pin(link: &Link, address: &Address) -> Result<(), LinkError> {
     match (address.pin, &link.peer) {
         (None, _) => Ok(()),
-        (Some(expected), Peer::Key(key)) if key.peer_id() == expected => Ok(()),
-        (Some(expected), Peer::Key(key)) => Err(LinkError::WrongPeer { expected, found: key.peer_id() }),
+        (Some(expected), Peer::Key(key)) => check_key(key, expected),
         (Some(_), Peer::Name(_)) => {
             Err(LinkError::NotAuthenticated("the address pins a key, but the peer proved only a name"))
         }
     }
+}
+
+fn check_key(key: &PeerKey, expected: PeerId) -> Result<(), LinkError> {
+    let found = key.peer_id();
+    if found == expected { Ok(()) } else { Err(LinkError::WrongPeer { expected, found }) }
 }
 
 async fn in_time(link: impl Future<Output = Result<Link, LinkError>>) -> Result<Link, LinkError> {
@@ -63,14 +68,14 @@ async fn in_time(link: impl Future<Output = Result<Link, LinkError>>) -> Result<
     tokio::time::timeout(HANDSHAKE_DEADLINE, link).await.unwrap_or_else(late)
 }
 
-async fn finish(dialed: Dialed, me: &Identity) -> Result<Link, LinkError> {
+async fn finish(dialed: Dialed, me: &Identity, pin: Option<PeerId>) -> Result<Link, LinkError> {
     match dialed {
         Dialed::Secure(link) => Ok(link),
-        Dialed::Bare(bare) => handshake(bare, me).await,
+        Dialed::Bare(bare) => handshake(bare, me, pin).await,
     }
 }
 
-async fn handshake(bare: BareLink, me: &Identity) -> Result<Link, LinkError> {
+async fn handshake(bare: BareLink, me: &Identity, pin: Option<PeerId>) -> Result<Link, LinkError> {
     let BareLink { transport, role, mut sink, mut source, stats } = bare;
     let mut handshake = Handshake::new(role, transport, me)?;
     let mut first = true;
@@ -85,6 +90,10 @@ async fn handshake(bare: BareLink, me: &Identity) -> Result<Link, LinkError> {
                 return Err(LinkError::ForeignProtocol { looks_like: looks_like(&message) });
             }
             read => read?,
+        }
+        // Before the answer, which would say who we are.
+        if let (Some(expected), Some(peer)) = (pin, handshake.peer()) {
+            check_key(peer, expected)?;
         }
         first = false;
     }

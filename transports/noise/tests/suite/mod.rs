@@ -169,7 +169,8 @@ pub(crate) async fn the_pinned_peer_must_answer(transport: &dyn Transport, on: &
     assert!(check_pin(&link, &listener.address()).is_ok());
     link.peer = Peer::Name("a.name".into());
     assert!(matches!(check_pin(&link, &right), Err(LinkError::NotAuthenticated(_))));
-    let (refused, _) = join(dial(transport, &wrong, &me), accept_next(&mut *listener)).await;
+    let (refused, met) = join(dial(transport, &wrong, &me), accept_next(&mut *listener)).await;
+    assert!(met.is_err(), "who is not the pinned one is not told who called");
     let refused = refused.err().unwrap();
     assert!(
         matches!(refused, LinkError::WrongPeer { expected, found } if expected == alice_id && found == bob_id),

@@ -1,0 +1,123 @@
+//! The data directory: locked, closed to others, damaged, or none at all.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use chat_tests::files::listing;
+use chat_tests::profiles::TCP_X25519;
+use chat_tests::world::Finished;
+use chat_tests::{Exit, World};
+
+/// Starts a user in a folder; it must not come far.
+fn try_in(world: &World, folder: &Path) -> Finished {
+    let relay = format!("topology.relay={}", world.any_port());
+    let folder = folder.to_str().unwrap();
+    let arguments = ["--config", TCP_X25519.name, "--frontend", "jsonrpc", "--nick", "alice"];
+    let ended = world.chat(&[&arguments[..], &["--set", &relay, "--data-dir", folder]].concat());
+    assert_eq!(ended.stdout, "", "it was never ready");
+    ended
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_folder_in_use() {
+    let world = World::new();
+    let alice = world.node(TCP_X25519, "alice", &world.any_port()).start();
+    try_in(&world, alice.folder()).refused(1, &["in use by another chat", "--data-dir", "alice"]);
+    // A program that was killed holds nothing.
+    let was = alice.peer_id();
+    alice.kill9();
+    let again = world.node(TCP_X25519, "alice", &world.any_port()).start();
+    assert_eq!(again.peer_id(), was);
+}
+
+/// A key that others could read is refused, with what to do; then it is the same key.
+#[test]
+fn a_key_that_others_can_read() {
+    let world = World::new();
+    let mut alice = world.node(TCP_X25519, "alice", &world.any_port()).start();
+    let (was, key) = (alice.peer_id(), alice.folder().join("identity.key"));
+    assert_eq!(alice.leave(), Exit::Code(0));
+    for open in [0o644, 0o640, 0o604, 0o620] {
+        fs::set_permissions(&key, Permissions::from_mode(open)).unwrap();
+        try_in(&world, alice.folder())
+            .refused(1, &["chmod 600", key.to_str().unwrap(), &format!("{open:o}")]);
+        let shown = world.chat(&["identity", "show", "--data-dir", alice.folder().to_str().unwrap()]);
+        shown.refused(1, &["chmod 600"]);
+        assert_eq!(mode(&key), open, "the program leaves that to its user");
+    }
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    alice.restart();
+    assert_eq!(alice.peer_id(), was);
+}
+
+/// A damaged key or store is named, left as it is, and never replaced by a new one.
+#[test]
+fn what_is_damaged_is_left_alone() {
+    let world = World::new();
+    let alice = world.node(TCP_X25519, "alice", &world.any_port()).start();
+    assert_eq!(alice.leave(), Exit::Code(0));
+    let (key, store) = (alice.folder().join("identity.key"), alice.folder().join("client.db"));
+    for (path, bytes, piece) in [
+        (&key, vec![7; 31], "32 bytes"),
+        (&key, vec![7; 33], "32 bytes"),
+        (&key, Vec::new(), "32 bytes"),
+        (&store, b"no database at all, just text".repeat(100), "--data-dir"),
+    ] {
+        let good = fs::read(path).unwrap();
+        fs::write(path, &bytes).unwrap();
+        try_in(&world, alice.folder()).refused(1, &[piece, alice.folder().to_str().unwrap()]);
+        assert_eq!(fs::read(path).unwrap(), bytes);
+        fs::write(path, good).unwrap();
+    }
+    let mut alice = alice;
+    alice.restart();
+}
+
+/// A data directory that can't be one is a mistake with a name and what to do.
+#[test]
+fn no_folder_to_be_had() {
+    let world = World::new();
+    let file = world.write("file", "just a file");
+    for folder in [file.clone(), file.join("below"), Path::new("/proc/nowhere/alice").to_owned()] {
+        try_in(&world, &folder).refused(1, &[folder.to_str().unwrap(), "--data-dir"]);
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"just a file");
+    let mut homeless = world.command(&["--config", TCP_X25519.name, "--frontend", "jsonrpc"]);
+    homeless.env_remove("HOME").env_remove("XDG_DATA_HOME");
+    world.run(homeless, "").refused(1, &["no home directory", "--data-dir"]);
+}
+
+/// C25, P4: nothing in a data directory can be read by anybody else, also if the directory was there before and is
+/// open to all.
+#[test]
+fn nobody_else_can_read_it() {
+    let world = World::new();
+    for (nick, before) in [("alice", None), ("bob", Some(0o755))] {
+        let folder = world.path(nick);
+        if let Some(mode) = before {
+            fs::create_dir(&folder).unwrap();
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+        }
+        let node = world.node(TCP_X25519, nick, &world.any_port()).start();
+        node.wait_event("link.up", &[]);
+        node.send("#lobby", "for nobody else's eyes");
+        let found = listing(&folder);
+        assert!(found.len() >= 4, "{found:?}");
+        if before.is_none() {
+            assert_eq!(mode(&folder), 0o700);
+        }
+        // What is in a closed folder is closed, whatever its own mode.
+        let closed = |path: &Path| {
+            let on_the_way = path.ancestors().take_while(|part| !part.as_os_str().is_empty());
+            on_the_way.map(|part| folder.join(part)).any(|part| mode(&part) & 0o077 == 0)
+        };
+        let open: Vec<_> = found.iter().filter(|path| mode(&folder) & 0o077 != 0 && !closed(path)).collect();
+        assert!(open.is_empty(), "others can read {open:?} of {nick}");
+        assert_eq!(node.leave(), Exit::Code(0));
+    }
+}

@@ -1,0 +1,100 @@
+//! The relay as a program of its own: `chat relay`, and `chat-relay`, which has no session code.
+
+use std::net::TcpListener;
+
+use chat_tests::profiles::TCP_X25519;
+use chat_tests::relay::Setup;
+use chat_tests::{Exit, Relay, World};
+use serde_json::json;
+
+fn setup(world: &World, alone: bool) -> Setup {
+    Setup {
+        alone,
+        profile: TCP_X25519.name.to_owned(),
+        folder: world.path("relay"),
+        listen: vec![format!("tcp://{}", world.any_port()), format!("udp-arq://{}", world.any_port())],
+        sets: Vec::new(),
+    }
+}
+
+/// C08, C11, B15, D10: either program prints one line when it serves, keeps its key, needs no terminal, and joins
+/// users of different transports, who differ in nothing else. It ends with 0 on `SIGTERM`.
+#[test]
+fn one_relay_for_two_transports() {
+    for alone in [false, true] {
+        let world = World::new();
+        let mut relay = Relay::launch(&world, setup(&world, alone));
+        assert_eq!(relay.ready().as_object().unwrap().keys().collect::<Vec<_>>(), ["fingerprint", "listen"]);
+        let listen = relay.ready()["listen"].as_array().unwrap();
+        let schemes: Vec<_> =
+            listen.iter().map(|place| place.as_str().unwrap().split("://").next().unwrap()).collect();
+        assert_eq!(schemes, ["tcp", "udp-arq"]);
+        let fingerprint = relay.fingerprint().to_owned();
+        assert!(fingerprint.len() == 64 && fingerprint.bytes().all(|digit| digit.is_ascii_hexdigit()));
+
+        let addresses: Vec<String> = relay.addresses().map(str::to_owned).collect();
+        let alice = world.node(TCP_X25519, "alice", &addresses[0]).guest().start();
+        let bob = world.node(TCP_X25519, "bob", &addresses[1]).guest().set("transport.kind=udp-arq").start();
+        alice.meet(&["bob"]);
+        bob.meet(&["alice"]);
+        for (node, scheme) in [(&alice, "tcp"), (&bob, "udp-arq")] {
+            let up = node.wait_event("link.up", &[]);
+            assert_eq!(up.expect("fingerprint"), fingerprint);
+            assert!(up.expect("relay").starts_with(&format!("{scheme}://")), "{up:?}");
+        }
+        alice.wait_state(&alice.send("bob", "over the bridge"), "delivered");
+        bob.wait_text("over the bridge");
+        assert_eq!(relay.leave(), Exit::Code(0));
+        assert_eq!(relay.process().stdout().lines().count(), 1, "one line, for scripts");
+        relay.restart();
+        assert_eq!(relay.fingerprint(), fingerprint);
+        assert_eq!(relay.addresses().collect::<Vec<_>>(), addresses);
+        bob.wait_state(&bob.send("alice", "and back"), "delivered");
+    }
+}
+
+/// `chat-relay` takes a profile for everything and passes over what it has no plugins for; a mistake in what it
+/// needs is a mistake to it as well.
+#[test]
+fn a_profile_for_everything() {
+    let world = World::new();
+    let profile = world.write(
+        "all.toml",
+        "schema_version = 1\n[topology]\nrelay = \"127.0.0.1:1\"\n[transport]\nkind = \"tcp\"\n\
+         [key_exchange]\nkind = \"of somebody else\"\n[cipher]\nkind = \"aes-256-gcm\"\n\
+         [frontend]\nkind = \"tui\"\n[policy]\nrequire = [\"healing\"]\n",
+    );
+    let profile = profile.to_str().unwrap().to_owned();
+    let relay = Relay::launch(&world, Setup { profile: profile.clone(), ..setup(&world, true) });
+    assert_eq!(relay.leave(), Exit::Code(0));
+    let wrong = Setup { profile, sets: vec!["relay.max_clients=0".into()], ..setup(&world, true) };
+    let refused = world.run(wrong.command(&world), "");
+    refused.refused(2, &["out of range", "relay.max_clients=0"]);
+}
+
+/// An address in use, a name that is nobody's, a folder in use: one error with what to do, and nothing on standard output.
+#[test]
+fn what_keeps_a_relay_from_serving() {
+    let world = World::new();
+    let taken = TcpListener::bind((world.ip(), 0)).unwrap();
+    let taken = format!("tcp://{}", taken.local_addr().unwrap());
+    let relay = Relay::launch(&world, setup(&world, false));
+    for alone in [false, true] {
+        let other = Setup { folder: world.path("other"), ..setup(&world, alone) };
+        for (wrong, pieces) in [
+            (Setup { listen: vec![taken.clone()], ..other.clone() }, vec!["in use", "--listen"]),
+            (
+                Setup { listen: vec!["tcp://no.such.name.invalid:1".into()], ..other },
+                vec!["does not resolve"],
+            ),
+            (setup(&world, alone), vec!["in use", "data directory"]),
+        ] {
+            let refused = world.run(wrong.command(&world), "");
+            refused.refused(1, &pieces);
+            assert!(refused.stderr.contains("error: "), "{}", refused.stderr);
+            assert_eq!(refused.stdout, "");
+        }
+    }
+    assert!(relay.process().is_alive());
+    assert_eq!(json!(relay.fingerprint()), relay.ready()["fingerprint"]);
+}
