@@ -16,9 +16,12 @@ pub enum CryptoError {
     /// A frame or first message that was accepted before.
     #[error("duplicate: seen before")]
     Duplicate,
-    /// A frame too far ahead of what was received, or behind the window that is kept.
-    #[error("outside the window of what can still be opened")]
-    OutOfWindow,
+    /// A frame so far ahead of what was received that the way to its key is too long: the session is to be renewed.
+    #[error("too far ahead of what was received")]
+    TooFarAhead,
+    /// A frame behind the window of what is kept: an old one, or a replay of one.
+    #[error("too old: behind the window that is kept")]
+    TooOld,
     /// A key that is not acceptable (too small, low order, wrong exponent, expired).
     #[error("key refused: {0}")]
     Untrusted(&'static str),

@@ -49,7 +49,7 @@ pub struct Step<'a> {
 
 /// A bundle just made by a plugin. The core wraps the payload with identity, profile and expiry, and signs it.
 pub struct NewBundle {
-    /// Public part, at most 64 KiB.
+    /// Public part, at most 12 KiB.
     pub payload: Vec<u8>,
     /// Private part, as the plugin wants it back in [`OwnBundle::secret`].
     pub secret: Zeroizing<Vec<u8>>,

@@ -127,10 +127,12 @@ impl Event {
         }
     }
 
-    /// How many bytes of text it holds, which is what makes an event large.
-    pub(super) fn text_bytes(&self) -> usize {
+    /// About how many bytes of what others chose it holds: that is what makes an event large.
+    pub(super) fn weight(&self) -> usize {
         match self {
             Self::MessageNew(new) => new.message.text.len(),
+            Self::RoomChanged(changed) => changed.members.len() * PeerId::LEN,
+            Self::Alarm(alarm) => alarm.detail.len(),
             _ => 0,
         }
     }

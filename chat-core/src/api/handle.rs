@@ -52,11 +52,11 @@ struct Log {
 impl Log {
     fn push(&mut self, event: Event) {
         self.last += 1;
-        self.bytes += event.text_bytes();
+        self.bytes += event.weight();
         self.kept.push_back(Arc::new(Numbered { id: EventId { epoch: self.epoch, n: self.last }, event }));
         while self.kept.len() > KEPT_EVENTS || (self.bytes > KEPT_BYTES && self.kept.len() > 1) {
             let Some(oldest) = self.kept.pop_front() else { break };
-            self.bytes -= oldest.event.text_bytes();
+            self.bytes -= oldest.event.weight();
         }
     }
 }

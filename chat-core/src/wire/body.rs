@@ -20,6 +20,7 @@ const ROOM_TEXT: u8 = 2;
 const RECEIPT: u8 = 3;
 const RENEWED: u8 = 4;
 const LEFT: u8 = 5;
+const NOT_TAKEN: u8 = 6;
 
 /// Most message ids in one receipt.
 pub const MAX_RECEIPT_IDS: usize = 256;
@@ -44,8 +45,10 @@ pub enum Body {
     Receipt(ReceiptKind, Vec<MessageId>),
     /// The sender lost what was sealed before: seal anew whatever it has not confirmed.
     Renewed,
-    /// The sender is no member of this room, or no longer.
+    /// The sender has left this room.
     Left,
+    /// The sender is not in this room: it has not taken these messages and will not.
+    NotTaken(Vec<MessageId>),
 }
 
 impl Body {
@@ -56,6 +59,7 @@ impl Body {
             Self::Receipt(..) => RECEIPT,
             Self::Renewed => RENEWED,
             Self::Left => LEFT,
+            Self::NotTaken(_) => NOT_TAKEN,
         }
     }
 
@@ -69,6 +73,7 @@ impl Body {
                 };
                 std::iter::once(kind).chain(ids.iter().flat_map(|id| id.0)).collect()
             }
+            Self::NotTaken(ids) => ids.iter().flat_map(|id| id.0).collect(),
             Self::Renewed | Self::Left => Vec::new(),
         }
     }
@@ -80,6 +85,7 @@ impl Body {
             RECEIPT => receipt(payload),
             RENEWED if payload.is_empty() => Ok(Self::Renewed),
             LEFT if payload.is_empty() => Ok(Self::Left),
+            NOT_TAKEN => message_ids(payload).map(Self::NotTaken),
             _ => Err(malformed("type")),
         }
     }
@@ -103,11 +109,16 @@ fn receipt(payload: &[u8]) -> Result<Body, WireError> {
         2 => ReceiptKind::Read,
         _ => return Err(malformed("receipt kind")),
     };
-    let (chunks, rest) = ids.as_chunks::<16>();
+    Ok(Body::Receipt(kind, message_ids(ids)?))
+}
+
+/// One to [`MAX_RECEIPT_IDS`] message ids.
+fn message_ids(bytes: &[u8]) -> Result<Vec<MessageId>, WireError> {
+    let (chunks, rest) = bytes.as_chunks::<16>();
     if !rest.is_empty() || chunks.is_empty() || chunks.len() > MAX_RECEIPT_IDS {
-        return Err(malformed("receipt length"));
+        return Err(malformed("message ids"));
     }
-    Ok(Body::Receipt(kind, chunks.iter().map(|id| MessageId(*id)).collect()))
+    Ok(chunks.iter().map(|id| MessageId(*id)).collect())
 }
 
 /// The whole plaintext of a frame.
@@ -224,7 +235,7 @@ mod tests {
         bodies.extend(texts.map(Body::RoomText));
         bodies.push(Body::Text("x".repeat(MAX_TEXT_BYTES)));
         bodies.push(Body::Receipt(ReceiptKind::Read, vec![MessageId([7; 16]); MAX_RECEIPT_IDS]));
-        bodies.extend([Body::Renewed, Body::Left]);
+        bodies.extend([Body::Renewed, Body::Left, Body::NotTaken(vec![MessageId([7; 16])])]);
         for body in bodies {
             for context in [None, Some([9; 32])] {
                 let plain = plain(body.clone(), context);

@@ -9,8 +9,9 @@ use crate::identity::{Identity, PeerKey, SignedAs};
 use crate::ids::{PeerId, SessionId, Timestamp};
 use crate::nick::Nick;
 
-/// Longest bundle, in bytes.
-pub const MAX_BUNDLE_BYTES: usize = 72 << 10;
+/// Longest bundle, in bytes: room for an RSA key of 8192 bits or an ML-KEM key, and not for much more, because
+/// thousands of them are remembered.
+pub const MAX_BUNDLE_BYTES: usize = 16 << 10;
 /// Longest handshake, in bytes.
 pub const MAX_HANDSHAKE_BYTES: usize = 2 * MAX_BUNDLE_BYTES;
 

@@ -9,6 +9,7 @@ use chat_core::wire::envelope::open_room_conversation;
 use std::sync::Arc;
 
 use super::Engine;
+use super::views::figures_of;
 use crate::store::StoreError;
 
 /// Messages given by `msg.history` if no number is asked for.
@@ -69,7 +70,7 @@ impl Engine {
     }
 
     fn stack(&self) -> Reply {
-        let link = self.link.as_ref().map(|link| link.stats.figures()).unwrap_or_default();
+        let link = self.link.as_ref().map(|link| figures_of(&*link.stats)).unwrap_or_default();
         Reply::Stack { stack: Arc::new(self.config.stack.clone()), link }
     }
 
@@ -81,7 +82,7 @@ impl Engine {
         let conversation = self.conversation_of(&target);
         let before = match history.before {
             None => None,
-            Some(id) => match self.store.message(id)?.filter(|row| row.conversation == conversation) {
+            Some(id) => match self.store.message_in(conversation, id)? {
                 Some(row) => Some(row.position),
                 None => return Ok(Err(not_found("before: there is no such message in this conversation"))),
             },
@@ -100,7 +101,7 @@ impl Engine {
         let conversation = self.conversation_of(&target);
         let up_to = match mark.up_to {
             None => i64::MAX,
-            Some(id) => match self.store.message(id)?.filter(|row| row.conversation == conversation) {
+            Some(id) => match self.store.message_in(conversation, id)? {
                 Some(row) => row.position,
                 None => return Ok(Err(not_found("up_to: there is no such message in this conversation"))),
             },

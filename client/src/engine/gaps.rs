@@ -26,32 +26,37 @@ impl Engine {
             let position = self.store.next_position(conversation)?;
             self.store.insert_message(&NewMessage { position: Some(position), ..*new })?;
             self.store.set_chain(conversation, author, false, link)?;
-            self.shown(new.id, conversation, false)?;
+            self.shown(author, new.id, conversation, false)?;
             return self.release_followers(conversation, author, link, None);
         }
         match self.late_place(conversation, author, previous, link)? {
             Some(Late { position, gap }) => {
                 self.store.insert_message(&NewMessage { position: Some(position), gap, ..*new })?;
-                self.shown(new.id, conversation, true)?;
+                self.shown(author, new.id, conversation, true)?;
                 let mut held = HeldMessage { id: new.id, conversation, author, previous, link };
                 self.release_followers(conversation, author, link, Some(position))?;
                 // What was held because this one was missing after it belongs in front of it.
                 while let Some(before) = self.store.held_with(conversation, author, held.previous)? {
-                    let Some(row) = self.store.message(held.id)? else { break };
+                    let Some(row) = self.store.message(author, held.id)? else { break };
                     let position = self.store.position_before(conversation, row.position)?;
-                    self.store.set_gap(held.id, false)?;
-                    self.store.show_message(before.id, position, true)?;
-                    self.shown(before.id, conversation, true)?;
+                    self.store.set_gap(author, held.id, false)?;
+                    self.store.show_message(author, before.id, position, true)?;
+                    self.shown(author, before.id, conversation, true)?;
                     held = before;
                 }
                 Ok(())
             }
-            None if previous == BEGINNING => {
-                // The sender begins its chain anew: it has lost its store.
+            // The sender's chain begins anew, or goes on from an older place: it has lost its store, or has an old copy of
+            // it back. What it says now is said now.
+            None if previous == BEGINNING
+                || self.store.shown_with(conversation, author, previous)?.is_some() =>
+            {
                 let position = self.store.next_position(conversation)?;
-                self.store.insert_message(&NewMessage { position: Some(position), ..*new })?;
+                let gap = previous != BEGINNING;
+                self.store.insert_message(&NewMessage { position: Some(position), gap, ..*new })?;
                 self.store.set_chain(conversation, author, false, link)?;
-                self.shown(new.id, conversation, false)
+                self.shown(author, new.id, conversation, false)?;
+                self.release_followers(conversation, author, link, None)
             }
             None => self.store.insert_message(new),
         }
@@ -68,9 +73,12 @@ impl Engine {
         let before = self.store.shown_with(conversation, author, previous)?;
         let gap = previous != BEGINNING && before.is_none();
         if let Some(after) = self.store.shown_after_gap(conversation, author, link)? {
-            self.store.set_gap(after.id, false)?;
+            self.store.set_gap(author, after.id, false)?;
             let position = self.store.position_before(conversation, after.position)?;
             return Ok(Some(Late { position, gap }));
+        }
+        if self.store.has_successor(conversation, author, previous)? {
+            return Ok(None);
         }
         if let Some(before) = before {
             let position = self.store.position_after(conversation, before)?;
@@ -99,8 +107,8 @@ impl Engine {
                 None => self.release(&next, false)?,
                 Some(place) => {
                     *place = self.store.position_after(conversation, *place)?;
-                    self.store.show_message(next.id, *place, false)?;
-                    self.shown(next.id, conversation, true)?;
+                    self.store.show_message(author, next.id, *place, false)?;
+                    self.shown(author, next.id, conversation, true)?;
                 }
             }
         }
@@ -108,7 +116,7 @@ impl Engine {
         if after.is_some()
             && let Some(end) = self.store.shown_after_gap(conversation, author, link)?
         {
-            self.store.set_gap(end.id, false)?;
+            self.store.set_gap(author, end.id, false)?;
             self.refresh_history(conversation)?;
         }
         Ok(())
@@ -117,7 +125,7 @@ impl Engine {
     /// Shows a held message at the end.
     fn release(&mut self, held: &HeldMessage, gap: bool) -> Result<(), StoreError> {
         let position = self.store.next_position(held.conversation)?;
-        self.store.show_message(held.id, position, gap)?;
+        self.store.show_message(held.author, held.id, position, gap)?;
         self.store.set_chain(held.conversation, held.author, false, held.link)?;
         if gap {
             let from = self.author(held.author);
@@ -125,7 +133,7 @@ impl Engine {
             let address = self.address_of(conversation);
             self.out.events.push(Event::MessageGap(MessageGap { address, conversation, from, before }));
         }
-        self.shown(held.id, held.conversation, false)
+        self.shown(held.author, held.id, held.conversation, false)
     }
 
     /// Shows what has been held long enough, with its gap.
@@ -145,8 +153,14 @@ impl Engine {
     }
 
     /// A message has entered the visible history.
-    fn shown(&mut self, id: MessageId, conversation: ConversationId, late: bool) -> Result<(), StoreError> {
-        let Some(row) = self.store.message(id)? else { return Ok(()) };
+    fn shown(
+        &mut self,
+        author: PeerId,
+        id: MessageId,
+        conversation: ConversationId,
+        late: bool,
+    ) -> Result<(), StoreError> {
+        let Some(row) = self.store.message(author, id)? else { return Ok(()) };
         let message = self.message_view(&row)?;
         self.view_message(message.clone(), late)?;
         let conversation_name = self.conversation_name(conversation);

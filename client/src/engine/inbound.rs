@@ -1,13 +1,13 @@
 //! What peers send: opened, checked, written, and only then receipted and acknowledged.
 
 use chat_core::api::event::AlarmKind;
-use chat_core::ids::{ConversationId, MessageId, PeerId};
+use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId};
 use chat_core::wire::body::ReceiptKind;
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
 use super::sessions::{Opened, refused};
-use super::{Engine, Fault, Refused};
+use super::{Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, NewMessage, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
@@ -30,13 +30,13 @@ impl Engine {
 
     fn refused(&mut self, refused: Refused) -> Result<(), StoreError> {
         let Refused { kind, peer, detail, renew, quiet } = refused;
-        tracing::warn!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
+        tracing::debug!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
         if !quiet {
             self.alarm(kind, peer, detail);
         }
         match peer {
-            Some(peer) if renew => self.renew(peer),
-            _ => Ok(()),
+            Some(peer) => renew.map_or(Ok(()), |how| self.renew(peer, how)),
+            None => Ok(()),
         }
     }
 
@@ -45,12 +45,8 @@ impl Engine {
         if envelope.to != Recipient::Peer(self.config.identity.peer_id()) {
             return Err(refused(AlarmKind::Tampered, from, "an envelope for somebody else"));
         }
-        if let Some(message) = self.store.seen_envelope(envelope.id, from)? {
-            // A resend: its receipt was lost, or is on its way.
-            if let Some(message) = message {
-                self.owe_receipt(from, message);
-            }
-            return Ok(());
+        if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
+            return self.answer_again(from, envelope.conversation, text).map_err(Fault::from);
         }
         let opened = self.open(envelope)?;
         self.check_body(from, &opened.plaintext)?;
@@ -72,26 +68,23 @@ impl Engine {
             {
                 return tampered("a direct message in another conversation");
             }
-            Body::RoomText(_) | Body::Left if plaintext.conversation == self.direct(from) => {
+            Body::RoomText(_) | Body::Left | Body::NotTaken(_)
+                if plaintext.conversation == self.direct(from) =>
+            {
                 return tampered("a room message in a direct conversation");
             }
             _ => {}
         }
         if matches!(plaintext.body, Body::Text(_) | Body::RoomText(_))
-            && let Some(known) = self.store.message(plaintext.message)?
-            && (known.author != from || known.conversation != plaintext.conversation)
+            && let Some(known) = self.store.message(from, plaintext.message)?
+            && known.conversation != plaintext.conversation
         {
             return tampered("a message under the id of another one");
         }
         Ok(())
     }
 
-    fn effect(
-        &mut self,
-        from: PeerId,
-        session: chat_core::SessionId,
-        plaintext: &Plaintext,
-    ) -> Result<(), StoreError> {
+    fn effect(&mut self, from: PeerId, session: SessionId, plaintext: &Plaintext) -> Result<(), StoreError> {
         match &plaintext.body {
             Body::Text(text) => self.text(from, plaintext, text, false),
             Body::RoomText(text) => match self.room_of(plaintext.conversation) {
@@ -100,14 +93,12 @@ impl Engine {
                     self.text(from, plaintext, text, true)
                 }
                 // Not in that room, so it can't be in its history: no receipt, but a word to the sender.
-                _ => self.send_control(from, plaintext.conversation, Body::Left),
+                _ => self.not_taken(from, plaintext.conversation, plaintext.message),
             },
             Body::Receipt(kind, messages) => self.receipt(from, *kind, messages),
-            Body::Renewed => {
-                self.set_sending(from, session)?;
-                self.seal_anew(from)
-            }
+            Body::Renewed => self.renewed(from, session),
             Body::Left => self.member_left(plaintext.conversation, from),
+            Body::NotTaken(messages) => self.not_taken_by(plaintext.conversation, from, messages),
         }
     }
 
@@ -119,7 +110,7 @@ impl Engine {
         in_room: bool,
     ) -> Result<(), StoreError> {
         self.owe_receipt(from, plaintext.message);
-        if self.store.message(plaintext.message)?.is_some() {
+        if self.store.message(from, plaintext.message)?.is_some() {
             return Ok(());
         }
         let new = NewMessage {
@@ -143,10 +134,7 @@ impl Engine {
 
     /// Remembers that a receipt is owed; all of a turn go out together, after what they confirm is written.
     pub(super) fn owe_receipt(&mut self, to: PeerId, message: MessageId) {
-        let owed = self.receipts.entry(to).or_default();
-        if !owed.contains(&message) {
-            owed.push(message);
-        }
+        self.receipts.entry(to).or_default().insert(message);
     }
 
     fn receipt(&mut self, from: PeerId, kind: ReceiptKind, messages: &[MessageId]) -> Result<(), StoreError> {
@@ -160,29 +148,74 @@ impl Engine {
             if delivery.state < state || delivery.state == DeliveryState::Failed {
                 self.store.set_delivery_state(message, from, state, None)?;
                 self.store.drop_delivery_envelope(message, from)?;
-                self.refresh_status(message)?;
+                self.touched.insert(message);
             }
         }
         Ok(())
     }
 
-    /// Begins a new session with a peer whose frames can't be opened, and asks it to seal everything anew.
-    pub(super) fn renew(&mut self, peer: PeerId) -> Result<(), StoreError> {
+    /// An envelope that was dealt with before: its answer was lost, or is on its way. A text is answered by what became
+    /// of it: a receipt only if it is in history.
+    fn answer_again(
+        &mut self,
+        from: PeerId,
+        conversation: ConversationId,
+        text: Option<MessageId>,
+    ) -> Result<(), StoreError> {
+        let Some(message) = text else { return Ok(()) };
+        if self.store.message(from, message)?.is_some() {
+            self.owe_receipt(from, message);
+            return Ok(());
+        }
+        // Here the envelope's word for the conversation is taken, so it must not say what isn't so.
+        match self.room_of(conversation) {
+            Some((_, room)) if room.joined => Ok(()),
+            _ => self.not_taken(from, conversation, message),
+        }
+    }
+
+    fn not_taken(
+        &mut self,
+        from: PeerId,
+        conversation: ConversationId,
+        message: MessageId,
+    ) -> Result<(), StoreError> {
+        self.send_control(from, conversation, Body::NotTaken(vec![message]))
+    }
+
+    /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
+    /// which the peer certainly has.
+    fn renewed(&mut self, from: PeerId, session: SessionId) -> Result<(), StoreError> {
+        if !self.rates.may_seal_anew(from, self.now) {
+            return Ok(());
+        }
+        self.set_sending(from, session)?;
+        self.seal_anew(from)
+    }
+
+    /// Asks a peer whose frames can't be opened to seal them anew.
+    pub(super) fn renew(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
         if !self.rates.may_renew(peer, self.now) {
             return Ok(());
         }
         if !self.contacts.contains_key(&peer) {
-            self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
             self.rates.forget_renewal(peer);
-            if self.renew_when_known.len() < MAX_WANTED {
-                self.renew_when_known.insert(peer);
+            if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {
+                self.ask_for(peer);
             }
             return Ok(());
         }
-        let conversation: ConversationId = self.direct(peer);
-        if self.initiate(peer)?.is_some() {
-            self.send_control(peer, conversation, Body::Renewed)?;
+        let over_this = how == Renewal::OverAny && self.confirmed_sending(peer)?.is_some();
+        if over_this || self.initiate(peer)?.is_some() {
+            self.send_control(peer, self.direct(peer), Body::Renewed)?;
         }
         Ok(())
+    }
+
+    /// Asks the directory for a peer, now and then.
+    pub(super) fn ask_for(&mut self, peer: PeerId) {
+        if self.welcomed && self.rates.may_ask(peer, self.now) {
+            self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
+        }
     }
 }

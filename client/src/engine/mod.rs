@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use chat_core::api::event::{Alarm, AlarmKind};
 use chat_core::api::handle::Request;
-use chat_core::api::{CommandError, ErrorKind, Event, LinkState, Reply};
+use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
 use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
@@ -41,6 +41,10 @@ use views::Views;
 pub(crate) const MINUTE_MS: u64 = 60_000;
 pub(crate) const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
+/// Most alarms told between two ticks.
+const ALARMS_A_TICK: u32 = 20;
+/// How long after a temporary refusal bundle and rooms are told to the relay again.
+const ANNOUNCE_AGAIN_MS: u64 = 5_000;
 
 /// What happens to the engine.
 pub(crate) enum Input {
@@ -94,14 +98,23 @@ pub(crate) enum Fault {
     Refused(Refused),
 }
 
+/// How a peer is asked to seal anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// Over a session that both have, if there is one: what anybody can make us do must not cost the sessions we have.
+    OverAny,
+    /// Over a new session: the present one is at its end.
+    Anew,
+}
+
 /// A refusal, and what follows from it.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) kind: AlarmKind,
     pub(crate) peer: Option<PeerId>,
     pub(crate) detail: String,
-    /// The peer seals for a session that isn't here: begin a new one and ask for everything again.
-    pub(crate) renew: bool,
+    /// The peer's frames can't be opened: it is asked to seal them anew.
+    pub(crate) renew: Option<Renewal>,
     /// Ordinary after a restart or renewal: not worth an alarm.
     pub(crate) quiet: bool,
 }
@@ -128,6 +141,10 @@ pub(crate) struct Engine {
     contacts: HashMap<PeerId, Contact>,
     /// Whom a direct conversation is with.
     directs: HashMap<ConversationId, PeerId>,
+    /// Names that peers had before: nobody else gets them.
+    former_names: HashMap<String, PeerId>,
+    /// When bundle and rooms are told to the relay again, because it could not take them.
+    announce_at: Option<Timestamp>,
     rooms: BTreeMap<RoomName, Room>,
     live: HashMap<SessionId, Live>,
     keys: Option<OwnKeys>,
@@ -145,8 +162,13 @@ pub(crate) struct Engine {
     listen: Vec<String>,
     submission: Submission,
     sends_until_count: u32,
+    open_deliveries: u64,
     /// Texts of this turn whose receipts are owed.
-    receipts: BTreeMap<PeerId, Vec<MessageId>>,
+    receipts: BTreeMap<PeerId, BTreeSet<MessageId>>,
+    /// Messages of one's own whose state may have changed in this turn.
+    touched: BTreeSet<MessageId>,
+    /// Alarms raised since the last tick.
+    alarms: u32,
     views: Views,
     out: Turn,
     last_housekeeping: Timestamp,
@@ -190,7 +212,12 @@ impl Engine {
             listen: Vec::new(),
             submission: Submission::default(),
             sends_until_count: 0,
+            open_deliveries: 0,
             receipts: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            alarms: 0,
+            former_names: HashMap::new(),
+            announce_at: None,
             views: Views::default(),
             out: Turn::default(),
             last_housekeeping: Timestamp::default(),
@@ -207,6 +234,7 @@ impl Engine {
     fn reload(&mut self) -> Result<(), StoreError> {
         self.live.clear();
         self.receipts.clear();
+        self.touched.clear();
         self.submission = Submission::default();
         self.load_contacts()?;
         self.load_rooms()?;
@@ -225,23 +253,35 @@ impl Engine {
     }
 
     fn steps(&mut self, inputs: Vec<Input>) -> Result<(), StoreError> {
-        self.store.begin()?;
-        let mut failed = None;
+        let mut failed = self.store.begin().err();
         for input in inputs {
-            if let Some(error) = &failed {
-                // Every command of a failed turn gets its answer, also those not reached.
-                if let Input::Command(request) = input {
-                    self.out.answers.push((request.reply, Err(store_failed(error))));
+            match &failed {
+                Some(error) => {
+                    let error = store_failed(error);
+                    self.not_reached(input, error);
                 }
-            } else if let Err(error) = self.step(input) {
-                failed = Some(error);
+                None => failed = self.step(input).err(),
             }
         }
         if let Some(error) = failed {
             return Err(error);
         }
         self.send_receipts()?;
-        self.pump()
+        self.pump()?;
+        self.tell_states()
+    }
+
+    /// An input behind one that failed: a command gets its answer, and what can't be repeated takes effect all the same.
+    fn not_reached(&mut self, input: Input, error: CommandError) {
+        match input {
+            Input::Command(Request { command, reply }) => {
+                self.out.stop |= command == Command::Shutdown;
+                self.out.answers.push((reply, Err(error)));
+            }
+            Input::LinkDown { reason } => self.forget_link(reason),
+            Input::Keys(_) => self.keys_wanted = false,
+            Input::LinkUp(_) | Input::Dialing | Input::Record(_) | Input::Tick => {}
+        }
     }
 
     fn step(&mut self, input: Input) -> Result<(), StoreError> {
@@ -259,21 +299,25 @@ impl Engine {
         }
     }
 
-    /// A turn that failed has not happened: nothing of it leaves, and its commands are told so.
+    /// A turn that failed has not happened: nothing of it leaves, and its commands are told so. What came in over the
+    /// link was not acknowledged, so the relay gives it again over the next one.
     fn undo(&mut self, error: &StoreError) -> Turn {
         tracing::error!(%error, "the turn could not be committed and is undone");
         let failed = std::mem::take(&mut self.out);
         let answers =
             failed.answers.into_iter().map(|(to, answer)| (to, answer.and(Err(store_failed(error)))));
-        let mut turn = Turn { answers: answers.collect(), ..Turn::default() };
+        // Keys that were wanted or made in this turn are wanted again after a while.
+        self.keys_wanted = false;
         if let Err(error) = self.store.roll_back().and_then(|()| self.reload()) {
             tracing::error!(%error, "the store can't be read again");
         }
-        if self.link.is_some() {
-            // What came in over this link was not acknowledged, so the relay gives it again.
-            turn.drop_link = Some(format!("the store failed: {error}"));
+        Turn {
+            answers: answers.collect(),
+            events: failed.events.into_iter().filter(|event| matches!(event, Event::LinkDown(_))).collect(),
+            drop_link: Some(format!("the store failed: {error}")),
+            stop: failed.stop,
+            ..Turn::default()
         }
-        turn
     }
 
     fn record(&mut self, record: FromRelay) -> Result<(), StoreError> {
@@ -285,10 +329,16 @@ impl Engine {
             FromRelay::Peer { bundle, online } => self.peer_record(bundle, online),
             FromRelay::Presence { peer, online } => self.presence(peer, online),
             FromRelay::Room { room, members } => self.room_record(&room, members),
-            FromRelay::Unknown { .. } | FromRelay::Pong { .. } => Ok(()),
+            FromRelay::Unknown { peer, .. } => {
+                peer.map(|peer| self.renew_when_known.remove(&peer));
+                Ok(())
+            }
+            FromRelay::Pong { .. } => Ok(()),
             FromRelay::Error { why, detail } => {
-                let detail = chat_core::nick::inert(&detail);
-                tracing::warn!(?why, "the relay refused a record");
+                let detail: String = chat_core::nick::inert(&detail).chars().take(200).collect();
+                if why.is_temporary() {
+                    self.announce_at = Some(self.now.plus_ms(ANNOUNCE_AGAIN_MS));
+                }
                 self.alarm(AlarmKind::Refused, None, format!("the relay refused a record: {why:?} {detail}"));
                 Ok(())
             }
@@ -300,6 +350,12 @@ impl Engine {
     }
 
     fn tick(&mut self) -> Result<(), StoreError> {
+        self.tell_of_suppressed_alarms();
+        if self.announce_at.is_some_and(|at| at <= self.now) {
+            self.announce_at = None;
+            self.announce();
+        }
+        self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.want_fresh_keys();
@@ -317,14 +373,26 @@ impl Engine {
         self.store.forget_handshakes(self.now)?;
         self.store.erase_bundles_before(month_ago)?;
         self.store.remove_controls_before(month_ago)?;
-        if self.store.remove_members_unseen_since(month_ago)? > 0 {
-            self.load_rooms()?;
-        }
+        self.expire_members(month_ago)?;
         self.expire(month_ago)
     }
 
+    /// Raises an alarm; a flood of them is counted and told once a second.
     fn alarm(&mut self, kind: AlarmKind, peer_id: Option<PeerId>, detail: String) {
-        self.out.events.push(Event::Alarm(Alarm { kind, peer_id, detail }));
+        self.alarms += 1;
+        if self.alarms <= ALARMS_A_TICK {
+            tracing::warn!(?kind, peer = %peer_id.map(|peer| peer.short()).unwrap_or_default(), "alarm");
+            self.out.events.push(Event::Alarm(Alarm { kind, peer_id, detail }));
+        }
+    }
+
+    fn tell_of_suppressed_alarms(&mut self) {
+        let more = std::mem::take(&mut self.alarms).saturating_sub(ALARMS_A_TICK);
+        if more > 0 {
+            tracing::warn!(more, "alarms were suppressed");
+            let detail = format!("and {more} more within a second");
+            self.out.events.push(Event::Alarm(Alarm { kind: AlarmKind::Refused, peer_id: None, detail }));
+        }
     }
 
     /// When [`Input::Tick`] is due next.
@@ -334,7 +402,10 @@ impl Engine {
 
     /// Messages of one's own that no relay has yet.
     pub(crate) fn unsent(&self) -> u64 {
-        self.store.count_mine_below(crate::store::DeliveryState::Stored as u8).unwrap_or(u64::MAX)
+        self.store.count_mine_below(crate::store::DeliveryState::Stored as u8).unwrap_or_else(|error| {
+            tracing::error!(%error, "what is unsent can't be counted");
+            0
+        })
     }
 
     /// Whether everything handed to the link was answered by the relay.

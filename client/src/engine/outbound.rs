@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
 use chat_core::api::{CommandError, ErrorKind};
-use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
+use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::nick::{MAX_TEXT_BYTES, RoomName};
 use chat_core::wire::body::{MAX_RECEIPT_IDS, ReceiptKind};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient};
@@ -47,7 +47,7 @@ impl Engine {
             Ok(recipients) => recipients,
             Err(error) => return Ok(Err(error)),
         };
-        if !self.has_room_in_outbox()? {
+        if !self.has_room_in_outbox(&target)? {
             let message =
                 format!("{MAX_OPEN_DELIVERIES} messages wait already; wait until some are delivered");
             return Ok(Err(CommandError::new(ErrorKind::TooLarge, message)));
@@ -82,9 +82,10 @@ impl Engine {
         }
     }
 
-    /// Members that can't be sealed to are shown with their problem and are no recipients.
+    /// Members that can't be sealed to, or whose keys nobody has shown yet, are shown as that and are no recipients:
+    /// a relay may name whom it likes.
     fn able_members(&self, room: &Room) -> Vec<PeerId> {
-        let able = |peer: &&PeerId| self.contacts.get(peer).is_none_or(|c| c.row.problem.is_none());
+        let able = |peer: &&PeerId| self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none());
         room.members.iter().filter(able).copied().collect()
     }
 
@@ -116,7 +117,7 @@ impl Engine {
             client_id: send.client_id.as_deref(),
             state: state as u8,
         })?;
-        let Some(row) = self.store.message(id)? else { return Ok(()) };
+        let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else { return Ok(()) };
         self.address_to(&row, recipients.unwrap_or_default())?;
         let message = self.message_view(&row)?;
         let delivery = message.delivery.clone();
@@ -148,27 +149,31 @@ impl Engine {
             if recipients.is_empty() {
                 self.store.set_message_state(row.id, DeliveryState::Stored as u8, None)?;
             }
-            self.refresh_status(row.id)?;
+            self.touched.insert(row.id);
         }
         Ok(())
     }
 
     /// The outbox is counted now and then only: it may grow past its limit by what is written meanwhile.
-    fn has_room_in_outbox(&mut self) -> Result<bool, StoreError> {
+    /// Rooms, whose rosters others decide about, leave a part of it to direct messages.
+    fn has_room_in_outbox(&mut self, target: &Target) -> Result<bool, StoreError> {
         if self.sends_until_count == 0 {
-            if self.store.count_open_deliveries()? > MAX_OPEN_DELIVERIES {
-                return Ok(false);
-            }
+            self.open_deliveries = self.store.count_open_deliveries()?;
             self.sends_until_count = SENDS_BETWEEN_COUNTS;
         }
-        self.sends_until_count -= 1;
-        Ok(true)
+        let limit = match target {
+            Target::Peer(_) => MAX_OPEN_DELIVERIES,
+            Target::Room(_) => MAX_OPEN_DELIVERIES / 10 * 9,
+        };
+        let has_room = self.open_deliveries < limit;
+        self.sends_until_count = if has_room { self.sends_until_count - 1 } else { 0 };
+        Ok(has_room)
     }
 
     /// Seals one recipient's copy under a fresh envelope id; without a session it waits unsealed.
     fn seal_delivery(&mut self, peer: PeerId, plaintext: &Plaintext) -> Result<(), StoreError> {
-        if let Some((id, envelope)) = self.sealed_envelope(peer, plaintext)? {
-            self.store.set_delivery_envelope(plaintext.message, peer, id, &envelope)?;
+        if let Some((id, session, envelope)) = self.sealed_envelope(peer, plaintext)? {
+            self.store.set_delivery_envelope(plaintext.message, peer, id, session, &envelope)?;
             self.submission.enqueue(id);
         }
         Ok(())
@@ -178,7 +183,7 @@ impl Engine {
         &mut self,
         peer: PeerId,
         plaintext: &Plaintext,
-    ) -> Result<Option<(EnvelopeId, Vec<u8>)>, StoreError> {
+    ) -> Result<Option<(EnvelopeId, SessionId, Vec<u8>)>, StoreError> {
         let Ok(id) = self.new_id() else { return Ok(None) };
         let id = EnvelopeId(id);
         let Some(sealed) = self.seal(peer, plaintext)? else { return Ok(None) };
@@ -192,24 +197,26 @@ impl Engine {
             handshake: sealed.handshake,
             frame: sealed.frame,
         };
-        Ok(Some((id, envelope.encode())))
+        Ok(Some((id, sealed.session, envelope.encode())))
     }
 
     /// Seals what waited for a session with this peer.
     pub(super) fn seal_waiting(&mut self, peer: PeerId) -> Result<(), StoreError> {
-        let waiting = self.store.open_deliveries(peer, true)?;
+        let waiting = self.store.unsealed_deliveries(peer)?;
         self.seal_rows(peer, waiting)
     }
 
     /// The peer lost its session: everything it has not confirmed is sealed under the new one, in order.
     pub(super) fn seal_anew(&mut self, peer: PeerId) -> Result<(), StoreError> {
-        let open = self.store.open_deliveries(peer, false)?;
+        // Sealing may begin a session, so what the present one has sealed is no longer of use.
+        let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
+        let open = self.store.open_deliveries_of_others(peer, sending.unwrap_or_default())?;
         self.seal_rows(peer, open)
     }
 
     fn seal_rows(&mut self, peer: PeerId, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
         for delivery in rows {
-            if let Some(row) = self.store.message(delivery.message)? {
+            if let Some(row) = self.store.message(self.config.identity.peer_id(), delivery.message)? {
                 self.seal_delivery(peer, &plaintext_of(&row, delivery.previous))?;
             }
         }
@@ -234,7 +241,7 @@ impl Engine {
         let message = MessageId(message);
         let plaintext =
             Plaintext { context: None, conversation, message, sent_at: self.now, previous: [0; 16], body };
-        if let Some((id, envelope)) = self.sealed_envelope(peer, &plaintext)? {
+        if let Some((id, _, envelope)) = self.sealed_envelope(peer, &plaintext)? {
             self.store.insert_control(id, peer, &envelope, self.now)?;
             self.submission.enqueue(id);
         }
@@ -244,7 +251,7 @@ impl Engine {
     /// The receipts owed by this turn, in the same commit as what they confirm.
     pub(super) fn send_receipts(&mut self) -> Result<(), StoreError> {
         for (peer, messages) in std::mem::take(&mut self.receipts) {
-            self.send_receipt(peer, ReceiptKind::Delivered, &messages)?;
+            self.send_receipt(peer, ReceiptKind::Delivered, &Vec::from_iter(messages))?;
         }
         Ok(())
     }
@@ -278,7 +285,7 @@ impl Engine {
 
     /// `msg.retry`
     pub(super) fn retry(&mut self, id: MessageId) -> Answer<()> {
-        let Some(row) = self.store.message(id)?.filter(|row| row.mine) else {
+        let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else {
             return Ok(Err(CommandError::new(ErrorKind::NotFound, "there is no such message of yours")));
         };
         let failed: Vec<DeliveryRow> =
@@ -298,7 +305,7 @@ impl Engine {
             self.store.revive_delivery(id, delivery.peer, self.now)?;
             self.seal_delivery(delivery.peer, &plaintext_of(&row, delivery.previous))?;
         }
-        self.refresh_status(id)?;
+        self.touched.insert(id);
         Ok(Ok(()))
     }
 
@@ -307,7 +314,7 @@ impl Engine {
         for delivery in self.store.expired_deliveries(then)? {
             let reason = Some("not delivered within 30 days");
             self.store.set_delivery_state(delivery.message, delivery.peer, DeliveryState::Failed, reason)?;
-            self.refresh_status(delivery.message)?;
+            self.touched.insert(delivery.message);
         }
         for message in self.store.unaddressed_since(then)? {
             self.store.set_message_state(
@@ -315,7 +322,7 @@ impl Engine {
                 DeliveryState::Failed as u8,
                 Some("no relay within 30 days"),
             )?;
-            self.refresh_status(message)?;
+            self.touched.insert(message);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use chat_core::key_exchange::NewBundle;
 use chat_core::wire::bundle::{Bundle, SignedBundle, VerifiedBundle};
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
-use super::{DAY_MS, Engine, LinkInfo, MINUTE_MS};
+use super::{DAY_MS, Engine, LinkInfo, MINUTE_MS, Renewal};
 use crate::store::{ContactRow, StoreError, StoredBundle};
 
 /// Keys are made anew after this.
@@ -37,21 +37,55 @@ pub(crate) struct OwnKeys {
 
 impl Engine {
     pub(super) fn load_contacts(&mut self) -> Result<(), StoreError> {
-        let online: Vec<PeerId> = self.contacts.iter().filter(|(_, c)| c.online).map(|(id, _)| *id).collect();
+        let online: Vec<PeerId> = self.online();
+        self.former_names = self.store.former_names()?.into_iter().collect();
         let mut contacts = HashMap::new();
-        for row in self.store.contacts()? {
-            match SignedBundle::verify(&row.bundle) {
+        for (row, bundle) in self.store.contacts()? {
+            match SignedBundle::verify(&bundle) {
                 Ok(bundle) => {
                     let online = online.contains(&row.peer);
                     contacts.insert(row.peer, Contact { row, bundle, online });
                 }
-                Err(error) => tracing::error!(peer = %row.peer.short(), %error, "a stored bundle is damaged"),
+                Err(error) => {
+                    tracing::error!(peer = %row.peer.short(), %error, "a stored bundle is damaged");
+                    // The name stays this peer's, whatever became of its bundle.
+                    self.former_names.insert(row.name, row.peer);
+                }
             }
         }
         self.directs = contacts.keys().map(|&peer| (self.direct(peer), peer)).collect();
         self.contacts = contacts;
         self.refresh_peers();
         Ok(())
+    }
+
+    /// Everybody the relay sees now.
+    pub(super) fn online(&self) -> Vec<PeerId> {
+        self.contacts.iter().filter(|(_, contact)| contact.online).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether one more peer can be remembered; makes room by forgetting the stranger who was seen longest ago.
+    pub(super) fn has_room_for_contact(&mut self) -> Result<bool, StoreError> {
+        if self.contacts.len() < MAX_CONTACTS {
+            return Ok(true);
+        }
+        let in_a_room = |peer: &PeerId| self.rooms.values().any(|room| room.members.contains(peer));
+        let forgettable = |contact: &&Contact| {
+            !contact.online
+                && !contact.row.verified
+                && contact.row.sending.is_none()
+                && !in_a_room(&contact.row.peer)
+        };
+        let oldest = self.contacts.values().filter(forgettable).min_by_key(|contact| contact.row.last_seen);
+        let Some(peer) = oldest.map(|contact| contact.row.peer) else { return Ok(false) };
+        if self.store.has_history_with(peer)? {
+            return Ok(false);
+        }
+        self.store.erase_contact(peer)?;
+        self.contacts.remove(&peer);
+        self.directs.remove(&self.direct(peer));
+        self.refresh_peers();
+        Ok(true)
     }
 
     /// What a peer is called here.
@@ -97,7 +131,7 @@ impl Engine {
         self.learn_bundle(verified, bundle)?;
         self.presence(peer, online)?;
         if self.renew_when_known.remove(&peer) {
-            self.renew(peer)?;
+            self.renew(peer, Renewal::OverAny)?;
         }
         self.seal_waiting(peer)
     }
@@ -110,13 +144,19 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let peer = verified.peer_id;
         let problem = self.profile.agree(&verified.bundle.profile).err().map(|mismatch| mismatch.to_string());
+        // A bundle from the future would stay the newest for ever.
+        if verified.bundle.created > self.now.plus_ms(DAY_MS) {
+            self.alarm(AlarmKind::Refused, Some(peer), "a bundle with a date in the future".to_owned());
+            return Ok(());
+        }
+        let full = !self.contacts.contains_key(&peer) && !self.has_room_for_contact()?;
         match self.contacts.get(&peer) {
             // An older bundle of a known peer, also replayed by the relay, changes nothing.
             Some(known) if known.bundle.bundle.created > verified.bundle.created => return Ok(()),
             Some(known) if known.bundle.hash == verified.hash && known.row.problem == problem => {
                 return Ok(());
             }
-            None if self.contacts.len() >= MAX_CONTACTS => {
+            None if full => {
                 tracing::warn!(peer = %peer.short(), "too many peers are known; this one is ignored");
                 return Ok(());
             }
@@ -127,40 +167,43 @@ impl Engine {
         }
         let nick = verified.bundle.nick.to_string();
         let known = self.contacts.get(&peer);
-        let renamed = known.is_none_or(|known| known.row.nick != nick);
+        let renamed = known.is_some_and(|known| known.row.nick != nick);
         let name = match known {
             Some(known) if !renamed => known.row.name.clone(),
             _ => self.free_name(peer, &nick),
         };
+        let former = known.filter(|known| known.row.name != name).map(|known| known.row.name.clone());
         let row = ContactRow {
             peer,
             name,
             nick,
-            bundle: signed,
             problem,
             sending: known.and_then(|known| known.row.sending),
             verified: known.is_some_and(|known| known.row.verified) && !renamed,
             first_seen: known.map_or(self.now, |known| known.row.first_seen),
             last_seen: self.now,
         };
-        let online = known.is_some_and(|known| known.online);
-        if known.is_none() || renamed {
+        let (is_new, online) = (known.is_none(), known.is_some_and(|known| known.online));
+        if is_new || renamed {
             self.tell_of_second_key(&row);
         }
-        self.store.put_contact(&row)?;
+        if let Some(former) = former {
+            self.store.put_former_name(&former, peer)?;
+            self.former_names.insert(former, peer);
+        }
+        self.store.put_contact(&row, Some(&signed))?;
         self.contacts.insert(peer, Contact { row, bundle: verified, online });
         self.directs.insert(self.direct(peer), peer);
         self.refresh_peers();
-        if renamed {
-            self.load_views()?;
-        }
-        Ok(())
+        if renamed { self.refresh_name_of(peer) } else { Ok(()) }
     }
 
-    /// The nick itself, or with `·` and digits of the key if somebody else has it: a name never moves by itself.
+    /// The nick itself, or with `·` and digits of the key if somebody else has it or had it: a name never moves by
+    /// itself.
     fn free_name(&self, peer: PeerId, nick: &str) -> String {
         let taken = |name: &str| {
             name == self.config.nick.as_str()
+                || self.former_names.get(name).is_some_and(|owner| *owner != peer)
                 || self.contacts.values().any(|contact| contact.row.peer != peer && contact.row.name == name)
         };
         if !taken(nick) {
@@ -207,7 +250,7 @@ impl Engine {
         let row = contact.row.clone();
         let event = PeerEvent { peer_id: peer, nick: row.name.clone() };
         self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
-        self.store.put_contact(&row)?;
+        self.store.put_contact(&row, None)?;
         self.refresh_peers();
         self.touch_memberships(peer)
     }
@@ -215,7 +258,7 @@ impl Engine {
     pub(super) fn set_sending(&mut self, peer: PeerId, session: SessionId) -> Result<(), StoreError> {
         if let Some(contact) = self.contacts.get_mut(&peer) {
             contact.row.sending = Some(session);
-            self.store.put_contact(&contact.row)?;
+            self.store.put_contact(&contact.row, None)?;
         }
         Ok(())
     }
@@ -223,7 +266,7 @@ impl Engine {
     pub(super) fn set_problem(&mut self, peer: PeerId, problem: Option<String>) -> Result<(), StoreError> {
         if let Some(contact) = self.contacts.get_mut(&peer) {
             contact.row.problem = problem;
-            self.store.put_contact(&contact.row)?;
+            self.store.put_contact(&contact.row, None)?;
         }
         self.refresh_peers();
         Ok(())
@@ -346,6 +389,9 @@ impl Engine {
     }
 
     pub(super) fn welcome(&mut self, version: u32) -> Result<(), StoreError> {
+        if self.welcomed {
+            return Ok(());
+        }
         if version != WIRE_VERSION {
             self.out.drop_link = Some(format!("the relay speaks wire version {version}, not {WIRE_VERSION}"));
             return Ok(());
@@ -359,29 +405,38 @@ impl Engine {
             hosting: link.hosting,
             listen: link.listen.clone(),
         }));
-        self.publish();
-        self.join_all();
+        self.announce();
+        self.seal_all_waiting()?;
         self.submit_everything()
     }
 
+    /// Tells the relay one's bundle and rooms.
+    pub(super) fn announce(&mut self) {
+        self.publish();
+        self.join_all();
+    }
+
     pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
-        self.welcomed = false;
-        self.forget_announcements();
-        self.submission.clear();
-        let online: Vec<PeerId> = self.contacts.iter().filter(|(_, c)| c.online).map(|(id, _)| *id).collect();
-        for peer in online {
+        self.forget_link(reason);
+        for peer in self.online() {
             self.presence(peer, false)?;
         }
+        Ok(())
+    }
+
+    /// What the end of a link means before anything is written.
+    pub(super) fn forget_link(&mut self, reason: String) {
+        self.welcomed = false;
+        self.announce_at = None;
+        self.forget_announcements();
+        self.submission.clear();
         // One event for each time the link is lost, or the reason changes; not one an attempt.
-        let down = LinkState::Down { reason: reason.clone() };
         let lost = self.link.take().is_some();
         if lost || self.down_reason.as_ref() != Some(&reason) {
-            self.out
-                .events
-                .push(Event::LinkDown(LinkDown { relay: self.relay.clone(), reason: reason.clone() }));
+            let relay = self.relay.clone();
+            self.out.events.push(Event::LinkDown(LinkDown { relay, reason: reason.clone() }));
         }
+        self.link_state = LinkState::Down { reason: reason.clone() };
         self.down_reason = Some(reason);
-        self.link_state = down;
-        Ok(())
     }
 }

@@ -8,15 +8,24 @@ use super::{HOUR_MS, MINUTE_MS};
 
 /// First messages of one peer that are looked at in an hour.
 const ACCEPTS_A_PEER: usize = 10;
-/// First messages of all peers that are looked at in an hour: identities are free.
-const ACCEPTS_IN_ALL: usize = 1_000;
+/// First messages of all strangers together that are looked at in an hour: identities are free.
+const ACCEPTS_OF_STRANGERS: usize = 5_000;
+
+/// A renewal is waited for a minute, then two, four … at most so many doublings.
+const MAX_DOUBLINGS: u32 = 6;
+/// What was renewed, asked or acted on is remembered for so long.
+const MEMORY_MS: u64 = 3 * HOUR_MS;
+/// Most peers remembered for it.
+const MAX_REMEMBERED: usize = 10_000;
 
 /// What is limited per time.
 #[derive(Default)]
 pub(crate) struct Rates {
     accepts: HashMap<PeerId, VecDeque<Timestamp>>,
-    all_accepts: VecDeque<Timestamp>,
-    renewals: HashMap<PeerId, Timestamp>,
+    strangers: VecDeque<Timestamp>,
+    renewals: Backoff,
+    wishes: Backoff,
+    questions: Backoff,
 }
 
 fn within(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) -> bool {
@@ -27,37 +36,68 @@ fn within(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) -> bool 
 }
 
 impl Rates {
-    /// Ten first messages an hour and peer: each may cost a private-key operation.
-    pub(super) fn may_accept(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        if !within(&mut self.all_accepts, now, ACCEPTS_IN_ALL) {
+    /// Whether a first message of this peer is looked at. Strangers share one budget, so that they can't use up
+    /// that of people one knows.
+    pub(super) fn may_accept(&mut self, peer: PeerId, stranger: bool, now: Timestamp) -> bool {
+        if stranger && !within(&mut self.strangers, now, ACCEPTS_OF_STRANGERS) {
             return false;
         }
-        // Peers without an accept in the last hour need no entry; at most ACCEPTS_IN_ALL others remain.
+        self.accepts.get_mut(&peer).is_none_or(|times| within(times, now, ACCEPTS_A_PEER))
+    }
+
+    /// A first message cost what a genuine one costs. One whose signature or MAC was wrong is not counted: anybody
+    /// can send it in another's name.
+    pub(super) fn accepted(&mut self, peer: PeerId, stranger: bool, now: Timestamp) {
         self.accepts.retain(|_, times| {
             within(times, now, usize::MAX);
             !times.is_empty()
         });
-        let times = self.accepts.entry(peer).or_default();
-        if !within(times, now, ACCEPTS_A_PEER) {
-            return false;
+        self.accepts.entry(peer).or_default().push_back(now);
+        if stranger {
+            self.strangers.push_back(now);
         }
-        times.push_back(now);
-        self.all_accepts.push_back(now);
-        true
     }
 
-    /// At most one renewal a minute and peer.
+    /// Whether to begin a new session because a peer's frames can't be opened.
     pub(super) fn may_renew(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        self.renewals.retain(|_, &mut at| now.ms_since(at) < MINUTE_MS);
-        if self.renewals.contains_key(&peer) || self.renewals.len() >= ACCEPTS_IN_ALL {
-            return false;
-        }
-        self.renewals.insert(peer, now);
-        true
+        self.renewals.may(peer, now)
     }
 
     /// The renewal could not be done yet after all.
     pub(super) fn forget_renewal(&mut self, peer: PeerId) {
-        self.renewals.remove(&peer);
+        self.renewals.last.remove(&peer);
+    }
+
+    /// Whether to seal everything anew because a peer wishes it.
+    pub(super) fn may_seal_anew(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        self.wishes.may(peer, now)
+    }
+
+    /// Whether to ask the directory for a peer.
+    pub(super) fn may_ask(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        self.questions.may(peer, now)
+    }
+}
+
+/// Something done at most once a minute and peer, and ever more seldom while it goes on.
+#[derive(Default)]
+struct Backoff {
+    last: HashMap<PeerId, (Timestamp, u32)>,
+}
+
+impl Backoff {
+    fn may(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        if self.last.len() >= MAX_REMEMBERED {
+            self.last.retain(|_, (at, _)| now.ms_since(*at) < MEMORY_MS);
+        }
+        match self.last.get(&peer).copied().filter(|(at, _)| now.ms_since(*at) < MEMORY_MS) {
+            Some((at, times)) if now.ms_since(at) < MINUTE_MS << times.min(MAX_DOUBLINGS) => false,
+            Some((_, times)) => self.last.insert(peer, (now, times + 1)).is_some(),
+            None if self.last.len() >= MAX_REMEMBERED => false,
+            None => {
+                self.last.insert(peer, (now, 0));
+                true
+            }
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use chat_core::api::event::RoomChanged;
 use chat_core::api::{CommandError, ErrorKind, Event};
-use chat_core::ids::{ConversationId, PeerId};
+use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
 use chat_core::nick::RoomName;
 use chat_core::wire::envelope::open_room_conversation;
 use chat_core::wire::{Body, ToRelay};
 
 use super::Engine;
-use crate::store::StoreError;
+use crate::store::{DeliveryState, StoreError};
 
 /// Most members of a room that are taken from a relay.
 const MAX_MEMBERS: usize = 10_000;
@@ -63,8 +63,12 @@ impl Engine {
     }
 
     pub(super) fn join_all(&mut self) {
-        let joined = self.rooms.iter().filter(|(_, room)| room.joined);
-        let records: Vec<ToRelay> = joined.map(|(name, _)| ToRelay::Join { room: name.clone() }).collect();
+        // A room that was left while there was no link is left now, else the relay names us on and on.
+        let record = |(name, room): (&RoomName, &Room)| match room.joined {
+            true => ToRelay::Join { room: name.clone() },
+            false => ToRelay::Leave { room: name.clone() },
+        };
+        let records: Vec<ToRelay> = self.rooms.iter().map(record).collect();
         self.out.records.extend(records);
     }
 
@@ -162,7 +166,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A member says it left: what it has not taken, it will not take.
+    /// A member says it left. What is on its way to it still arrives, and is answered: taken, or not.
     pub(super) fn member_left(
         &mut self,
         conversation: ConversationId,
@@ -172,12 +176,57 @@ impl Engine {
         if let Some(room) = self.rooms.get_mut(&name) {
             room.members.remove(&peer);
         }
-        let was_member = self.store.remove_member(name.as_str(), peer)?;
-        for message in self.store.open_room_deliveries(peer, conversation.as_ref())? {
-            self.store.remove_delivery(message, peer)?;
-            self.refresh_status(message)?;
+        if !self.store.remove_member(name.as_str(), peer)? {
+            return Ok(());
         }
-        if was_member { self.room_changed(&name) } else { Ok(()) }
+        self.room_changed(&name)?;
+        // It may have come back before its farewell arrived; the relay knows.
+        if self.welcomed && self.rooms.get(&name).is_some_and(|room| room.joined) {
+            self.out.records.push(ToRelay::Join { room: name });
+        }
+        Ok(())
+    }
+
+    /// A peer is not in the room and has not taken these: nobody waits for it any longer.
+    pub(super) fn not_taken_by(
+        &mut self,
+        conversation: ConversationId,
+        peer: PeerId,
+        messages: &[MessageId],
+    ) -> Result<(), StoreError> {
+        let me = self.config.identity.peer_id();
+        for &message in messages {
+            let here = self.store.message(me, message)?.is_some_and(|row| row.conversation == conversation);
+            let open =
+                self.store.delivery(message, peer)?.is_some_and(|copy| copy.state < DeliveryState::Delivered);
+            if here && open {
+                self.store.remove_delivery(message, peer)?;
+                self.touched.insert(message);
+            }
+        }
+        self.member_left(conversation, peer)
+    }
+
+    /// Members not seen for their time are members no longer; whoever is there now is seen.
+    pub(super) fn expire_members(&mut self, then: Timestamp) -> Result<(), StoreError> {
+        for peer in self.online() {
+            self.touch_memberships(peer)?;
+        }
+        if self.store.remove_members_unseen_since(then)? == 0 {
+            return Ok(());
+        }
+        for name in self.rooms.keys().cloned().collect::<Vec<_>>() {
+            let members: BTreeSet<PeerId> = self.store.members(name.as_str())?.into_iter().collect();
+            let changed = self.rooms.get_mut(&name).is_some_and(|room| {
+                let changed = room.members != members;
+                room.members = members;
+                changed
+            });
+            if changed {
+                self.room_changed(&name)?;
+            }
+        }
+        Ok(())
     }
 
     /// A peer was seen: its memberships begin their 30 days anew.

@@ -12,7 +12,7 @@ use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use chat_core::wire::{Envelope, Plaintext};
 use zeroize::Zeroizing;
 
-use super::{Engine, Fault, Refused};
+use super::{Engine, Fault, Refused, Renewal};
 use crate::store::{SessionRow, StoreError};
 
 /// Most sessions kept with one peer.
@@ -50,12 +50,18 @@ pub(super) struct Accepted {
 }
 
 pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Display) -> Fault {
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: false, quiet: false })
+    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: None, quiet: false })
 }
 
 fn unknown_session(peer: PeerId, detail: &str) -> Fault {
     let detail = detail.to_owned();
-    Fault::Refused(Refused { kind: AlarmKind::Refused, peer: Some(peer), detail, renew: true, quiet: true })
+    Fault::Refused(Refused {
+        kind: AlarmKind::Refused,
+        peer: Some(peer),
+        detail,
+        renew: Some(Renewal::OverAny),
+        quiet: true,
+    })
 }
 
 /// A crypto error as a refusal.
@@ -65,8 +71,11 @@ fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault {
         CryptoError::Duplicate => AlarmKind::Replayed,
         _ => AlarmKind::Refused,
     };
-    let renew =
-        matches!(error, CryptoError::OutOfWindow | CryptoError::UnknownKey(_) | CryptoError::Exhausted(_));
+    let renew = match error {
+        CryptoError::UnknownKey(_) => Some(Renewal::OverAny),
+        CryptoError::TooFarAhead | CryptoError::Exhausted(_) => Some(Renewal::Anew),
+        _ => None,
+    };
     let quiet = matches!(error, CryptoError::UnknownKey(_));
     Fault::Refused(Refused { kind, peer: Some(peer), detail: format!("{what}: {error}"), renew, quiet })
 }
@@ -96,7 +105,11 @@ impl Engine {
 
     /// Stores what changed in a session and keeps it in memory.
     fn put_live(&mut self, mut live: Live) -> Result<(), StoreError> {
-        let change = live.session.save();
+        let Ok(change) = guarded(|| Ok(live.session.save())) else {
+            // Its store record stays as it was; the session is read again when it is needed.
+            tracing::error!(session = %live.row.id.short(), "a session could not be saved");
+            return Ok(());
+        };
         self.store.save_session(live.row.id, &change)?;
         self.store.update_session(&live.row)?;
         if self.live.len() >= MAX_LIVE {
@@ -110,7 +123,11 @@ impl Engine {
     /// no usable bundle of the peer); what waits is sealed when it is.
     pub(super) fn initiate(&mut self, peer: PeerId) -> Result<Option<SessionId>, StoreError> {
         let (Some(keys), Some(contact)) = (&self.keys, self.contacts.get(&peer)) else { return Ok(None) };
-        if contact.row.problem.is_some() || contact.bundle.bundle.expires < self.now {
+        if contact.row.problem.is_some() {
+            return Ok(None);
+        }
+        if contact.bundle.bundle.expires < self.now {
+            self.ask_for(peer);
             return Ok(None);
         }
         let binding = binding(&keys.verified, &contact.bundle);
@@ -132,7 +149,9 @@ impl Engine {
             Ok(made) => made,
             Err(error) => {
                 tracing::warn!(peer = %peer.short(), %error, "no session could be begun");
-                self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+                if matches!(error, CryptoError::Untrusted(_) | CryptoError::Malformed(_)) {
+                    self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+                }
                 return Ok(None);
             }
         };
@@ -172,16 +191,31 @@ impl Engine {
         }
     }
 
-    /// Keeps the newest sessions of a peer, and always the one that seals.
+    /// Keeps a few sessions of a peer: the one that seals, the newest, and rather one that both ends have used than one
+    /// that nobody has answered.
     fn drop_surplus(&mut self, peer: PeerId) -> Result<(), StoreError> {
-        let rows = self.store.sessions_of(peer)?;
-        let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
+        let mut rows = self.store.sessions_of(peer)?;
         let surplus = rows.len().saturating_sub(MAX_SESSIONS_A_PEER);
-        for row in rows.iter().filter(|row| Some(row.id) != sending).take(surplus) {
+        let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
+        let newest = rows.last().map(|row| row.id);
+        rows.retain(|row| Some(row.id) != sending && Some(row.id) != newest);
+        rows.sort_by_key(|row| (is_confirmed(row), row.created));
+        for row in rows.iter().take(surplus) {
             self.live.remove(&row.id);
             self.store.erase_session(row.id)?;
         }
         Ok(())
+    }
+
+    /// The session that seals for a peer, if both ends are known to have it.
+    pub(super) fn confirmed_sending(&mut self, peer: PeerId) -> Result<Option<SessionId>, StoreError> {
+        let Some(sending) = self.contacts.get(&peer).and_then(|contact| contact.row.sending) else {
+            return Ok(None);
+        };
+        let Some(live) = self.take_live(sending)? else { return Ok(None) };
+        let confirmed = is_confirmed(&live.row);
+        self.live.insert(sending, live);
+        Ok(confirmed.then_some(sending))
     }
 
     /// Seals a plaintext for a peer. `None`: no session can be had now.
@@ -213,7 +247,9 @@ impl Engine {
             _ => None,
         };
         match found {
-            Some(live) if !live.session.needs_renewal(self.now) => Ok(Some(live)),
+            Some(live) if !guarded(|| Ok(live.session.needs_renewal(self.now))).unwrap_or(true) => {
+                Ok(Some(live))
+            }
             found => match self.initiate(peer)? {
                 Some(id) => self.take_live(id),
                 // Better an old session than silence.
@@ -281,7 +317,15 @@ impl Engine {
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
             return Err(unknown_session(from, "a first message for keys that are not here any more"));
         };
-        if !self.rates.may_accept(from, self.now) {
+        let stranger = !self.contacts.contains_key(&from);
+        if stranger && !self.has_room_for_contact()? {
+            return Err(refused(
+                AlarmKind::Refused,
+                from,
+                "a first message of a stranger: too many peers are known",
+            ));
+        }
+        if !self.rates.may_accept(from, stranger, self.now) {
             return Err(refused(AlarmKind::Refused, from, "too many first messages within an hour"));
         }
         let own_verified =
@@ -297,8 +341,11 @@ impl Engine {
         let exchange = Arc::clone(&self.config.key_exchange);
         let cipher = Arc::clone(&self.config.cipher);
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
-        let session = guarded(|| exchange.accept(&ours, &peer, &handshake.first, &mut cx))
-            .map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
+        let session = guarded(|| exchange.accept(&ours, &peer, &handshake.first, &mut cx));
+        if !matches!(session, Err(CryptoError::Forged | CryptoError::Malformed(_))) {
+            self.rates.accepted(from, stranger, self.now);
+        }
+        let session = session.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
         let row = self.new_row(envelope.session, from, binding, None);
         Ok((Live { row, session }, Some(Accepted { verified: theirs, signed: handshake.bundle })))
     }
@@ -314,7 +361,8 @@ impl Engine {
         if !self.own_flight_wins(peer)? {
             self.set_sending(peer, id)?;
         }
-        self.drop_surplus(peer)
+        self.drop_surplus(peer)?;
+        self.seal_waiting(peer)
     }
 
     /// Both have begun a session at once: both receive on both, and send on the one whose initiator has the
@@ -330,6 +378,11 @@ impl Engine {
         let in_flight = row.is_some_and(|row| row.initiator && !row.peer_has_context);
         Ok(in_flight && self.config.identity.peer_id() < peer)
     }
+}
+
+/// Both ends have opened a frame of the other.
+fn is_confirmed(row: &SessionRow) -> bool {
+    row.got_context && row.peer_has_context
 }
 
 /// A sealed frame, and what goes with it into an envelope.

@@ -6,33 +6,33 @@ use chat_core::api::{Event, MessageState};
 use chat_core::ids::{ConversationId, MessageId};
 
 use super::Engine;
-use crate::store::{DeliveryState, MessageRow, StoreError};
+use crate::store::{DeliveryState, MessageRow, Progress, StoreError};
 
 impl Engine {
     /// The state a message shows: what all its recipients have reached.
     pub(super) fn delivery_of(&self, row: &MessageRow) -> Result<Delivery, StoreError> {
-        let copies = self.store.deliveries_of(row.id)?;
-        let reached = |state: DeliveryState| {
-            let count =
-                copies.iter().filter(|c| c.state >= state && c.state != DeliveryState::Failed).count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        let counts = row.in_room.then(|| Counts {
-            stored: reached(DeliveryState::Stored),
-            delivered: reached(DeliveryState::Delivered),
-            read: reached(DeliveryState::Read),
-            of: u32::try_from(copies.len()).unwrap_or(u32::MAX),
-        });
-        let failed = copies.iter().find(|copy| copy.state == DeliveryState::Failed);
-        // Without recipients: not addressed yet, or nobody is (or was left) in the room, which the row tells.
-        let least = copies.iter().map(|copy| copy.state).min().unwrap_or_else(|| match row.state {
-            0 => DeliveryState::Queued,
-            other => DeliveryState::from_number(other).max(DeliveryState::Stored),
-        });
-        let state = if failed.is_some() { DeliveryState::Failed } else { least };
-        let reason =
-            failed.or(copies.iter().find(|copy| copy.reason.is_some())).and_then(|c| c.reason.clone());
+        let (state, reason, counts) = self.progress(row)?;
         Ok(Delivery { state: public_state(state), reason, counts })
+    }
+
+    fn progress(
+        &self,
+        row: &MessageRow,
+    ) -> Result<(DeliveryState, Option<String>, Option<Counts>), StoreError> {
+        let progress = self.store.progress_of(row.id)?;
+        let Progress { of, stored, delivered, read, least, failed, reason } = progress;
+        let counts = row.in_room.then_some(Counts { stored, delivered, read, of });
+        let state = match least {
+            _ if failed => DeliveryState::Failed,
+            Some(least) => least,
+            // Without recipients: not addressed yet, given up, or nobody is (or was left) in the room.
+            None => match DeliveryState::from_number(row.state) {
+                DeliveryState::Queued => DeliveryState::Queued,
+                other => other.max(DeliveryState::Stored),
+            },
+        };
+        let reason = if least.is_none() { row.reason.clone() } else { reason };
+        Ok((state, reason, counts))
     }
 
     pub(super) fn status_event(&mut self, id: MessageId, conversation: ConversationId, delivery: Delivery) {
@@ -42,17 +42,34 @@ impl Engine {
         self.out.events.push(Event::MessageStatus(status));
     }
 
-    /// Says how far a message has come, if that is news.
-    pub(super) fn refresh_status(&mut self, id: MessageId) -> Result<(), StoreError> {
-        let Some(row) = self.store.message(id)? else { return Ok(()) };
-        let delivery = self.delivery_of(&row)?;
-        let state = delivery.state as u8;
-        let moved = row.state != state || row.reason != delivery.reason;
-        if moved {
-            self.store.set_message_state(id, state, delivery.reason.as_deref())?;
+    /// Says, once at the end of a turn, how far the messages have come that something happened to.
+    pub(super) fn tell_states(&mut self) -> Result<(), StoreError> {
+        for id in std::mem::take(&mut self.touched) {
+            let me = self.config.identity.peer_id();
+            if let Some(row) = self.store.message(me, id)? {
+                self.tell_state(&row)?;
+            }
         }
-        if self.view_status(row.conversation, id, &delivery) || moved {
-            self.status_event(id, row.conversation, delivery);
+        Ok(())
+    }
+
+    fn tell_state(&mut self, row: &MessageRow) -> Result<(), StoreError> {
+        let (state, reason, counts) = self.progress(row)?;
+        let moved = row.state != state as u8 || row.reason != reason;
+        if moved {
+            self.store.set_message_state(row.id, state as u8, reason.as_deref())?;
+        }
+        let before = DeliveryState::from_number(row.state);
+        // Each step is told, also those that one turn has made at once.
+        for step in [DeliveryState::Sent, DeliveryState::Stored, DeliveryState::Delivered] {
+            if before < step && step < state && state != DeliveryState::Failed {
+                let delivery = Delivery { state: public_state(step), reason: None, counts };
+                self.status_event(row.id, row.conversation, delivery);
+            }
+        }
+        let delivery = Delivery { state: public_state(state), reason, counts };
+        if self.view_status(row.conversation, row.id, &delivery) || moved {
+            self.status_event(row.id, row.conversation, delivery);
         }
         Ok(())
     }

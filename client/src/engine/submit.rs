@@ -17,8 +17,9 @@ const WINDOW: usize = 512;
 const BATCH_BYTES: usize = 1 << 19;
 /// A relay that leaves an envelope unanswered for so long is no relay.
 const ANSWER_MS: u64 = 30_000;
-/// How long after a temporary refusal the envelope is tried again.
+/// How long after a temporary refusal is tried again; twice as long each time, up to a minute.
 const RETRY_MS: u64 = 5_000;
+const MAX_RETRY_MS: u64 = 60_000;
 
 /// What waits for the relay, and what the relay has not answered yet. In memory: the store knows it all.
 #[derive(Default)]
@@ -27,7 +28,26 @@ pub(crate) struct Submission {
     queued: HashSet<EnvelopeId>,
     flight: HashMap<EnvelopeId, (usize, Timestamp)>,
     flight_bytes: usize,
-    later: VecDeque<(Timestamp, EnvelopeId)>,
+    /// The relay takes nothing before this time.
+    pause: Option<Pause>,
+    /// Recipients whose mailbox is full.
+    blocked: HashMap<PeerId, Pause>,
+}
+
+/// A wait that grows.
+#[derive(Clone, Copy)]
+struct Pause {
+    until: Timestamp,
+    ms: u64,
+    /// Over, but remembered until something is taken again.
+    over: bool,
+}
+
+impl Pause {
+    fn after(earlier: Option<Self>, now: Timestamp) -> Self {
+        let ms = earlier.map_or(RETRY_MS, |pause| (pause.ms * 2).min(MAX_RETRY_MS));
+        Self { until: now.plus_ms(ms), ms, over: false }
+    }
 }
 
 impl Submission {
@@ -51,18 +71,18 @@ impl Submission {
         }
     }
 
-    fn next(&mut self, now: Timestamp) -> Option<EnvelopeId> {
-        while let Some((at, id)) = self.later.front().copied().filter(|(at, _)| *at <= now) {
-            debug_assert!(at <= now);
-            self.later.pop_front();
-            self.enqueue(id);
-        }
-        if self.flight.len() >= WINDOW || self.flight_bytes >= WINDOW_BYTES {
+    fn next(&mut self) -> Option<EnvelopeId> {
+        let paused = self.pause.is_some_and(|pause| !pause.over);
+        if paused || self.flight.len() >= WINDOW || self.flight_bytes >= WINDOW_BYTES {
             return None;
         }
         let id = self.queue.pop_front()?;
         self.queued.remove(&id);
         Some(id)
+    }
+
+    fn is_blocked(&self, peer: PeerId) -> bool {
+        self.blocked.get(&peer).is_some_and(|pause| !pause.over)
     }
 
     fn is_stuck(&self, now: Timestamp) -> bool {
@@ -73,7 +93,8 @@ impl Submission {
 impl Engine {
     /// A new link: everything that has not arrived is handed to this relay, which knows what it has already.
     pub(super) fn submit_everything(&mut self) -> Result<(), StoreError> {
-        self.submission.clear();
+        let (pause, blocked) = (self.submission.pause, std::mem::take(&mut self.submission.blocked));
+        self.submission = Submission { pause, blocked, ..Submission::default() };
         for id in self.store.open_envelopes()? {
             self.submission.enqueue(id);
         }
@@ -87,9 +108,13 @@ impl Engine {
         }
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
-        while let Some(id) = self.submission.next(self.now) {
+        while let Some(id) = self.submission.next() {
             // Delivered, failed or sealed anew meanwhile: nothing to hand over.
             let Some(item) = self.store.outbox_item(id)? else { continue };
+            // In its order again when the mailbox may have room.
+            if self.submission.is_blocked(item.peer) {
+                continue;
+            }
             let Ok(envelope) = Envelope::decode(&item.envelope) else {
                 tracing::error!(envelope = %id.short(), "an envelope in the outbox is damaged");
                 continue;
@@ -116,7 +141,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Moves the delivery of an envelope forward; never back.
+    /// Moves the delivery of an envelope forward; never back, and never after it has arrived or failed.
     fn advance(
         &mut self,
         id: EnvelopeId,
@@ -124,26 +149,41 @@ impl Engine {
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
         let Some(delivery) = self.store.delivery_by_envelope(id)? else { return Ok(()) };
-        if delivery.state >= state && delivery.reason.is_none() {
+        let over = delivery.state >= DeliveryState::Delivered;
+        let same = delivery.state >= state && (delivery.reason.is_none() || state < DeliveryState::Stored);
+        if over || same {
             return Ok(());
         }
         let state = delivery.state.max(state);
         self.store.set_delivery_state(delivery.message, delivery.peer, state, reason)?;
-        self.refresh_status(delivery.message)
+        if state == DeliveryState::Failed {
+            self.store.drop_delivery_envelope(delivery.message, delivery.peer)?;
+        }
+        self.touched.insert(delivery.message);
+        Ok(())
     }
 
     /// The relay has these on its disk.
     pub(super) fn stored(&mut self, ids: &[EnvelopeId]) -> Result<(), StoreError> {
+        if !ids.is_empty() {
+            self.submission.pause = None;
+        }
         for &id in ids {
             self.submission.answered(id);
-            if !self.store.remove_control(id)? {
-                self.advance(id, DeliveryState::Stored, None)?;
+            if self.store.remove_control(id)? {
+                continue;
             }
+            if !self.submission.blocked.is_empty()
+                && let Some(delivery) = self.store.delivery_by_envelope(id)?
+            {
+                self.submission.blocked.remove(&delivery.peer);
+            }
+            self.advance(id, DeliveryState::Stored, None)?;
         }
         Ok(())
     }
 
-    /// The relay does not take this one: tried again later, or failed.
+    /// The relay does not take this one: tried again later, in its order, or failed.
     pub(super) fn refused_by_relay(&mut self, id: EnvelopeId, why: Refusal) -> Result<(), StoreError> {
         self.submission.answered(id);
         let reason = match why {
@@ -154,17 +194,60 @@ impl Engine {
             Refusal::Storage => "the relay could not write to its disk",
             _ => "refused by the relay",
         };
-        if why.is_temporary() {
-            self.submission.later.push_back((self.now.plus_ms(RETRY_MS), id));
-            let Some(delivery) = self.store.delivery_by_envelope(id)? else { return Ok(()) };
-            let text = format!("{reason}; it will be tried again");
+        if !why.is_temporary() {
+            return match self.store.remove_control(id)? {
+                true => Ok(()),
+                false => self.advance(id, DeliveryState::Failed, Some(reason)),
+            };
+        }
+        let Some(item) = self.store.outbox_item(id)? else { return Ok(()) };
+        if why == Refusal::MailboxFull {
+            let earlier = self.submission.blocked.get(&item.peer).copied();
+            if earlier.is_none_or(|pause| pause.over) {
+                self.submission.blocked.insert(item.peer, Pause::after(earlier, self.now));
+            }
+        } else if self.submission.pause.is_none_or(|pause| pause.over) {
+            self.submission.pause = Some(Pause::after(self.submission.pause, self.now));
+        }
+        self.tell_of_delay(id, reason)
+    }
+
+    fn tell_of_delay(&mut self, id: EnvelopeId, reason: &str) -> Result<(), StoreError> {
+        let Some(delivery) = self.store.delivery_by_envelope(id)? else { return Ok(()) };
+        let text = format!("{reason}; it will be tried again");
+        if delivery.state < DeliveryState::Delivered && delivery.reason.as_ref() != Some(&text) {
             self.store.set_delivery_state(delivery.message, delivery.peer, delivery.state, Some(&text))?;
-            return self.refresh_status(delivery.message);
+            self.touched.insert(delivery.message);
         }
-        if self.store.remove_control(id)? {
-            return Ok(());
+        Ok(())
+    }
+
+    /// What was refused for a while is handed over again, in order.
+    pub(super) fn resume_blocked(&mut self) -> Result<(), StoreError> {
+        let now = self.now;
+        if let Some(pause) = &mut self.submission.pause
+            && !pause.over
+            && pause.until <= now
+        {
+            pause.over = true;
+            return self.submit_everything();
         }
-        self.advance(id, DeliveryState::Failed, Some(reason))
+        let due: Vec<PeerId> = self
+            .submission
+            .blocked
+            .iter()
+            .filter(|(_, p)| !p.over && p.until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for peer in due {
+            if let Some(pause) = self.submission.blocked.get_mut(&peer) {
+                pause.over = true;
+            }
+            for id in self.store.open_envelopes_of(peer)? {
+                self.submission.enqueue(id);
+            }
+        }
+        Ok(())
     }
 
     /// Copies that the relay has, for peers who are there, but whose receipt doesn't come: handed over again,
@@ -175,8 +258,7 @@ impl Engine {
         }
         self.last_nudge = self.now;
         let minute_ago = Timestamp(self.now.0.saturating_sub(MINUTE_MS));
-        let online: Vec<PeerId> = self.contacts.iter().filter(|(_, c)| c.online).map(|(id, _)| *id).collect();
-        for peer in online {
+        for peer in self.online() {
             for id in self.store.unconfirmed_envelopes(peer, minute_ago)? {
                 self.submission.enqueue(id);
             }

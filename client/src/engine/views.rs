@@ -11,12 +11,13 @@ use chat_core::api::{
 };
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::nick::RoomName;
+use chat_core::transport::{LinkFigures, LinkStats};
 
 use super::Engine;
 use crate::store::{MessageRow, StoreError};
 
 /// Most bytes of text that a conversation's newest messages hold in memory; the newest is held in any case.
-const RECENT_BYTES: usize = 4 << 20;
+const RECENT_BYTES: usize = 1 << 20;
 
 /// A conversation as it is shown.
 struct Shown {
@@ -172,6 +173,17 @@ impl Engine {
         true
     }
 
+    /// A peer has another name: it stands in its own conversation and in the rooms it is in.
+    pub(super) fn refresh_name_of(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        let rooms = self.rooms.values().filter(|room| room.joined).map(|room| room.conversation);
+        let shown = std::iter::once(self.direct(peer)).chain(rooms);
+        let shown: Vec<_> = shown.filter(|id| self.views.conversations.contains_key(id)).collect();
+        for id in shown {
+            self.load_conversation(id)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn conversation_read(&mut self, id: ConversationId) -> Result<(), StoreError> {
         let unread = self.store.unread(id)?;
         if let Some(shown) = self.views.conversations.get_mut(&id) {
@@ -261,7 +273,7 @@ impl Engine {
             relay_fingerprint: link.and_then(|link| link.fingerprint),
             hosting: link.is_some_and(|link| link.hosting),
             listen: self.listen.clone(),
-            figures: link.map(|link| link.stats.figures()).unwrap_or_default(),
+            figures: link.map(|link| figures_of(&*link.stats)).unwrap_or_default(),
         };
         Snapshot {
             event,
@@ -273,6 +285,11 @@ impl Engine {
             peers: self.peer_views(),
         }
     }
+}
+
+/// A transport that panics over its figures has none.
+pub(super) fn figures_of(stats: &dyn LinkStats) -> LinkFigures {
+    super::sessions::guarded(|| Ok(stats.figures())).unwrap_or_default()
 }
 
 /// Rooms first, by name; then peers, by name: a place that doesn't jump while one types.

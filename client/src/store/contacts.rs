@@ -11,7 +11,6 @@ pub(crate) struct ContactRow {
     pub(crate) peer: PeerId,
     pub(crate) name: String,
     pub(crate) nick: String,
-    pub(crate) bundle: Vec<u8>,
     pub(crate) problem: Option<String>,
     pub(crate) sending: Option<SessionId>,
     pub(crate) verified: bool,
@@ -19,41 +18,76 @@ pub(crate) struct ContactRow {
     pub(crate) last_seen: Timestamp,
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
-    Ok(ContactRow {
+/// The peer, and its signed bundle.
+fn read(row: &Row<'_>) -> rusqlite::Result<(ContactRow, Vec<u8>)> {
+    let contact = ContactRow {
         peer: PeerId(row.get(0)?),
         name: row.get(1)?,
         nick: row.get(2)?,
-        bundle: row.get(3)?,
         problem: row.get(4)?,
         sending: row.get::<_, Option<[u8; 16]>>(5)?.map(SessionId),
         verified: row.get(6)?,
         first_seen: Timestamp(uint(row.get(7)?)),
         last_seen: Timestamp(uint(row.get(8)?)),
-    })
+    };
+    Ok((contact, row.get(3)?))
 }
 
 impl Store {
-    pub(crate) fn contacts(&self) -> Result<Vec<ContactRow>, StoreError> {
+    pub(crate) fn contacts(&self) -> Result<Vec<(ContactRow, Vec<u8>)>, StoreError> {
         let mut all = self.db.prepare_cached(
             "SELECT peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen FROM contacts",
         )?;
         Ok(all.query_map([], read)?.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn put_contact(&self, contact: &ContactRow) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO contacts VALUES (?,?,?,?,?,?,?,?,?)")?;
+    /// Writes what is known about a peer; its bundle only if there is a new one.
+    pub(crate) fn put_contact(&self, contact: &ContactRow, bundle: Option<&[u8]>) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached(
+            "INSERT INTO contacts (peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen)
+             VALUES (?1,?2,?3,coalesce(?4,x''),?5,?6,?7,?8,?9)
+             ON CONFLICT (peer) DO UPDATE SET name = ?2, nick = ?3, bundle = coalesce(?4, bundle), problem = ?5,
+                sending = ?6, verified = ?7, last_seen = ?9",
+        )?;
         put.execute(params![
             b(&contact.peer),
             contact.name,
             contact.nick,
-            contact.bundle,
+            bundle,
             contact.problem,
             contact.sending.as_ref().map(b),
             contact.verified,
             int(contact.first_seen.0),
             int(contact.last_seen.0),
         ])?;
+        Ok(())
+    }
+
+    pub(crate) fn erase_contact(&self, peer: PeerId) -> Result<(), StoreError> {
+        self.db.prepare_cached("DELETE FROM contacts WHERE peer = ?")?.execute([b(&peer)])?;
+        Ok(())
+    }
+
+    /// Whether anything was ever said with a peer directly, or is on its way.
+    pub(crate) fn has_history_with(&self, peer: PeerId) -> Result<bool, StoreError> {
+        let sessions = self.db.prepare_cached("SELECT 1 FROM sessions WHERE peer = ?")?.exists([b(&peer)])?;
+        Ok(sessions
+            || self
+                .db
+                .prepare_cached("SELECT 1 FROM deliveries WHERE peer = ? AND state < 3")?
+                .exists([b(&peer)])?)
+    }
+
+    /// Names that peers had before, and whose they were.
+    pub(crate) fn former_names(&self) -> Result<Vec<(String, PeerId)>, StoreError> {
+        let mut all = self.db.prepare_cached("SELECT name, peer FROM former_names")?;
+        let rows = all.query_map([], |row| Ok((row.get(0)?, PeerId(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) fn put_former_name(&self, name: &str, peer: PeerId) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("INSERT OR IGNORE INTO former_names VALUES (?,?)")?;
+        put.execute(params![name, b(&peer)])?;
         Ok(())
     }
 }

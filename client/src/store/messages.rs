@@ -120,9 +120,21 @@ impl Store {
         Ok(find.query_map(params, read)?.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?");
-        Ok(self.db.prepare_cached(&sql)?.query_row([b(&id)], read).optional()?)
+    pub(crate) fn message(&self, author: PeerId, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ? AND author = ?");
+        Ok(self.db.prepare_cached(&sql)?.query_row(params![b(&id), b(&author)], read).optional()?)
+    }
+
+    /// A message shown in a conversation, whoever wrote it.
+    pub(crate) fn message_in(
+        &self,
+        conversation: ConversationId,
+        id: MessageId,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE id = ? AND conversation = ? AND position IS NOT NULL"
+        );
+        Ok(self.db.prepare_cached(&sql)?.query_row(params![b(&id), b(&conversation)], read).optional()?)
     }
 
     pub(crate) fn message_by_client_id(&self, client_id: &str) -> Result<Option<MessageId>, StoreError> {
@@ -232,7 +244,7 @@ impl Store {
     ) -> Result<Option<HeldMessage>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT id, conversation, author, previous, link FROM messages
-             WHERE position IS NULL AND conversation = ? AND author = ? AND link = ?",
+             WHERE position IS NULL AND mine = 0 AND conversation = ? AND author = ? AND link = ?",
         )?;
         Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read_held).optional()?)
     }
@@ -270,7 +282,7 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT position FROM messages
-             WHERE conversation = ? AND author = ? AND link = ? AND position IS NOT NULL",
+             WHERE conversation = ? AND author = ? AND link = ? AND mine = 0 AND position IS NOT NULL",
         )?;
         Ok(find
             .query_row(params![b(&conversation), b(&author), link.as_slice()], |row| row.get(0))
@@ -295,14 +307,36 @@ impl Store {
         Ok(first.filter(|row| row.gap))
     }
 
-    pub(crate) fn show_message(&self, id: MessageId, position: i64, gap: bool) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("UPDATE messages SET position = ?, gap = ? WHERE id = ?")?;
-        put.execute(params![position, gap, b(&id)])?;
+    /// Whether something is known to follow the message with this link.
+    pub(crate) fn has_successor(
+        &self,
+        conversation: ConversationId,
+        author: PeerId,
+        link: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        let mut find = self.db.prepare_cached(
+            "SELECT 1 FROM messages WHERE conversation = ? AND author = ? AND previous = ? AND mine = 0",
+        )?;
+        Ok(find.exists(params![b(&conversation), b(&author), link.as_slice()])?)
+    }
+
+    pub(crate) fn show_message(
+        &self,
+        author: PeerId,
+        id: MessageId,
+        position: i64,
+        gap: bool,
+    ) -> Result<(), StoreError> {
+        let mut put = self
+            .db
+            .prepare_cached("UPDATE messages SET position = ?, gap = ? WHERE id = ? AND author = ?")?;
+        put.execute(params![position, gap, b(&id), b(&author)])?;
         Ok(())
     }
 
-    pub(crate) fn set_gap(&self, id: MessageId, gap: bool) -> Result<(), StoreError> {
-        self.db.prepare_cached("UPDATE messages SET gap = ? WHERE id = ?")?.execute(params![gap, b(&id)])?;
+    pub(crate) fn set_gap(&self, author: PeerId, id: MessageId, gap: bool) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("UPDATE messages SET gap = ? WHERE id = ? AND author = ?")?;
+        put.execute(params![gap, b(&id), b(&author)])?;
         Ok(())
     }
 
@@ -312,7 +346,8 @@ impl Store {
         state: u8,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("UPDATE messages SET state = ?, reason = ? WHERE id = ?")?;
+        let mut put =
+            self.db.prepare_cached("UPDATE messages SET state = ?, reason = ? WHERE id = ? AND mine = 1")?;
         put.execute(params![state, reason, b(&id)])?;
         Ok(())
     }

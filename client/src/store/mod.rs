@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) use bundles::StoredBundle;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
-pub(crate) use outbox::{DeliveryRow, DeliveryState};
+pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.

@@ -1,6 +1,6 @@
 //! What is on its way: one delivery a recipient of each message, and control frames.
 
-use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
+use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{MessageRow, Store, StoreError, b, int};
@@ -27,6 +27,19 @@ impl DeliveryState {
             _ => Self::Failed,
         }
     }
+}
+
+/// How far the copies of a message are.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) of: u32,
+    pub(crate) stored: u32,
+    pub(crate) delivered: u32,
+    pub(crate) read: u32,
+    /// The state that all have reached; none without copies.
+    pub(crate) least: Option<DeliveryState>,
+    pub(crate) failed: bool,
+    pub(crate) reason: Option<String>,
 }
 
 /// One recipient's copy of a message.
@@ -57,6 +70,8 @@ pub(crate) struct OutboxItem {
     pub(crate) envelope: Vec<u8>,
     /// Of a delivery; none for a control frame.
     pub(crate) message: Option<MessageId>,
+    /// Who gets it.
+    pub(crate) peer: PeerId,
 }
 
 impl Store {
@@ -80,12 +95,13 @@ impl Store {
         message: MessageId,
         peer: PeerId,
         id: EnvelopeId,
+        session: SessionId,
         envelope: &[u8],
     ) -> Result<(), StoreError> {
         let mut put = self.db.prepare_cached(
-            "UPDATE deliveries SET envelope_id = ?, envelope = ? WHERE message = ? AND peer = ?",
+            "UPDATE deliveries SET envelope_id = ?, envelope = ?, session = ? WHERE message = ? AND peer = ?",
         )?;
-        put.execute(params![b(&id), envelope, b(&message), b(&peer)])?;
+        put.execute(params![b(&id), envelope, b(&session), b(&message), b(&peer)])?;
         Ok(())
     }
 
@@ -103,6 +119,28 @@ impl Store {
         Ok(self.db.prepare_cached(&sql)?.query_row(params![b(&message), b(&peer)], read).optional()?)
     }
 
+    /// How far the copies of a message are, without reading them one by one.
+    pub(crate) fn progress_of(&self, message: MessageId) -> Result<Progress, StoreError> {
+        let mut sum = self.db.prepare_cached(
+            "SELECT count(*), total(state BETWEEN 2 AND 4), total(state BETWEEN 3 AND 4), total(state = 4),
+                min(state), max(CASE WHEN state = 5 THEN reason END), max(state = 5), max(reason)
+             FROM deliveries WHERE message = ?",
+        )?;
+        Ok(sum.query_row([b(&message)], |row| {
+            let count = |index| row.get::<_, f64>(index).map(|sum| sum as u32);
+            let failed = row.get::<_, Option<bool>>(6)?.unwrap_or(false);
+            Ok(Progress {
+                of: row.get(0)?,
+                stored: count(1)?,
+                delivered: count(2)?,
+                read: count(3)?,
+                least: row.get::<_, Option<u8>>(4)?.map(DeliveryState::from_number),
+                failed,
+                reason: if failed { row.get(5)? } else { row.get(7)? },
+            })
+        })?)
+    }
+
     pub(crate) fn deliveries_of(&self, message: MessageId) -> Result<Vec<DeliveryRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE message = ? ORDER BY seq");
         let mut all = self.db.prepare_cached(&sql)?;
@@ -110,18 +148,43 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Copies for a peer that have not arrived, oldest first; `unsealed` = only those still without envelope.
-    pub(crate) fn open_deliveries(
-        &self,
-        peer: PeerId,
-        unsealed: bool,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
-        let filter = if unsealed { "AND envelope_id IS NULL" } else { "" };
-        let sql =
-            format!("SELECT {COLUMNS} FROM deliveries WHERE peer = ? AND state < 3 {filter} ORDER BY seq");
+    /// Copies for a peer that wait without envelope, oldest first.
+    pub(crate) fn unsealed_deliveries(&self, peer: PeerId) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM deliveries WHERE peer = ? AND state < 3 AND envelope_id IS NULL ORDER BY seq"
+        );
         let mut all = self.db.prepare_cached(&sql)?;
         let rows = all.query_map([b(&peer)], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Copies for a peer that have not arrived and that another session than `session` has sealed, oldest first.
+    pub(crate) fn open_deliveries_of_others(
+        &self,
+        peer: PeerId,
+        session: SessionId,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM deliveries WHERE peer = ? AND state < 3 AND session IS NOT ? ORDER BY seq"
+        );
+        let mut all = self.db.prepare_cached(&sql)?;
+        let rows = all.query_map(params![b(&peer), b(&session)], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Envelopes for a peer that the relay may not have: control frames, then copies, in order.
+    pub(crate) fn open_envelopes_of(&self, peer: PeerId) -> Result<Vec<EnvelopeId>, StoreError> {
+        let mut ids = Vec::new();
+        for sql in [
+            "SELECT envelope_id FROM controls WHERE peer = ? ORDER BY seq",
+            "SELECT envelope_id FROM deliveries WHERE peer = ? AND state < 2 AND state < 3
+             AND envelope_id IS NOT NULL ORDER BY seq",
+        ] {
+            let mut all = self.db.prepare_cached(sql)?;
+            let rows = all.query_map([b(&peer)], |row| row.get(0).map(EnvelopeId))?;
+            ids.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(ids)
     }
 
     /// Peers for whom a copy waits without envelope.
@@ -164,8 +227,9 @@ impl Store {
 
     /// The sealed bytes are no longer needed once the copy has arrived.
     pub(crate) fn drop_delivery_envelope(&self, message: MessageId, peer: PeerId) -> Result<(), StoreError> {
-        let mut put =
-            self.db.prepare_cached("UPDATE deliveries SET envelope = NULL WHERE message = ? AND peer = ?")?;
+        let mut put = self.db.prepare_cached(
+            "UPDATE deliveries SET envelope = NULL, envelope_id = NULL WHERE message = ? AND peer = ?",
+        )?;
         put.execute(params![b(&message), b(&peer)])?;
         Ok(())
     }
@@ -174,20 +238,6 @@ impl Store {
         let mut remove = self.db.prepare_cached("DELETE FROM deliveries WHERE message = ? AND peer = ?")?;
         remove.execute(params![b(&message), b(&peer)])?;
         Ok(())
-    }
-
-    /// Copies of room messages that a peer who left will never take.
-    pub(crate) fn open_room_deliveries(
-        &self,
-        peer: PeerId,
-        conversation: &[u8],
-    ) -> Result<Vec<MessageId>, StoreError> {
-        let mut all = self.db.prepare_cached(
-            "SELECT d.message FROM deliveries d JOIN messages m ON m.id = d.message
-             WHERE d.peer = ? AND d.state < 3 AND m.conversation = ?",
-        )?;
-        let rows = all.query_map(params![b(&peer), conversation], |row| row.get(0).map(MessageId))?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Copies older than `then` that have not arrived.
@@ -247,7 +297,7 @@ impl Store {
     ) -> Result<Vec<EnvelopeId>, StoreError> {
         let mut all = self.db.prepare_cached(
             "SELECT envelope_id FROM deliveries
-             WHERE peer = ? AND state = 2 AND envelope_id IS NOT NULL AND created < ? ORDER BY seq LIMIT 256",
+             WHERE peer = ? AND state < 3 AND state = 2 AND envelope_id IS NOT NULL AND created < ? ORDER BY seq LIMIT 256",
         )?;
         let rows = all.query_map(params![b(&peer), int(then.0)], |row| row.get(0).map(EnvelopeId))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -257,15 +307,21 @@ impl Store {
     pub(crate) fn outbox_item(&self, id: EnvelopeId) -> Result<Option<OutboxItem>, StoreError> {
         let mut find = self
             .db
-            .prepare_cached("SELECT envelope, message FROM deliveries WHERE envelope_id = ? AND state < 3 AND envelope IS NOT NULL")?;
+            .prepare_cached("SELECT envelope, message, peer FROM deliveries WHERE envelope_id = ? AND state < 3 AND envelope IS NOT NULL")?;
         let delivery = find.query_row([b(&id)], |row| {
-            Ok(OutboxItem { envelope: row.get(0)?, message: Some(MessageId(row.get(1)?)) })
+            Ok(OutboxItem {
+                envelope: row.get(0)?,
+                message: Some(MessageId(row.get(1)?)),
+                peer: PeerId(row.get(2)?),
+            })
         });
         if let Some(item) = delivery.optional()? {
             return Ok(Some(item));
         }
-        let mut find = self.db.prepare_cached("SELECT envelope FROM controls WHERE envelope_id = ?")?;
-        let control = find.query_row([b(&id)], |row| Ok(OutboxItem { envelope: row.get(0)?, message: None }));
+        let mut find = self.db.prepare_cached("SELECT envelope, peer FROM controls WHERE envelope_id = ?")?;
+        let control = find.query_row([b(&id)], |row| {
+            Ok(OutboxItem { envelope: row.get(0)?, message: None, peer: PeerId(row.get(1)?) })
+        });
         Ok(control.optional()?)
     }
 

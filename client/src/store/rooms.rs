@@ -30,8 +30,12 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// A member, or one seen again; the time is written once a day.
     pub(crate) fn put_member(&self, room: &str, peer: PeerId, now: Timestamp) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO members VALUES (?,?,?)")?;
+        let mut put = self.db.prepare_cached(
+            "INSERT INTO members VALUES (?1,?2,?3)
+             ON CONFLICT (room, peer) DO UPDATE SET last_seen = ?3 WHERE ?3 - last_seen > 86400000",
+        )?;
         put.execute(params![room, b(&peer), int(now.0)])?;
         Ok(())
     }

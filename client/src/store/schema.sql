@@ -23,6 +23,11 @@ CREATE TABLE contacts (
     last_seen  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE former_names (         -- a name that was given up is nobody else's
+    name TEXT PRIMARY KEY,
+    peer BLOB NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE rooms (
     name         TEXT PRIMARY KEY,
     conversation BLOB NOT NULL,
@@ -64,7 +69,7 @@ CREATE TABLE handshakes (           -- accepted first messages, against replay
 ) WITHOUT ROWID;
 
 CREATE TABLE messages (
-    id           BLOB PRIMARY KEY,
+    id           BLOB NOT NULL,         -- chosen by its author: two authors may choose the same
     conversation BLOB NOT NULL,
     author       BLOB NOT NULL,
     mine         INTEGER NOT NULL,
@@ -79,14 +84,15 @@ CREATE TABLE messages (
     client_id    TEXT UNIQUE,
     state        INTEGER NOT NULL DEFAULT 0,
     reason       TEXT,
-    seen         INTEGER NOT NULL DEFAULT 0
+    seen         INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (id, author)
 );
 CREATE INDEX messages_in_order ON messages (conversation, position);
 CREATE INDEX messages_by_previous ON messages (conversation, author, previous) WHERE mine = 0;
 CREATE INDEX messages_by_link ON messages (conversation, author, link) WHERE mine = 0;
 CREATE INDEX messages_held ON messages (arrived) WHERE position IS NULL;
 CREATE INDEX messages_queued ON messages (conversation, position) WHERE mine = 1 AND state = 0;
-CREATE INDEX messages_unread ON messages (conversation) WHERE mine = 0 AND seen = 0;
+CREATE INDEX messages_unread ON messages (conversation, position) WHERE mine = 0 AND seen = 0;
 
 CREATE TABLE deliveries (           -- one a recipient of a message of one's own
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -97,11 +103,13 @@ CREATE TABLE deliveries (           -- one a recipient of a message of one's own
     previous    BLOB NOT NULL,
     envelope_id BLOB,               -- NULL until there is a session to seal it
     envelope    BLOB,
+    session     BLOB,               -- that sealed it
     created     INTEGER NOT NULL,
     UNIQUE (message, peer)
 );
 CREATE INDEX deliveries_by_envelope ON deliveries (envelope_id);
 CREATE INDEX deliveries_open ON deliveries (peer, seq) WHERE state < 3;
+CREATE INDEX deliveries_open_in_order ON deliveries (seq) WHERE state < 3;
 
 CREATE TABLE controls (             -- receipts and the like: kept until the relay has stored them
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,

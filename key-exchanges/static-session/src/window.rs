@@ -28,7 +28,7 @@ impl Window {
     pub(crate) fn check(&self, seq: u64) -> Result<(), CryptoError> {
         match self.next.checked_sub(seq) {
             None | Some(0) => Ok(()),
-            Some(behind) if behind > WINDOW => Err(CryptoError::OutOfWindow),
+            Some(behind) if behind > WINDOW => Err(CryptoError::TooOld),
             Some(_) if self.bit(seq) => Err(CryptoError::Duplicate),
             Some(_) => Ok(()),
         }
@@ -84,7 +84,7 @@ mod tests {
         fn check(&self, seq: u64) -> Result<(), CryptoError> {
             let next = self.0.last().map_or(0, |highest| highest + 1);
             if seq + WINDOW < next {
-                Err(CryptoError::OutOfWindow)
+                Err(CryptoError::TooOld)
             } else if self.0.contains(&seq) {
                 Err(CryptoError::Duplicate)
             } else {
@@ -123,10 +123,10 @@ mod tests {
         window.insert(5000);
         assert_eq!(window.check(5000), Err(CryptoError::Duplicate));
         assert_eq!(window.check(5001 - WINDOW), Ok(()));
-        assert_eq!(window.check(5000 - WINDOW), Err(CryptoError::OutOfWindow));
-        assert_eq!(window.check(0), Err(CryptoError::OutOfWindow));
+        assert_eq!(window.check(5000 - WINDOW), Err(CryptoError::TooOld));
+        assert_eq!(window.check(0), Err(CryptoError::TooOld));
         window.insert((1 << 63) - 1);
-        assert_eq!(window.check(5001), Err(CryptoError::OutOfWindow));
+        assert_eq!(window.check(5001), Err(CryptoError::TooOld));
     }
 
     #[test]

@@ -341,7 +341,8 @@ impl World {
 
     pub(super) fn state(&mut self, who: &str, id: MessageId) -> MessageState {
         let person = self.person(who);
-        let row = person.engine.store.message(id).unwrap().unwrap();
+        let me = person.engine.config.identity.peer_id();
+        let row = person.engine.store.message(me, id).unwrap().unwrap();
         person.engine.delivery_of(&row).unwrap().state
     }
 

@@ -95,8 +95,8 @@ pub fn frames_open_in_any_order_within_the_window(scene: &Scene) {
     for (i, frame) in frames.iter().enumerate().skip(2).rev() {
         scene.opens(&mut *bob, frame, &i.to_be_bytes());
     }
-    assert_eq!(scene.open(&mut *bob, &frames[0]), Err(CryptoError::OutOfWindow));
-    assert_eq!(scene.open(&mut *bob, &frames[1]), Err(CryptoError::OutOfWindow));
+    assert_eq!(scene.open(&mut *bob, &frames[0]), Err(CryptoError::TooOld));
+    assert_eq!(scene.open(&mut *bob, &frames[1]), Err(CryptoError::TooOld));
     assert_eq!(scene.open(&mut *bob, &frames[2]), Err(CryptoError::Duplicate));
     let next = scene.seal(&mut *alice, b"next");
     scene.opens(&mut *bob, &next, b"next");
