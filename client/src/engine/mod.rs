@@ -4,9 +4,12 @@
 mod commands;
 mod gaps;
 mod inbound;
+mod keys;
+mod link;
 mod outbound;
 mod peers;
 mod rates;
+mod refusal;
 mod rooms;
 mod sessions;
 mod status;
@@ -16,7 +19,7 @@ mod views;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chat_core::api::event::{Alarm, AlarmKind};
+use chat_core::api::event::AlarmKind;
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
 use chat_core::entropy::Entropy;
@@ -30,8 +33,10 @@ use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
 use crate::store::{Store, StoreError};
-use peers::{Contact, OwnKeys};
+use keys::OwnKeys;
+use peers::Contact;
 use rates::Rates;
+pub(crate) use refusal::{Fault, Refused, Renewal};
 use rooms::Room;
 use sessions::Live;
 use submit::Submission;
@@ -41,8 +46,6 @@ use views::Views;
 pub(crate) const MINUTE_MS: u64 = 60_000;
 pub(crate) const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
-/// Most alarms told between two ticks.
-const ALARMS_A_TICK: u32 = 20;
 /// How long after a temporary refusal bundle and rooms are told to the relay again.
 const ANNOUNCE_AGAIN_MS: u64 = 5_000;
 
@@ -87,48 +90,6 @@ pub(crate) struct Turn {
     pub(crate) want_keys: bool,
     /// The user wishes to leave.
     pub(crate) stop: bool,
-}
-
-/// Why one thing was not done.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// The store failed: the turn is undone.
-    Store(StoreError),
-    /// The thing was refused; nothing has changed.
-    Refused(Refused),
-}
-
-/// How a peer is asked to seal anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Renewal {
-    /// Over a session that both have, if there is one: what anybody can make us do must not cost the sessions we have.
-    OverAny,
-    /// Over a new session: the present one is at its end.
-    Anew,
-}
-
-/// A refusal, and what follows from it.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) kind: AlarmKind,
-    pub(crate) peer: Option<PeerId>,
-    pub(crate) detail: String,
-    /// The peer's frames can't be opened: it is asked to seal them anew.
-    pub(crate) renew: Option<Renewal>,
-    /// Ordinary after a restart or renewal: not worth an alarm.
-    pub(crate) quiet: bool,
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
 }
 
 pub(crate) struct Engine {
@@ -375,24 +336,6 @@ impl Engine {
         self.store.remove_controls_before(month_ago)?;
         self.expire_members(month_ago)?;
         self.expire(month_ago)
-    }
-
-    /// Raises an alarm; a flood of them is counted and told once a second.
-    fn alarm(&mut self, kind: AlarmKind, peer_id: Option<PeerId>, detail: String) {
-        self.alarms += 1;
-        if self.alarms <= ALARMS_A_TICK {
-            tracing::warn!(?kind, peer = %peer_id.map(|peer| peer.short()).unwrap_or_default(), "alarm");
-            self.out.events.push(Event::Alarm(Alarm { kind, peer_id, detail }));
-        }
-    }
-
-    fn tell_of_suppressed_alarms(&mut self) {
-        let more = std::mem::take(&mut self.alarms).saturating_sub(ALARMS_A_TICK);
-        if more > 0 {
-            tracing::warn!(more, "alarms were suppressed");
-            let detail = format!("and {more} more within a second");
-            self.out.events.push(Event::Alarm(Alarm { kind: AlarmKind::Refused, peer_id: None, detail }));
-        }
     }
 
     /// When [`Input::Tick`] is due next.

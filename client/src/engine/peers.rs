@@ -3,22 +3,15 @@
 use std::collections::HashMap;
 
 use chat_core::api::Event;
-use chat_core::api::event::{AlarmKind, LinkDown, LinkUp, PeerEvent, PeerKeyChanged};
+use chat_core::api::event::{AlarmKind, PeerEvent, PeerKeyChanged};
 use chat_core::api::snapshot::Author;
-use chat_core::api::{LinkState, PeerView, Trust};
-use chat_core::error::CryptoError;
+use chat_core::api::{PeerView, Trust};
 use chat_core::ids::{PeerId, SessionId};
-use chat_core::key_exchange::NewBundle;
-use chat_core::wire::bundle::{Bundle, SignedBundle, VerifiedBundle};
-use chat_core::wire::{ToRelay, WIRE_VERSION};
+use chat_core::wire::bundle::{SignedBundle, VerifiedBundle};
 
-use super::{DAY_MS, Engine, LinkInfo, MINUTE_MS, Renewal};
-use crate::store::{ContactRow, StoreError, StoredBundle};
+use super::{DAY_MS, Engine, Renewal};
+use crate::store::{ContactRow, StoreError};
 
-/// Keys are made anew after this.
-const KEYS_FRESH_MS: u64 = 7 * DAY_MS;
-/// And may be used by peers for this long.
-const KEYS_VALID_MS: u64 = 30 * DAY_MS;
 /// Most peers remembered: ids are free, memory is not.
 const MAX_CONTACTS: usize = 10_000;
 
@@ -27,12 +20,6 @@ pub(crate) struct Contact {
     pub(crate) row: ContactRow,
     pub(crate) bundle: VerifiedBundle,
     pub(crate) online: bool,
-}
-
-/// One's own bundle in use.
-pub(crate) struct OwnKeys {
-    pub(crate) stored: StoredBundle,
-    pub(crate) verified: VerifiedBundle,
 }
 
 impl Engine {
@@ -270,173 +257,5 @@ impl Engine {
         }
         self.refresh_peers();
         Ok(())
-    }
-
-    // ---- one's own keys
-
-    fn exchange_key(&self) -> String {
-        format!("{} {}", self.profile.key_exchange, self.profile.key_exchange_options)
-    }
-
-    pub(super) fn load_keys(&mut self) -> Result<(), StoreError> {
-        self.keys = None;
-        if let Some(stored) = self.store.newest_bundle(&self.exchange_key())? {
-            self.use_keys(stored)?;
-        }
-        Ok(())
-    }
-
-    /// Takes stored keys into use; signs them anew if the name, the cipher or the time demands another bundle.
-    fn use_keys(&mut self, stored: StoredBundle) -> Result<(), StoreError> {
-        let current = stored.nick == self.config.nick.as_str()
-            && stored.cipher == self.profile.cipher
-            && stored.expires > self.now;
-        if current && let Ok(verified) = SignedBundle::verify(&stored.signed) {
-            self.keys = Some(OwnKeys { stored, verified });
-            return Ok(());
-        }
-        if self.now.ms_since(stored.made) >= KEYS_FRESH_MS {
-            return Ok(());
-        }
-        let StoredBundle { payload, secret, made, .. } = stored;
-        self.sign_keys(NewBundle { payload, secret, one_time: Vec::new() }, made)
-    }
-
-    /// Signs a payload as one's bundle and stores it before anybody sees it.
-    fn sign_keys(&mut self, new: NewBundle, made: chat_core::Timestamp) -> Result<(), StoreError> {
-        let bundle = Bundle {
-            identity: self.config.identity.public().as_bytes().to_vec(),
-            profile: self.profile.clone(),
-            nick: self.config.nick.clone(),
-            payload: new.payload.clone(),
-            created: self.now,
-            expires: made.plus_ms(KEYS_VALID_MS),
-        };
-        let signed = SignedBundle::sign(&bundle, &self.config.identity).encode();
-        let verified = match SignedBundle::verify(&signed) {
-            Ok(verified) => verified,
-            Err(error) => {
-                self.alarm(
-                    AlarmKind::Refused,
-                    None,
-                    format!("the key exchange made keys that can't be published: {error}"),
-                );
-                return Ok(());
-            }
-        };
-        let stored = StoredBundle {
-            hash: verified.hash,
-            signed,
-            payload: new.payload,
-            secret: new.secret,
-            exchange: self.exchange_key(),
-            cipher: self.profile.cipher.clone(),
-            nick: self.config.nick.to_string(),
-            made,
-            created: self.now,
-            expires: bundle.expires,
-        };
-        self.store.put_bundle(&stored)?;
-        self.keys = Some(OwnKeys { stored, verified });
-        Ok(())
-    }
-
-    /// Asks for new keys if there are none, or they are old; after a failure not before a minute has passed.
-    pub(super) fn want_fresh_keys(&mut self) {
-        let fresh =
-            self.keys.as_ref().is_some_and(|keys| self.now.ms_since(keys.stored.made) < KEYS_FRESH_MS);
-        let waited = self.now.ms_since(self.last_keys_wanted) >= MINUTE_MS;
-        if !fresh && !self.keys_wanted && waited {
-            self.keys_wanted = true;
-            self.last_keys_wanted = self.now;
-            self.out.want_keys = true;
-        }
-    }
-
-    pub(super) fn keys_made(&mut self, keys: Result<NewBundle, CryptoError>) -> Result<(), StoreError> {
-        self.keys_wanted = false;
-        match keys {
-            Ok(new) => {
-                self.sign_keys(new, self.now)?;
-                self.publish();
-                self.seal_all_waiting()
-            }
-            Err(error) => {
-                self.alarm(AlarmKind::Refused, None, format!("no keys could be made: {error}"));
-                Ok(())
-            }
-        }
-    }
-
-    fn publish(&mut self) {
-        if let (Some(keys), true) = (&self.keys, self.welcomed) {
-            self.out.records.push(ToRelay::Publish { bundle: keys.stored.signed.clone() });
-        }
-    }
-
-    // ---- the link
-
-    pub(super) fn link_up(&mut self, link: LinkInfo) -> Result<(), StoreError> {
-        self.relay.clone_from(&link.relay);
-        if link.hosting {
-            self.listen.clone_from(&link.listen);
-        }
-        self.link = Some(link);
-        self.link_state = LinkState::Connecting;
-        self.welcomed = false;
-        self.out.records.push(ToRelay::Hello { version: WIRE_VERSION });
-        Ok(())
-    }
-
-    pub(super) fn welcome(&mut self, version: u32) -> Result<(), StoreError> {
-        if self.welcomed {
-            return Ok(());
-        }
-        if version != WIRE_VERSION {
-            self.out.drop_link = Some(format!("the relay speaks wire version {version}, not {WIRE_VERSION}"));
-            return Ok(());
-        }
-        let Some(link) = &self.link else { return Ok(()) };
-        self.link_state = LinkState::Up;
-        self.welcomed = true;
-        self.out.events.push(Event::LinkUp(LinkUp {
-            relay: link.relay.clone(),
-            fingerprint: link.fingerprint,
-            hosting: link.hosting,
-            listen: link.listen.clone(),
-        }));
-        self.announce();
-        self.seal_all_waiting()?;
-        self.submit_everything()
-    }
-
-    /// Tells the relay one's bundle and rooms.
-    pub(super) fn announce(&mut self) {
-        self.publish();
-        self.join_all();
-    }
-
-    pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
-        self.forget_link(reason);
-        for peer in self.online() {
-            self.presence(peer, false)?;
-        }
-        Ok(())
-    }
-
-    /// What the end of a link means before anything is written.
-    pub(super) fn forget_link(&mut self, reason: String) {
-        self.welcomed = false;
-        self.announce_at = None;
-        self.forget_announcements();
-        self.submission.clear();
-        // One event for each time the link is lost, or the reason changes; not one an attempt.
-        let lost = self.link.take().is_some();
-        if lost || self.down_reason.as_ref() != Some(&reason) {
-            let relay = self.relay.clone();
-            self.out.events.push(Event::LinkDown(LinkDown { relay, reason: reason.clone() }));
-        }
-        self.link_state = LinkState::Down { reason: reason.clone() };
-        self.down_reason = Some(reason);
     }
 }

@@ -3,6 +3,8 @@
 mod chaos;
 mod life;
 mod peers;
+
 mod refusals;
 mod rooms;
+mod unlucky;
 mod world;

@@ -89,11 +89,21 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) people: BTreeMap<&'static str, Person>,
     pub(super) relay: MapRelay,
+    /// The relay tells nobody who comes and who joins.
+    pub(super) quiet: bool,
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
     pub(super) meddle: Box<dyn FnMut(Envelope) -> Vec<Envelope>>,
 }
 
 impl MapRelay {
+    pub(super) fn forget_rooms(&mut self) {
+        self.rooms.clear();
+    }
+
+    pub(super) fn is_member(&self, room: &str, peer: PeerId) -> bool {
+        self.rooms.get(&RoomName::new(room).unwrap()).is_some_and(|members| members.contains(&peer))
+    }
+
     /// As after a day: what was acknowledged and comes again is delivered again.
     pub(super) fn forget_what_was_had(&mut self) {
         self.had.clear();
@@ -106,6 +116,7 @@ impl World {
             now: Timestamp(1_700_000_000_000),
             people: BTreeMap::new(),
             relay: MapRelay::default(),
+            quiet: false,
             meddle: Box::new(|envelope| vec![envelope]),
         }
     }
@@ -224,6 +235,9 @@ impl World {
     }
 
     fn tell_all(&mut self, record: &FromRelay, but: PeerId) {
+        if self.quiet {
+            return;
+        }
         let peers: Vec<PeerId> = self.people.values().map(|p| p.engine.config.identity.peer_id()).collect();
         for peer in peers.into_iter().filter(|&peer| peer != but) {
             self.tell(peer, record.clone());
@@ -246,6 +260,7 @@ impl World {
                 self.relay.bundles.insert(me, bundle.clone());
                 self.tell_all(&FromRelay::Peer { bundle, online: true }, me);
             }
+            ToRelay::Join { .. } if self.quiet => {}
             ToRelay::Join { room } => {
                 self.relay.rooms.entry(room.clone()).or_default().insert(me);
                 let members: Vec<PeerId> = self.relay.rooms[&room].iter().copied().collect();

@@ -1,0 +1,73 @@
+//! Refusing what must not be, and telling the user.
+
+use chat_core::api::Event;
+use chat_core::api::event::{Alarm, AlarmKind};
+use chat_core::ids::PeerId;
+
+use super::Engine;
+use crate::store::StoreError;
+
+/// Most alarms told between two ticks.
+const ALARMS_A_TICK: u32 = 20;
+
+/// Why one thing was not done.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The store failed: the turn is undone.
+    Store(StoreError),
+    /// The thing was refused; nothing has changed.
+    Refused(Refused),
+}
+
+/// How a peer is asked to seal anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// Over a session that both have, if there is one: what anybody can make us do must not cost the sessions we have.
+    OverAny,
+    /// Over a new session: the present one is at its end.
+    Anew,
+}
+
+/// A refusal, and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) kind: AlarmKind,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) detail: String,
+    /// The peer's frames can't be opened: it is asked to seal them anew.
+    pub(crate) renew: Option<Renewal>,
+    /// Ordinary after a restart or renewal: not worth an alarm.
+    pub(crate) quiet: bool,
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Engine {
+    /// Raises an alarm; a flood of them is counted and told once a second.
+    pub(super) fn alarm(&mut self, kind: AlarmKind, peer_id: Option<PeerId>, detail: String) {
+        self.alarms += 1;
+        if self.alarms <= ALARMS_A_TICK {
+            tracing::warn!(?kind, peer = %peer_id.map(|peer| peer.short()).unwrap_or_default(), "alarm");
+            self.out.events.push(Event::Alarm(Alarm { kind, peer_id, detail }));
+        }
+    }
+
+    pub(super) fn tell_of_suppressed_alarms(&mut self) {
+        let more = std::mem::take(&mut self.alarms).saturating_sub(ALARMS_A_TICK);
+        if more > 0 {
+            tracing::warn!(more, "alarms were suppressed");
+            let detail = format!("and {more} more within a second");
+            self.out.events.push(Event::Alarm(Alarm { kind: AlarmKind::Refused, peer_id: None, detail }));
+        }
+    }
+}
