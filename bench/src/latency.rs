@@ -4,16 +4,19 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::floor::Floor;
 use crate::lab::{Lab, PATIENCE, short};
 use crate::node::{Line, Node, number, send_request, text, write};
 use crate::report::{Cell, Table, figure};
 use crate::stats::{Samples, over_rounds};
-use crate::{Fault, Plan, floor};
+use crate::{Fault, Plan};
 
-/// Messages of a round.
-const MESSAGES: usize = 200;
-/// Messages before the first round, not measured.
-const WARM_UP: usize = 30;
+/// Turns of a round.
+const TURNS: usize = 20;
+/// Messages of a turn.
+const MESSAGES: usize = 10;
+/// Messages before the first round, not measured: every store's log has been full once, as the floor's.
+const WARM_UP: usize = 300;
 
 /// One round of one profile: milliseconds since alice's request was written.
 #[derive(Default)]
@@ -33,19 +36,40 @@ pub(crate) fn measure(plan: &Plan) -> Result<Table, Fault> {
     let labs = labs.collect::<Result<Vec<_>, _>>()?;
     let mut couples = labs.iter().map(Lab::couple).collect::<Result<Vec<_>, _>>()?;
     for couple in &mut couples {
-        round(couple, WARM_UP)?;
+        talk(couple, WARM_UP, &mut Round::default())?;
     }
     let mut floors = Vec::new();
     let mut rounds: Vec<Vec<Round>> = labs.iter().map(|_| Vec::new()).collect();
     for _ in 0..plan.rounds {
         let folder = plan.program.folder()?;
-        floors.push(floor::round_trips(folder.path(), MESSAGES)?);
-        for (couple, rounds) in couples.iter_mut().zip(&mut rounds) {
-            rounds.push(round(couple, MESSAGES)?);
+        let mut floor = Floor::open(folder.path())?;
+        let mut bare = Samples::default();
+        let mut round: Vec<Round> = labs.iter().map(|_| Round::default()).collect();
+        // What the disk is asked by others changes from second to second, so everybody takes short turns.
+        for _ in 0..TURNS {
+            for _ in 0..MESSAGES {
+                bare.push_ms(floor.round_trip()?);
+            }
+            for (couple, round) in couples.iter_mut().zip(&mut round) {
+                talk(couple, MESSAGES, round)?;
+            }
         }
+        floors.push(bare);
+        rounds.iter_mut().zip(round).for_each(|(rounds, round)| rounds.push(round));
     }
-    let floor_p50 = over_rounds(&floors, Samples::median);
-    let floor_p99 = over_rounds(&floors, |round| round.percentile(99));
+    for (alice, bob) in couples {
+        alice.leave()?;
+        bob.leave()?;
+    }
+    let note = format!(
+        "Medians of {} rounds of {} messages; ratios are of the same round.",
+        plan.rounds,
+        TURNS * MESSAGES
+    );
+    Ok(table(plan, &floors, &rounds).note(note))
+}
+
+fn table(plan: &Plan, floors: &[Samples], rounds: &[Vec<Round>]) -> Table {
     let columns = [
         "latency, ms",
         "committed p50",
@@ -57,40 +81,41 @@ pub(crate) fn measure(plan: &Plan) -> Result<Table, Fault> {
         "p99 × floor",
     ];
     let mut table = Table::new("alice → relay → bob → receipt", &columns);
-    let nothing = || Cell::Nothing;
     table.row([
         "floor: 5 synced SQLite commits, 4 TCP hops".into(),
-        nothing(),
-        nothing(),
-        nothing(),
-        figure(floor_p50, 2),
-        figure(floor_p99, 2),
+        Cell::Nothing,
+        Cell::Nothing,
+        Cell::Nothing,
+        figure(over_rounds(floors, Samples::median), 2),
+        figure(over_rounds(floors, |round| round.percentile(99)), 2),
         figure(1.0, 2),
         figure(1.0, 2),
     ]);
-    for (lab, rounds) in labs.iter().zip(&rounds) {
-        let p50 = over_rounds(rounds, |round| round.receipt.median());
-        let p99 = over_rounds(rounds, |round| round.receipt.percentile(99));
+    for (profile, rounds) in plan.profiles.iter().zip(rounds) {
+        let p50 = |samples: fn(&Round) -> &Samples| figure(over_rounds(rounds, |it| samples(it).median()), 2);
+        let pairs: Vec<(&Round, &Samples)> = rounds.iter().zip(floors).collect();
+        let ratio = |percent| {
+            figure(
+                over_rounds(&pairs, |(it, bare)| it.receipt.percentile(percent) / bare.percentile(percent)),
+                2,
+            )
+        };
         table.row([
-            short(&lab.profile).into(),
-            figure(over_rounds(rounds, |round| round.committed.median()), 2),
-            figure(over_rounds(rounds, |round| round.stored.median()), 2),
-            figure(over_rounds(rounds, |round| round.arrived.median()), 2),
-            figure(p50, 2),
-            figure(p99, 2),
-            figure(p50 / floor_p50, 2),
-            figure(p99 / floor_p99, 2),
+            short(profile).into(),
+            p50(|it| &it.committed),
+            p50(|it| &it.stored),
+            p50(|it| &it.arrived),
+            p50(|it| &it.receipt),
+            figure(over_rounds(rounds, |it| it.receipt.percentile(99)), 2),
+            ratio(50),
+            ratio(99),
         ]);
     }
-    for (alice, bob) in couples {
-        alice.leave()?;
-        bob.leave()?;
-    }
-    Ok(table.note(format!("Medians of {} rounds of {MESSAGES} messages.", plan.rounds)))
+    table
 }
 
-fn round((alice, bob): &mut (Node, Node), count: usize) -> Result<Round, Fault> {
-    let mut round = Round::default();
+/// Sends messages, each after the receipt of the one before.
+fn talk((alice, bob): &mut (Node, Node), count: usize, round: &mut Round) -> Result<(), Fault> {
     for n in 0..count {
         let deadline = Instant::now() + PATIENCE;
         let request = send_request(n as u64, "bob", &text(n));
@@ -105,7 +130,7 @@ fn round((alice, bob): &mut (Node, Node), count: usize) -> Result<Round, Fault> 
         round.arrived.push_ms(arrived - began);
         round.receipt.push_ms(sent.delivered - began);
     }
-    Ok(round)
+    Ok(())
 }
 
 /// When alice knew what of a message.

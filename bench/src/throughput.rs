@@ -3,17 +3,16 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::floor;
 use crate::lab::{Lab, PATIENCE, short};
 use crate::node::{Node, number, send_request, text, write};
 use crate::process::Usage;
-use crate::report::{Cell, Table, figure};
+use crate::report::{Table, figure};
 use crate::stats::over_rounds;
-use crate::{Fault, Plan, floor};
+use crate::{Fault, Plan};
 
 /// Messages of a round.
 const MESSAGES: usize = 3_000;
-/// Commits of the floor.
-const COMMITS: usize = 500;
 /// Between two rounds: a relay takes bursts and refills its allowance meanwhile, so that the program is measured and
 /// not the limit.
 const REST: Duration = Duration::from_secs(1);
@@ -22,6 +21,8 @@ struct Round {
     /// Messages a second that bob has, and whose receipts alice has.
     arrived: f64,
     receipts: f64,
+    /// The same of the floor, just before.
+    floor: f64,
     /// Processor time a message in µs: alice, relay, bob.
     cpu_us: [f64; 3],
 }
@@ -30,58 +31,57 @@ pub(crate) fn measure(plan: &Plan) -> Result<Table, Fault> {
     let labs = plan.profiles.iter().map(|profile| Lab::open(&plan.program, profile));
     let labs = labs.collect::<Result<Vec<_>, _>>()?;
     let mut couples = labs.iter().map(Lab::couple).collect::<Result<Vec<_>, _>>()?;
-    let mut floors = Vec::new();
     let mut rounds: Vec<Vec<Round>> = labs.iter().map(|_| Vec::new()).collect();
     for _ in 0..plan.rounds {
-        let folder = plan.program.folder()?;
-        floors.push(floor::commits_per_second(folder.path(), COMMITS)?);
         for ((lab, couple), rounds) in labs.iter().zip(&mut couples).zip(&mut rounds) {
             thread::sleep(REST);
-            rounds.push(round(lab, couple)?);
+            let folder = plan.program.folder()?;
+            let floor = floor::stream(folder.path(), MESSAGES / floor::BATCH)?;
+            rounds.push(round(lab, couple, floor)?);
         }
     }
-    let floor = over_rounds(&floors, |rate| *rate);
+    for (alice, bob) in couples {
+        alice.leave()?;
+        bob.leave()?;
+    }
+    let note = format!(
+        "Medians of {} rounds of {MESSAGES} messages; ratios are of the same round. Floor: the same way with nothing but \
+         SQLite and TCP, {} messages in a synced commit, nothing sealed, no receipts.",
+        plan.rounds,
+        floor::BATCH
+    );
+    Ok(table(plan, &rounds).note(note))
+}
+
+fn table(plan: &Plan, rounds: &[Vec<Round>]) -> Table {
     let columns = [
         "one way",
         "messages/s at bob",
         "receipts/s at alice",
+        "floor, messages/s",
         "× floor",
         "alice CPU µs/message",
         "relay CPU µs/message",
         "bob CPU µs/message",
     ];
     let mut table = Table::new("messages a second, one way", &columns);
-    let none = || Cell::Nothing;
-    table.row([
-        "floor: each message synced by itself, one store".into(),
-        figure(floor, 0),
-        none(),
-        figure(1.0, 2),
-        none(),
-        none(),
-        none(),
-    ]);
-    for (lab, rounds) in labs.iter().zip(&rounds) {
-        let arrived = over_rounds(rounds, |round| round.arrived);
+    for (profile, rounds) in plan.profiles.iter().zip(rounds) {
         let [alice, relay, bob] = [0, 1, 2].map(|who| over_rounds(rounds, |round| round.cpu_us[who]));
         table.row([
-            short(&lab.profile).into(),
-            figure(arrived, 0),
+            short(profile).into(),
+            figure(over_rounds(rounds, |round| round.arrived), 0),
             figure(over_rounds(rounds, |round| round.receipts), 0),
-            figure(arrived / floor, 2),
+            figure(over_rounds(rounds, |round| round.floor), 0),
+            figure(over_rounds(rounds, |round| round.arrived / round.floor), 2),
             figure(alice, 0),
             figure(relay, 0),
             figure(bob, 0),
         ]);
     }
-    for (alice, bob) in couples {
-        alice.leave()?;
-        bob.leave()?;
-    }
-    Ok(table.note(format!("Medians of {} rounds of {MESSAGES} messages.", plan.rounds)))
+    table
 }
 
-fn round(lab: &Lab, (alice, bob): &mut (Node, Node)) -> Result<Round, Fault> {
+fn round(lab: &Lab, (alice, bob): &mut (Node, Node), floor: f64) -> Result<Round, Fault> {
     // What was left over from before is not of this round.
     while alice.lines.try_next().is_some() || bob.lines.try_next().is_some() {}
     let pids = [alice.pid(), lab.relay_pid(), bob.pid()];
@@ -119,5 +119,5 @@ fn round(lab: &Lab, (alice, bob): &mut (Node, Node)) -> Result<Round, Fault> {
         .collect();
     let rate = |at: Instant| MESSAGES as f64 / (at - began).as_secs_f64();
     let cpu_us = <[f64; 3]>::try_from(cpu_us).map_err(|_| "a process is missing")?;
-    Ok(Round { arrived: rate(arrived), receipts: rate(receipts), cpu_us })
+    Ok(Round { arrived: rate(arrived), receipts: rate(receipts), floor, cpu_us })
 }
