@@ -23,6 +23,12 @@ impl Samples {
         sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 
+    /// How many percent of the measurements are at most `limit`.
+    pub(crate) fn percent_within(&self, limit: f64) -> f64 {
+        let within = self.0.iter().filter(|value| **value <= limit).count();
+        100.0 * within as f64 / self.0.len() as f64
+    }
+
     pub(crate) fn max(&self) -> f64 {
         self.percentile(100)
     }
@@ -45,6 +51,7 @@ mod tests {
     fn percentiles_are_measurements() {
         let samples = Samples((1..=200).rev().map(f64::from).collect());
         assert_eq!((samples.median(), samples.percentile(99), samples.max()), (100.0, 198.0, 200.0));
+        assert_eq!(samples.percent_within(50.0), 25.0);
         assert_eq!(Samples(vec![3.0]).percentile(1), 3.0);
         assert!(Samples::default().median().is_nan());
         assert_eq!(over_rounds(&[3.0, 1.0, 2.0], |round| *round), 2.0);
