@@ -1,0 +1,122 @@
+//! Measures the built program from outside, as processes, each figure beside a floor taken in the same run.
+//! See `BENCHMARKS.md` for what was found and how to repeat it.
+
+mod cold_build;
+mod echo;
+mod flood;
+mod floor;
+mod idle;
+mod lab;
+mod latency;
+mod node;
+mod process;
+mod program;
+mod report;
+mod screen;
+mod start;
+mod stats;
+mod throughput;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use program::Program;
+use report::Table;
+
+/// Why something could not be measured.
+pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measures the release build of `chat` and prints Markdown tables.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// A profile; may be repeated. By default those that are shipped.
+    #[arg(long, value_name = "PROFILE", default_values = ["udp-rsa.toml", "tcp-x25519.toml"])]
+    profile: Vec<String>,
+    /// How often each figure is taken; tables show medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// One JSON object a table instead of Markdown.
+    #[arg(long)]
+    json: bool,
+    /// Measures this program instead of building one.
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// From the start of the process to `ready`, and to the link to the relay.
+    Start,
+    /// From sending a message to its receipt.
+    Latency,
+    /// Messages a second, one way.
+    Throughput,
+    /// Processor and memory of programs with nothing to do.
+    Idle,
+    /// From a key press to its echo on the screen, quiet and while a peer floods.
+    Echo,
+    /// Cold builds and sizes. Takes minutes.
+    Build,
+    /// Everything, the cold builds last.
+    All,
+}
+
+/// What every measurement gets.
+pub(crate) struct Plan {
+    program: Program,
+    profiles: Vec<String>,
+    rounds: u32,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // With standard error closed there is nobody to tell.
+            writeln!(std::io::stderr(), "chat-bench: {fault}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Fault> {
+    let program = match &args.program {
+        Some(path) => Program::given(path)?,
+        None => Program::build()?,
+    };
+    let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds };
+    type Measure = fn(&Plan) -> Result<Table, Fault>;
+    let all: [(What, Measure); 6] = [
+        (What::Start, start::measure),
+        (What::Latency, latency::measure),
+        (What::Throughput, throughput::measure),
+        (What::Idle, idle::measure),
+        (What::Echo, echo::measure),
+        (What::Build, cold_build::measure),
+    ];
+    for (what, measure) in all {
+        if args.what == what || args.what == What::All {
+            let before = program::machine();
+            let table = measure(&plan)?.note(before);
+            show(&table, args.json)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(table: &Table, json: bool) -> Result<(), Fault> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", table.json())?
+    } else {
+        writeln!(out, "{table}")?
+    }
+    Ok(out.flush()?)
+}
