@@ -53,7 +53,7 @@ impl fmt::Debug for ConnectionId {
 /// What a long packet is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LongKind {
-    /// Noise message 1, padded to [`MIN_MTU`].
+    /// Noise message 1, perhaps a cookie, padded to [`MIN_MTU`].
     Hello = 1,
     /// Noise message 2.
     Reply = 2,
@@ -61,6 +61,8 @@ pub(crate) enum LongKind {
     Finish = 3,
     /// Not of the handshake: "I have no connection of that id". Anybody can send it, so it is only a hint.
     Unknown = 4,
+    /// The listener keeps nothing of a HELLO until it comes again with this cookie.
+    Retry = 5,
 }
 
 /// A long packet.
@@ -73,6 +75,9 @@ pub(crate) struct Long<'a> {
 }
 
 impl Long<'_> {
+    /// Bytes before the message.
+    pub(crate) const HEADER: usize = 15;
+
     /// Appends the packet.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(LONG | self.kind as u8);
@@ -114,6 +119,7 @@ fn decode_long(first: u8, datagram: &[u8]) -> Result<Option<(Long<'_>, &[u8])>, 
         2 => LongKind::Reply,
         3 => LongKind::Finish,
         4 => LongKind::Unknown,
+        5 => LongKind::Retry,
         _ => return Ok(None),
     };
     let mut reader = Reader::new(datagram);
@@ -216,7 +222,8 @@ mod tests {
     #[test]
     fn long_packets_round_trip_and_a_short_hello_is_no_hello() {
         let id = ConnectionId([9; 8]);
-        for kind in [LongKind::Hello, LongKind::Reply, LongKind::Finish, LongKind::Unknown] {
+        use LongKind::{Finish, Hello, Reply, Retry, Unknown};
+        for kind in [Hello, Reply, Finish, Unknown, Retry] {
             let packet = Long { kind, to: id, message: b"noise" };
             let mut bytes = Vec::new();
             packet.encode(&mut bytes);

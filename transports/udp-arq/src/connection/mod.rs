@@ -153,6 +153,8 @@ pub(crate) struct Connection {
 
     established: Instant,
     last_received: Instant,
+    /// When this process went on after it had been stopped; what it did not hear before then says nothing.
+    awake_since: Instant,
     last_eliciting_sent: Instant,
     hints: Hints,
 
@@ -202,6 +204,7 @@ impl Connection {
             until_skip: transmit::FIRST_SKIP,
             established: now,
             last_received: now,
+            awake_since: now,
             last_eliciting_sent: now,
             hints: Hints::default(),
             released: false,

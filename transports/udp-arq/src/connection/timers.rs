@@ -12,6 +12,12 @@ use crate::loss::Timer;
 const HINTS_BELIEVED: u32 = 3;
 /// Time over which they must come: a peer on loopback that is merely descheduled must be able to answer.
 const HINTS_LAST: Duration = Duration::from_millis(100);
+/// Probe timeouts in a row for which silence is believed: the peer was asked, and more than once.
+const PROBES_BELIEVED: u32 = 5;
+/// A timer that comes this late tells of a process that was stopped, or of a machine that is far too busy.
+const STOPPED: Duration = Duration::from_secs(1);
+
+const SILENT: &str = "no sign of life from the other end";
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) or [`poll_transmit`](Self::poll_transmit) has something
@@ -49,9 +55,10 @@ impl Connection {
             }
             Life::Open => {}
         }
+        self.notice_stop(now);
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(Some(self.idle_at())) {
-            return self.close(now, End::Timeout("no sign of life from the other end"));
+            return self.close(now, End::Timeout(SILENT));
         }
         if passed(self.give_up_at()) {
             return self.close(now, End::Timeout("the other end acknowledges nothing"));
@@ -88,6 +95,9 @@ impl Connection {
         if self.config.max_retries.is_some_and(|max| self.sent.probes() > max) {
             return self.close(now, End::Timeout("no acknowledgement after max_retries"));
         }
+        if self.sent.probes() > PROBES_BELIEVED && self.silent_for(now) >= self.config.silence {
+            return self.close(now, End::Timeout(SILENT));
+        }
         again.data.iter().for_each(|fragment| self.outgoing.on_lost(fragment));
         if again.fin {
             self.outgoing.on_fin_lost();
@@ -95,6 +105,18 @@ impl Connection {
         self.credit_due |= again.credit;
         self.finish_due = self.finish_packet.is_some();
         self.probe_packets = packets as u32;
+    }
+
+    fn notice_stop(&mut self, now: Instant) {
+        let late = |due| now.saturating_duration_since(due) >= STOPPED;
+        if self.poll_timeout().is_some_and(late) {
+            self.awake_since = now;
+        }
+    }
+
+    /// How long nothing came although this process could have heard it.
+    fn silent_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_received.max(self.awake_since))
     }
 
     fn idle_at(&self) -> Instant {
@@ -113,7 +135,9 @@ impl Connection {
 
     fn keep_alive_at(&self) -> Option<Instant> {
         let quiet_since = self.last_received.max(self.last_eliciting_sent);
-        (!self.ping_due).then(|| quiet_since + self.config.keep_alive)
+        // What is in flight asks already, and its probes go on asking.
+        let asking = self.ping_due || self.sent.stalled_since().is_some();
+        (!asking).then(|| quiet_since + self.config.keep_alive)
     }
 
     /// The loss timer; or the probe timer, unless its probes have still to leave.

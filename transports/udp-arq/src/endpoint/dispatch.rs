@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use chat_core::LinkError;
-use chat_core::transport::Role;
-use transport_noise::MESSAGE_LENGTHS;
 
-use super::{Endpoint, Entry, Event, Handle, MAX_HALF_OPEN, MAX_NOTICES, State};
+use super::{Endpoint, Entry, Event, Handle, State};
 use crate::connection::Connection;
 use crate::handshake::Established;
 use crate::packet::{self, ConnectionId, Datagram, Long, LongKind};
 
 /// UNKNOWN packets a second, over all addresses.
-const NOTICES_PER_SECOND: u32 = 32;
+const UNKNOWN_PER_SECOND: u32 = 32;
+/// Packets without a connection that wait to be sent before no UNKNOWN joins them.
+const MAX_BEFORE_UNKNOWN: usize = 16;
 
 /// How often something may still happen in this second.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Budget {
             (self.since, self.used) = (Some(now), 0);
         }
         self.used += 1;
-        self.used <= NOTICES_PER_SECOND
+        self.used <= UNKNOWN_PER_SECOND
     }
 }
 
@@ -41,7 +41,7 @@ impl Endpoint {
             Some(Datagram::Short(to)) => self.handle_short(now, from, to, datagram),
             Some(Datagram::Long(long, rest)) => {
                 let rest_at = datagram.len() - rest.len();
-                let understood = self.handle_long(now, from, &long, datagram.len());
+                let understood = self.handle_long(now, from, &long, rest);
                 if let (LongKind::Finish, Some(rest)) = (long.kind, datagram.get_mut(rest_at..))
                     && let Some(Datagram::Short(to)) = packet::decode(rest)
                 {
@@ -98,7 +98,7 @@ impl Endpoint {
 
     /// Says, to an address that is not proved, that there is no such connection; in fewer bytes than came.
     fn notice(&mut self, now: Instant, to: SocketAddr, id: ConnectionId, received_bytes: usize) {
-        if !self.listening || self.notices.len() >= MAX_NOTICES || !self.notice_budget.take(now) {
+        if !self.listening || self.notices.len() >= MAX_BEFORE_UNKNOWN || !self.notice_budget.take(now) {
             return;
         }
         let mut notice = Vec::new();
@@ -108,10 +108,10 @@ impl Endpoint {
         }
     }
 
-    fn handle_long(&mut self, now: Instant, from: SocketAddr, long: &Long<'_>, bytes: usize) -> bool {
+    fn handle_long(&mut self, now: Instant, from: SocketAddr, long: &Long<'_>, rest: &[u8]) -> bool {
         match long.kind {
-            LongKind::Hello => self.handle_hello(now, from, long.message, bytes),
-            LongKind::Reply | LongKind::Finish => {
+            LongKind::Hello => self.handle_hello(now, from, long.message, rest),
+            LongKind::Reply | LongKind::Finish | LongKind::Retry => {
                 let Some(&handle) = self.by_id.get(&long.to) else { return false };
                 let from_there = self.entries.get(&handle).is_some_and(|entry| entry.remote == from);
                 from_there && self.handle_answer(now, handle, long)
@@ -120,41 +120,19 @@ impl Endpoint {
         }
     }
 
-    fn handle_hello(&mut self, now: Instant, from: SocketAddr, message: &[u8], bytes: usize) -> bool {
-        if !self.listening || message.len() != MESSAGE_LENGTHS[0] {
-            return false;
-        }
-        let origin = ConnectionId::of_message(message);
-        if let Some(&handle) = self.by_origin.get(&(from, origin)) {
-            match self.entries.get_mut(&handle).map(|entry| &mut entry.state) {
-                Some(State::Waiting { received_bytes, .. }) => *received_bytes += bytes,
-                Some(State::Responding(responder)) => responder.handle_hello_again(now, bytes),
-                _ => {}
-            }
-            self.touch(handle);
-            return true;
-        }
-        let state = State::Waiting { message: message.to_vec(), received_bytes: bytes };
-        if self.half_open >= MAX_HALF_OPEN {
-            self.discarded.hellos += 1;
-            if self.discarded.hellos.is_power_of_two() {
-                tracing::debug!(refused = self.discarded.hellos, "more handshakes at once than are served");
-            }
-            return false;
-        }
-        let Some(handle) = self.insert(now, state, from, Some(origin)) else { return false };
-        self.events.push_back(Event::Incoming(handle, from));
-        self.touch(handle);
-        true
-    }
-
     fn handle_answer(&mut self, now: Instant, handle: Handle, long: &Long<'_>) -> bool {
         let Some(entry) = self.entries.get_mut(&handle) else { return false };
         let established = match (&mut entry.state, long.kind) {
             (State::Dialing(initiator), LongKind::Reply) => initiator.handle_reply(now, long.message),
             (State::Responding(responder), LongKind::Finish) => responder.handle_finish(now, long.message),
+            (State::Dialing(initiator), LongKind::Retry) => {
+                if !initiator.handle_retry(now, long.message) {
+                    return false;
+                }
+                Ok(None)
+            }
             // Each side sends its last message until it is answered; a connection's probes see to that.
-            (State::Live(_), LongKind::Reply | LongKind::Finish) => Ok(None),
+            (State::Live(_), LongKind::Reply | LongKind::Finish | LongKind::Retry) => Ok(None),
             _ => return false,
         };
         match established {
@@ -166,15 +144,13 @@ impl Endpoint {
     }
 
     fn establish(&mut self, now: Instant, handle: Handle, established: Established) {
-        let Some(remote) = self.entries.get(&handle).map(|entry| entry.remote) else { return };
-        if established.role == Role::Responder {
-            self.half_open -= 1;
+        let Some(entry) = self.entries.get_mut(&handle) else { return };
+        if let Some(standing) = entry.standing.take() {
+            self.half_open.leave(entry.remote, standing, handle);
         }
         let entropy = (self.entropy)(handle.0);
-        let connection = Connection::new(now, self.config_for(remote), established, entropy);
-        if let Some(entry) = self.entries.get_mut(&handle) {
-            entry.state = State::Live(Box::new(connection));
-        }
+        let connection = Connection::new(now, self.config.towards(entry.remote), established, entropy);
+        entry.state = State::Live(Box::new(connection));
         self.events.push_back(Event::Connected(handle));
         self.touch(handle);
     }

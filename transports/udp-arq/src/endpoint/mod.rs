@@ -1,30 +1,31 @@
 //! All connections of one socket, sans-IO: whose datagram it is, who wants in, whose timer is next.
 //!
-//! What costs memory or work before an address is proved is bounded: [`MAX_HALF_OPEN`] handshakes, each a
-//! [`Responder`] of less than a KiB, each ended by its deadline, each sending no more than it got.
+//! What costs memory or work before a peer is proved is bounded: [`MAX_HALF_OPEN`] handshakes, each a
+//! [`Responder`] of less than a KiB, each ended by its deadline, each sending no more than it got. `admission`
+//! says who gets one of them.
 
+mod admission;
 mod dispatch;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chat_core::transport::HANDSHAKE_DEADLINE;
 use chat_core::{Entropy, Identity, LinkError, PeerId};
 
 use crate::config::Config;
 use crate::connection::{Connection, End};
-use crate::handshake::{Initiator, Responder};
+use crate::handshake::{Cookies, Initiator, Responder};
 use crate::packet::ConnectionId;
+use admission::{HalfOpen, Standing};
 
-/// Handshakes with addresses that are not proved yet.
-pub(crate) const MAX_HALF_OPEN: usize = 64;
+pub(crate) use admission::MAX_HALF_OPEN;
+#[cfg(test)]
+pub(crate) use admission::{MAX_PER_PLACE, MAX_UNVALIDATED, MAX_VALIDATED};
+
 /// Connections of one socket, so that maps keyed by them are bounded.
 const MAX_CONNECTIONS: usize = 1 << 16;
-/// UNKNOWN packets that wait to be sent.
-const MAX_NOTICES: usize = 16;
-/// A peer on this machine costs nothing to ask, and its death is noticed that much sooner.
-const LOOPBACK_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// A connection or handshake of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,8 @@ struct Entry {
     remote: SocketAddr,
     /// The id of the initiator whose HELLO began it; none if we dialed.
     origin: Option<ConnectionId>,
+    /// The pool it is in while others have begun it and not finished.
+    standing: Option<Standing>,
     local: Option<ConnectionId>,
     began: Instant,
     /// Where it stands in the list of timers.
@@ -69,7 +72,9 @@ struct Entry {
 pub(crate) struct Discarded {
     /// Datagrams that are no packets, or not for anybody here, or don't open.
     pub(crate) garbage: u64,
-    /// HELLOs beyond [`MAX_HALF_OPEN`].
+    /// HELLOs that were answered with a RETRY.
+    pub(crate) asked: u64,
+    /// HELLOs for which there was no room.
     pub(crate) hellos: u64,
 }
 
@@ -83,7 +88,8 @@ pub(crate) struct Endpoint {
     entries: HashMap<Handle, Entry>,
     by_id: HashMap<ConnectionId, Handle>,
     by_origin: HashMap<(SocketAddr, ConnectionId), Handle>,
-    half_open: usize,
+    half_open: HalfOpen,
+    cookies: Cookies,
     next_handle: u64,
     timers: BTreeSet<(Instant, Handle)>,
     dirty: VecDeque<Handle>,
@@ -109,7 +115,8 @@ impl Endpoint {
             entries: HashMap::new(),
             by_id: HashMap::new(),
             by_origin: HashMap::new(),
-            half_open: 0,
+            half_open: HalfOpen::default(),
+            cookies: Cookies::new(entropy(u64::MAX)),
             next_handle: 0,
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),
@@ -136,6 +143,12 @@ impl Endpoint {
         self.discarded
     }
 
+    /// Handshakes that others have begun: with addresses not proved, and with proved ones.
+    #[cfg(test)]
+    pub(crate) fn half_open(&self) -> (usize, usize) {
+        (self.half_open.unvalidated(), self.half_open.validated())
+    }
+
     /// Nobody new comes in, and those who wait are forgotten.
     pub(crate) fn stop_listening(&mut self) {
         self.listening = false;
@@ -157,7 +170,8 @@ impl Endpoint {
         pin: Option<PeerId>,
     ) -> Result<Handle, LinkError> {
         let mut entropy = (self.entropy)(self.next_handle);
-        let initiator = Initiator::new(now, self.config_for(remote), &self.me, pin, entropy.as_mut())?;
+        let config = self.config.towards(remote);
+        let initiator = Initiator::new(now, config, &self.me, pin, entropy.as_mut())?;
         let local = initiator.local();
         let handle = self
             .insert(now, State::Dialing(Box::new(initiator)), remote, None)
@@ -172,7 +186,7 @@ impl Endpoint {
         let mut entropy = (self.entropy)(self.next_handle);
         let Some(entry) = self.entries.get(&handle) else { return };
         let State::Waiting { message, received_bytes } = &entry.state else { return };
-        let config = self.config_for(entry.remote);
+        let config = self.config.towards(entry.remote);
         let responder = Responder::new(now, config, &self.me, message, *received_bytes, entropy.as_mut());
         match responder {
             Ok(responder) => {
@@ -247,7 +261,7 @@ impl Endpoint {
         sent.then_some(entry.remote)
     }
 
-    /// An answer to a packet of a connection that does not exist here.
+    /// The next packet that belongs to no connection: UNKNOWN or RETRY.
     pub(crate) fn poll_notice(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.notices.pop_front()
     }
@@ -311,31 +325,24 @@ impl Endpoint {
         }
     }
 
-    fn config_for(&self, remote: SocketAddr) -> Config {
-        let mut config = self.config.clone();
-        if remote.ip().to_canonical().is_loopback() {
-            config.keep_alive = config.keep_alive.min(LOOPBACK_KEEP_ALIVE);
-        }
-        config
-    }
-
     fn insert(
         &mut self,
         now: Instant,
         state: State,
         remote: SocketAddr,
-        origin: Option<ConnectionId>,
+        begun_there: Option<(ConnectionId, Standing)>,
     ) -> Option<Handle> {
         if self.entries.len() >= MAX_CONNECTIONS {
             return None;
         }
         let handle = Handle(self.next_handle);
         self.next_handle += 1;
+        let (origin, standing) = begun_there.unzip();
         if let Some(origin) = origin {
             self.by_origin.insert((remote, origin), handle);
-            self.half_open += 1;
         }
-        let entry = Entry { state, remote, origin, local: None, began: now, scheduled: None, dirty: false };
+        let entry =
+            Entry { state, remote, origin, standing, local: None, began: now, scheduled: None, dirty: false };
         self.entries.insert(handle, entry);
         Some(handle)
     }
@@ -362,9 +369,9 @@ impl Endpoint {
         }
         if let Some(origin) = entry.origin {
             self.by_origin.remove(&(entry.remote, origin));
-            if matches!(entry.state, State::Waiting { .. } | State::Responding(_)) {
-                self.half_open -= 1;
-            }
+        }
+        if let Some(standing) = entry.standing {
+            self.half_open.leave(entry.remote, standing, handle);
         }
     }
 }

@@ -6,9 +6,13 @@ use chat_core::transport::{HANDSHAKE_DEADLINE, Role};
 use chat_core::{Entropy, Identity, LinkError, PeerId};
 use transport_noise::{Handshake, HandshakeError};
 
-use super::{Established, Repeat, TRANSPORT, establish, packet};
+use super::{Cookie, Established, Repeat, TRANSPORT, establish, packet};
 use crate::config::Config;
 use crate::packet::{ConnectionId, LongKind, MIN_MTU};
+
+/// New cookies that are answered at once. Anybody on the path can make them up, and each answer is forty times
+/// as long; a later one goes out with the next repetition.
+const MAX_PROMPTED: u32 = 8;
 
 /// The side that dials.
 pub(crate) struct Initiator {
@@ -17,6 +21,9 @@ pub(crate) struct Initiator {
     config: Config,
     pin: Option<PeerId>,
     hello: Vec<u8>,
+    /// Where the cookie begins in it.
+    cookie_at: usize,
+    prompted: u32,
     local: ConnectionId,
     repeat: Repeat,
     deadline: Instant,
@@ -35,9 +42,10 @@ impl Initiator {
         let message = noise.write_message()?;
         let local = ConnectionId::of_message(&message);
         let mut hello = packet(LongKind::Hello, ConnectionId::NONE, &message);
+        let cookie_at = hello.len();
         hello.resize(MIN_MTU, 0);
         let (repeat, deadline) = (Repeat::new(now), now + HANDSHAKE_DEADLINE);
-        Ok(Self { noise: Some(noise), config, pin, hello, local, repeat, deadline })
+        Ok(Self { noise: Some(noise), config, pin, hello, cookie_at, prompted: 0, local, repeat, deadline })
     }
 
     pub(crate) fn local(&self) -> ConnectionId {
@@ -60,6 +68,25 @@ impl Initiator {
     /// Whether the deadline has passed.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
         now >= self.deadline
+    }
+
+    /// Takes a RETRY: the HELLO goes out once more, with the cookie, at once. It proves nothing: a forged one
+    /// makes the responder send another.
+    pub(crate) fn handle_retry(&mut self, now: Instant, cookie: &[u8]) -> bool {
+        let Ok(cookie) = cookie.try_into().map(Cookie) else { return false };
+        let bytes = cookie.to_bytes();
+        let Some(place) = self.hello.get_mut(self.cookie_at..self.cookie_at + bytes.len()) else {
+            return false;
+        };
+        // The network may repeat a RETRY; the HELLO that answers it is on its way.
+        if *place != bytes {
+            place.copy_from_slice(&bytes);
+            if self.prompted < MAX_PROMPTED {
+                self.prompted += 1;
+                self.repeat = Repeat::new(now);
+            }
+        }
+        true
     }
 
     /// Takes a REPLY. `Ok(None)`: it was forged or damaged, and changed nothing.

@@ -8,7 +8,10 @@
 //!   established; FINISH (Noise 3) ────────▶    established: the address is proved
 //!                               ◀──────────   first sealed packet: FINISH need not be repeated
 //! ```
+//! A responder that has enough to do with addresses that are not proved answers a HELLO with RETRY instead, and
+//! keeps nothing: the initiator repeats its HELLO with the cookie of the RETRY (`cookie`).
 
+mod cookie;
 mod initiator;
 mod responder;
 
@@ -22,6 +25,9 @@ use crate::config::Config;
 use crate::packet::{ConnectionId, Long, LongKind, MIN_MTU};
 use crate::protect::{ReceiveKeys, SendKeys};
 
+#[cfg(test)]
+pub(crate) use cookie::ROTATE;
+pub(crate) use cookie::{Cookie, Cookies};
 pub(crate) use initiator::Initiator;
 pub(crate) use responder::Responder;
 

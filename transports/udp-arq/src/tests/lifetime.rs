@@ -164,7 +164,7 @@ fn hints_that_the_peer_is_gone_are_believed_only_in_its_silence() {
 
 #[test]
 fn a_peer_that_is_alive_but_acknowledges_nothing_is_given_up() {
-    let config = Config { idle: 1000 * SECOND, ..Config::default() };
+    let config = Config { idle: 1000 * SECOND, silence: 1000 * SECOND, ..Config::default() };
     let mut pair = Pair::with(9, Path::clean(), &config, 0);
     pair.run_for(SECOND);
     pair.net.paths[0] = Path::dead();

@@ -1,9 +1,11 @@
 //! Scenarios on virtual time: every one is exact for its seed.
 
 mod data;
+mod flood;
 mod handshakes;
 mod hostile;
 mod lifetime;
+mod silence;
 
 pub(crate) mod net;
 mod pair;

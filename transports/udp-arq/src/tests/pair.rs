@@ -21,6 +21,9 @@ pub(crate) struct Pair {
     pub(crate) received: [Vec<Bytes>; 2],
     /// Whether somebody takes the frames that arrive.
     pub(crate) reading: [bool; 2],
+    /// Processes that get no time: what comes for them waits in their socket.
+    pub(crate) stopped: [bool; 2],
+    waiting: [Vec<Vec<u8>>; 2],
 }
 
 const IDS: [ConnectionId; 2] = [ConnectionId([0xa0; 8]), ConnectionId([0xb1; 8])];
@@ -55,7 +58,8 @@ impl Pair {
             end
         };
         let ends = [end(0), end(1)];
-        Self { net, ends, to_send: Default::default(), received: Default::default(), reading: [true; 2] }
+        let (to_send, received, waiting) = Default::default();
+        Self { net, ends, to_send, received, reading: [true; 2], stopped: [false; 2], waiting }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -65,7 +69,7 @@ impl Pair {
     /// Moves frames and datagrams until nothing more happens at this instant.
     pub(crate) fn settle(&mut self) {
         let now = self.net.now;
-        for side in 0..2 {
+        for side in (0..2).filter(|&side| !self.stopped[side]) {
             let end = &mut self.ends[side];
             while let Some(frame) = self.to_send[side].pop_front() {
                 if let Err(SendError::Full(frame)) = end.send(frame) {
@@ -90,21 +94,34 @@ impl Pair {
     /// Goes to the next thing that happens; `false` if nothing ever will, or not before `until`.
     pub(crate) fn step(&mut self, until: Instant) -> bool {
         self.settle();
-        let timeouts = [self.ends[0].poll_timeout(), self.ends[1].poll_timeout(), self.net.next_arrival()];
-        let Some(next) = timeouts.into_iter().flatten().min().filter(|&next| next <= until) else {
+        let [first, second] =
+            [0, 1].map(|side| self.ends[side].poll_timeout().filter(|_| !self.stopped[side]));
+        let Some(next) = [first, second, self.net.next_arrival()]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|&next| next <= until)
+        else {
             self.net.now = until;
             return false;
         };
         self.net.now = self.net.now.max(next);
         for (to, mut bytes) in self.net.arrivals() {
             // The endpoint looks at the id before anything else.
-            if bytes.get(1..9) == Some(&IDS[to].0[..]) {
+            if self.stopped[to] {
+                self.waiting[to].push(bytes);
+            } else if bytes.get(1..9) == Some(&IDS[to].0[..]) {
                 self.ends[to].handle_datagram(self.net.now, &mut bytes);
             }
         }
-        for end in &mut self.ends {
+        for side in (0..2).filter(|&side| !self.stopped[side]) {
+            // The driver, too, looks at its timers before it reads.
+            let end = &mut self.ends[side];
             if end.poll_timeout().is_some_and(|at| at <= self.net.now) {
                 end.handle_timeout(self.net.now);
+            }
+            for mut bytes in self.waiting[side].drain(..) {
+                end.handle_datagram(self.net.now, &mut bytes);
             }
         }
         self.settle();

@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) connected: [Vec<Handle>; 2],
     pub(crate) failed: [Vec<(Handle, LinkError)>; 2],
     pub(crate) received: [Vec<(Handle, Bytes)>; 2],
+    /// What the server sent to others than the client.
+    pub(crate) outside: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 pub(crate) fn address(side: usize) -> SocketAddr {
@@ -52,6 +54,7 @@ impl World {
             connected: Default::default(),
             failed: Default::default(),
             received: Default::default(),
+            outside: Vec::new(),
         }
     }
 
@@ -76,7 +79,7 @@ impl World {
         self.ends[side].touch(handle);
     }
 
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let now = self.net.now;
         for side in [CLIENT, SERVER] {
             while let Some(event) = self.ends[side].poll_event() {
@@ -98,19 +101,30 @@ impl World {
                 }
                 loop {
                     let mut datagram = Vec::new();
-                    match self.ends[side].poll_transmit(now, handle, &mut datagram) {
-                        Some(to) => assert_eq!(to, address(1 - side)),
-                        None => break,
-                    }
-                    self.net.send(side, datagram);
+                    let Some(to) = self.ends[side].poll_transmit(now, handle, &mut datagram) else { break };
+                    self.carry(side, to, datagram);
                 }
                 self.ends[side].settle(handle);
             }
             while let Some((to, notice)) = self.ends[side].poll_notice() {
-                assert_eq!(to, address(1 - side));
-                self.net.send(side, notice);
+                self.carry(side, to, notice);
             }
         }
+    }
+
+    fn carry(&mut self, from: usize, to: SocketAddr, datagram: Vec<u8>) {
+        if to == address(1 - from) {
+            self.net.send(from, datagram);
+        } else {
+            assert_eq!(from, SERVER, "the client knows nobody else");
+            self.outside.push((to, datagram));
+        }
+    }
+
+    /// A datagram comes to the server from somewhere.
+    pub(crate) fn strike(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.ends[SERVER].handle_datagram(self.net.now, from, &mut datagram.to_vec());
+        self.settle();
     }
 
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {

@@ -1,63 +1,13 @@
-//! Links over real sockets on this machine, as the rest of the program uses them.
+//! What a link does, as the rest of the program uses it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy sees a test only in functions that carry the attribute.
-
-use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_core::transport::{Link, Peer};
-use chat_core::{Address, Dialed, Identity, LinkError, Listener, Plugin, Transport};
+use chat_core::transport::Peer;
+use chat_core::{Address, LinkError};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use transport_udp_arq::{Options, UdpArq};
 
-/// Only so that a defect does not hang the tests.
-const LIMIT: Duration = Duration::from_secs(60);
-
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, work).await.expect("it hangs")
-}
-
-fn transport() -> Box<dyn Transport> {
-    UdpArq::build(Options::default()).unwrap()
-}
-
-fn identity(seed: u8) -> Identity {
-    Identity::from_seed(&[seed; 32])
-}
-
-async fn listen() -> Box<dyn Listener> {
-    transport().listen(&Address::new("127.0.0.1:0"), &identity(2)).await.unwrap()
-}
-
-fn secure(dialed: Dialed) -> Link {
-    match dialed {
-        Dialed::Secure(link) => link,
-        Dialed::Bare(_) => panic!("this transport secures its links itself"),
-    }
-}
-
-async fn accept(listener: &mut dyn Listener) -> Link {
-    secure(listener.next().await.unwrap().handshake().await.unwrap())
-}
-
-/// A link from both of its ends.
-async fn linked(listener: &mut dyn Listener) -> (Link, Link) {
-    let (transport, me, address) = (transport(), identity(1), listener.address());
-    let (dialed, accepted) =
-        within(futures_util::future::join(transport.dial(&address, &me), accept(listener))).await;
-    (secure(dialed.unwrap()), accepted)
-}
-
-fn frame(index: usize, len: usize) -> Bytes {
-    let mut bytes = index.to_be_bytes().repeat(len / 8 + 1);
-    bytes.truncate(len);
-    Bytes::from(bytes)
-}
-
-async fn next(link: &mut Link) -> Option<Result<Bytes, LinkError>> {
-    within(link.source.next()).await
-}
+use crate::support::*;
 
 #[tokio::test]
 async fn frames_of_every_size_go_both_ways_in_order_and_a_close_is_an_end() {
@@ -277,88 +227,4 @@ async fn a_dial_that_is_dropped_ends() {
     };
     // The dialer is gone: its socket is closed, and the handshake ends at its deadline.
     assert!(incoming.handshake().await.is_err());
-}
-
-/// A listener with a runtime of its own, which can be killed without a word.
-struct Victim {
-    runtime: tokio::runtime::Runtime,
-    address: Address,
-    link: tokio::sync::oneshot::Receiver<Link>,
-}
-
-fn victim() -> Victim {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (told, address) = std::sync::mpsc::channel();
-    let (give, link) = tokio::sync::oneshot::channel();
-    runtime.spawn(async move {
-        let mut listener = listen().await;
-        told.send(listener.address()).unwrap();
-        assert!(give.send(accept(listener.as_mut()).await).is_ok());
-        std::future::pending::<()>().await;
-    });
-    Victim { address: address.recv().unwrap(), runtime, link }
-}
-
-#[tokio::test]
-async fn a_peer_that_is_killed_is_noticed_long_before_the_idle_timeout() {
-    let victim = victim();
-    let mut here = secure(within(transport().dial(&victim.address, &identity(1)).boxed()).await.unwrap());
-    let there = within(victim.link).await.unwrap();
-    victim.runtime.shutdown_background();
-    // The link's other half lives on, but its task and socket are gone.
-    let error = tokio::time::timeout(Duration::from_secs(20), here.source.next()).await.expect("noticed");
-    assert!(matches!(error, Some(Err(LinkError::Io(_)))), "{error:?}");
-    assert!(here.source.next().await.is_none());
-    drop(there);
-}
-
-#[tokio::test]
-async fn a_peer_that_was_started_anew_at_the_same_port_is_noticed() {
-    let victim = victim();
-    let mut here = secure(within(transport().dial(&victim.address, &identity(1)).boxed()).await.unwrap());
-    let _there = within(victim.link).await.unwrap();
-    victim.runtime.shutdown_background();
-    let _heir = within(async {
-        loop {
-            if let Ok(listener) = transport().listen(&victim.address, &identity(3)).await {
-                return listener;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let error = tokio::time::timeout(Duration::from_secs(20), here.source.next()).await.expect("noticed");
-    assert!(matches!(error, Some(Err(LinkError::Io(_)))), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_flood_of_garbage_at_the_port_does_not_stop_an_honest_pair() {
-    let mut listener = listen().await;
-    let (mut here, mut there) = linked(listener.as_mut()).await;
-    let target = listener.address().place;
-    let flood = async {
-        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(&target).await.unwrap();
-        for round in 0..20_000usize {
-            let mut garbage = frame(round.wrapping_mul(0x9e37_79b9_7f4a_7c15), 20 + round % 1300).to_vec();
-            garbage[0] = [0x00, 0x41, 0xc1, 0xc2, 0xc3, 0xff][round % 6];
-            // A full buffer, or an error that an answer caused, is none of the flood's business.
-            drop(socket.send(&garbage).await);
-            if round % 64 == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
-    };
-    let talk = async {
-        for index in 0..500 {
-            here.sink.send(frame(index, 100)).await.unwrap();
-            assert_eq!(there.source.next().await.unwrap().unwrap(), frame(index, 100));
-        }
-    };
-    within(futures_util::future::join(flood, talk)).await;
-    assert!(within(listener.next()).now_or_never().is_none(), "no garbage is a plausible hello");
-    // And somebody new still comes in.
-    let (mut new, mut new_there) = linked(listener.as_mut()).await;
-    new.sink.send(Bytes::from_static(b"welcome")).await.unwrap();
-    assert_eq!(next(&mut new_there).await.unwrap().unwrap(), "welcome");
 }
