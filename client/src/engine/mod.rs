@@ -351,9 +351,9 @@ impl Engine {
         })
     }
 
-    /// Whether everything handed to the link was answered by the relay.
+    /// Whether there is nothing left that the relay could take now.
     pub(crate) fn is_drained(&self) -> bool {
-        !self.welcomed || self.submission.is_idle()
+        !self.welcomed || (self.submission.is_idle() && self.unsent() == 0)
     }
 
     /// What the program's own relay listens on, known before the first link.
