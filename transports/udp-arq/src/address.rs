@@ -10,6 +10,20 @@ use tokio::time::timeout;
 
 use crate::driver::socket::Socket;
 
+/// The two ends of a path, as far as they matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) remote: SocketAddr,
+    /// The address of ours that the peer sent to, if the socket may have several: it waits for an answer from there.
+    pub(crate) local: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Route {
+    fn from(remote: SocketAddr) -> Self {
+        Self { remote, local: None }
+    }
+}
+
 /// Longest that a name may take to resolve.
 const RESOLVE: Duration = Duration::from_secs(HANDSHAKE_DEADLINE.as_secs() / 2);
 

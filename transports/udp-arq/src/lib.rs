@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `packet`, `chunk`, `varint` | what is on the wire | RFC 9000 §16–19 |
 //! | `protect`, `replay` | sealing and opening packets, key update | RFC 9001 §5–6, RFC 4303 §3.4.3 |
-//! | `handshake` | Noise over a network that loses packets | Noise, RFC 9000 §8.1 |
+//! | `handshake` | Noise over a network that loses packets, cookies | Noise, RFC 9000 §8.1, RFC 2104 |
 //! | `ack`, `loss`, `rtt`, `congestion` | acknowledgements, losses, how much may be in flight | RFC 9002, RFC 6298 |
 //! | `stream` | frames cut up and put together, credit | |
 //! | `connection`, `endpoint` | one connection, all connections of a socket; sans-IO | |

@@ -14,10 +14,11 @@ use std::time::Instant;
 use chat_core::{LinkError, PeerKey};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::address::Route;
 use crate::connection::End;
 use crate::endpoint::{Endpoint, Event, Handle};
 use shared::{Shared, Wakeups};
-use socket::{MAX_DATAGRAM, Sent, Socket};
+use socket::{MAX_DATAGRAM, Received, Sent, Socket};
 
 /// Datagrams that are read before those they concern are served.
 const RECEIVE_BATCH: usize = 64;
@@ -67,7 +68,7 @@ pub(crate) struct Driver {
     arrivals: Option<mpsc::Sender<Arrival>>,
     links: HashMap<Handle, LinkSide>,
     /// A datagram that the socket had no room for.
-    blocked: Option<(SocketAddr, Vec<u8>)>,
+    blocked: Option<(Route, Vec<u8>)>,
     buffer: Vec<u8>,
     errors: u32,
 }
@@ -141,11 +142,14 @@ impl Driver {
     }
 
     fn receive(&mut self) {
-        for _ in 0..RECEIVE_BATCH {
+        let mut datagrams = 0;
+        while datagrams < RECEIVE_BATCH {
             match self.socket.try_receive(&mut self.buffer) {
-                Ok((len, from)) => {
+                Ok(Received { len, stride, from }) => {
                     self.errors = 0;
-                    if let Some(datagram) = self.buffer.get_mut(..len) {
+                    datagrams += len.div_ceil(stride.max(1)).max(1);
+                    let received = self.buffer.get_mut(..len).unwrap_or_default();
+                    for datagram in received.chunks_mut(stride.max(1)) {
                         self.endpoint.handle_datagram(Instant::now(), from, datagram);
                     }
                 }
@@ -280,7 +284,7 @@ impl Driver {
     }
 
     /// Sends a datagram, or keeps it until the socket has room. Whether there is room.
-    fn send(&mut self, to: SocketAddr, datagram: Vec<u8>) -> bool {
+    fn send(&mut self, to: Route, datagram: Vec<u8>) -> bool {
         match self.socket.try_send(to, &datagram) {
             Sent::Yes => {}
             Sent::Blocked => {

@@ -1,13 +1,26 @@
 //! A UDP socket, connected to one peer or open to all.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::address::Route;
+
 /// Longest datagram there is.
 pub(crate) const MAX_DATAGRAM: usize = 1 << 16;
+
+/// What was read: one datagram, or several of one length that the system has put together (the last may be
+/// shorter).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    /// Where each ends and the next begins.
+    pub(crate) stride: usize,
+    pub(crate) from: Route,
+}
 
 /// What became of a datagram that was to be sent.
 #[derive(Debug)]
@@ -27,6 +40,8 @@ pub(crate) struct Socket {
     udp: UdpSocket,
     /// The one address it talks to, if it is connected. Then the system tells of ICMP errors.
     peer: Option<SocketAddr>,
+    /// Knows, on a socket of all our addresses, which of them a datagram came to.
+    addresses: Option<UdpSocketState>,
 }
 
 impl Socket {
@@ -38,12 +53,14 @@ impl Socket {
         };
         let udp = UdpSocket::bind(any).await?;
         udp.connect(to).await?;
-        Ok(Self { udp, peer: Some(to) })
+        Ok(Self { udp, peer: Some(to), addresses: None })
     }
 
     /// A socket that anybody can reach. The port is exclusive: no address is shared.
     pub(crate) async fn bind(on: SocketAddr) -> io::Result<Self> {
-        Ok(Self { udp: UdpSocket::bind(on).await?, peer: None })
+        let udp = UdpSocket::bind(on).await?;
+        let addresses = if on.ip().is_unspecified() { know_addresses(&udp) } else { None };
+        Ok(Self { udp, peer: None, addresses })
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -56,32 +73,52 @@ impl Socket {
         self.udp.ready(interest).await.map(drop)
     }
 
-    /// The next datagram; `WouldBlock` if there is none now.
-    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        match self.peer {
-            Some(peer) => self.udp.try_recv(buffer).map(|len| (len, peer)),
-            None => self.udp.try_recv_from(buffer),
+    /// What came next, into a buffer of [`MAX_DATAGRAM`]; `WouldBlock` if there is nothing now.
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        if let Some(state) = &self.addresses {
+            return self.try_receive_at(state, buffer);
         }
+        let (len, from) = match self.peer {
+            Some(peer) => (self.udp.try_recv(buffer)?, peer),
+            None => self.udp.try_recv_from(buffer)?,
+        };
+        Ok(Received { len, stride: len, from: from.into() })
+    }
+
+    fn try_receive_at(&self, state: &UdpSocketState, buffer: &mut [u8]) -> io::Result<Received> {
+        let mut meta = [RecvMeta::default()];
+        self.udp.try_io(Interest::READABLE, || {
+            state.recv((&self.udp).into(), &mut [IoSliceMut::new(buffer)], &mut meta)
+        })?;
+        let [RecvMeta { addr, len, stride, dst_ip, .. }] = meta;
+        Ok(Received { len, stride, from: Route { remote: addr, local: dst_ip } })
     }
 
     /// Sends a datagram now or says why not.
-    pub(crate) fn try_send(&self, to: SocketAddr, datagram: &[u8]) -> Sent {
-        let send = || match self.peer {
-            Some(_) => self.udp.try_send(datagram),
-            None => self.udp.try_send_to(datagram, to),
+    pub(crate) fn try_send(&self, to: Route, datagram: &[u8]) -> Sent {
+        let send = || match (&self.addresses, self.peer) {
+            (Some(state), _) => self.try_send_from(state, to, datagram),
+            (None, Some(_)) => self.udp.try_send(datagram).map(drop),
+            (None, None) => self.udp.try_send_to(datagram, to.remote).map(drop),
         };
         match send() {
-            Ok(_) => Sent::Yes,
+            Ok(()) => Sent::Yes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
             Err(error) if self.says_unreachable(&error) => {
                 // The error is that of an earlier datagram; this one was not tried yet.
                 match send() {
                     Err(again) if again.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
-                    Ok(_) | Err(_) => Sent::Unreachable(error),
+                    Ok(()) | Err(_) => Sent::Unreachable(error),
                 }
             }
             Err(error) => Sent::Lost(error),
         }
+    }
+
+    fn try_send_from(&self, state: &UdpSocketState, to: Route, contents: &[u8]) -> io::Result<()> {
+        let Route { remote: destination, local: src_ip } = to;
+        let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip };
+        self.udp.try_io(Interest::WRITABLE, || state.try_send((&self.udp).into(), &transmit))
     }
 
     /// Whether an error tells of the peer. On a socket that is open to all it tells of nobody in particular.
@@ -93,4 +130,10 @@ impl Socket {
                 ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable
             )
     }
+}
+
+fn know_addresses(udp: &UdpSocket) -> Option<UdpSocketState> {
+    let state = UdpSocketState::new(udp.into());
+    // Without it the system chooses the address to answer from; with a single one, rightly.
+    state.inspect_err(|error| tracing::debug!(%error, "which address was dialed cannot be told")).ok()
 }

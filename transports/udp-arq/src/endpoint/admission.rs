@@ -13,6 +13,7 @@ use chat_core::LinkError;
 use transport_noise::MESSAGE_LENGTHS;
 
 use super::{Endpoint, Event, Handle, State};
+use crate::address::Route;
 use crate::handshake::Cookie;
 use crate::packet::{ConnectionId, Long, LongKind};
 
@@ -24,8 +25,8 @@ pub(crate) const MAX_VALIDATED: usize = 128;
 pub(crate) const MAX_PER_PLACE: usize = 32;
 /// Handshakes of all kinds that others have begun.
 pub(crate) const MAX_HALF_OPEN: usize = MAX_UNVALIDATED + MAX_VALIDATED;
-/// Packets without a connection that wait to be sent: as many as the driver reads at a time.
-const MAX_NOTICES: usize = 64;
+/// Packets without a connection that wait to be sent: as many as the driver reads at a time, and a bundle more.
+const MAX_NOTICES: usize = 128;
 /// Age at which a handshake gives way to another one of equal right. Many an honest peer may share an address,
 /// and none of them gets anywhere if each pushes out the one before it.
 const GRACE: Duration = Duration::from_secs(2);
@@ -140,13 +141,14 @@ impl Endpoint {
     pub(super) fn handle_hello(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        route: Route,
         message: &[u8],
         padding: &[u8],
     ) -> bool {
         if !self.listening || message.len() != MESSAGE_LENGTHS[0] {
             return false;
         }
+        let from = route.remote;
         let bytes = Long::HEADER + message.len() + padding.len();
         let origin = ConnectionId::of_message(message);
         if let Some(&handle) = self.by_origin.get(&(from, origin)) {
@@ -161,11 +163,11 @@ impl Endpoint {
             Admission::InPlaceOf(oldest) => {
                 self.fail(oldest, LinkError::Timeout("the handshake; another one took its place"));
             }
-            Admission::Ask => return self.ask_for_cookie(now, from, origin, message),
+            Admission::Ask => return self.ask_for_cookie(now, route, origin, message),
             Admission::Refused => return self.refuse(),
         }
         let state = State::Waiting { message: message.to_vec(), received_bytes: bytes };
-        let Some(handle) = self.insert(now, state, from, Some((origin, standing))) else {
+        let Some(handle) = self.insert(now, state, route, Some((origin, standing))) else {
             return self.refuse();
         };
         self.half_open.enter(now, from, standing, handle);
@@ -184,11 +186,11 @@ impl Endpoint {
     }
 
     /// Answers with a RETRY: 31 bytes for 1200, no state, no public-key work.
-    fn ask_for_cookie(&mut self, now: Instant, to: SocketAddr, origin: ConnectionId, message: &[u8]) -> bool {
+    fn ask_for_cookie(&mut self, now: Instant, to: Route, origin: ConnectionId, message: &[u8]) -> bool {
         if self.notices.len() >= MAX_NOTICES {
             return self.refuse();
         }
-        let Some(cookie) = self.cookies.bake(now, to, message) else { return self.refuse() };
+        let Some(cookie) = self.cookies.bake(now, to.remote, message) else { return self.refuse() };
         let mut retry = Vec::new();
         Long { kind: LongKind::Retry, to: origin, message: &cookie.0 }.encode(&mut retry);
         self.notices.push_back((to, retry));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chat_core::LinkError;
 
 use super::{Endpoint, Entry, Event, Handle, State};
+use crate::address::Route;
 use crate::connection::Connection;
 use crate::handshake::Established;
 use crate::packet::{self, ConnectionId, Datagram, Long, LongKind};
@@ -35,8 +36,9 @@ impl Budget {
 }
 
 impl Endpoint {
-    /// Takes a datagram from an address, opening what is in it in place. Anything may come here.
-    pub(crate) fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+    /// Takes a datagram that came this way, opening what is in it in place. Anything may come here.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, from: impl Into<Route>, datagram: &mut [u8]) {
+        let from = from.into();
         let understood = match packet::decode(datagram) {
             Some(Datagram::Short(to)) => self.handle_short(now, from, to, datagram),
             Some(Datagram::Long(long, rest)) => {
@@ -72,7 +74,7 @@ impl Endpoint {
                     self.touch(handle);
                 }
                 State::Dialing(_) => {
-                    let (address, reason) = (entry.remote.to_string(), reason.to_owned());
+                    let (address, reason) = (entry.route.remote.to_string(), reason.to_owned());
                     self.fail(handle, LinkError::Unreachable { address, reason });
                 }
                 State::Waiting { .. } | State::Responding(_) => {}
@@ -80,13 +82,14 @@ impl Endpoint {
         }
     }
 
-    fn handle_short(&mut self, now: Instant, from: SocketAddr, to: ConnectionId, packet: &mut [u8]) -> bool {
+    fn handle_short(&mut self, now: Instant, from: Route, to: ConnectionId, packet: &mut [u8]) -> bool {
         let Some(&handle) = self.by_id.get(&to) else {
             self.notice(now, from, to, packet.len());
             return false;
         };
         // Moving to another address needs a proof that is not there yet.
-        let Some(entry) = self.entries.get_mut(&handle).filter(|entry| entry.remote == from) else {
+        let Some(entry) = self.entries.get_mut(&handle).filter(|entry| entry.route.remote == from.remote)
+        else {
             return false;
         };
         let State::Live(connection) = &mut entry.state else { return false };
@@ -97,7 +100,7 @@ impl Endpoint {
     }
 
     /// Says, to an address that is not proved, that there is no such connection; in fewer bytes than came.
-    fn notice(&mut self, now: Instant, to: SocketAddr, id: ConnectionId, received_bytes: usize) {
+    fn notice(&mut self, now: Instant, to: Route, id: ConnectionId, received_bytes: usize) {
         if !self.listening || self.notices.len() >= MAX_BEFORE_UNKNOWN || !self.notice_budget.take(now) {
             return;
         }
@@ -108,15 +111,16 @@ impl Endpoint {
         }
     }
 
-    fn handle_long(&mut self, now: Instant, from: SocketAddr, long: &Long<'_>, rest: &[u8]) -> bool {
+    fn handle_long(&mut self, now: Instant, from: Route, long: &Long<'_>, rest: &[u8]) -> bool {
         match long.kind {
             LongKind::Hello => self.handle_hello(now, from, long.message, rest),
             LongKind::Reply | LongKind::Finish | LongKind::Retry => {
                 let Some(&handle) = self.by_id.get(&long.to) else { return false };
-                let from_there = self.entries.get(&handle).is_some_and(|entry| entry.remote == from);
+                let from_there =
+                    self.entries.get(&handle).is_some_and(|entry| entry.route.remote == from.remote);
                 from_there && self.handle_answer(now, handle, long)
             }
-            LongKind::Unknown => self.handle_unknown(now, from, long.to),
+            LongKind::Unknown => self.handle_unknown(now, from.remote, long.to),
         }
     }
 
@@ -146,10 +150,10 @@ impl Endpoint {
     fn establish(&mut self, now: Instant, handle: Handle, established: Established) {
         let Some(entry) = self.entries.get_mut(&handle) else { return };
         if let Some(standing) = entry.standing.take() {
-            self.half_open.leave(entry.remote, standing, handle);
+            self.half_open.leave(entry.route.remote, standing, handle);
         }
         let entropy = (self.entropy)(handle.0);
-        let connection = Connection::new(now, self.config.towards(entry.remote), established, entropy);
+        let connection = Connection::new(now, self.config.towards(entry.route.remote), established, entropy);
         entry.state = State::Live(Box::new(connection));
         self.events.push_back(Event::Connected(handle));
         self.touch(handle);
@@ -159,7 +163,7 @@ impl Endpoint {
     /// who has seen our packets knows the id, but that includes whoever listens on the path.
     fn handle_unknown(&mut self, now: Instant, from: SocketAddr, id: ConnectionId) -> bool {
         let dialed = |(handle, entry): (&Handle, &mut Entry)| match &mut entry.state {
-            State::Live(connection) if entry.origin.is_none() && entry.remote == from => {
+            State::Live(connection) if entry.origin.is_none() && entry.route.remote == from => {
                 (connection.remote_id() == id).then(|| {
                     connection.handle_unreachable_hint(now);
                     *handle

@@ -14,6 +14,7 @@ use std::time::Instant;
 use chat_core::transport::HANDSHAKE_DEADLINE;
 use chat_core::{Entropy, Identity, LinkError, PeerId};
 
+use crate::address::Route;
 use crate::config::Config;
 use crate::connection::{Connection, End};
 use crate::handshake::{Cookies, Initiator, Responder};
@@ -55,7 +56,7 @@ enum State {
 
 struct Entry {
     state: State,
-    remote: SocketAddr,
+    route: Route,
     /// The id of the initiator whose HELLO began it; none if we dialed.
     origin: Option<ConnectionId>,
     /// The pool it is in while others have begun it and not finished.
@@ -94,7 +95,7 @@ pub(crate) struct Endpoint {
     timers: BTreeSet<(Instant, Handle)>,
     dirty: VecDeque<Handle>,
     events: VecDeque<Event>,
-    notices: VecDeque<(SocketAddr, Vec<u8>)>,
+    notices: VecDeque<(Route, Vec<u8>)>,
     notice_budget: dispatch::Budget,
     discarded: Discarded,
 }
@@ -174,7 +175,7 @@ impl Endpoint {
         let initiator = Initiator::new(now, config, &self.me, pin, entropy.as_mut())?;
         let local = initiator.local();
         let handle = self
-            .insert(now, State::Dialing(Box::new(initiator)), remote, None)
+            .insert(now, State::Dialing(Box::new(initiator)), remote.into(), None)
             .ok_or(LinkError::Timeout("too many connections on one socket"))?;
         self.set_local(handle, local);
         self.touch(handle);
@@ -186,7 +187,7 @@ impl Endpoint {
         let mut entropy = (self.entropy)(self.next_handle);
         let Some(entry) = self.entries.get(&handle) else { return };
         let State::Waiting { message, received_bytes } = &entry.state else { return };
-        let config = self.config.towards(entry.remote);
+        let config = self.config.towards(entry.route.remote);
         let responder = Responder::new(now, config, &self.me, message, *received_bytes, entropy.as_mut());
         match responder {
             Ok(responder) => {
@@ -245,12 +246,7 @@ impl Endpoint {
     }
 
     /// Appends a datagram of this handle to `out`, and says where it goes.
-    pub(crate) fn poll_transmit(
-        &mut self,
-        now: Instant,
-        handle: Handle,
-        out: &mut Vec<u8>,
-    ) -> Option<SocketAddr> {
+    pub(crate) fn poll_transmit(&mut self, now: Instant, handle: Handle, out: &mut Vec<u8>) -> Option<Route> {
         let entry = self.entries.get_mut(&handle)?;
         let sent = match &mut entry.state {
             State::Waiting { .. } => false,
@@ -258,11 +254,11 @@ impl Endpoint {
             State::Dialing(initiator) => initiator.poll_transmit(now, out),
             State::Live(connection) => connection.poll_transmit(now, out),
         };
-        sent.then_some(entry.remote)
+        sent.then_some(entry.route)
     }
 
     /// The next packet that belongs to no connection: UNKNOWN or RETRY.
-    pub(crate) fn poll_notice(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn poll_notice(&mut self) -> Option<(Route, Vec<u8>)> {
         self.notices.pop_front()
     }
 
@@ -329,7 +325,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         state: State,
-        remote: SocketAddr,
+        route: Route,
         begun_there: Option<(ConnectionId, Standing)>,
     ) -> Option<Handle> {
         if self.entries.len() >= MAX_CONNECTIONS {
@@ -339,10 +335,10 @@ impl Endpoint {
         self.next_handle += 1;
         let (origin, standing) = begun_there.unzip();
         if let Some(origin) = origin {
-            self.by_origin.insert((remote, origin), handle);
+            self.by_origin.insert((route.remote, origin), handle);
         }
         let entry =
-            Entry { state, remote, origin, standing, local: None, began: now, scheduled: None, dirty: false };
+            Entry { state, route, origin, standing, local: None, began: now, scheduled: None, dirty: false };
         self.entries.insert(handle, entry);
         Some(handle)
     }
@@ -368,10 +364,10 @@ impl Endpoint {
             self.timers.remove(&(at, handle));
         }
         if let Some(origin) = entry.origin {
-            self.by_origin.remove(&(entry.remote, origin));
+            self.by_origin.remove(&(entry.route.remote, origin));
         }
         if let Some(standing) = entry.standing {
-            self.half_open.leave(entry.remote, standing, handle);
+            self.half_open.leave(entry.route.remote, standing, handle);
         }
     }
 }

@@ -318,7 +318,8 @@ fn two_connections_of_one_socket_do_not_mix() {
     let now = world.net.now;
     assert!(world.connection(CLIENT, first).poll_transmit(now, &mut genuine));
     let frames = world.received[SERVER].len();
-    world.ends[SERVER].handle_datagram(now, "10.1.1.1:1".parse().unwrap(), &mut genuine.clone());
+    let elsewhere: std::net::SocketAddr = "10.1.1.1:1".parse().unwrap();
+    world.ends[SERVER].handle_datagram(now, elsewhere, &mut genuine.clone());
     world.run_for(MS);
     assert_eq!(world.received[SERVER].len(), frames);
     world.ends[SERVER].handle_datagram(now, address(CLIENT), &mut genuine);

@@ -102,12 +102,12 @@ impl World {
                 loop {
                     let mut datagram = Vec::new();
                     let Some(to) = self.ends[side].poll_transmit(now, handle, &mut datagram) else { break };
-                    self.carry(side, to, datagram);
+                    self.carry(side, to.remote, datagram);
                 }
                 self.ends[side].settle(handle);
             }
             while let Some((to, notice)) = self.ends[side].poll_notice() {
-                self.carry(side, to, notice);
+                self.carry(side, to.remote, notice);
             }
         }
     }

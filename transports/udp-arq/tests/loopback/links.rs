@@ -228,3 +228,24 @@ async fn a_dial_that_is_dropped_ends() {
     // The dialer is gone: its socket is closed, and the handshake ends at its deadline.
     assert!(incoming.handshake().await.is_err());
 }
+
+#[tokio::test]
+async fn who_dials_one_of_several_addresses_is_answered_from_there() {
+    for (all, dialed) in [("0.0.0.0:0", ["127.0.0.1", "127.0.0.2"]), ("[::]:0", ["[::1]", "127.0.0.2"])] {
+        let listener = transport().listen(&Address::new(all), &identity(2)).await;
+        // Not every system has IPv6, or 127/8 whole, or one socket for both.
+        let Ok(mut listener) = listener else { continue };
+        let port = listener.address().host_port().unwrap().1;
+        for host in dialed.iter().filter(|_| cfg!(target_os = "linux")) {
+            let (transport, me, address) = (transport(), identity(1), Address::new(format!("{host}:{port}")));
+            let accepted = async { Ok(accept(listener.as_mut()).await) };
+            let both = futures_util::future::try_join(transport.dial(&address, &me), accepted);
+            let (here, mut there) = within(both).await.unwrap();
+            let mut here = secure(here);
+            here.sink.send(frame(1, 300_000)).await.unwrap();
+            assert_eq!(next(&mut there).await.unwrap().unwrap(), frame(1, 300_000), "{all} {host}");
+            there.sink.send(frame(2, 300_000)).await.unwrap();
+            assert_eq!(next(&mut here).await.unwrap().unwrap(), frame(2, 300_000), "{all} {host}");
+        }
+    }
+}
