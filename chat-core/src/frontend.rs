@@ -7,16 +7,12 @@ use crate::error::FrontendError;
 /// replaced at any moment without loss.
 pub trait Frontend: Send {
     /// Runs until the user leaves or [`ClientHandle::stopping`] says so. Owns the calling (main) thread, so
-    /// it may block; it never blocks the engine, whose queues towards it are bounded.
+    /// it may block; it never blocks the engine, whose queues towards it are bounded. While it runs, nobody else
+    /// writes to the terminal: messages come before it or after it, logs go to a file.
     ///
     /// # Errors
     /// [`FrontendError`] if the terminal, window or stream failed. The engine shuts down in good order after it.
     fn run(self: Box<Self>, client: ClientHandle) -> Result<(), FrontendError>;
-
-    /// Whether it owns the terminal, so that logs and messages must not go there while it runs.
-    fn owns_terminal(&self) -> bool {
-        false
-    }
 
     /// Whether a person sits there: such a frontend keeps trying when the relay can't be reached.
     fn interactive(&self) -> bool {

@@ -81,11 +81,17 @@ pub struct PeerBundle<'a> {
 
 /// Agrees on a session with a peer who may be offline: a bundle, one first message, two sessions.
 ///
-/// Every method is pure computation that may take long (RSA): the engine runs it under a deadline and
-/// survives its panic.
+/// Every method is pure computation that may take long (RSA). The engine survives its panic, here and in a
+/// [`Session`]. [`KeyExchange::new_bundle`] runs beside the engine, under a deadline; all else runs on the engine's
+/// own thread, which waits for it.
 pub trait KeyExchange: Send + Sync {
     /// What this exchange gives, honestly.
     fn properties(&self) -> Properties;
+
+    /// What a user of it must know beyond the properties, one sentence each; shown by `chat explain`.
+    fn caveats(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Options both ends must agree on, as `key=value` words in a fixed order; part of the canonical profile.
     fn shared_options(&self) -> String {

@@ -26,6 +26,7 @@ pub mod key_exchange;
 pub mod nick;
 pub mod plugin;
 pub mod profile;
+mod schema;
 pub mod service;
 pub mod transport;
 pub mod wire;

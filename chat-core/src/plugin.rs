@@ -40,6 +40,7 @@ use crate::error::ProfileError;
 use crate::frontend::Frontend;
 use crate::key_exchange::KeyExchange;
 use crate::profile::Options;
+use crate::schema::schema_of;
 use crate::service::Service;
 use crate::transport::Transport;
 
@@ -180,10 +181,6 @@ pub struct PluginEntry {
     pub core_version: &'static str,
     schema: fn() -> Schema,
     builder: fn() -> Builder,
-}
-
-fn schema_of<T: JsonSchema>() -> Schema {
-    schemars::SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
 impl PluginEntry {

@@ -13,6 +13,10 @@ pub enum Code {
     Failed = 1,
     /// The command line or the profile is wrong.
     Usage = 2,
+    /// The relay, or a peer, is not who it must be.
+    NotAuthenticated = 3,
+    /// The relay can't be reached, or messages were left that no relay has.
+    Unreachable = 4,
 }
 
 /// Why the program did not do what it should. The message says what to do about it.

@@ -45,9 +45,10 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
     let runtime = runtime.map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
     let mut printed = Ok(());
     let served = runtime.block_on(async {
-        let signal = signals::ended().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?;
+        let mut signals =
+            signals::listen().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?;
         let stop = async {
-            signal.await;
+            signals.recv().await;
             tracing::info!("the relay is closing");
         };
         host.run(&mut OsEntropy, |ready| printed = print(ready.line()), stop).await.map_err(failure)

@@ -1,7 +1,6 @@
 //! The data directory: one for each nick, one process at a time; identity, history, mailbox, logs.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use chat_core::Identity;
@@ -47,10 +46,22 @@ impl Home {
     /// The folder of the logs.
     pub(crate) fn logs(&self) -> Result<PathBuf, Failure> {
         let path = self.path().join("logs");
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(|e| Failure::failed(format!("the folder {} can't be made: {e}", path.display())))?;
+        private_folder(&path)
+            .map_err(|e| Failure::failed(format!("the folder {} can't be made: {e}", path.display())))?;
         Ok(path)
     }
+}
+
+/// Makes a folder that only its owner can enter, or closes it to others.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(())
 }
 
 /// Takes a folder; `None` if another process has it.

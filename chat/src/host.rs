@@ -5,6 +5,11 @@
 //! keeps asking; when the host is gone, however it went, the next to ask becomes the relay, and senders
 //! hand over what is not delivered.
 
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,16 +17,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chat_core::entropy::{Entropy, OsEntropy};
 use chat_core::profile::Host;
-use chat_core::{Address, Identity, LinkError, Transport};
+use chat_core::{Address, Identity, LinkError, Listener, Transport};
 use chat_relay::Noise;
 use client::{ConnectError, Connected, Connector};
 use relay::{MailboxLimits, Relay, RelayConfig};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// A script is told that something else has the address after so many attempts without an answer; a relay behind a
-/// bad network answers one of them.
-const UNANSWERED: u32 = 2;
 /// How often a client that may host looks whether the host is gone; jittered by half.
 const PROBE_MS: u64 = 800;
 
@@ -41,7 +43,6 @@ pub(crate) struct Place {
 }
 
 /// This program's own relay.
-#[derive(Clone)]
 struct Hosted {
     relay: Relay,
     /// Where it really listens.
@@ -59,14 +60,16 @@ struct Shared {
     place: Place,
     network: Handle,
     state: Mutex<State>,
+    /// Held while this program becomes the relay or ceases to be it: one at a time.
+    hosting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
-    hosted: Option<Hosted>,
+    hosted: Option<Arc<Hosted>>,
     /// One attempt was made: what is not the user's mistake by now is worth another one.
     attempted: bool,
-    /// Attempts that somebody at the relay's address left unanswered, one after the other.
+    /// Attempts that somebody at the relay's address did not answer as a relay, one after the other.
     unanswered: u32,
     /// A link was made once.
     connected: bool,
@@ -75,16 +78,41 @@ struct State {
 
 /// Whether this program is the relay now.
 enum Hosting {
-    Yes(Hosted),
+    Yes(Arc<Hosted>),
     /// Somebody else has the address.
     Taken,
-    /// The address is not this machine's, or the profile says never.
+    /// The address is not this machine's, or the profile says never. It stays so.
     No,
+}
+
+/// Why this program is not the relay, although it might be. Later it may work.
+#[derive(Debug)]
+enum Obstacle {
+    /// The address can't be listened at now.
+    Listen(LinkError),
+    /// Nobody else has the address, but the mailbox can't be opened.
+    Mailbox {
+        /// Without the path, which holds the nick.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => write!(f, "this program can't listen there: {error}"),
+            Self::Mailbox { reason } => write!(
+                f,
+                "this program would be the relay, but its mailbox in the data directory can't be opened: {reason}"
+            ),
+        }
+    }
 }
 
 impl Network {
     pub(crate) fn new(place: Place, network: Handle) -> Self {
-        Self { shared: Arc::new(Shared { place, network, state: Mutex::default() }) }
+        let (state, hosting) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { shared: Arc::new(Shared { place, network, state, hosting }) }
     }
 
     /// Stops hosting: tells the clients to move, and gives the address free.
@@ -138,56 +166,82 @@ impl Shared {
         *host == Host::Auto && address.pin.is_none_or(|pin| pin == identity.peer_id())
     }
 
-    /// Becomes the relay if the address can be bound.
-    async fn try_host(&self) -> Result<Hosting, LinkError> {
+    /// Becomes the relay if the address can be bound. Cancel safe.
+    async fn try_host(self: &Arc<Self>) -> Result<Hosting, Obstacle> {
+        let _one_at_a_time = self.hosting.lock().await;
         if let Some(hosted) = self.state().hosted.clone() {
             return Ok(Hosting::Yes(hosted));
         }
         if !self.may_host() {
             return Ok(Hosting::No);
         }
-        let Place { transport, address, identity, database, relay, limits, .. } = &self.place;
+        let Place { transport, address, identity, .. } = &self.place;
         let unpinned = Address::new(address.place.clone());
         let listener = match transport.listen(&unpinned, identity).await {
             Ok(listener) => listener,
             Err(LinkError::AddressInUse { .. }) => return Ok(Hosting::Taken),
-            Err(error @ LinkError::Resolve { .. }) => return Err(error),
-            Err(error) => {
+            Err(error @ LinkError::BadAddress { .. }) => {
                 tracing::debug!(%error, "this machine can't host at the relay's address");
                 return Ok(Hosting::No);
             }
+            Err(error) => return Err(Obstacle::Listen(error)),
         };
         let address = Address { place: listener.address().place, pin: Some(identity.peer_id()) };
-        let (relay, limits, database) = (relay.clone(), limits.clone(), database.clone());
-        let opened = tokio::task::spawn_blocking(move || Relay::open(relay, limits, &database)).await;
-        let relay = match opened {
-            Ok(Ok(relay)) => relay,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the relay's mailbox can't be opened, so this program does not host");
-                return Ok(Hosting::No);
-            }
-            Err(_) => return Ok(Hosting::No),
-        };
-        let hosted = Hosted { relay: relay.clone(), address };
+        let hosted = Arc::new(Hosted { relay: self.open_relay().await?, address });
         {
             let mut state = self.state();
             if state.ended {
                 return Ok(Hosting::No);
             }
-            state.hosted = Some(hosted.clone());
+            state.hosted = Some(Arc::clone(&hosted));
         }
-        let secure = Arc::new(Noise(identity.clone()));
-        tokio::spawn(async move {
-            if let Err(error) = relay.serve(listener, secure).await {
-                tracing::error!(%error, "the relay of this program stopped listening");
-            }
-        });
+        tokio::spawn(Arc::clone(self).serve(Arc::clone(&hosted), listener));
         tracing::info!("this program is the relay now");
         Ok(Hosting::Yes(hosted))
     }
 
+    async fn open_relay(&self) -> Result<Relay, Obstacle> {
+        let Place { relay, limits, database, .. } = &self.place;
+        let (relay, limits, path) = (relay.clone(), limits.clone(), database.clone());
+        let opened = tokio::task::spawn_blocking(move || Relay::open(relay, limits, &path)).await;
+        let reason = match opened {
+            Ok(Ok(relay)) => return Ok(relay),
+            Ok(Err(error)) => self.without_path(&error.to_string()),
+            Err(_) => "opening it failed".to_owned(),
+        };
+        tracing::error!(reason, "the relay's mailbox can't be opened, so this program does not host");
+        Err(Obstacle::Mailbox { reason })
+    }
+
+    /// What is said of the mailbox, with the bare name of its file: the path holds the nick, and goes to no log.
+    fn without_path(&self, said: &str) -> String {
+        let database = &self.place.database;
+        let name = database.file_name().unwrap_or_default().to_string_lossy();
+        said.replace(&*database.to_string_lossy(), &name)
+    }
+
+    /// Serves until the relay is shut down. If listening ends by itself, this program is no longer the relay: the
+    /// address and the mailbox are given free, for the next attempt or for somebody else.
+    async fn serve(self: Arc<Self>, hosted: Arc<Hosted>, listener: Box<dyn Listener>) {
+        let secure = Arc::new(Noise(self.place.identity.clone()));
+        let Err(error) = hosted.relay.serve(listener, secure).await else { return };
+        tracing::error!(%error, "the relay of this program stopped listening");
+        let _one_at_a_time = self.hosting.lock().await;
+        let ours = {
+            let mut state = self.state();
+            state.hosted.take_if(|now| Arc::ptr_eq(now, &hosted)).is_some()
+        };
+        if ours {
+            hosted.relay.shutdown().await;
+        }
+    }
+
     fn listen_line(&self, hosted: &Hosted) -> String {
-        format!("{}://{}", self.place.transport_name, hosted.address.place)
+        self.relay_line(&hosted.address)
+    }
+
+    fn relay_line(&self, address: &Address) -> String {
+        format!("{}://{}", self.place.transport_name, address.place)
     }
 
     /// Asks again and again whether the host is gone; says so once this program has taken its place.
@@ -202,94 +256,67 @@ impl Shared {
             }
             match self.try_host().await {
                 Ok(Hosting::Taken) => {}
+                // Out of files, a resolver that is away, a mailbox not yet closed: it may pass.
+                Err(obstacle) => tracing::debug!(%obstacle, "this program can't take the host's place now"),
                 Ok(Hosting::Yes(_)) => {
                     if superseded.send(()).is_err() {
                         tracing::debug!("the link had ended by itself");
                     }
                     return;
                 }
-                Ok(Hosting::No) | Err(_) => return,
+                Ok(Hosting::No) => return,
             }
-        }
-    }
-
-    /// What a failed attempt means: at the start some failures are the user's to mend, later all are worth another try.
-    fn judge(&self, error: LinkError, taken: bool) -> ConnectError {
-        let relay = &self.place.address.place;
-        let fatal = |exit_code, message| ConnectError::Fatal { exit_code, message };
-        let silent = taken && matches!(error, LinkError::Timeout(_) | LinkError::Unreachable { .. });
-        let (attempted, connected, unanswered) = {
-            let mut state = self.state();
-            state.unanswered = if silent { state.unanswered + 1 } else { 0 };
-            (std::mem::replace(&mut state.attempted, true), state.connected, state.unanswered)
-        };
-        if connected {
-            return ConnectError::Retry(error.to_string());
-        }
-        let in_use = |what: &str| {
-            format!(
-                "{relay} is in use by something that {what}; choose another address, as in \
-                 --set topology.relay=127.0.0.1:23456"
-            )
-        };
-        if silent {
-            let message = in_use("does not answer as a chat relay");
-            let given_up = !self.place.interactive && unanswered >= UNANSWERED;
-            return if given_up { fatal(4, message) } else { ConnectError::Retry(message) };
-        }
-        let impostor = matches!(error, LinkError::WrongPeer { .. } | LinkError::NotAuthenticated(_));
-        if attempted && !impostor {
-            return ConnectError::Retry(error.to_string());
-        }
-        match error {
-            LinkError::WrongPeer { expected, found } => fatal(
-                3,
-                format!(
-                    "the relay at {relay} is {found}, but the profile pins {expected}; if it has changed its key for a \
-                 good reason, change topology.relay, else somebody is in between"
-                ),
-            ),
-            LinkError::NotAuthenticated(why) => {
-                fatal(3, format!("the relay at {relay} could not prove who it is ({why}); nothing was sent"))
-            }
-            LinkError::BadAddress { .. } => fatal(2, format!("topology.relay: {error}")),
-            LinkError::Resolve { .. } => fatal(4, format!("{error}; check topology.relay and the network")),
-            LinkError::ForeignProtocol { looks_like } => {
-                fatal(4, in_use(&format!("is no chat relay ({looks_like})")))
-            }
-            error => ConnectError::Retry(error.to_string()),
         }
     }
 
     async fn connect(self: Arc<Self>) -> Result<Connected, ConnectError> {
-        let hosting = self.try_host().await.map_err(|error| self.judge(error, false))?;
-        let taken = matches!(hosting, Hosting::Taken);
+        let hosting = match self.try_host().await {
+            // Nobody else is to be found there either.
+            Err(obstacle @ (Obstacle::Mailbox { .. } | Obstacle::Listen(LinkError::Resolve { .. }))) => {
+                return Err(self.judge_obstacle(obstacle));
+            }
+            hosting => hosting,
+        };
+        let taken = matches!(hosting, Ok(Hosting::Taken));
+        let may_follow = taken || hosting.is_err();
         let (address, listen) = match &hosting {
-            Hosting::Yes(hosted) => (hosted.address.clone(), vec![self.listen_line(hosted)]),
-            Hosting::Taken | Hosting::No => (self.place.address.clone(), Vec::new()),
+            Ok(Hosting::Yes(hosted)) => (hosted.address.clone(), vec![self.listen_line(hosted)]),
+            _ => (self.place.address.clone(), Vec::new()),
         };
         let dialed = transport_noise::dial(&*self.place.transport, &address, &self.place.identity).await;
-        let link = dialed.map_err(|error| self.judge(error, taken))?;
+        let link = dialed.map_err(|error| match hosting {
+            Err(obstacle) if matches!(error, LinkError::Unreachable { .. }) => self.judge_obstacle(obstacle),
+            _ => self.judge(error, taken),
+        })?;
         self.state().connected = true;
-        let superseded = taken.then(|| {
+        let superseded = may_follow.then(|| {
             let (sender, receiver) = oneshot::channel();
             tokio::spawn(Arc::clone(&self).watch(sender));
             receiver
         });
-        let relay = format!("{}://{}", self.place.transport_name, address.place);
+        let relay = self.relay_line(&address);
         Ok(Connected { link, relay, hosting: !listen.is_empty(), listen, superseded })
     }
 }
 
 #[async_trait]
 impl Connector for Network {
+    fn relay(&self) -> String {
+        self.shared.relay_line(&self.shared.place.address)
+    }
+
     async fn prepare(&self) -> Result<Vec<String>, ConnectError> {
         let shared = Arc::clone(&self.shared);
         self.on_network(async move {
             match shared.try_host().await {
                 Ok(Hosting::Yes(hosted)) => Ok(vec![shared.listen_line(&hosted)]),
                 Ok(Hosting::Taken | Hosting::No) => Ok(Vec::new()),
-                Err(error) => Err(shared.judge(error, false)),
+                // Another program, with other rights, may be the relay all the same: dialing will tell.
+                Err(Obstacle::Listen(error)) if !matches!(error, LinkError::Resolve { .. }) => {
+                    tracing::warn!(%error, "this program can't be the relay");
+                    Ok(Vec::new())
+                }
+                Err(obstacle) => Err(shared.judge_obstacle(obstacle)),
             }
         })
         .await?

@@ -12,6 +12,7 @@
 //! | `host` | links to the relay, and being the relay if nobody is |
 //! | `assembly` | from a profile and its plugins to the parts of a node |
 //! | `run` | a client from start to exit code |
+//! | `leave` | leaving because a signal says so |
 //! | `commands` | the subcommands |
 
 #![deny(unused_crate_dependencies)]
@@ -21,6 +22,7 @@ mod cli;
 mod commands;
 mod home;
 mod host;
+mod leave;
 mod logging;
 mod plugins;
 mod profiles;
@@ -31,6 +33,7 @@ use std::process::ExitCode;
 /// The whole program: reads the command line, runs, and gives the exit code.
 pub fn main() -> ExitCode {
     leave_no_core_file();
+    write_for_the_owner_only();
     chat_relay::exit::report(cli::parse_and_run())
 }
 
@@ -45,3 +48,13 @@ fn leave_no_core_file() {
 
 #[cfg(not(unix))]
 fn leave_no_core_file() {}
+
+/// Whatever file this process makes (logs, sockets, what SQLite puts beside a database) is its owner's alone.
+#[cfg(unix)]
+fn write_for_the_owner_only() {
+    use rustix::fs::Mode;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+#[cfg(not(unix))]
+fn write_for_the_owner_only() {}

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::api::{Command, StopReason};
+use chat_core::api::StopReason;
 use chat_core::{ClientHandle, FrontendError};
 use chat_relay::exit::{Code, Failure, say};
 use chat_relay::signals;
@@ -14,12 +14,10 @@ use crate::assembly::{Node, assemble};
 use crate::cli::RunArgs;
 use crate::home::Home;
 use crate::host::Network;
-use crate::{home, logging, plugins, profiles};
+use crate::{home, leave, logging, plugins, profiles};
 
 /// How long what is queued may take to leave at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Exit code of a program that ends with messages no relay has.
-const UNSENT: u8 = 4;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let Some(name) = &args.config else {
@@ -52,16 +50,16 @@ fn run_node(node: Node, home: &Home) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("no threads for the network: {e}")))?;
-    let signal = {
+    let signals = {
         let _on_network = network.enter();
-        signals::ended().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?
+        signals::listen().map_err(|e| Failure::failed(format!("signals can't be heard: {e}")))?
     };
     let Node { place, client, frontend } = node;
     let interactive = frontend.interactive();
     let links = Network::new(place, network.handle().clone());
     let (client, handle) =
         Client::start(client, Arc::new(links.clone())).map_err(|e| store_failure(&e, home))?;
-    network.spawn(leave_on(signal, handle.clone()));
+    network.spawn(leave::on_signals(signals, handle.clone(), leave::at_once));
     let socket = serve_socket(home, &handle);
     // A frontend that panics takes only itself down: what is queued still leaves, and the store closes.
     let ended = catch_unwind(AssertUnwindSafe(|| frontend.run(handle.clone())));
@@ -102,16 +100,9 @@ fn outcome(
             say(format!("{unsent} of your messages have reached no relay; they are kept and sent next time"));
             Ok(())
         }
-        _ => Err(Failure {
-            code: UNSENT,
-            message: format!("{unsent} messages have reached no relay; they are kept"),
-        }),
+        _ => Err(Failure::new(
+            Code::Unreachable,
+            format!("{unsent} messages have reached no relay; they are kept"),
+        )),
     }
-}
-
-/// Ctrl+C, SIGTERM and a closed terminal end the program the way `/exit` does.
-async fn leave_on(signal: impl Future<Output = ()>, handle: ClientHandle) {
-    signal.await;
-    // A client that is stopping already needs no second word.
-    drop(handle.run(Command::Shutdown).await);
 }

@@ -7,13 +7,16 @@ use tokio::sync::oneshot;
 /// Makes authenticated links to the relay, and hosts one if the profile says so.
 #[async_trait]
 pub trait Connector: Send + Sync {
+    /// The relay's address, for people, as the profile says it: `kind://place`.
+    fn relay(&self) -> String;
+
     /// Done once, before anything is dialed: binds listeners if this program is to host. Gives what they listen on.
     ///
     /// # Errors
     /// [`ConnectError::Fatal`] ends the program before it has begun.
     async fn prepare(&self) -> Result<Vec<String>, ConnectError>;
 
-    /// A link to the relay, whoever hosts it now. Ends within a deadline of its own. Cancel safe.
+    /// A link to the relay, whoever hosts it now. Given up after thirty seconds. Cancel safe.
     ///
     /// # Errors
     /// [`ConnectError`]

@@ -122,6 +122,7 @@ impl Driver {
         mut keys_made: mpsc::Receiver<Result<NewBundle, CryptoError>>,
         mut finished: oneshot::Receiver<Duration>,
     ) -> Unsent {
+        self.engine.set_relay(connector.relay());
         match timeout(PREPARE_DEADLINE, connector.prepare()).await {
             Ok(Ok(listen)) => ready.listen = listen,
             Ok(Err(ConnectError::Retry(reason))) => tracing::warn!(reason, "not prepared to host"),
@@ -278,5 +279,75 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use chat_core::api::StackView;
+    use chat_core::nick::Nick;
+    use chat_core::profile::Options;
+    use chat_core::{Identity, Registry};
+
+    use super::*;
+    use crate::connect::Connected;
+
+    struct Unreachable;
+
+    #[async_trait]
+    impl Connector for Unreachable {
+        fn relay(&self) -> String {
+            "memory://nowhere".to_owned()
+        }
+        async fn prepare(&self) -> Result<Vec<String>, ConnectError> {
+            Ok(Vec::new())
+        }
+        async fn connect(&self) -> Result<Connected, ConnectError> {
+            Err(ConnectError::Retry("nobody is there".to_owned()))
+        }
+    }
+
+    fn config() -> ClientConfig {
+        let registry = Registry::linked().unwrap();
+        let options = |kind: &str, table| {
+            Options::parse_table(&format!("[{table}]\nkind = \"{kind}\"\n"), table).unwrap()
+        };
+        let exchange = registry.build::<dyn KeyExchange>(&options("x25519", "key_exchange")).unwrap();
+        let cipher = registry.build::<dyn Cipher>(&options("aes-256-gcm", "cipher")).unwrap();
+        ClientConfig {
+            identity: Identity::from_seed(&[1; 32]),
+            nick: Nick::new("alice").unwrap(),
+            rooms: Vec::new(),
+            stack: StackView {
+                transport: "memory".into(),
+                key_exchange: "x25519".into(),
+                cipher: "aes-256-gcm".into(),
+                frontend: "test".into(),
+                properties: exchange.properties(),
+            },
+            key_exchange: Arc::from(exchange),
+            key_exchange_name: "x25519".into(),
+            cipher: Arc::from(cipher),
+            config_text: String::new(),
+            store: StorePlace::Memory,
+            max_backoff: Duration::from_secs(1),
+        }
+    }
+
+    /// Before the first link, too, it is said which relay can't be reached.
+    #[test]
+    fn a_relay_that_was_never_reached_has_a_name() {
+        let (client, handle) = Client::start(config(), Arc::new(Unreachable)).unwrap();
+        let mut events = handle.events_since(EventId { n: 0, ..handle.snapshot().event }).unwrap();
+        let down = loop {
+            match events.next_blocking(PREPARE_DEADLINE).unwrap().unwrap().event.clone() {
+                Event::LinkDown(down) => break down,
+                _ => continue,
+            }
+        };
+        assert_eq!((down.relay.as_str(), down.reason.as_str()), ("memory://nowhere", "nobody is there"));
+        assert_eq!(handle.snapshot().link.relay, "memory://nowhere");
+        assert_eq!(client.finish(Duration::ZERO), Unsent(0));
     }
 }

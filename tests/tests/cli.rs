@@ -139,6 +139,7 @@ fn explained_as_it_is(profile: chat_tests::Profile) {
         let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
         lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect::<Vec<_>>()
     };
+    assert!(lacks.contains("\nOf ") && lacks.contains("know this:\n- "), "its key exchange has caveats");
     let (gives, lacks) = (words(gives), words(lacks));
     assert!(
         gives.contains(&"end-to-end".to_owned()) && gives.len() + lacks.len() == 9,

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Destination;
 use super::snapshot::{Author, Counts, MessageState, MessageView};
-use crate::ids::{ConversationId, MessageId, ParseIdError, PeerId};
+use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::nick::{Nick, RoomName};
+use crate::schema::schema_of;
 
 /// The number of an event: an epoch that is new with every start of the engine, and a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,12 +39,6 @@ impl FromStr for EventId {
         let (epoch, n) = text.split_once(':').ok_or(ParseEventIdError)?;
         let epoch = u32::from_str_radix(epoch, 16).map_err(|_| ParseEventIdError)?;
         Ok(Self { epoch, n: n.parse().map_err(|_| ParseEventIdError)? })
-    }
-}
-
-impl From<ParseIdError> for ParseEventIdError {
-    fn from(_: ParseIdError) -> Self {
-        Self
     }
 }
 
@@ -160,22 +155,19 @@ impl Event {
 
 /// The method and parameter schema of every notification, for the generated schema.
 pub fn notification_schemas() -> Vec<(&'static str, schemars::Schema)> {
-    fn of<T: JsonSchema>() -> schemars::Schema {
-        schemars::SchemaGenerator::default().into_root_schema_for::<T>()
-    }
     vec![
-        ("ready", of::<Ready>()),
-        ("msg.new", of::<MessageNew>()),
-        ("msg.status", of::<MessageStatus>()),
-        ("msg.gap", of::<MessageGap>()),
-        ("peer.seen", of::<PeerEvent>()),
-        ("peer.lost", of::<PeerEvent>()),
-        ("peer.key_changed", of::<PeerKeyChanged>()),
-        ("room.changed", of::<RoomChanged>()),
-        ("conversation.read", of::<ConversationRead>()),
-        ("link.up", of::<LinkUp>()),
-        ("link.down", of::<LinkDown>()),
-        ("alarm", of::<Alarm>()),
+        ("ready", schema_of::<Ready>()),
+        ("msg.new", schema_of::<MessageNew>()),
+        ("msg.status", schema_of::<MessageStatus>()),
+        ("msg.gap", schema_of::<MessageGap>()),
+        ("peer.seen", schema_of::<PeerEvent>()),
+        ("peer.lost", schema_of::<PeerEvent>()),
+        ("peer.key_changed", schema_of::<PeerKeyChanged>()),
+        ("room.changed", schema_of::<RoomChanged>()),
+        ("conversation.read", schema_of::<ConversationRead>()),
+        ("link.up", schema_of::<LinkUp>()),
+        ("link.down", schema_of::<LinkDown>()),
+        ("alarm", schema_of::<Alarm>()),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The handle that frontends hold on the engine, and the engine's side of it. Everything between them is
 //! bounded: a frontend that stops reading lags, and takes a snapshot; it never holds up the engine.
 
+mod news;
 mod reader;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use super::command::{Command, CommandError, ErrorKind, Reply};
 use super::event::{Event, EventId, Numbered};
 use super::snapshot::Snapshot;
 
+pub use news::NewsGuard;
 pub use reader::{EventReader, Lagged};
 
 /// How many events are kept for readers that are behind.
@@ -45,7 +47,7 @@ struct Log {
     kept: VecDeque<Arc<Numbered>>,
     /// Bytes of texts in `kept`.
     bytes: usize,
-    wakers: Vec<Arc<dyn Fn() + Send + Sync>>,
+    wakers: news::Wakers,
     stop: Option<StopReason>,
 }
 
@@ -74,12 +76,10 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, wakers: Vec<Arc<dyn Fn() + Send + Sync>>) {
+    fn wake(&self, wakers: news::Wakers) {
         self.news.notify_waiters();
         self.blocking_news.notify_all();
-        for waker in wakers {
-            waker();
-        }
+        wakers.wake();
     }
 }
 
@@ -105,7 +105,7 @@ pub fn channel(snapshot: Snapshot) -> (ClientHandle, EngineSide) {
         last: snapshot.event.n,
         kept: VecDeque::new(),
         bytes: 0,
-        wakers: Vec::new(),
+        wakers: news::Wakers::default(),
         stop: None,
     };
     let shared = Arc::new(Shared {
@@ -199,9 +199,10 @@ impl ClientHandle {
         known.then(|| EventReader { shared: Arc::clone(&self.shared), next: since.n + 1 })
     }
 
-    /// Calls `waker` after every new event or stop, from the engine's thread: it must only wake somebody.
-    pub fn on_news(&self, waker: Arc<dyn Fn() + Send + Sync>) {
-        self.shared.log().wakers.push(waker);
+    /// Calls `waker` after every new event or stop, from the engine's thread, until the guard is dropped: it must only
+    /// wake somebody. A call that has begun by then may still be on its way.
+    pub fn on_news(&self, waker: Arc<dyn Fn() + Send + Sync>) -> NewsGuard {
+        NewsGuard::new(Arc::clone(&self.shared), waker)
     }
 
     /// Set once the program ends; a frontend then leaves its loop.
@@ -265,7 +266,7 @@ mod tests {
     use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
     use crate::nick::Nick;
 
-    fn snapshot(event: EventId) -> Snapshot {
+    pub(super) fn snapshot(event: EventId) -> Snapshot {
         Snapshot {
             event,
             peer_id: PeerId::default(),
@@ -308,7 +309,7 @@ mod tests {
         })
     }
 
-    fn event(n: usize) -> Event {
+    pub(super) fn event(n: usize) -> Event {
         Event::LinkDown(LinkDown { relay: String::new(), reason: n.to_string() })
     }
 

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::command::{Command, CommandError, ErrorKind};
+use crate::schema::schema_of;
 
 /// What an argument of a slash command is, for completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +74,6 @@ impl CommandSpec {
         }
         usage
     }
-}
-
-fn schema_of<T: schemars::JsonSchema>() -> schemars::Schema {
-    schemars::SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
 #[derive(serde::Deserialize)]

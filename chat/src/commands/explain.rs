@@ -6,6 +6,10 @@ use crate::{plugins, profiles};
 use chat_relay::exit::{Failure, print};
 
 pub(crate) fn run(profile: &str) -> Result<(), Failure> {
+    print(text(profile)?)
+}
+
+fn text(profile: &str) -> Result<String, Failure> {
     let registry = plugins::registry()?;
     let profile = profiles::client(profile, &[], None, None, &registry)?;
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
@@ -21,11 +25,34 @@ pub(crate) fn run(profile: &str) -> Result<(), Failure> {
     text.extend(given.into_iter().map(line));
     text.push_str("\nIt does not give:\n");
     text.extend(lacking.into_iter().map(line));
+    let caveats = stack.key_exchange.caveats();
+    if !caveats.is_empty() {
+        text.push_str(&format!("\nOf {}, know this:\n", profile.key_exchange.kind()));
+        text.extend(caveats.iter().map(|caveat| format!("- {caveat}\n")));
+    }
     text.push_str(
         "\nA relay sees who writes to whom, when, and about how much; it can delay or drop, which shows.\n\
          Peers are unverified until you compare fingerprints (chat identity show).\n\
          Open rooms are encrypted to the members that the relay names.\n\
          History and keys lie unsealed in the data directory, which only you can read.",
     );
-    print(text)
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_key_exchange_cannot_do_is_said() {
+        for (profile, pieces) in [
+            ("tcp-x25519.toml", ["Of x25519", "pose as others to you until it is rotated"]),
+            ("udp-rsa.toml", ["no forward secrecy within the life of the RSA key", "RUSTSEC-2023-0071"]),
+        ] {
+            let text = text(profile).unwrap();
+            for piece in pieces {
+                assert!(text.contains(piece), "no {piece} in {text}");
+            }
+        }
+    }
 }

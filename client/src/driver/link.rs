@@ -15,6 +15,8 @@ use crate::engine::LinkInfo;
 
 /// Records that may wait for the link. The engine's own window keeps it far below this.
 const QUEUED_RECORDS: usize = 4096;
+/// Longest time for one attempt: resolving, listening, a mailbox to be checked, the handshake.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// With nothing to say for so long, a ping keeps both sides sure of each other.
 const PING_AFTER: Duration = Duration::from_secs(10);
 /// A relay silent for so long, though pinged, is gone.
@@ -54,7 +56,9 @@ pub(super) async fn keep_linked(
         if events.send(LinkEvent::Dialing).await.is_err() {
             return;
         }
-        let reason = match connector.connect().await {
+        let attempt = timeout(CONNECT_DEADLINE, connector.connect()).await;
+        let late = || Err(ConnectError::Retry("the attempt to reach the relay took too long".to_owned()));
+        let reason = match attempt.unwrap_or_else(|_| late()) {
             Ok(connected) => {
                 let began = Instant::now();
                 let Some(reason) = use_link(connected, &events).await else { return };
@@ -149,5 +153,42 @@ async fn write(sink: &mut FrameSink, mut queue: mpsc::Receiver<ToRelay>) -> Opti
             Ok(Err(error)) => return Some(error.to_string()),
             Err(_) => return Some("the relay does not take what is sent".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// A connector whose attempts never end.
+    struct Stuck;
+
+    #[async_trait]
+    impl Connector for Stuck {
+        fn relay(&self) -> String {
+            "memory://nowhere".to_owned()
+        }
+        async fn prepare(&self) -> Result<Vec<String>, ConnectError> {
+            Ok(Vec::new())
+        }
+        async fn connect(&self) -> Result<Connected, ConnectError> {
+            std::future::pending().await
+        }
+    }
+
+    /// The clock is the test's own.
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_never_ends_is_given_up_and_made_again() {
+        let (events, mut heard) = mpsc::channel(4);
+        let linking = tokio::spawn(keep_linked(Arc::new(Stuck), events, Duration::from_secs(1)));
+        for _ in 0..3 {
+            assert!(matches!(heard.recv().await, Some(LinkEvent::Dialing)));
+            let Some(LinkEvent::Down { reason }) = heard.recv().await else { panic!("down is next") };
+            assert!(reason.contains("too long"), "{reason}");
+        }
+        drop(heard);
+        linking.await.unwrap();
     }
 }

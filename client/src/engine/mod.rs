@@ -361,6 +361,11 @@ impl Engine {
         self.listen = listen;
     }
 
+    /// The relay's address, for people, known before the first link.
+    pub(crate) fn set_relay(&mut self, relay: String) {
+        self.relay = relay;
+    }
+
     /// The direct conversation with a peer.
     fn direct(&self, peer: PeerId) -> ConversationId {
         chat_core::wire::envelope::direct_conversation(self.config.identity.peer_id(), peer)

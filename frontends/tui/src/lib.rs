@@ -37,6 +37,12 @@ use state::Settings;
 use view::theme::Theme;
 use wake::{InputThread, Wakes};
 
+/// Gives the terminal back if the frontend has it, from whatever thread: for a program that ends at once, without
+/// waiting for its frontend. Nothing is drawn after it.
+pub fn give_back_terminal() {
+    terminal::give_back();
+}
+
 /// The terminal frontend.
 pub struct Tui {
     settings: Settings,
@@ -81,10 +87,6 @@ impl Frontend for Tui {
         let outside = Outside { ring: terminal::ring, probe: terminal::probe };
         Screen::new(&mut screen, &client, wakes, look, outside).run()
     }
-
-    fn owns_terminal(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]
@@ -102,7 +104,7 @@ mod tests {
             registry.build::<dyn Frontend>(&options)
         };
         let frontend = build(Tui::EXAMPLE).unwrap();
-        assert!(frontend.owns_terminal() && frontend.interactive());
+        assert!(frontend.interactive());
         assert!(build("[frontend]\nkind = \"tui\"\n").is_ok());
         for bad in ["mouse = true", "bell = \"yes\"", "timestamps = 1"] {
             assert!(build(&format!("[frontend]\nkind = \"tui\"\n{bad}\n")).is_err(), "{bad}");

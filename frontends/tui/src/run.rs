@@ -7,7 +7,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use chat_core::api::handle::KEPT_EVENTS;
+use chat_core::api::handle::{KEPT_EVENTS, NewsGuard};
 use chat_core::api::{Command, CommandError, ErrorKind, Reply};
 use chat_core::frontend::{ClientHandle, EventReader, Lagged};
 use chat_core::{FrontendError, Timestamp};
@@ -51,6 +51,8 @@ pub(crate) struct Screen<'a, B: Backend> {
     client: &'a ClientHandle,
     events: EventReader,
     wakes: Wakes,
+    /// Keeps the engine ringing as long as the screen is there.
+    _news: NewsGuard,
     answers: Vec<(Token, Answer)>,
     state: State,
     theme: Theme,
@@ -77,7 +79,7 @@ where
         outside: Outside,
     ) -> Self {
         let bell = Arc::clone(&wakes.bell);
-        client.on_news(Arc::new(move || bell.ring()));
+        let news = client.on_news(Arc::new(move || bell.ring()));
         // Events first: what happens before the snapshot is taken is in both.
         let events = client.events();
         let state = State::new(client.snapshot(), settings, clock, Timestamp::now());
@@ -86,6 +88,7 @@ where
             client,
             events,
             wakes,
+            _news: news,
             answers: Vec::new(),
             state,
             theme,

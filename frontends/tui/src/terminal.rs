@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
 use chat_core::FrontendError;
@@ -50,6 +50,7 @@ impl Guard {
     /// If the terminal refuses; it is as before then.
     pub(crate) fn enter() -> io::Result<Self> {
         let active = Arc::new(AtomicBool::new(true));
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&active);
         let hook_before = set_hook(Arc::clone(&active));
         // From here on dropping the guard undoes whatever was done.
         let guard = Self { active, hook_before };
@@ -62,6 +63,17 @@ impl Guard {
     /// Where to draw. Nothing arrives on the terminal after it was given back.
     pub(crate) fn writer(&self) -> ScreenWriter {
         ScreenWriter { frame: Vec::new(), active: Arc::clone(&self.active) }
+    }
+}
+
+/// The terminal as it is taken now, for [`give_back`].
+static TAKEN: Mutex<Weak<AtomicBool>> = Mutex::new(Weak::new());
+
+/// Gives the terminal back from whatever thread, if it is taken: for a program that ends without its screen's thread.
+pub(crate) fn give_back() {
+    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    if let Some(active) = taken {
+        restore(&active);
     }
 }
 

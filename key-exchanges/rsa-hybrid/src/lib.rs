@@ -102,6 +102,15 @@ impl KeyExchange for RsaHybrid {
         Properties { forward_secrecy: false, healing: false, post_quantum: false, deniable: false }
     }
 
+    fn caveats(&self) -> &'static [&'static str] {
+        &[
+            "There is no forward secrecy within the life of the RSA key: whoever steals it reads every session that was \
+             begun with it.",
+            "Decryption is not constant-time (RUSTSEC-2023-0071, for which there is no fixed release); it is blinded, \
+             and first messages are limited.",
+        ]
+    }
+
     /// Takes about half a second at 3072 bits, and many at 8192: the engine makes RSA keys off its task.
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         let private = PrivateKey::generate(&mut SeededRng::draw(cx.entropy)?, self.bits)?;

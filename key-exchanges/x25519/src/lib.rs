@@ -61,6 +61,14 @@ impl KeyExchange for X25519 {
         Properties { forward_secrecy: false, healing: false, post_quantum: false, deniable: true }
     }
 
+    fn caveats(&self) -> &'static [&'static str] {
+        &[
+            "Whoever steals your bundle key can pose as others to you until it is rotated.",
+            "Whoever steals a session's state, or the bundle key that its first message was for, reads its earlier \
+             messages.",
+        ]
+    }
+
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         let secret = SecretKey::generate(cx.entropy)?;
         let key_id = u32::from_be_bytes(cx.entropy.bytes()?);
