@@ -6,7 +6,8 @@ use chat_core::wire::body::ReceiptKind;
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
-use super::sessions::{Opened, refused};
+use super::refusal::refused;
+use super::sessions::Opened;
 use super::{Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, NewMessage, StoreError};
 

@@ -2,6 +2,7 @@
 
 use chat_core::api::Event;
 use chat_core::api::event::{Alarm, AlarmKind};
+use chat_core::error::CryptoError;
 use chat_core::ids::PeerId;
 
 use super::Engine;
@@ -50,6 +51,37 @@ impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
+}
+
+pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Display) -> Fault {
+    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: None, quiet: false })
+}
+
+pub(super) fn unknown_session(peer: PeerId, detail: &str) -> Fault {
+    let detail = detail.to_owned();
+    Fault::Refused(Refused {
+        kind: AlarmKind::Refused,
+        peer: Some(peer),
+        detail,
+        renew: Some(Renewal::OverAny),
+        quiet: true,
+    })
+}
+
+/// A crypto error as a refusal.
+pub(super) fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault {
+    let kind = match error {
+        CryptoError::Forged | CryptoError::Malformed(_) => AlarmKind::Tampered,
+        CryptoError::Duplicate => AlarmKind::Replayed,
+        _ => AlarmKind::Refused,
+    };
+    let renew = match error {
+        CryptoError::UnknownKey(_) => Some(Renewal::OverAny),
+        CryptoError::TooFarAhead | CryptoError::Exhausted(_) => Some(Renewal::Anew),
+        _ => None,
+    };
+    let quiet = matches!(error, CryptoError::UnknownKey(_));
+    Fault::Refused(Refused { kind, peer: Some(peer), detail: format!("{what}: {error}"), renew, quiet })
 }
 
 impl Engine {

@@ -12,7 +12,8 @@ use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use chat_core::wire::{Envelope, Plaintext};
 use zeroize::Zeroizing;
 
-use super::{Engine, Fault, Refused, Renewal};
+use super::refusal::{refusal_of, refused, unknown_session};
+use super::{Engine, Fault};
 use crate::store::{SessionRow, StoreError};
 
 /// Most sessions kept with one peer.
@@ -47,37 +48,6 @@ pub(super) struct Accepted {
     pub(super) verified: VerifiedBundle,
     /// Its bundle as signed.
     pub(super) signed: Vec<u8>,
-}
-
-pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Display) -> Fault {
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: None, quiet: false })
-}
-
-fn unknown_session(peer: PeerId, detail: &str) -> Fault {
-    let detail = detail.to_owned();
-    Fault::Refused(Refused {
-        kind: AlarmKind::Refused,
-        peer: Some(peer),
-        detail,
-        renew: Some(Renewal::OverAny),
-        quiet: true,
-    })
-}
-
-/// A crypto error as a refusal.
-fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault {
-    let kind = match error {
-        CryptoError::Forged | CryptoError::Malformed(_) => AlarmKind::Tampered,
-        CryptoError::Duplicate => AlarmKind::Replayed,
-        _ => AlarmKind::Refused,
-    };
-    let renew = match error {
-        CryptoError::UnknownKey(_) => Some(Renewal::OverAny),
-        CryptoError::TooFarAhead | CryptoError::Exhausted(_) => Some(Renewal::Anew),
-        _ => None,
-    };
-    let quiet = matches!(error, CryptoError::UnknownKey(_));
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: format!("{what}: {error}"), renew, quiet })
 }
 
 impl Engine {
