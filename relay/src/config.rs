@@ -66,10 +66,14 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct MailboxLimits {
     /// Most bytes waiting for one recipient: a peer, or a room.
     pub mailbox_bytes: u64,
-    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there.
+    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there;
+    /// in a peer's, also no more than half of what others left, so that there is always something for a newcomer.
     pub sender_share: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,
+    /// One sender may have this part of it waiting in all mailboxes together, `stored_bytes / stored_share`, or one
+    /// larger envelope.
+    pub stored_share: u64,
     /// Most bytes of bundles in the directory.
     pub directory_bytes: u64,
     /// Most peers that are remembered.
@@ -96,6 +100,7 @@ impl Default for MailboxLimits {
             mailbox_bytes: 64 << 20,
             sender_share: 4,
             stored_bytes: 4 << 30,
+            stored_share: 64,
             directory_bytes: 1 << 30,
             max_peers: 100_000,
             rooms_per_peer: 256,

@@ -8,6 +8,7 @@ mod exchange;
 mod hostile;
 #[cfg(test)]
 mod mailbox;
+mod quotas;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]

@@ -49,7 +49,9 @@ impl Writer {
             Recipient::Peer(peer) => match self.known_peer(*peer)? {
                 Some(peer) => peer,
                 // A stranger's row is made for an envelope that has a place only.
-                None if self.is_full(size) => return Ok(Outcome::Refused(Refusal::MailboxFull)),
+                None if self.is_full(size) || self.over_total(sender, size) > 0 => {
+                    return Ok(Outcome::Refused(Refusal::MailboxFull));
+                }
                 None => self.peer_id(*peer)?,
             },
             Recipient::Room(room) => match self.room_of(room, sender)? {
@@ -101,6 +103,7 @@ impl Writer {
             .execute(params![box_id, id, row, now])?;
         self.counters.next_n += 1;
         self.counters.stored_bytes += size;
+        self.senders.add(sender, size);
         let usage = self.usage(box_id)?;
         let senders = usage.by_sender.len();
         usage.total += size;
@@ -134,6 +137,14 @@ impl Writer {
         self.counters.stored_bytes + size > self.limits.stored_bytes
     }
 
+    /// By how much `size` more bytes exceed what a sender may have waiting in all boxes; 0 if it has nothing there,
+    /// for an envelope may be larger than that.
+    fn over_total(&self, sender: i64, size: u64) -> u64 {
+        let total = self.senders.total(sender);
+        let share = self.limits.stored_bytes / self.limits.stored_share.max(1);
+        (total + size).saturating_sub(share).min(total)
+    }
+
     /// Whether `size` more bytes fit. A room makes room for them.
     fn has_room(&mut self, box_id: i64, sender: i64, size: u64) -> rusqlite::Result<bool> {
         if self.is_full(size) {
@@ -141,14 +152,22 @@ impl Writer {
         }
         let quota = self.limits.mailbox_bytes;
         let share = quota / self.limits.sender_share.max(1);
+        let over_total = self.over_total(sender, size);
         let usage = self.usage(box_id)?;
+        let total = usage.total;
         let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
         // One envelope of a sender may be larger than its share, else it could never be sent.
-        let over_share = (of_sender + size).saturating_sub(share).min(of_sender);
-        if over_share == 0 && usage.total + size <= quota {
+        let over_share = (of_sender + size).saturating_sub(share).min(of_sender).max(over_total);
+        if box_id > 0 {
+            // Half of what others left: however many senders there are, they never fill the box.
+            let left = quota.saturating_sub(total.saturating_sub(of_sender));
+            return Ok(over_share == 0 && of_sender + size <= left / 2);
+        }
+        if over_share == 0 && total + size <= quota {
             return Ok(true);
         }
-        if box_id > 0 || size > quota {
+        // What a sender has in other boxes stays there.
+        if size > quota || over_total > of_sender {
             return Ok(false);
         }
         if over_share > 0 {
@@ -198,6 +217,7 @@ impl Writer {
         for (box_id, sender, size, _) in &rows {
             let size = from_sql(*size);
             self.counters.stored_bytes = self.counters.stored_bytes.saturating_sub(size);
+            self.senders.subtract(*sender, size);
             if let Some(usage) = self.usage.get_mut(box_id) {
                 usage.total = usage.total.saturating_sub(size);
                 if let Some(of_sender) = usage.by_sender.get_mut(sender) {

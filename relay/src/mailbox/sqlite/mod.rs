@@ -9,14 +9,15 @@
 //! the recipient's receipt, and only the recipient can send that again: so it is stored and delivered once
 //! more, at most once a minute; the recipient recognises it by its id and answers.
 //!
-//! **Quotas.** A peer's mailbox that is full refuses (`MailboxFull`), and so does a sender's share of it. A room's
-//! log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
+//! **Quotas.** A peer's mailbox that is full refuses (`MailboxFull`), and so does a sender's share of it, or of
+//! all mailboxes together. A room's log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
 //! somebody who stays away must not stop the room. Such a member sees the gap in the chain of messages.
 
 mod log;
 mod peers;
 mod reader;
 mod schema;
+mod senders;
 mod sweep;
 mod writer;
 

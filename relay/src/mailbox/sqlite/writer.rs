@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::super::{Done, MailboxError, Write};
 use super::schema::storage;
+use super::senders::Senders;
 use super::{CommitFigures, Order, Queued};
 use crate::config::MailboxLimits;
 
@@ -54,6 +55,7 @@ pub(super) struct Writer {
     /// Boxes and senders ever put into `usage`.
     pub(super) usage_entries: usize,
     pub(super) peer_ids: HashMap<PeerId, i64>,
+    pub(super) senders: Senders,
     /// Where the sweep of `seen` goes on.
     pub(super) swept: (i64, Vec<u8>),
     acks: HashMap<PeerId, u64>,
@@ -89,6 +91,7 @@ impl Writer {
         figures: Arc<CommitFigures>,
     ) -> Result<Self, MailboxError> {
         let counters = load_counters(&db).map_err(storage)?;
+        let senders = Senders::load(&db).map_err(storage)?;
         Ok(Self {
             db,
             limits,
@@ -96,6 +99,7 @@ impl Writer {
             usage: HashMap::new(),
             usage_entries: 0,
             peer_ids: HashMap::new(),
+            senders,
             swept: (i64::MIN, Vec::new()),
             acks: HashMap::new(),
             figures,
@@ -235,6 +239,7 @@ impl Writer {
             .prepare_cached("UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3")?
             .execute(params![to_sql(next_n), to_sql(stored_bytes), to_sql(directory_bytes)])?;
         self.db.execute_batch("COMMIT")?;
+        self.senders.committed();
         self.acks.clear();
         Ok(())
     }
@@ -247,6 +252,7 @@ impl Writer {
             tracing::error!(%error, "a failed transaction could not be rolled back");
         }
         self.forget_caches();
+        self.senders.roll_back();
         match load_counters(&self.db) {
             Ok(counters) => self.counters = counters,
             // Numbers only grow, so the ones in memory, which are not behind those on the disk, are safe.
