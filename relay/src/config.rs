@@ -84,6 +84,11 @@ pub struct MailboxLimits {
     pub members_per_room: u64,
     /// Envelopes and the memory of their ids are forgotten after this time.
     pub ttl_ms: u64,
+    /// Most ids that are remembered of one sender's envelopes; over it, the oldest is forgotten. A repeat of that one is
+    /// stored again, and the recipient knows it.
+    pub ids_per_sender: u64,
+    /// Rows that one piece of a sweep looks at; everybody else's changes come between two pieces.
+    pub sweep_rows: u32,
     /// Peers and memberships are forgotten when unseen for this time.
     pub unseen_ms: u64,
     /// An envelope that was acknowledged and is submitted again is delivered again at most this often.
@@ -106,6 +111,8 @@ impl Default for MailboxLimits {
             rooms_per_peer: 256,
             members_per_room: 10_000,
             ttl_ms: 30 * DAY_MS,
+            ids_per_sender: 100_000,
+            sweep_rows: 10_000,
             unseen_ms: 30 * DAY_MS,
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,

@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
             Record::Other(ToRelay::Hello { .. }) => {
                 return Err(End::Protocol("`Hello` is the first record, and no other".into()));
             }
-            // In an encoding of which `records` takes no notice, such as an array of indefinite length: nobody would
+            // `records` reads every `Submit` itself. Should one come in an encoding that it does not see: nobody would
             // answer for its envelopes.
             Record::Other(ToRelay::Submit { .. }) => {
                 return Err(End::Protocol("`Submit` is an array of two items".into()));

@@ -13,7 +13,7 @@ use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
 use chat_core::{LinkError, PeerId, Timestamp};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -22,7 +22,7 @@ use crate::connection;
 use crate::figures::{Counters, Figures};
 use crate::hub::{Hub, error};
 use crate::mail::Window;
-use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Write};
+use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
 
 /// How often what is too old is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -151,16 +151,33 @@ async fn sweep(inner: Arc<Inner>) {
             () = until_closing(&mut closing) => return,
             _ = every.tick() => {}
         }
-        let hub = Arc::clone(&inner.hub);
-        let done = Box::new(move |result: Result<Vec<_>, MailboxError>| match result {
-            Ok(rooms) => hub.members_expired(&rooms),
-            Err(error) => tracing::warn!(%error, "nothing was swept"),
-        });
-        let sweep = Write::Sweep { now: Timestamp::now(), online: inner.hub.online(), done };
-        if timeout(inner.config.storage_timeout, inner.mailbox.write(sweep)).await.is_err() {
-            tracing::warn!("the mailbox took no sweep in time");
-        }
+        let (now, mut online) = (Timestamp::now(), inner.hub.online());
+        // What others wrote meanwhile comes between the pieces.
+        while sweep_piece(&inner, now, std::mem::take(&mut online)).await && !*closing.borrow() {}
     }
+}
+
+/// Whether another piece is to follow at once.
+async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool {
+    let (tell, told) = oneshot::channel();
+    let hub = Arc::clone(&inner.hub);
+    let done = Box::new(move |result: Result<Swept, MailboxError>| match result {
+        Ok(swept) => {
+            hub.members_expired(&swept.rooms);
+            if tell.send(swept.more).is_err() {
+                tracing::debug!("a piece was swept late; the next follows at the next tick");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "nothing was swept"),
+    });
+    let piece = async {
+        inner.mailbox.write(Write::Sweep { now, online, done }).await;
+        told.await.unwrap_or(false)
+    };
+    timeout(inner.config.storage_timeout, piece).await.unwrap_or_else(|_| {
+        tracing::warn!("the mailbox swept nothing in time");
+        false
+    })
 }
 
 /// Connections that have not said `Hello`. A flood of them pushes out the oldest, and an honest client is

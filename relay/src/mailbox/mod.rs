@@ -135,15 +135,24 @@ pub enum Write {
         /// Their numbers.
         numbers: Vec<u64>,
     },
-    /// Forget what is too old.
+    /// Forget what is too old, a piece of it. Done only once the wall clock is believed: see [`SqliteMailbox`].
     Sweep {
         /// The wall clock.
         now: Timestamp,
         /// Peers connected now; they count as seen.
         online: Vec<PeerId>,
-        /// Rooms that lost members.
-        done: Done<Vec<RoomName>>,
+        /// What became of it.
+        done: Done<Swept>,
     },
+}
+
+/// What became of a [`Write::Sweep`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rooms that lost members.
+    pub rooms: Vec<RoomName>,
+    /// Whether this was a piece only, and another is to follow at once.
+    pub more: bool,
 }
 
 /// What a peer finds when it connects.

@@ -8,6 +8,7 @@ mod exchange;
 mod hostile;
 #[cfg(test)]
 mod mailbox;
+#[cfg(test)]
 mod quotas;
 #[cfg(test)]
 mod rooms;
@@ -17,3 +18,5 @@ mod slow_readers;
 mod storage_failure;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod sweep;

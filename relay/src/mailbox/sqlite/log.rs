@@ -59,7 +59,8 @@ impl Writer {
                 None => return Ok(Outcome::Refused(Refusal::NotAllowed)),
             },
         };
-        if let Some((n, stored_at)) = self.seen(box_id, envelope.id)?
+        let seen = self.seen(box_id, envelope.id)?;
+        if let Some((n, stored_at, _)) = seen
             && (now.ms_since(stored_at) < self.limits.redeliver_ms || self.waits(n)?)
         {
             return Ok(Outcome::Known);
@@ -67,14 +68,18 @@ impl Writer {
         if !self.has_room(box_id, sender, size)? {
             return Ok(Outcome::Refused(Refusal::MailboxFull));
         }
+        if let Some((_, _, earlier)) = seen {
+            self.senders.forget_id(earlier);
+        }
         self.insert(box_id, sender, size, envelope, now).map(Outcome::Stored)
     }
 
-    fn seen(&self, box_id: i64, id: EnvelopeId) -> rusqlite::Result<Option<(i64, Timestamp)>> {
+    /// Number, time and sender of an envelope that was stored.
+    fn seen(&self, box_id: i64, id: EnvelopeId) -> rusqlite::Result<Option<(i64, Timestamp, i64)>> {
         self.db
-            .prepare_cached("SELECT n, stored_at FROM seen WHERE box = ?1 AND id = ?2")?
+            .prepare_cached("SELECT n, stored_at, sender FROM seen WHERE box = ?1 AND id = ?2")?
             .query_row(params![box_id, id.as_ref()], |row| {
-                Ok((row.get(0)?, Timestamp(from_sql(row.get(1)?))))
+                Ok((row.get(0)?, Timestamp(from_sql(row.get(1)?)), row.get(2)?))
             })
             .optional()
     }
@@ -99,11 +104,13 @@ impl Writer {
             .prepare_cached("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
             .execute(params![row, box_id, sender, now, to_sql(size), id, sum, bytes])?;
         self.db
-            .prepare_cached("INSERT OR REPLACE INTO seen VALUES(?1, ?2, ?3, ?4)")?
-            .execute(params![box_id, id, row, now])?;
+            .prepare_cached("INSERT OR REPLACE INTO seen VALUES(?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![box_id, id, row, now, sender])?;
         self.counters.next_n += 1;
         self.counters.stored_bytes += size;
         self.senders.add(sender, size);
+        self.senders.remember_id(sender);
+        self.bound_ids(sender)?;
         let usage = self.usage(box_id)?;
         let senders = usage.by_sender.len();
         usage.total += size;
@@ -232,9 +239,29 @@ impl Writer {
     }
 
     /// So that these envelopes are stored if they are submitted again.
-    pub(super) fn forget_ids(&self, dropped: &[(i64, Vec<u8>)]) -> rusqlite::Result<()> {
-        let mut forget = self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2")?;
-        dropped.iter().try_for_each(|(box_id, id)| forget.execute(params![box_id, id]).map(drop))
+    pub(super) fn forget_ids(&mut self, dropped: &[(i64, Vec<u8>)]) -> rusqlite::Result<()> {
+        let mut forget =
+            self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2 RETURNING sender")?;
+        for (box_id, id) in dropped {
+            if let Some(sender) = forget.query_row(params![box_id, id], |row| row.get(0)).optional()? {
+                self.senders.forget_id(sender);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a sender's oldest ids over its bound.
+    fn bound_ids(&mut self, sender: i64) -> rusqlite::Result<()> {
+        let over = self.senders.ids(sender).saturating_sub(self.limits.ids_per_sender.max(1));
+        if over == 0 {
+            return Ok(());
+        }
+        let oldest: Vec<(i64, Vec<u8>)> = self
+            .db
+            .prepare_cached("SELECT box, id FROM seen WHERE sender = ?1 ORDER BY n LIMIT ?2")?
+            .query_map([sender, to_sql(over)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        self.forget_ids(&oldest)
     }
 
     pub(super) fn ack(&mut self, peer: PeerId, through: u64) -> rusqlite::Result<()> {

@@ -61,6 +61,9 @@ struct CommitFigures {
 }
 
 /// A [`Mailbox`] in one SQLite file. One process at a time; see the module's documentation for what it promises.
+///
+/// A sweep that is more than a day after the last one is not done, for a wall clock that jumped would drop the mail
+/// of everybody; it is done when the clock, at least an hour later, still says so.
 pub struct SqliteMailbox {
     /// Bounds the queue of changes in bytes.
     places: Arc<Semaphore>,

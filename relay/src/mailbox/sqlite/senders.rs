@@ -1,4 +1,4 @@
-//! What each sender has waiting in all boxes together.
+//! What each sender has waiting in all boxes together, and how many ids of its envelopes are remembered.
 
 use std::collections::HashMap;
 
@@ -6,44 +6,76 @@ use rusqlite::Connection;
 
 use super::writer::from_sql;
 
-/// Bytes by sender. A sender has connected once, so there are about as many as peers that are remembered.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Total {
+    bytes: u64,
+    ids: u64,
+}
+
+/// Totals by sender. A sender has connected once, so there are about as many as peers that are remembered.
 #[derive(Default)]
 pub(super) struct Senders {
-    totals: HashMap<i64, u64>,
+    totals: HashMap<i64, Total>,
     /// What the totals that changed were before the transaction that is open: counting them again would read
-    /// the whole log.
-    before: HashMap<i64, u64>,
+    /// both tables.
+    before: HashMap<i64, Total>,
 }
 
 impl Senders {
     pub(super) fn load(db: &Connection) -> rusqlite::Result<Self> {
-        let totals = db
-            .prepare("SELECT sender, sum(size) FROM log GROUP BY sender")?
-            .query_map([], |row| Ok((row.get(0)?, from_sql(row.get(1)?))))?
-            .collect::<Result<_, _>>()?;
+        let mut totals: HashMap<i64, Total> = HashMap::new();
+        let mut query = db.prepare("SELECT sender, sum(size) FROM log GROUP BY sender")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            totals.entry(row.get(0)?).or_default().bytes = from_sql(row.get(1)?);
+        }
+        let mut query = db.prepare("SELECT sender, count(*) FROM seen GROUP BY sender")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            totals.entry(row.get(0)?).or_default().ids = from_sql(row.get(1)?);
+        }
         Ok(Self { totals, before: HashMap::new() })
     }
 
-    pub(super) fn total(&self, sender: i64) -> u64 {
+    fn of(&self, sender: i64) -> Total {
         self.totals.get(&sender).copied().unwrap_or_default()
     }
 
+    /// Bytes that wait.
+    pub(super) fn total(&self, sender: i64) -> u64 {
+        self.of(sender).bytes
+    }
+
+    /// Ids that are remembered.
+    pub(super) fn ids(&self, sender: i64) -> u64 {
+        self.of(sender).ids
+    }
+
     pub(super) fn add(&mut self, sender: i64, size: u64) {
-        self.set(sender, self.total(sender).saturating_add(size));
+        self.change(sender, |total| total.bytes = total.bytes.saturating_add(size));
     }
 
     pub(super) fn subtract(&mut self, sender: i64, size: u64) {
-        self.set(sender, self.total(sender).saturating_sub(size));
+        self.change(sender, |total| total.bytes = total.bytes.saturating_sub(size));
     }
 
-    fn set(&mut self, sender: i64, total: u64) {
-        let before = self.total(sender);
-        self.before.entry(sender).or_insert(before);
+    pub(super) fn remember_id(&mut self, sender: i64) {
+        self.change(sender, |total| total.ids = total.ids.saturating_add(1));
+    }
+
+    pub(super) fn forget_id(&mut self, sender: i64) {
+        self.change(sender, |total| total.ids = total.ids.saturating_sub(1));
+    }
+
+    fn change(&mut self, sender: i64, change: impl FnOnce(&mut Total)) {
+        let mut total = self.of(sender);
+        self.before.entry(sender).or_insert(total);
+        change(&mut total);
         self.put(sender, total);
     }
 
-    fn put(&mut self, sender: i64, total: u64) {
-        if total == 0 {
+    fn put(&mut self, sender: i64, total: Total) {
+        if total == Total::default() {
             self.totals.remove(&sender);
         } else {
             self.totals.insert(sender, total);
@@ -73,9 +105,10 @@ mod tests {
         senders.add(1, 5);
         senders.subtract(1, 15);
         senders.add(2, 7);
+        senders.remember_id(1);
         assert_eq!((senders.total(1), senders.total(2)), (0, 7));
         senders.roll_back();
-        assert_eq!((senders.total(1), senders.total(2)), (10, 0));
+        assert_eq!((senders.total(1), senders.ids(1), senders.total(2)), (10, 0, 0));
         senders.subtract(1, 10);
         senders.committed();
         senders.roll_back();

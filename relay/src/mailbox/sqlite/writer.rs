@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use chat_core::PeerId;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::super::{Done, MailboxError, Write};
@@ -39,6 +39,9 @@ pub(super) struct Counters {
     pub(super) next_n: u64,
     pub(super) stored_bytes: u64,
     pub(super) directory_bytes: u64,
+    /// The wall clock at the last sweep, and when it was first found to have jumped since; 0 = none.
+    pub(super) swept_at: u64,
+    pub(super) jumped_at: u64,
     /// Peers that have connected once; counted at start.
     pub(super) peers: u64,
 }
@@ -73,11 +76,14 @@ pub(super) fn from_sql(value: i64) -> u64 {
 
 fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     let peers = db.query_row("SELECT count(*) FROM peers WHERE last_seen > 0", [], |row| row.get(0))?;
-    db.query_row("SELECT next_n, stored_bytes, directory_bytes FROM counters", [], |row| {
+    const COUNTERS: &str = "SELECT next_n, stored_bytes, directory_bytes, swept_at, jumped_at FROM counters";
+    db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
             next_n: from_sql(row.get(0)?),
             stored_bytes: from_sql(row.get(1)?),
             directory_bytes: from_sql(row.get(2)?),
+            swept_at: from_sql(row.get(3)?),
+            jumped_at: from_sql(row.get(4)?),
             peers: from_sql(peers),
         })
     })
@@ -234,10 +240,13 @@ impl Writer {
             }
         }
         result?;
-        let Counters { next_n, stored_bytes, directory_bytes, .. } = self.counters;
+        let Counters { next_n, stored_bytes, directory_bytes, swept_at, jumped_at, .. } = self.counters;
         self.db
-            .prepare_cached("UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3")?
-            .execute(params![to_sql(next_n), to_sql(stored_bytes), to_sql(directory_bytes)])?;
+            .prepare_cached(
+                "UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3, swept_at = ?4,
+                 jumped_at = ?5",
+            )?
+            .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at].map(to_sql))?;
         self.db.execute_batch("COMMIT")?;
         self.senders.committed();
         self.acks.clear();
