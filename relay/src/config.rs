@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct RelayConfig {
     /// Most clients at a time; one more is told so and closed.
     pub max_clients: usize,
-    /// Most connections that have not said `Hello` yet; one more closes the oldest of them.
+    /// Most connections that have not said `Hello` yet; one more closes the oldest of whoever
+    /// has most of them: an IPv4 address, or an IPv6 network of 64 bits.
     pub max_handshakes: usize,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,

@@ -32,6 +32,7 @@ mod server;
 mod settle;
 mod writer;
 
+mod handshakes;
 pub mod host;
 pub mod mailbox;
 

@@ -1,6 +1,5 @@
 //! The relay as a whole: listeners, handshakes, the end.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +13,12 @@ use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
 use chat_core::{LinkError, PeerId, Timestamp};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::connection;
 use crate::figures::{Counters, Figures};
+use crate::handshakes::Handshakes;
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
@@ -121,8 +120,9 @@ impl Relay {
             };
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
             self.inner.counters.accepted.one();
+            let remote = incoming.remote();
             let greeting = greet(Arc::clone(&self.inner), incoming, Arc::clone(&secure), task);
-            handshakes.push(tokio::spawn(greeting).abort_handle());
+            handshakes.push(&remote, tokio::spawn(greeting).abort_handle());
         }
     }
 
@@ -178,38 +178,6 @@ async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool
         tracing::warn!("the mailbox swept nothing in time");
         false
     })
-}
-
-/// Connections that have not said `Hello`. A flood of them pushes out the oldest, and an honest client is
-/// done long before.
-struct Handshakes {
-    max: usize,
-    running: VecDeque<AbortHandle>,
-}
-
-impl Handshakes {
-    fn new(max: usize) -> Self {
-        Self { max: max.max(1), running: VecDeque::new() }
-    }
-
-    fn push(&mut self, task: AbortHandle) {
-        if self.running.len() >= self.max {
-            self.running.retain(|task| !task.is_finished());
-        }
-        if self.running.len() >= self.max
-            && let Some(oldest) = self.running.pop_front()
-        {
-            tracing::debug!("too many handshakes at a time; the oldest is dropped");
-            oldest.abort();
-        }
-        self.running.push_back(task);
-    }
-}
-
-impl Drop for Handshakes {
-    fn drop(&mut self) {
-        self.running.iter().for_each(AbortHandle::abort);
-    }
 }
 
 /// From a connection's first byte to its `Hello`; then a task of its own serves it.
