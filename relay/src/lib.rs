@@ -24,6 +24,7 @@ mod bucket;
 mod config;
 mod connection;
 mod figures;
+mod handshakes;
 mod hub;
 mod mail;
 mod outgoing;
@@ -32,7 +33,6 @@ mod server;
 mod settle;
 mod writer;
 
-mod handshakes;
 pub mod host;
 pub mod mailbox;
 

@@ -102,7 +102,7 @@ impl Relay {
     /// Dropping it stops accepting; links already made live on.
     ///
     /// # Errors
-    /// [`LinkError`] if listening itself has ended.
+    /// [`LinkError`] if listening itself has ended, or the mailbox has: there is nothing to serve then.
     pub async fn serve(
         &self,
         mut listener: Box<dyn Listener>,
@@ -116,6 +116,13 @@ impl Relay {
         loop {
             let incoming = tokio::select! {
                 () = until_closing(&mut closing) => return Ok(()),
+                () = self.inner.mailbox.ended() => {
+                    if *closing.borrow() {
+                        return Ok(());
+                    }
+                    tracing::error!("the mailbox has ended; the relay stops");
+                    return Err(std::io::Error::other("the relay's mailbox has ended").into());
+                }
                 incoming = listener.next() => incoming?,
             };
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };

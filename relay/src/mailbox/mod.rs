@@ -45,6 +45,7 @@ pub enum MailboxError {
 }
 
 /// Called once with what became of a [`Write`], after its commit. Runs on the mailbox's thread: it must not block.
+/// Should it panic, only it is lost.
 pub type Done<T> = Box<dyn FnOnce(Result<T, MailboxError>) + Send>;
 
 /// An envelope to be stored.
@@ -276,6 +277,11 @@ pub trait Mailbox: Send + Sync {
 
     /// Commits what is queued, then closes. Later changes and reads fail with [`MailboxError::Closed`].
     async fn close(&self);
+
+    /// Until it can do nothing any more, closed or failed; a relay over it stops then. Cancel safe.
+    async fn ended(&self) {
+        std::future::pending().await
+    }
 
     /// Transactions, and the microseconds they took together.
     fn commits(&self) -> (u64, u64) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Node, database, envelope, envelopes, identity, to};
+use crate::support::{Node, PATIENCE, database, envelope, envelopes, identity, to};
 use async_trait::async_trait;
 use chat_core::PeerId;
 use chat_core::nick::RoomName;
@@ -17,12 +17,18 @@ struct Moody {
     inner: SqliteMailbox,
     fails: AtomicBool,
     held: Mutex<Option<Vec<Write>>>,
+    dead: tokio::sync::Notify,
 }
 
 impl Moody {
     fn open(dir: &std::path::Path) -> Arc<Self> {
         let inner = SqliteMailbox::open(&database(dir), MailboxLimits::default()).unwrap();
-        Arc::new(Self { inner, fails: AtomicBool::new(false), held: Mutex::new(None) })
+        Arc::new(Self {
+            inner,
+            fails: AtomicBool::new(false),
+            held: Mutex::new(None),
+            dead: tokio::sync::Notify::new(),
+        })
     }
 
     async fn let_go(&self) {
@@ -68,6 +74,22 @@ impl Mailbox for Moody {
     async fn close(&self) {
         self.inner.close().await;
     }
+    async fn ended(&self) {
+        self.dead.notified().await;
+    }
+}
+
+#[tokio::test]
+async fn a_relay_whose_mailbox_has_ended_stops_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Moody::open(dir.path());
+    let mut node = Node::of(Relay::new(RelayConfig::default(), Arc::clone(&mailbox) as _));
+    let _client = node.connect(&identity(1)).await;
+    assert!(!node.serving.is_finished());
+    mailbox.dead.notify_one();
+    let served = tokio::time::timeout(PATIENCE, &mut node.serving).await.unwrap().unwrap();
+    assert!(matches!(served, Err(chat_core::LinkError::Io(_))), "{served:?}");
+    node.relay.shutdown().await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::super::{Done, MailboxError, Write};
 use super::schema::storage;
 use super::senders::Senders;
-use super::{CommitFigures, Order, Queued};
+use super::{CommitFigures, Order, Queued, contained};
 use crate::config::MailboxLimits;
 
 /// Most envelopes in a transaction, unless one change has more.
@@ -201,7 +201,8 @@ impl Writer {
             first = false;
             let mut answers = Vec::with_capacity(queue.len());
             let begun = Instant::now();
-            let result = self.transaction(&mut queue, &mut answers);
+            let result = contained(|| self.transaction(&mut queue, &mut answers).map_err(storage));
+            let result = result.and_then(|result| result);
             self.figures.commits.fetch_add(1, Ordering::Relaxed);
             let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.figures.commit_us.fetch_add(us, Ordering::Relaxed);
@@ -209,9 +210,9 @@ impl Writer {
                 tracing::error!(%error, changes = answers.len(), "a transaction of the mailbox failed");
                 self.recover();
             }
-            let result = result.map_err(storage);
             for (answer, _place) in answers {
-                answer(result.clone());
+                // It has said so; whoever waits for this answer sees that none comes.
+                drop(contained(|| answer(result.clone())));
             }
         }
     }
