@@ -18,6 +18,7 @@ struct Moody {
     fails: AtomicBool,
     held: Mutex<Option<Vec<Write>>>,
     dead: tokio::sync::Notify,
+    loses: AtomicBool,
 }
 
 impl Moody {
@@ -28,6 +29,7 @@ impl Moody {
             fails: AtomicBool::new(false),
             held: Mutex::new(None),
             dead: tokio::sync::Notify::new(),
+            loses: AtomicBool::new(false),
         })
     }
 
@@ -45,6 +47,9 @@ impl Mailbox for Moody {
     async fn write(&self, change: Write) {
         if self.fails.load(Ordering::Relaxed) {
             return change.fail(MailboxError::Storage("no space left".into()));
+        }
+        if self.loses.load(Ordering::Relaxed) {
+            return;
         }
         if matches!(change, Write::Store { .. })
             && let Some(held) = self.held.lock().unwrap().as_mut()
@@ -77,6 +82,24 @@ impl Mailbox for Moody {
     async fn ended(&self) {
         self.dead.notified().await;
     }
+}
+
+#[tokio::test]
+async fn what_the_mailbox_lost_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Moody::open(dir.path());
+    let node = Node::of(Relay::new(RelayConfig::default(), Arc::clone(&mailbox) as _));
+    let (alice, bob) = (identity(1), identity(2));
+    let mut a = node.connect(&alice).await;
+    a.settle().await;
+    mailbox.loses.store(true, Ordering::Relaxed);
+    let hello = envelope(&alice, to(&bob), 10);
+    a.submit(std::slice::from_ref(&hello)).await;
+    assert_eq!(a.fate(hello.id).await, Err(Refusal::Storage));
+    mailbox.loses.store(false, Ordering::Relaxed);
+    a.store(&hello).await;
+    assert_eq!(node.relay.figures().refused_storage, 1);
+    node.stop().await;
 }
 
 #[tokio::test]
