@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct RelayConfig {
     /// Most clients at a time; one more is told so and closed.
     pub max_clients: usize,
-    /// Most connections that have not said `Hello` yet; one more closes the oldest of them.
+    /// Most connections that have not said `Hello` yet; one more closes the oldest of whoever
+    /// has most of them: an IPv4 address, or an IPv6 network of 64 bits.
     pub max_handshakes: usize,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,
@@ -66,10 +67,14 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct MailboxLimits {
     /// Most bytes waiting for one recipient: a peer, or a room.
     pub mailbox_bytes: u64,
-    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there.
+    /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there;
+    /// in a peer's, also no more than half of what others left, so that there is always something for a newcomer.
     pub sender_share: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,
+    /// One sender may have this part of it waiting in all mailboxes together, `stored_bytes / stored_share`, or one
+    /// larger envelope.
+    pub stored_share: u64,
     /// Most bytes of bundles in the directory.
     pub directory_bytes: u64,
     /// Most peers that are remembered.
@@ -80,6 +85,11 @@ pub struct MailboxLimits {
     pub members_per_room: u64,
     /// Envelopes and the memory of their ids are forgotten after this time.
     pub ttl_ms: u64,
+    /// Most ids that are remembered of one sender's envelopes; over it, the oldest is forgotten. A repeat of that one is
+    /// stored again, and the recipient knows it.
+    pub ids_per_sender: u64,
+    /// Rows that one piece of a sweep looks at; everybody else's changes come between two pieces.
+    pub sweep_rows: u32,
     /// Peers and memberships are forgotten when unseen for this time.
     pub unseen_ms: u64,
     /// An envelope that was acknowledged and is submitted again is delivered again at most this often.
@@ -96,11 +106,14 @@ impl Default for MailboxLimits {
             mailbox_bytes: 64 << 20,
             sender_share: 4,
             stored_bytes: 4 << 30,
+            stored_share: 64,
             directory_bytes: 1 << 30,
             max_peers: 100_000,
             rooms_per_peer: 256,
             members_per_room: 10_000,
             ttl_ms: 30 * DAY_MS,
+            ids_per_sender: 100_000,
+            sweep_rows: 10_000,
             unseen_ms: 30 * DAY_MS,
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,

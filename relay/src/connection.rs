@@ -119,6 +119,20 @@ async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRela
     timeout(relay.config.storage_timeout, attached).await.map_err(|_| failed())?
 }
 
+/// Envelopes handed to the mailbox. Should it drop them without an answer, as after a deadline or a panic, they are
+/// refused: nobody waits for ever.
+struct Unanswered {
+    relay: Arc<Inner>,
+    client: Arc<Client>,
+    envelopes: Vec<NewEnvelope>,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.envelopes.iter().for_each(|e| refuse(&self.relay, &self.client, e.id, Refusal::Storage));
+    }
+}
+
 struct Reader<'a> {
     relay: &'a Arc<Inner>,
     client: Arc<Client>,
@@ -178,6 +192,11 @@ impl<'a> Reader<'a> {
             Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
             Record::Other(ToRelay::Hello { .. }) => {
                 return Err(End::Protocol("`Hello` is the first record, and no other".into()));
+            }
+            // `records` reads every `Submit` itself. Should one come in an encoding that it does not see: nobody would
+            // answer for its envelopes.
+            Record::Other(ToRelay::Submit { .. }) => {
+                return Err(End::Protocol("`Submit` is an array of two items".into()));
             }
             Record::Other(other) => {
                 if self.controls.take(Instant::now()) {
@@ -246,18 +265,21 @@ impl<'a> Reader<'a> {
         let Some(place) = self.place(bytes).await else {
             return envelopes.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
         };
-        // Copies of a few words each: the bytes are shared.
-        let (stored, not_taken) = (envelopes.clone(), envelopes.clone());
-        let (relay, client) = (Arc::clone(self.relay), Arc::clone(&self.client));
+        let mut unanswered = Unanswered {
+            relay: Arc::clone(self.relay),
+            client: Arc::clone(&self.client),
+            // Copies of a few words each: the bytes are shared.
+            envelopes: envelopes.clone(),
+        };
         let done = Box::new(move |result: Result<Vec<Outcome>, MailboxError>| {
-            settle(&relay, &client, &stored, result);
+            let Unanswered { relay, client, envelopes } = &unanswered;
+            settle(relay, client, envelopes, result);
+            unanswered.envelopes.clear();
             drop(place);
         });
         let store = Write::Store { from: self.client.peer, envelopes, now: Timestamp::now(), done };
         if !self.write(store).await {
-            for envelope in not_taken {
-                refuse(self.relay, &self.client, envelope.id, Refusal::Storage);
-            }
+            tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
         }
     }
 

@@ -24,6 +24,7 @@ mod bucket;
 mod config;
 mod connection;
 mod figures;
+mod handshakes;
 mod hub;
 mod mail;
 mod outgoing;

@@ -1,6 +1,5 @@
 //! The relay as a whole: listeners, handshakes, the end.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,16 +12,16 @@ use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
 use chat_core::{LinkError, PeerId, Timestamp};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::connection;
 use crate::figures::{Counters, Figures};
+use crate::handshakes::Handshakes;
 use crate::hub::{Hub, error};
 use crate::mail::Window;
-use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Write};
+use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
 
 /// How often what is too old is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -103,7 +102,7 @@ impl Relay {
     /// Dropping it stops accepting; links already made live on.
     ///
     /// # Errors
-    /// [`LinkError`] if listening itself has ended.
+    /// [`LinkError`] if listening itself has ended, or the mailbox has: there is nothing to serve then.
     pub async fn serve(
         &self,
         mut listener: Box<dyn Listener>,
@@ -117,12 +116,20 @@ impl Relay {
         loop {
             let incoming = tokio::select! {
                 () = until_closing(&mut closing) => return Ok(()),
+                () = self.inner.mailbox.ended() => {
+                    if *closing.borrow() {
+                        return Ok(());
+                    }
+                    tracing::error!("the mailbox has ended; the relay stops");
+                    return Err(std::io::Error::other("the relay's mailbox has ended").into());
+                }
                 incoming = listener.next() => incoming?,
             };
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
             self.inner.counters.accepted.one();
+            let remote = incoming.remote();
             let greeting = greet(Arc::clone(&self.inner), incoming, Arc::clone(&secure), task);
-            handshakes.push(tokio::spawn(greeting).abort_handle());
+            handshakes.push(&remote, tokio::spawn(greeting).abort_handle());
         }
     }
 
@@ -151,48 +158,33 @@ async fn sweep(inner: Arc<Inner>) {
             () = until_closing(&mut closing) => return,
             _ = every.tick() => {}
         }
-        let hub = Arc::clone(&inner.hub);
-        let done = Box::new(move |result: Result<Vec<_>, MailboxError>| match result {
-            Ok(rooms) => hub.members_expired(&rooms),
-            Err(error) => tracing::warn!(%error, "nothing was swept"),
-        });
-        let sweep = Write::Sweep { now: Timestamp::now(), online: inner.hub.online(), done };
-        if timeout(inner.config.storage_timeout, inner.mailbox.write(sweep)).await.is_err() {
-            tracing::warn!("the mailbox took no sweep in time");
-        }
+        let (now, mut online) = (Timestamp::now(), inner.hub.online());
+        // What others wrote meanwhile comes between the pieces.
+        while sweep_piece(&inner, now, std::mem::take(&mut online)).await && !*closing.borrow() {}
     }
 }
 
-/// Connections that have not said `Hello`. A flood of them pushes out the oldest, and an honest client is
-/// done long before.
-struct Handshakes {
-    max: usize,
-    running: VecDeque<AbortHandle>,
-}
-
-impl Handshakes {
-    fn new(max: usize) -> Self {
-        Self { max: max.max(1), running: VecDeque::new() }
-    }
-
-    fn push(&mut self, task: AbortHandle) {
-        if self.running.len() >= self.max {
-            self.running.retain(|task| !task.is_finished());
+/// Whether another piece is to follow at once.
+async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool {
+    let (tell, told) = oneshot::channel();
+    let hub = Arc::clone(&inner.hub);
+    let done = Box::new(move |result: Result<Swept, MailboxError>| match result {
+        Ok(swept) => {
+            hub.members_expired(&swept.rooms);
+            if tell.send(swept.more).is_err() {
+                tracing::debug!("a piece was swept late; the next follows at the next tick");
+            }
         }
-        if self.running.len() >= self.max
-            && let Some(oldest) = self.running.pop_front()
-        {
-            tracing::debug!("too many handshakes at a time; the oldest is dropped");
-            oldest.abort();
-        }
-        self.running.push_back(task);
-    }
-}
-
-impl Drop for Handshakes {
-    fn drop(&mut self) {
-        self.running.iter().for_each(AbortHandle::abort);
-    }
+        Err(error) => tracing::warn!(%error, "nothing was swept"),
+    });
+    let piece = async {
+        inner.mailbox.write(Write::Sweep { now, online, done }).await;
+        told.await.unwrap_or(false)
+    };
+    timeout(inner.config.storage_timeout, piece).await.unwrap_or_else(|_| {
+        tracing::warn!("the mailbox swept nothing in time");
+        false
+    })
 }
 
 /// From a connection's first byte to its `Hello`; then a task of its own serves it.

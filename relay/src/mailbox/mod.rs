@@ -45,6 +45,7 @@ pub enum MailboxError {
 }
 
 /// Called once with what became of a [`Write`], after its commit. Runs on the mailbox's thread: it must not block.
+/// Should it panic, only it is lost.
 pub type Done<T> = Box<dyn FnOnce(Result<T, MailboxError>) + Send>;
 
 /// An envelope to be stored.
@@ -135,15 +136,24 @@ pub enum Write {
         /// Their numbers.
         numbers: Vec<u64>,
     },
-    /// Forget what is too old.
+    /// Forget what is too old, a piece of it. Done only once the wall clock is believed: see [`SqliteMailbox`].
     Sweep {
         /// The wall clock.
         now: Timestamp,
         /// Peers connected now; they count as seen.
         online: Vec<PeerId>,
-        /// Rooms that lost members.
-        done: Done<Vec<RoomName>>,
+        /// What became of it.
+        done: Done<Swept>,
     },
+}
+
+/// What became of a [`Write::Sweep`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rooms that lost members.
+    pub rooms: Vec<RoomName>,
+    /// Whether this was a piece only, and another is to follow at once.
+    pub more: bool,
 }
 
 /// What a peer finds when it connects.
@@ -267,6 +277,11 @@ pub trait Mailbox: Send + Sync {
 
     /// Commits what is queued, then closes. Later changes and reads fail with [`MailboxError::Closed`].
     async fn close(&self);
+
+    /// Until it can do nothing any more, closed or failed; a relay over it stops then. Cancel safe.
+    async fn ended(&self) {
+        std::future::pending().await
+    }
 
     /// Transactions, and the microseconds they took together.
     fn commits(&self) -> (u64, u64) {

@@ -53,6 +53,8 @@ async fn garbage_oversized_and_misplaced_records_end_the_link_with_a_reason() {
         vec![0xff; 100],
         vec![0x9b; 100],
         [submit.clone(), vec![0]].concat(),
+        // The outer array of indefinite length: CBOR, but not ours.
+        [&[0x9f], &submit[1..], &[0xff]].concat(),
         ToRelay::Hello { version: WIRE_VERSION }.encode(),
         FromRelay::Moving.encode(),
         vec![0; MAX_FRAME_BYTES + 1],

@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod mailbox;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod slow_readers;
@@ -16,3 +18,5 @@ mod slow_readers;
 mod storage_failure;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod sweep;

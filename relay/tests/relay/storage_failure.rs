@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Node, database, envelope, envelopes, identity, to};
+use crate::support::{Node, PATIENCE, database, envelope, envelopes, identity, to};
 use async_trait::async_trait;
 use chat_core::PeerId;
 use chat_core::nick::RoomName;
@@ -17,12 +17,20 @@ struct Moody {
     inner: SqliteMailbox,
     fails: AtomicBool,
     held: Mutex<Option<Vec<Write>>>,
+    dead: tokio::sync::Notify,
+    loses: AtomicBool,
 }
 
 impl Moody {
     fn open(dir: &std::path::Path) -> Arc<Self> {
         let inner = SqliteMailbox::open(&database(dir), MailboxLimits::default()).unwrap();
-        Arc::new(Self { inner, fails: AtomicBool::new(false), held: Mutex::new(None) })
+        Arc::new(Self {
+            inner,
+            fails: AtomicBool::new(false),
+            held: Mutex::new(None),
+            dead: tokio::sync::Notify::new(),
+            loses: AtomicBool::new(false),
+        })
     }
 
     async fn let_go(&self) {
@@ -39,6 +47,9 @@ impl Mailbox for Moody {
     async fn write(&self, change: Write) {
         if self.fails.load(Ordering::Relaxed) {
             return change.fail(MailboxError::Storage("no space left".into()));
+        }
+        if self.loses.load(Ordering::Relaxed) {
+            return;
         }
         if matches!(change, Write::Store { .. })
             && let Some(held) = self.held.lock().unwrap().as_mut()
@@ -68,6 +79,40 @@ impl Mailbox for Moody {
     async fn close(&self) {
         self.inner.close().await;
     }
+    async fn ended(&self) {
+        self.dead.notified().await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_mailbox_lost_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Moody::open(dir.path());
+    let node = Node::of(Relay::new(RelayConfig::default(), Arc::clone(&mailbox) as _));
+    let (alice, bob) = (identity(1), identity(2));
+    let mut a = node.connect(&alice).await;
+    a.settle().await;
+    mailbox.loses.store(true, Ordering::Relaxed);
+    let hello = envelope(&alice, to(&bob), 10);
+    a.submit(std::slice::from_ref(&hello)).await;
+    assert_eq!(a.fate(hello.id).await, Err(Refusal::Storage));
+    mailbox.loses.store(false, Ordering::Relaxed);
+    a.store(&hello).await;
+    assert_eq!(node.relay.figures().refused_storage, 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_whose_mailbox_has_ended_stops_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Moody::open(dir.path());
+    let mut node = Node::of(Relay::new(RelayConfig::default(), Arc::clone(&mailbox) as _));
+    let _client = node.connect(&identity(1)).await;
+    assert!(!node.serving.is_finished());
+    mailbox.dead.notify_one();
+    let served = tokio::time::timeout(PATIENCE, &mut node.serving).await.unwrap().unwrap();
+    assert!(matches!(served, Err(chat_core::LinkError::Io(_))), "{served:?}");
+    node.relay.shutdown().await;
 }
 
 #[tokio::test]

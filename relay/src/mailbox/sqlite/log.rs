@@ -49,7 +49,9 @@ impl Writer {
             Recipient::Peer(peer) => match self.known_peer(*peer)? {
                 Some(peer) => peer,
                 // A stranger's row is made for an envelope that has a place only.
-                None if self.is_full(size) => return Ok(Outcome::Refused(Refusal::MailboxFull)),
+                None if self.is_full(size) || self.over_total(sender, size) > 0 => {
+                    return Ok(Outcome::Refused(Refusal::MailboxFull));
+                }
                 None => self.peer_id(*peer)?,
             },
             Recipient::Room(room) => match self.room_of(room, sender)? {
@@ -57,7 +59,8 @@ impl Writer {
                 None => return Ok(Outcome::Refused(Refusal::NotAllowed)),
             },
         };
-        if let Some((n, stored_at)) = self.seen(box_id, envelope.id)?
+        let seen = self.seen(box_id, envelope.id)?;
+        if let Some((n, stored_at, _)) = seen
             && (now.ms_since(stored_at) < self.limits.redeliver_ms || self.waits(n)?)
         {
             return Ok(Outcome::Known);
@@ -65,14 +68,18 @@ impl Writer {
         if !self.has_room(box_id, sender, size)? {
             return Ok(Outcome::Refused(Refusal::MailboxFull));
         }
+        if let Some((_, _, earlier)) = seen {
+            self.senders.forget_id(earlier);
+        }
         self.insert(box_id, sender, size, envelope, now).map(Outcome::Stored)
     }
 
-    fn seen(&self, box_id: i64, id: EnvelopeId) -> rusqlite::Result<Option<(i64, Timestamp)>> {
+    /// Number, time and sender of an envelope that was stored.
+    fn seen(&self, box_id: i64, id: EnvelopeId) -> rusqlite::Result<Option<(i64, Timestamp, i64)>> {
         self.db
-            .prepare_cached("SELECT n, stored_at FROM seen WHERE box = ?1 AND id = ?2")?
+            .prepare_cached("SELECT n, stored_at, sender FROM seen WHERE box = ?1 AND id = ?2")?
             .query_row(params![box_id, id.as_ref()], |row| {
-                Ok((row.get(0)?, Timestamp(from_sql(row.get(1)?))))
+                Ok((row.get(0)?, Timestamp(from_sql(row.get(1)?)), row.get(2)?))
             })
             .optional()
     }
@@ -97,10 +104,13 @@ impl Writer {
             .prepare_cached("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
             .execute(params![row, box_id, sender, now, to_sql(size), id, sum, bytes])?;
         self.db
-            .prepare_cached("INSERT OR REPLACE INTO seen VALUES(?1, ?2, ?3, ?4)")?
-            .execute(params![box_id, id, row, now])?;
+            .prepare_cached("INSERT OR REPLACE INTO seen VALUES(?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![box_id, id, row, now, sender])?;
         self.counters.next_n += 1;
         self.counters.stored_bytes += size;
+        self.senders.add(sender, size);
+        self.senders.remember_id(sender);
+        self.bound_ids(sender)?;
         let usage = self.usage(box_id)?;
         let senders = usage.by_sender.len();
         usage.total += size;
@@ -134,6 +144,14 @@ impl Writer {
         self.counters.stored_bytes + size > self.limits.stored_bytes
     }
 
+    /// By how much `size` more bytes exceed what a sender may have waiting in all boxes; 0 if it has nothing there,
+    /// for an envelope may be larger than that.
+    fn over_total(&self, sender: i64, size: u64) -> u64 {
+        let total = self.senders.total(sender);
+        let share = self.limits.stored_bytes / self.limits.stored_share.max(1);
+        (total + size).saturating_sub(share).min(total)
+    }
+
     /// Whether `size` more bytes fit. A room makes room for them.
     fn has_room(&mut self, box_id: i64, sender: i64, size: u64) -> rusqlite::Result<bool> {
         if self.is_full(size) {
@@ -141,14 +159,22 @@ impl Writer {
         }
         let quota = self.limits.mailbox_bytes;
         let share = quota / self.limits.sender_share.max(1);
+        let over_total = self.over_total(sender, size);
         let usage = self.usage(box_id)?;
+        let total = usage.total;
         let of_sender = usage.by_sender.get(&sender).copied().unwrap_or_default();
         // One envelope of a sender may be larger than its share, else it could never be sent.
-        let over_share = (of_sender + size).saturating_sub(share).min(of_sender);
-        if over_share == 0 && usage.total + size <= quota {
+        let over_share = (of_sender + size).saturating_sub(share).min(of_sender).max(over_total);
+        if box_id > 0 {
+            // Half of what others left: however many senders there are, they never fill the box.
+            let left = quota.saturating_sub(total.saturating_sub(of_sender));
+            return Ok(over_share == 0 && of_sender + size <= left / 2);
+        }
+        if over_share == 0 && total + size <= quota {
             return Ok(true);
         }
-        if box_id > 0 || size > quota {
+        // What a sender has in other boxes stays there.
+        if size > quota || over_total > of_sender {
             return Ok(false);
         }
         if over_share > 0 {
@@ -198,6 +224,7 @@ impl Writer {
         for (box_id, sender, size, _) in &rows {
             let size = from_sql(*size);
             self.counters.stored_bytes = self.counters.stored_bytes.saturating_sub(size);
+            self.senders.subtract(*sender, size);
             if let Some(usage) = self.usage.get_mut(box_id) {
                 usage.total = usage.total.saturating_sub(size);
                 if let Some(of_sender) = usage.by_sender.get_mut(sender) {
@@ -212,9 +239,29 @@ impl Writer {
     }
 
     /// So that these envelopes are stored if they are submitted again.
-    pub(super) fn forget_ids(&self, dropped: &[(i64, Vec<u8>)]) -> rusqlite::Result<()> {
-        let mut forget = self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2")?;
-        dropped.iter().try_for_each(|(box_id, id)| forget.execute(params![box_id, id]).map(drop))
+    pub(super) fn forget_ids(&mut self, dropped: &[(i64, Vec<u8>)]) -> rusqlite::Result<()> {
+        let mut forget =
+            self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2 RETURNING sender")?;
+        for (box_id, id) in dropped {
+            if let Some(sender) = forget.query_row(params![box_id, id], |row| row.get(0)).optional()? {
+                self.senders.forget_id(sender);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a sender's oldest ids over its bound.
+    fn bound_ids(&mut self, sender: i64) -> rusqlite::Result<()> {
+        let over = self.senders.ids(sender).saturating_sub(self.limits.ids_per_sender.max(1));
+        if over == 0 {
+            return Ok(());
+        }
+        let oldest: Vec<(i64, Vec<u8>)> = self
+            .db
+            .prepare_cached("SELECT box, id FROM seen WHERE sender = ?1 ORDER BY n LIMIT ?2")?
+            .query_map([sender, to_sql(over)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        self.forget_ids(&oldest)
     }
 
     pub(super) fn ack(&mut self, peer: PeerId, through: u64) -> rusqlite::Result<()> {

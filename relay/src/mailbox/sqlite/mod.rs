@@ -9,17 +9,19 @@
 //! the recipient's receipt, and only the recipient can send that again: so it is stored and delivered once
 //! more, at most once a minute; the recipient recognises it by its id and answers.
 //!
-//! **Quotas.** A peer's mailbox that is full refuses (`MailboxFull`), and so does a sender's share of it. A room's
-//! log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
+//! **Quotas.** A peer's mailbox that is full refuses (`MailboxFull`), and so does a sender's share of it, or of
+//! all mailboxes together. A room's log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
 //! somebody who stays away must not stop the room. Such a member sees the gap in the chain of messages.
 
 mod log;
 mod peers;
 mod reader;
 mod schema;
+mod senders;
 mod sweep;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -29,7 +31,7 @@ use std::thread;
 use async_trait::async_trait;
 use chat_core::PeerId;
 use chat_core::nick::RoomName;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{Entry, Mailbox, MailboxError, Page, Query, Roster, Write};
 use crate::config::MailboxLimits;
@@ -60,6 +62,9 @@ struct CommitFigures {
 }
 
 /// A [`Mailbox`] in one SQLite file. One process at a time; see the module's documentation for what it promises.
+///
+/// A sweep that is more than a day after the last one is not done, for a wall clock that jumped would drop the mail
+/// of everybody; it is done when the clock, at least an hour later, still says so.
 pub struct SqliteMailbox {
     /// Bounds the queue of changes in bytes.
     places: Arc<Semaphore>,
@@ -68,6 +73,25 @@ pub struct SqliteMailbox {
     read_places: Arc<Semaphore>,
     reads: Mutex<Option<SyncSender<Read>>>,
     figures: Arc<CommitFigures>,
+    ended: watch::Receiver<bool>,
+}
+
+/// Runs something that others handed in, or that meets what they wrote: a panic there is an error here, and does
+/// not end the thread that serves everybody.
+fn contained<T>(run: impl FnOnce() -> T) -> Result<T, MailboxError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| {
+        tracing::error!("a panic in the mailbox; what it served fails");
+        MailboxError::Storage("a panic in the mailbox".into())
+    })
+}
+
+/// Tells that a thread has ended, however it did.
+struct Ending(watch::Sender<bool>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl SqliteMailbox {
@@ -84,7 +108,13 @@ impl SqliteMailbox {
         // One place a change at least, so these channels are never full.
         let (orders, order_queue) = sync_channel(max_places as usize + 1);
         let (reads, read_queue) = sync_channel::<Read>(MAX_READS);
+        let (ending, ended) = watch::channel(false);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let ending = Ending(ending.clone());
+            let run = move || {
+                let _ending = ending;
+                run();
+            };
             thread::Builder::new().name(name.into()).spawn(run).map(drop)
         };
         let reader = opened.reader;
@@ -98,6 +128,7 @@ impl SqliteMailbox {
             read_places: Arc::new(Semaphore::new(MAX_READS)),
             reads: Mutex::new(Some(reads)),
             figures,
+            ended,
         })
     }
 
@@ -112,7 +143,8 @@ impl SqliteMailbox {
         let read: Read = Box::new(move |db| {
             // Kept until here, also if the one who asked has gone: so the channel is never full.
             let _place = place;
-            drop(answer.send(query(db).map_err(schema::storage)));
+            let result = contained(|| query(db).map_err(schema::storage)).and_then(|result| result);
+            drop(answer.send(result));
         });
         let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
         reads.ok_or(MailboxError::Closed)?.try_send(read).map_err(|_| MailboxError::Closed)?;
@@ -173,8 +205,62 @@ impl Mailbox for SqliteMailbox {
         }
     }
 
+    async fn ended(&self) {
+        // An error: both threads are gone.
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
+    }
+
     fn commits(&self) -> (u64, u64) {
         let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         (load(&self.figures.commits), load(&self.figures.commit_us))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::Timestamp;
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn mailbox() -> (tempfile::TempDir, SqliteMailbox) {
+        let dir = tempfile::tempdir().unwrap();
+        let mailbox = SqliteMailbox::open(&dir.path().join("relay.db"), MailboxLimits::default()).unwrap();
+        (dir, mailbox)
+    }
+
+    async fn attach(mailbox: &SqliteMailbox, panics: bool) -> Result<(), MailboxError> {
+        let (tell, told) = oneshot::channel();
+        let done: super::super::Done<_> = Box::new(move |result: Result<_, _>| {
+            assert!(!panics, "a panic as a test");
+            tell.send(result.map(drop)).unwrap();
+        });
+        mailbox.write(Write::Attach { peer: PeerId([1; 32]), now: Timestamp(1), done }).await;
+        timeout(PATIENCE, told).await.unwrap().unwrap_or(Err(MailboxError::Closed))
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_what_it_served_and_nothing_else() {
+        let (_dir, mailbox) = mailbox();
+        assert_eq!(attach(&mailbox, true).await, Err(MailboxError::Closed), "its answer is lost");
+        assert_eq!(attach(&mailbox, false).await, Ok(()));
+        let read = timeout(PATIENCE, mailbox.read::<(), _>(|_| panic!("a panic as a test"))).await.unwrap();
+        assert!(matches!(read, Err(MailboxError::Storage(_))), "{read:?}");
+        let found = timeout(PATIENCE, mailbox.find(Query::Peer(PeerId([1; 32])), 1)).await.unwrap();
+        assert!(found.is_ok(), "{found:?}");
+        assert!(!*mailbox.ended.borrow());
+        mailbox.close().await;
+    }
+
+    #[tokio::test]
+    async fn the_end_of_either_thread_is_the_end() {
+        let (_dir, without_writer) = mailbox();
+        drop(without_writer.orders.lock().unwrap().take());
+        timeout(PATIENCE, without_writer.ended()).await.unwrap();
+        let (_dir, without_reader) = mailbox();
+        drop(without_reader.reads.lock().unwrap().take());
+        timeout(PATIENCE, without_reader.ended()).await.unwrap();
     }
 }

@@ -11,7 +11,7 @@ use super::super::MailboxError;
 /// "chat" in the header of the file, so that another program's database is not taken for ours.
 const APPLICATION_ID: i64 = 0x6368_6174;
 /// The tables below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
 /// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
@@ -20,9 +20,11 @@ CREATE TABLE counters(
   one INTEGER PRIMARY KEY CHECK(one = 1),
   next_n INTEGER NOT NULL,          -- the number of the next envelope
   stored_bytes INTEGER NOT NULL,    -- sum of log.size
-  directory_bytes INTEGER NOT NULL  -- sum of the lengths of directory.bundle
+  directory_bytes INTEGER NOT NULL, -- sum of the lengths of directory.bundle
+  swept_at INTEGER NOT NULL DEFAULT 0,  -- ms; the wall clock at the last sweep, 0 = none yet
+  jumped_at INTEGER NOT NULL DEFAULT 0  -- ms; the wall clock when it was first found to have jumped, 0 = it has not
 );
-INSERT INTO counters VALUES(1, 1, 0, 0);
+INSERT INTO counters VALUES(1, 1, 0, 0, 0, 0);
 CREATE TABLE peers(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   peer BLOB NOT NULL UNIQUE,
@@ -65,8 +67,18 @@ CREATE TABLE seen(
   id BLOB NOT NULL,
   n INTEGER NOT NULL,
   stored_at INTEGER NOT NULL,
+  sender INTEGER NOT NULL DEFAULT 0,  -- 0 = stored before version 2
   PRIMARY KEY(box, id)
 ) WITHOUT ROWID;
+CREATE INDEX seen_sender ON seen(sender, n);
+";
+
+/// Makes version 2 of version 1.
+const FROM_VERSION_1: &str = "
+ALTER TABLE counters ADD COLUMN swept_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN jumped_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE seen ADD COLUMN sender INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX seen_sender ON seen(sender, n);
 ";
 
 /// The connections of one database, and the lock that keeps other relays out.
@@ -180,6 +192,12 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         new.commit()?;
         // Without the path: it may hold a name.
         tracing::info!("new mailbox database");
+    } else if version < 2 {
+        let newer = db.transaction()?;
+        newer.execute_batch(FROM_VERSION_1)?;
+        newer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        newer.commit()?;
+        tracing::info!("the mailbox database is of schema version {SCHEMA_VERSION} now");
     }
     Ok(())
 }
@@ -203,6 +221,37 @@ mod tests {
         assert_eq!(reason(&path), MailboxError::InUse(path.clone()));
         drop(opened);
         open(&path, None).unwrap();
+    }
+
+    #[test]
+    fn a_database_of_version_1_becomes_one_like_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        let columns = |db: &Connection| -> Vec<String> {
+            let mut query = db
+                .prepare(
+                    "SELECT t.name || '.' || c.name || c.cid FROM sqlite_schema t, pragma_table_xinfo(t.name) c
+                     ORDER BY 1",
+                )
+                .unwrap();
+            query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let opened = open(&path, None).unwrap();
+        let new = columns(&opened.writer);
+        opened
+            .writer
+            .execute_batch(
+                "DROP INDEX seen_sender; ALTER TABLE seen DROP COLUMN sender;
+                 ALTER TABLE counters DROP COLUMN swept_at; ALTER TABLE counters DROP COLUMN jumped_at;
+                 INSERT INTO seen VALUES(1, x'00', 1, 1); PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        assert_ne!(columns(&opened.writer), new);
+        drop(opened);
+        let opened = open(&path, None).unwrap();
+        assert_eq!(columns(&opened.writer), new);
+        let sender: i64 = opened.writer.query_row("SELECT sender FROM seen", [], |row| row.get(0)).unwrap();
+        assert_eq!(sender, 0);
     }
 
     #[cfg(unix)]

@@ -4,18 +4,40 @@ use chat_core::nick::RoomName;
 use chat_core::{PeerId, Timestamp};
 use rusqlite::params;
 
-use super::writer::{Writer, to_sql};
+use super::super::Swept;
+use super::writer::{Counters, Writer, to_sql};
 
-/// Envelopes that expire in one sweep.
-const EXPIRE_ROWS: i64 = 10_000;
-/// Remembered ids that are looked at in one sweep.
-const SEEN_ROWS: i64 = 20_000;
-/// Peers that are forgotten, and memberships that end, in one sweep.
-const PEER_ROWS: i64 = 10_000;
+/// A sweep more than this after the last one is done only when the clock has stood by it for a while.
+const JUMP_MS: u64 = 24 * 60 * 60 * 1000;
+/// That while.
+const JUMP_HOLDS_MS: u64 = 60 * 60 * 1000;
 
 impl Writer {
-    /// Gives the rooms that lost members.
-    pub(super) fn sweep(&mut self, now: Timestamp, online: &[PeerId]) -> rusqlite::Result<Vec<RoomName>> {
+    /// Whether the wall clock is believed. One that jumped ahead would drop the mail of everybody; but it also seems to
+    /// jump when the relay was off, so it is believed when it still says so after an hour.
+    fn believes(&mut self, now: u64) -> bool {
+        let Counters { swept_at, jumped_at, .. } = self.counters;
+        let jumps = |since: u64| now.saturating_sub(since) > JUMP_MS;
+        if swept_at > 0 && jumps(swept_at) {
+            if jumped_at == 0 || now < jumped_at || jumps(jumped_at) {
+                self.counters.jumped_at = now;
+                tracing::warn!("the clock has jumped more than a day ahead; nothing is swept for an hour");
+                return false;
+            }
+            if now - jumped_at < JUMP_HOLDS_MS {
+                return false;
+            }
+        }
+        self.counters.swept_at = now;
+        self.counters.jumped_at = 0;
+        true
+    }
+
+    /// One piece; see [`Swept`].
+    pub(super) fn sweep(&mut self, now: Timestamp, online: &[PeerId]) -> rusqlite::Result<Swept> {
+        if !self.believes(now.0) {
+            return Ok(Swept::default());
+        }
         for peer in online {
             let id = self.peer_id(*peer)?;
             self.db
@@ -24,15 +46,24 @@ impl Writer {
         }
         let expired = to_sql(now.0.saturating_sub(self.limits.ttl_ms));
         // Numbers and times grow together, so the oldest are found without looking at the rest.
+        let rows = self.limits.sweep_rows;
         let dropped = self.drop_rows(
             "DELETE FROM log WHERE stored_at < ?1 AND n IN (SELECT n FROM log ORDER BY n LIMIT ?2)
              RETURNING box, sender, size, id",
-            params![expired, EXPIRE_ROWS],
+            params![expired, rows],
         )?;
         self.forget_ids(&dropped)?;
-        self.sweep_room_logs()?;
-        self.sweep_seen(expired)?;
-        self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))
+        // Once a round.
+        if self.swept.0 == i64::MIN {
+            self.sweep_room_logs()?;
+        }
+        let round_done = self.sweep_seen(expired)?;
+        let (rooms, peers_left) = self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))?;
+        Ok(Swept { rooms, more: !round_done || peers_left || self.is_full_piece(dropped.len()) })
+    }
+
+    fn is_full_piece(&self, rows: usize) -> bool {
+        rows >= usize::try_from(self.limits.sweep_rows).unwrap_or(usize::MAX).max(1)
     }
 
     /// Drops envelopes of rooms that every member but their sender has acknowledged.
@@ -63,17 +94,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets ids of envelopes stored too long ago; goes round the table in pieces.
-    fn sweep_seen(&mut self, expired: i64) -> rusqlite::Result<()> {
+    /// Forgets ids of envelopes stored too long ago; goes round the table in pieces. Whether a round is done.
+    fn sweep_seen(&mut self, expired: i64) -> rusqlite::Result<bool> {
         let (box_id, id) = std::mem::take(&mut self.swept);
         let looked_at: Vec<(i64, Vec<u8>, i64)> = self
             .db
             .prepare_cached(
                 "SELECT box, id, stored_at FROM seen WHERE (box, id) > (?1, ?2) ORDER BY box, id LIMIT ?3",
             )?
-            .query_map(params![box_id, id, SEEN_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map(params![box_id, id, self.limits.sweep_rows], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
             .collect::<Result<_, _>>()?;
-        let round_done = looked_at.len() < usize::try_from(SEEN_ROWS).unwrap_or(usize::MAX);
+        let round_done = !self.is_full_piece(looked_at.len());
         self.swept = match looked_at.last() {
             Some((box_id, id, _)) if !round_done => (*box_id, id.clone()),
             _ => (i64::MIN, Vec::new()),
@@ -83,11 +116,14 @@ impl Writer {
             .filter(|(_, _, stored_at)| *stored_at < expired)
             .map(|(box_id, id, _)| (box_id, id))
             .collect();
-        self.forget_ids(&old)
+        self.forget_ids(&old)?;
+        Ok(round_done)
     }
 
-    /// Ends memberships of peers unseen since `cutoff`, and forgets peers and rooms of which nothing is left.
-    fn sweep_unseen(&mut self, cutoff: i64) -> rusqlite::Result<Vec<RoomName>> {
+    /// Ends memberships of peers unseen since `cutoff`, and forgets peers and rooms of which nothing is left. The
+    /// rooms that lost members, and whether more is left to do.
+    fn sweep_unseen(&mut self, cutoff: i64) -> rusqlite::Result<(Vec<RoomName>, bool)> {
+        let rows = i64::from(self.limits.sweep_rows);
         let gone: Vec<(i64, i64, String)> = self
             .db
             .prepare_cached(
@@ -95,8 +131,9 @@ impl Writer {
                  JOIN members ON members.peer = peers.id JOIN rooms ON rooms.id = members.room
                  WHERE peers.last_seen < ?1 LIMIT ?2",
             )?
-            .query_map([cutoff, PEER_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map([cutoff, rows], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
+        let gone_is_full = self.is_full_piece(gone.len());
         let mut changed = Vec::new();
         for (room, peer, name) in gone {
             self.remove_member(room, peer)?;
@@ -114,7 +151,7 @@ impl Writer {
                    AND NOT EXISTS (SELECT 1 FROM members WHERE peer = peers.id) LIMIT ?2)
                  RETURNING id, last_seen > 0",
             )?
-            .query_map([cutoff, PEER_ROWS], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([cutoff, rows], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (id, was_here) in &forgotten {
             self.forget_peer(*id, *was_here)?;
@@ -127,7 +164,7 @@ impl Writer {
                 "DELETE FROM rooms WHERE members = 0 AND NOT EXISTS (SELECT 1 FROM log WHERE box = -rooms.id)",
             )?
             .execute([])?;
-        Ok(changed)
+        Ok((changed, gone_is_full || self.is_full_piece(forgotten.len())))
     }
 
     fn forget_peer(&mut self, id: i64, was_here: bool) -> rusqlite::Result<()> {
@@ -140,7 +177,11 @@ impl Writer {
             let len = u64::try_from(len).unwrap_or(0);
             self.counters.directory_bytes = self.counters.directory_bytes.saturating_sub(len);
         }
-        self.db.prepare_cached("DELETE FROM seen WHERE box = ?1")?.execute([id])?;
+        let mut forget = self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 RETURNING sender")?;
+        let mut senders = forget.query([id])?;
+        while let Some(row) = senders.next()? {
+            self.senders.forget_id(row.get(0)?);
+        }
         if was_here {
             self.counters.peers = self.counters.peers.saturating_sub(1);
         }

@@ -8,12 +8,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use chat_core::PeerId;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::super::{Done, MailboxError, Write};
 use super::schema::storage;
-use super::{CommitFigures, Order, Queued};
+use super::senders::Senders;
+use super::{CommitFigures, Order, Queued, contained};
 use crate::config::MailboxLimits;
 
 /// Most envelopes in a transaction, unless one change has more.
@@ -38,6 +39,9 @@ pub(super) struct Counters {
     pub(super) next_n: u64,
     pub(super) stored_bytes: u64,
     pub(super) directory_bytes: u64,
+    /// The wall clock at the last sweep, and when it was first found to have jumped since; 0 = none.
+    pub(super) swept_at: u64,
+    pub(super) jumped_at: u64,
     /// Peers that have connected once; counted at start.
     pub(super) peers: u64,
 }
@@ -54,6 +58,7 @@ pub(super) struct Writer {
     /// Boxes and senders ever put into `usage`.
     pub(super) usage_entries: usize,
     pub(super) peer_ids: HashMap<PeerId, i64>,
+    pub(super) senders: Senders,
     /// Where the sweep of `seen` goes on.
     pub(super) swept: (i64, Vec<u8>),
     acks: HashMap<PeerId, u64>,
@@ -71,11 +76,14 @@ pub(super) fn from_sql(value: i64) -> u64 {
 
 fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     let peers = db.query_row("SELECT count(*) FROM peers WHERE last_seen > 0", [], |row| row.get(0))?;
-    db.query_row("SELECT next_n, stored_bytes, directory_bytes FROM counters", [], |row| {
+    const COUNTERS: &str = "SELECT next_n, stored_bytes, directory_bytes, swept_at, jumped_at FROM counters";
+    db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
             next_n: from_sql(row.get(0)?),
             stored_bytes: from_sql(row.get(1)?),
             directory_bytes: from_sql(row.get(2)?),
+            swept_at: from_sql(row.get(3)?),
+            jumped_at: from_sql(row.get(4)?),
             peers: from_sql(peers),
         })
     })
@@ -89,6 +97,7 @@ impl Writer {
         figures: Arc<CommitFigures>,
     ) -> Result<Self, MailboxError> {
         let counters = load_counters(&db).map_err(storage)?;
+        let senders = Senders::load(&db).map_err(storage)?;
         Ok(Self {
             db,
             limits,
@@ -96,6 +105,7 @@ impl Writer {
             usage: HashMap::new(),
             usage_entries: 0,
             peer_ids: HashMap::new(),
+            senders,
             swept: (i64::MIN, Vec::new()),
             acks: HashMap::new(),
             figures,
@@ -191,7 +201,8 @@ impl Writer {
             first = false;
             let mut answers = Vec::with_capacity(queue.len());
             let begun = Instant::now();
-            let result = self.transaction(&mut queue, &mut answers);
+            let result = contained(|| self.transaction(&mut queue, &mut answers).map_err(storage));
+            let result = result.and_then(|result| result);
             self.figures.commits.fetch_add(1, Ordering::Relaxed);
             let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.figures.commit_us.fetch_add(us, Ordering::Relaxed);
@@ -199,9 +210,9 @@ impl Writer {
                 tracing::error!(%error, changes = answers.len(), "a transaction of the mailbox failed");
                 self.recover();
             }
-            let result = result.map_err(storage);
             for (answer, _place) in answers {
-                answer(result.clone());
+                // It has said so; whoever waits for this answer sees that none comes.
+                drop(contained(|| answer(result.clone())));
             }
         }
     }
@@ -230,11 +241,15 @@ impl Writer {
             }
         }
         result?;
-        let Counters { next_n, stored_bytes, directory_bytes, .. } = self.counters;
+        let Counters { next_n, stored_bytes, directory_bytes, swept_at, jumped_at, .. } = self.counters;
         self.db
-            .prepare_cached("UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3")?
-            .execute(params![to_sql(next_n), to_sql(stored_bytes), to_sql(directory_bytes)])?;
+            .prepare_cached(
+                "UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3, swept_at = ?4,
+                 jumped_at = ?5",
+            )?
+            .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at].map(to_sql))?;
         self.db.execute_batch("COMMIT")?;
+        self.senders.committed();
         self.acks.clear();
         Ok(())
     }
@@ -247,6 +262,7 @@ impl Writer {
             tracing::error!(%error, "a failed transaction could not be rolled back");
         }
         self.forget_caches();
+        self.senders.roll_back();
         match load_counters(&self.db) {
             Ok(counters) => self.counters = counters,
             // Numbers only grow, so the ones in memory, which are not behind those on the disk, are safe.
