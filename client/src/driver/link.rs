@@ -20,9 +20,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// With nothing to say for so long, a ping keeps both sides sure of each other.
 const PING_AFTER: Duration = Duration::from_secs(10);
 /// A relay silent for so long, though pinged, is gone.
-const SILENCE: Duration = Duration::from_secs(25);
+const SILENCE: Duration = Duration::from_secs(60);
 /// Longest time for one write, and for the closing of a link.
-const WRITE_DEADLINE: Duration = Duration::from_secs(20);
+const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// First wait after a loss; jittered between a quarter and all of it, so that not everybody comes back at once.
 const FIRST_WAIT: Duration = Duration::from_millis(240);
@@ -146,9 +146,14 @@ async fn write(sink: &mut FrameSink, mut queue: mpsc::Receiver<ToRelay>) -> Opti
             Ok(_) => {}
             Err(_) => batch.push(ToRelay::Ping { n: 0 }),
         }
-        let frames = batch.drain(..).map(|record| Ok(record.encode().into()));
-        let mut frames = futures_util::stream::iter(frames);
-        match timeout(WRITE_DEADLINE, sink.send_all(&mut frames)).await {
+        for record in batch.drain(..) {
+            match timeout(WRITE_DEADLINE, sink.feed(record.encode().into())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Some(error.to_string()),
+                Err(_) => return Some("the relay does not take what is sent".to_owned()),
+            }
+        }
+        match timeout(WRITE_DEADLINE, sink.flush()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Some(error.to_string()),
             Err(_) => return Some("the relay does not take what is sent".to_owned()),

@@ -13,10 +13,11 @@ use crate::store::{DeliveryState, StoreError};
 const WINDOW_BYTES: usize = 1 << 20;
 /// Most envelopes handed to the relay and not yet answered.
 const WINDOW: usize = 512;
-/// Most bytes in one record, well below the longest frame.
-const BATCH_BYTES: usize = 1 << 19;
-/// A relay that leaves an envelope unanswered for so long is no relay.
-const ANSWER_MS: u64 = 30_000;
+/// Most bytes in one record: a relay answers whole records, so over a bad network small ones get on where large ones
+/// would never arrive. (One envelope may be larger.)
+const BATCH_BYTES: usize = 16 << 10;
+/// A relay that answers nothing for so long while something is on its way is no relay.
+const ANSWER_MS: u64 = 60_000;
 /// How long after a temporary refusal is tried again; twice as long each time, up to a minute.
 const RETRY_MS: u64 = 5_000;
 const MAX_RETRY_MS: u64 = 60_000;
@@ -28,6 +29,8 @@ pub(crate) struct Submission {
     queued: HashSet<EnvelopeId>,
     flight: HashMap<EnvelopeId, (usize, Timestamp)>,
     flight_bytes: usize,
+    /// When the relay answered last.
+    answered_at: Timestamp,
     /// The relay takes nothing before this time.
     pause: Option<Pause>,
     /// Recipients whose mailbox is full.
@@ -65,7 +68,8 @@ impl Submission {
         }
     }
 
-    fn answered(&mut self, id: EnvelopeId) {
+    fn answered(&mut self, id: EnvelopeId, now: Timestamp) {
+        self.answered_at = now;
         if let Some((bytes, _)) = self.flight.remove(&id) {
             self.flight_bytes -= bytes;
         }
@@ -86,7 +90,8 @@ impl Submission {
     }
 
     fn is_stuck(&self, now: Timestamp) -> bool {
-        self.flight.values().any(|(_, since)| now.ms_since(*since) > ANSWER_MS)
+        let waits = |since: Timestamp| now.ms_since(since.max(self.answered_at)) > ANSWER_MS;
+        self.flight.values().any(|(_, since)| waits(*since))
     }
 }
 
@@ -169,7 +174,7 @@ impl Engine {
             self.submission.pause = None;
         }
         for &id in ids {
-            self.submission.answered(id);
+            self.submission.answered(id, self.now);
             if self.store.remove_control(id)? {
                 continue;
             }
@@ -185,7 +190,7 @@ impl Engine {
 
     /// The relay does not take this one: tried again later, in its order, or failed.
     pub(super) fn refused_by_relay(&mut self, id: EnvelopeId, why: Refusal) -> Result<(), StoreError> {
-        self.submission.answered(id);
+        self.submission.answered(id, self.now);
         let reason = match why {
             Refusal::MailboxFull => "the recipient's mailbox is full",
             Refusal::TooLarge => "too large for the relay",
