@@ -9,9 +9,8 @@ use std::time::Duration;
 use chat_core::api::event::{EventId, Ready};
 use chat_core::api::handle::{self, ClientHandle, EngineSide};
 use chat_core::api::{Event, StopReason};
-use chat_core::entropy::{Entropy, OsEntropy};
+use chat_core::environment::{Environment, System};
 use chat_core::error::CryptoError;
-use chat_core::ids::Timestamp;
 use chat_core::key_exchange::{Context, NewBundle};
 use chat_core::wire::ToRelay;
 use chat_core::{Cipher, KeyExchange};
@@ -67,28 +66,12 @@ impl Client {
         config: ClientConfig,
         connector: Arc<dyn Connector>,
     ) -> Result<(Self, ClientHandle), StartError> {
-        let store = match &config.store {
-            StorePlace::File(path) => Store::open(path)?,
-            StorePlace::Memory => Store::in_memory()?,
-        };
-        let mut entropy = OsEntropy;
-        let epoch = u32::from_be_bytes((&mut entropy as &mut dyn Entropy).bytes()?);
-        let max_backoff = config.max_backoff;
-        let ready = (config.identity.peer_id(), config.nick.clone());
-        let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
-        let mut engine = Engine::new(config, store, Box::new(entropy), Timestamp::now())?;
-        let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
+        let (node, handle) = Node::new(config, connector, Arc::new(System))?;
         let (finish, finished) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = std::thread::Builder::new().name("client".to_owned()).spawn(move || {
-            let (made_keys, keys_made) = mpsc::channel(1);
-            let driver = Driver { engine, side, records: None, closer: None, keys, made_keys };
-            let ready = Ready { listen: Vec::new(), peer_id: ready.0, fingerprint: ready.0, nick: ready.1 };
-            let unsent = runtime.block_on(driver.run(connector, max_backoff, ready, keys_made, finished));
-            // A key generation that still runs must not hold up the end of the program.
-            runtime.shutdown_background();
-            unsent
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("client".to_owned())
+            .spawn(move || runtime.block_on(node.run(finished)))?;
         Ok((Self { finish: Some(finish), thread }, handle))
     }
 
@@ -102,7 +85,53 @@ impl Client {
     }
 }
 
+/// A client as a future, for a program that has a runtime for it: a simulation, or somebody who embeds it.
+/// [`Client`] gives it a thread.
+pub struct Node {
+    driver: Driver,
+    connector: Arc<dyn Connector>,
+    max_backoff: Duration,
+    ready: Ready,
+    keys_made: mpsc::Receiver<Result<NewBundle, CryptoError>>,
+}
+
+impl Node {
+    /// Opens the store, which blocks, and reads the state.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing has started then.
+    pub fn new(
+        config: ClientConfig,
+        connector: Arc<dyn Connector>,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Self, ClientHandle), StartError> {
+        let store = match &config.store {
+            StorePlace::File(path) => Store::open(path)?,
+            StorePlace::Memory => Store::in_memory()?,
+        };
+        let mut entropy = environment.entropy();
+        let epoch = u32::from_be_bytes(entropy.bytes()?);
+        let max_backoff = config.max_backoff;
+        let (me, nick) = (config.identity.peer_id(), config.nick.clone());
+        let ready = Ready { listen: Vec::new(), peer_id: me, fingerprint: me, nick };
+        let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
+        let mut engine = Engine::new(config, store, entropy, environment.now())?;
+        let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
+        let (made_keys, keys_made) = mpsc::channel(1);
+        let driver = Driver { engine, side, records: None, closer: None, keys, made_keys, environment };
+        Ok((Self { driver, connector, max_backoff, ready, keys_made }, handle))
+    }
+
+    /// Is the client, until `finished` gives the time that handing over what is queued may take, or is dropped.
+    /// Dropping the future ends it at once; whatever was committed is kept.
+    pub async fn run(self, finished: oneshot::Receiver<Duration>) -> Unsent {
+        let Self { driver, connector, max_backoff, ready, keys_made } = self;
+        driver.run(connector, max_backoff, ready, keys_made, finished).await
+    }
+}
+
 struct Driver {
+    environment: Arc<dyn Environment>,
     engine: Engine,
     side: EngineSide,
     /// Where records of the live link go.
@@ -135,7 +164,7 @@ impl Driver {
         self.engine.set_listen(ready.listen.clone());
         self.publish(vec![Event::Ready(ready)]);
         let (events, mut link_events) = mpsc::channel(64);
-        let link = tokio::spawn(link::keep_linked(connector, events, max_backoff));
+        let link = tokio::spawn(link::keep_linked(connector, events, max_backoff, self.environment.entropy()));
         let mut ticks = interval(Duration::from_millis(self.engine.next_tick_ms()));
         let mut deadline = None;
         loop {
@@ -220,7 +249,7 @@ impl Driver {
     fn turn(&mut self, inputs: Vec<Input>) {
         let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
         let Turn { records, events, answers, drop_link, want_keys, stop } =
-            self.engine.turn(Timestamp::now(), inputs);
+            self.engine.turn(self.environment.now(), inputs);
         if !events.is_empty() || !silent {
             self.publish(events);
         }
@@ -257,17 +286,25 @@ impl Driver {
     /// Makes keys beside the engine: RSA takes its time, and the program is ready meanwhile.
     fn make_keys(&self) {
         let (exchange, cipher) = (Arc::clone(&self.keys.0), Arc::clone(&self.keys.1));
+        let environment = Arc::clone(&self.environment);
+        let (made, making) = oneshot::channel();
+        let work = async move {
+            let mut entropy = environment.entropy();
+            let mut cx =
+                Context { now: environment.now(), entropy: &mut *entropy, cipher, binding: [0; 32] };
+            // Whoever waited may have given up.
+            drop(made.send(exchange.new_bundle(&mut cx)));
+        };
+        let spawned = self.environment.spawn("keys", Box::pin(work));
         let made_keys = self.made_keys.clone();
-        let making = tokio::task::spawn_blocking(move || {
-            let mut entropy = OsEntropy;
-            let mut cx = Context { now: Timestamp::now(), entropy: &mut entropy, cipher, binding: [0; 32] };
-            exchange.new_bundle(&mut cx)
-        });
         tokio::spawn(async move {
-            let keys = match timeout(KEYS_DEADLINE, making).await {
-                Ok(Ok(keys)) => keys,
-                Ok(Err(_)) => Err(CryptoError::Failed("it panicked while making keys")),
-                Err(_) => Err(CryptoError::Failed("it took too long to make keys")),
+            let keys = match spawned {
+                Ok(()) => match timeout(KEYS_DEADLINE, making).await {
+                    Ok(Ok(keys)) => keys,
+                    Ok(Err(_)) => Err(CryptoError::Failed("it panicked while making keys")),
+                    Err(_) => Err(CryptoError::Failed("it took too long to make keys")),
+                },
+                Err(_) => Err(CryptoError::Failed("there is no thread to make keys on")),
             };
             // The engine may have ended meanwhile.
             drop(made_keys.send(keys).await);

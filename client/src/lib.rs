@@ -19,5 +19,5 @@ mod store;
 
 pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
-pub use driver::{Client, StartError, Unsent};
+pub use driver::{Client, Node, StartError, Unsent};
 pub use store::StoreError;

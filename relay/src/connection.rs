@@ -9,7 +9,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, SignedBundle, ToRelay, WIRE_VERSION};
-use chat_core::{PeerId, Timestamp};
+use chat_core::PeerId;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
@@ -55,7 +55,7 @@ impl Drop for Attachment<'_> {
 /// Serves a link whose peer has said `Hello`, until it ends.
 pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId) {
     let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters)));
-    client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now() });
+    client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now: relay.environment.now() });
     let Link { sink, source, datagrams: _datagrams, streams: _streams, stats: _stats, .. } = link;
     let mut writer = pin!(writer::run(&relay, &client, sink));
     if let Err(refused) = attach(&relay, &client).await {
@@ -68,6 +68,7 @@ pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId) {
     tracing::info!(peer = %peer.short(), "connected");
     let mut reader = Reader::new(&relay, Arc::clone(&client));
     let end = tokio::select! {
+        biased;
         end = reader.run(source) => Some(end),
         () = &mut writer => None,
     };
@@ -111,7 +112,7 @@ async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRela
             hub.detach(&attaching);
         }
     });
-    let attach = Write::Attach { peer: client.peer, now: Timestamp::now(), done };
+    let attach = Write::Attach { peer: client.peer, now: relay.environment.now(), done };
     let attached = async {
         relay.mailbox.write(attach).await;
         told.await.map_err(|_| failed())?
@@ -159,6 +160,7 @@ impl<'a> Reader<'a> {
         loop {
             let next = timeout(self.relay.config.idle_timeout, source.next());
             let frame = tokio::select! {
+                biased;
                 () = until_closing(&mut closing) => return self.drain().await,
                 frame = next => frame,
             };
@@ -277,7 +279,8 @@ impl<'a> Reader<'a> {
             unanswered.envelopes.clear();
             drop(place);
         });
-        let store = Write::Store { from: self.client.peer, envelopes, now: Timestamp::now(), done };
+        let now = self.relay.environment.now();
+        let store = Write::Store { from: self.client.peer, envelopes, now, done };
         if !self.write(store).await {
             tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
         }

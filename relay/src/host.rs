@@ -309,6 +309,7 @@ async fn serve(
         Ok(())
     };
     tokio::select! {
+        biased;
         failed = failed => failed,
         () = stop => Ok(()),
     }

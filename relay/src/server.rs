@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
+use chat_core::environment::{Environment, System};
 use chat_core::{LinkError, PeerId, Timestamp};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -47,6 +48,7 @@ pub struct Relay {
 pub(crate) struct Inner {
     pub(crate) config: RelayConfig,
     pub(crate) mailbox: Arc<dyn Mailbox>,
+    pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) closing: watch::Sender<bool>,
@@ -73,15 +75,24 @@ impl Inner {
 }
 
 impl Relay {
-    /// A relay over any mailbox.
+    /// A relay over any mailbox, on the real machine.
     pub fn new(config: RelayConfig, mailbox: Arc<dyn Mailbox>) -> Self {
+        Self::new_in(config, mailbox, Arc::new(System))
+    }
+
+    /// A relay over any mailbox, in any environment.
+    pub fn new_in(
+        config: RelayConfig,
+        mailbox: Arc<dyn Mailbox>,
+        environment: Arc<dyn Environment>,
+    ) -> Self {
         let counters = Arc::new(Counters::default());
         let window = Window { items: config.window_items, bytes: config.window_bytes };
         let hub = Arc::new(Hub::new(Arc::clone(&counters), config.max_clients, window));
         let tasks = Arc::new(Semaphore::new(MAX_TASKS as usize));
         let closing = watch::Sender::new(false);
         let swept = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { config, mailbox, hub, counters, closing, tasks, swept }) }
+        Self { inner: Arc::new(Inner { config, mailbox, environment, hub, counters, closing, tasks, swept }) }
     }
 
     /// A relay over a [`SqliteMailbox`] at `database`. Blocks while the database is checked.
@@ -115,6 +126,7 @@ impl Relay {
         let mut handshakes = Handshakes::new(self.inner.config.max_handshakes);
         loop {
             let incoming = tokio::select! {
+                biased;
                 () = until_closing(&mut closing) => return Ok(()),
                 () = self.inner.mailbox.ended() => {
                     if *closing.borrow() {
@@ -155,10 +167,11 @@ async fn sweep(inner: Arc<Inner>) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
+            biased;
             () = until_closing(&mut closing) => return,
             _ = every.tick() => {}
         }
-        let (now, mut online) = (Timestamp::now(), inner.hub.online());
+        let (now, mut online) = (inner.environment.now(), inner.hub.online());
         // What others wrote meanwhile comes between the pieces.
         while sweep_piece(&inner, now, std::mem::take(&mut online)).await && !*closing.borrow() {}
     }
@@ -229,6 +242,7 @@ fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, task: OwnedSemaphoreP
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
+            biased;
             () = connection::run(inner, link, peer) => {}
             () = overtime => {}
         }

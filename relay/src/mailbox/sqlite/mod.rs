@@ -24,14 +24,14 @@ mod writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use async_trait::async_trait;
 use chat_core::PeerId;
+use chat_core::environment::{Environment, System, Work};
 use chat_core::nick::RoomName;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::{Entry, Mailbox, MailboxError, Page, Query, Roster, Write};
 use crate::config::MailboxLimits;
@@ -69,9 +69,9 @@ pub struct SqliteMailbox {
     /// Bounds the queue of changes in bytes.
     places: Arc<Semaphore>,
     max_places: u32,
-    orders: Mutex<Option<SyncSender<Order>>>,
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
     read_places: Arc<Semaphore>,
-    reads: Mutex<Option<SyncSender<Read>>>,
+    reads: Mutex<Option<mpsc::Sender<Read>>>,
     figures: Arc<CommitFigures>,
     ended: watch::Receiver<bool>,
 }
@@ -101,25 +101,36 @@ impl SqliteMailbox {
     /// # Errors
     /// [`MailboxError`] says whether it is in use, from a later version, damaged, or whether the disk failed.
     pub fn open(path: &Path, limits: MailboxLimits) -> Result<Self, MailboxError> {
+        Self::open_in(path, limits, &System)
+    }
+
+    /// The same in any environment.
+    ///
+    /// # Errors
+    /// As [`SqliteMailbox::open`].
+    pub fn open_in(
+        path: &Path,
+        limits: MailboxLimits,
+        environment: &dyn Environment,
+    ) -> Result<Self, MailboxError> {
         let opened = schema::open(path, limits.database_bytes)?;
         let max_places = u32::try_from(limits.queue_bytes / QUEUE_UNIT).unwrap_or(u32::MAX).max(1);
         let figures = Arc::new(CommitFigures::default());
         let writer = Writer::new(opened.writer, opened.lock, limits, Arc::clone(&figures))?;
         // One place a change at least, so these channels are never full.
-        let (orders, order_queue) = sync_channel(max_places as usize + 1);
-        let (reads, read_queue) = sync_channel::<Read>(MAX_READS);
+        let (orders, order_queue) = mpsc::channel(max_places as usize + 1);
+        let (reads, read_queue) = mpsc::channel::<Read>(MAX_READS);
         let (ending, ended) = watch::channel(false);
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+        let spawn = |name, work: Work| {
             let ending = Ending(ending.clone());
-            let run = move || {
+            let work = async move {
                 let _ending = ending;
-                run();
+                work.await;
             };
-            thread::Builder::new().name(name.into()).spawn(run).map(drop)
+            environment.spawn(name, Box::pin(work))
         };
-        let reader = opened.reader;
-        spawn("mailbox-writer", Box::new(move || writer.run(&order_queue)))
-            .and_then(|()| spawn("mailbox-reader", Box::new(move || reader::run(&reader, &read_queue))))
+        spawn("mailbox-writer", Box::pin(writer.run(order_queue)))
+            .and_then(|()| spawn("mailbox-reader", Box::pin(reader::run(opened.reader, read_queue))))
             .map_err(|error| MailboxError::Storage(error.to_string()))?;
         Ok(Self {
             places: Arc::new(Semaphore::new(max_places as usize)),
@@ -163,8 +174,7 @@ impl Mailbox for SqliteMailbox {
         let order = Order::Write(Queued { write, _place: place });
         let refused = match orders {
             Some(orders) => orders.try_send(order).err().map(|error| match error {
-                std::sync::mpsc::TrySendError::Full(order)
-                | std::sync::mpsc::TrySendError::Disconnected(order) => order,
+                TrySendError::Full(order) | TrySendError::Closed(order) => order,
             }),
             None => Some(order),
         };

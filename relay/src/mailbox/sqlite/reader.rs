@@ -1,11 +1,10 @@
 //! The thread that reads, on a connection of its own: what is committed, as of one moment.
 
-use std::sync::mpsc::Receiver;
-
 use bytes::Bytes;
 use chat_core::PeerId;
 use chat_core::nick::RoomName;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::mpsc::Receiver;
 
 use super::super::{Entry, Page, Query, Roster};
 use super::log::checksum;
@@ -20,9 +19,9 @@ const MAX_FOUND: i64 = 64;
 const ROSTER_ROWS: i64 = 256;
 
 /// Until nobody can ask any more.
-pub(super) fn run(db: &Connection, reads: &Receiver<Read>) {
-    while let Ok(read) = reads.recv() {
-        read(db);
+pub(super) async fn run(db: Connection, mut reads: Receiver<Read>) {
+    while let Some(read) = reads.recv().await {
+        read(&db);
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use chat_core::PeerId;
 use rusqlite::Connection;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::oneshot;
+use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
 use super::schema::storage;
@@ -114,12 +116,12 @@ impl Writer {
     }
 
     /// Until it is told to close, or nobody can send any more.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+    pub(super) async fn run(mut self, mut orders: Receiver<Order>) {
         let mut open = true;
         let mut closing: Option<oneshot::Sender<()>> = None;
         while open && closing.is_none() {
             let mut group = Vec::new();
-            open = self.gather(orders, &mut group, &mut closing);
+            open = self.gather(&mut orders, &mut group, &mut closing).await;
             self.commit(group);
         }
         // What was queued before the end is still done.
@@ -147,30 +149,28 @@ impl Writer {
     }
 
     /// Waits for something to do, then takes what else is there. False if nobody can send any more.
-    fn gather(
+    async fn gather(
         &mut self,
-        orders: &Receiver<Order>,
+        orders: &mut Receiver<Order>,
         group: &mut Vec<Queued>,
         closing: &mut Option<oneshot::Sender<()>>,
     ) -> bool {
-        let deadline = Instant::now() + ACK_DELAY;
+        let deadline = Due::now() + ACK_DELAY;
         let mut frames = 0;
         while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {
             let order = match orders.try_recv() {
                 Ok(order) => order,
                 Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) if !group.is_empty() => return true,
-                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv() {
-                    Ok(order) => order,
-                    Err(_) => return false,
+                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv().await {
+                    Some(order) => order,
+                    None => return false,
                 },
-                Err(TryRecvError::Empty) => {
-                    match orders.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                        Ok(order) => order,
-                        Err(RecvTimeoutError::Timeout) => return true,
-                        Err(RecvTimeoutError::Disconnected) => return false,
-                    }
-                }
+                Err(TryRecvError::Empty) => match timeout_at(deadline, orders.recv()).await {
+                    Ok(Some(order)) => order,
+                    Ok(None) => return false,
+                    Err(_) => return true,
+                },
             };
             match order {
                 Order::Write(Queued { write: Write::Ack { peer, through }, .. }) => {
