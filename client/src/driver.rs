@@ -164,7 +164,8 @@ impl Driver {
         self.engine.set_listen(ready.listen.clone());
         self.publish(vec![Event::Ready(ready)]);
         let (events, mut link_events) = mpsc::channel(64);
-        let link = tokio::spawn(link::keep_linked(connector, events, max_backoff, self.environment.entropy()));
+        let link =
+            tokio::spawn(link::keep_linked(connector, events, max_backoff, self.environment.entropy()));
         let mut ticks = interval(Duration::from_millis(self.engine.next_tick_ms()));
         let mut deadline = None;
         loop {
@@ -290,8 +291,7 @@ impl Driver {
         let (made, making) = oneshot::channel();
         let work = async move {
             let mut entropy = environment.entropy();
-            let mut cx =
-                Context { now: environment.now(), entropy: &mut *entropy, cipher, binding: [0; 32] };
+            let mut cx = Context { now: environment.now(), entropy: &mut *entropy, cipher, binding: [0; 32] };
             // Whoever waited may have given up.
             drop(made.send(exchange.new_bundle(&mut cx)));
         };

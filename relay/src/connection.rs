@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chat_core::PeerId;
 use chat_core::nick::{Nick, RoomName};
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, SignedBundle, ToRelay, WIRE_VERSION};
-use chat_core::PeerId;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};

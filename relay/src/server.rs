@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chat_core::environment::{Environment, System};
 use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
-use chat_core::environment::{Environment, System};
 use chat_core::{LinkError, PeerId, Timestamp};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -81,11 +81,7 @@ impl Relay {
     }
 
     /// A relay over any mailbox, in any environment.
-    pub fn new_in(
-        config: RelayConfig,
-        mailbox: Arc<dyn Mailbox>,
-        environment: Arc<dyn Environment>,
-    ) -> Self {
+    pub fn new_in(config: RelayConfig, mailbox: Arc<dyn Mailbox>, environment: Arc<dyn Environment>) -> Self {
         let counters = Arc::new(Counters::default());
         let window = Window { items: config.window_items, bytes: config.window_bytes };
         let hub = Arc::new(Hub::new(Arc::clone(&counters), config.max_clients, window));

@@ -190,7 +190,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_never_ends_is_given_up_and_made_again() {
         let (events, mut heard) = mpsc::channel(4);
-        let linking = tokio::spawn(keep_linked(Arc::new(Stuck), events, Duration::from_secs(1), Box::new(OsEntropy)));
+        let linking =
+            tokio::spawn(keep_linked(Arc::new(Stuck), events, Duration::from_secs(1), Box::new(OsEntropy)));
         for _ in 0..3 {
             assert!(matches!(heard.recv().await, Some(LinkEvent::Dialing)));
             let Some(LinkEvent::Down { reason }) = heard.recv().await else { panic!("down is next") };

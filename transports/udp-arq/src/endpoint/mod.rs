@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use chat_core::transport::HANDSHAKE_DEADLINE;
-use chat_core::{Entropy, Identity, LinkError, PeerId};
+use chat_core::{Identity, LinkError, PeerId};
 
-use crate::address::Route;
+use crate::EntropySource;
 use crate::config::Config;
 use crate::connection::{Connection, End};
 use crate::handshake::{Cookies, Initiator, Responder};
+use crate::network::Route;
 use crate::packet::ConnectionId;
 use admission::{HalfOpen, Standing};
 
@@ -84,7 +85,7 @@ pub(crate) struct Endpoint {
     config: Config,
     me: Identity,
     /// Makes the randomness of a connection from its number.
-    entropy: fn(u64) -> Box<dyn Entropy>,
+    entropy: EntropySource,
     listening: bool,
     entries: HashMap<Handle, Entry>,
     by_id: HashMap<ConnectionId, Handle>,
@@ -102,12 +103,8 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// An endpoint that dials; with `listening`, others may dial it.
-    pub(crate) fn new(
-        config: Config,
-        me: Identity,
-        listening: bool,
-        entropy: fn(u64) -> Box<dyn Entropy>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, me: Identity, listening: bool, entropy: EntropySource) -> Self {
+        let cookies = Cookies::new(entropy(u64::MAX));
         Self {
             config,
             me,
@@ -117,7 +114,7 @@ impl Endpoint {
             by_id: HashMap::new(),
             by_origin: HashMap::new(),
             half_open: HalfOpen::default(),
-            cookies: Cookies::new(entropy(u64::MAX)),
+            cookies,
             next_handle: 0,
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),
