@@ -1,7 +1,7 @@
 //! Who is connected, and which rooms they share. Everything here happens under one short lock and waits for
 //! nothing; what the mailbox has committed is routed in the order of its commits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -25,9 +25,9 @@ pub(crate) struct Hub {
 
 #[derive(Default)]
 struct State {
-    clients: HashMap<PeerId, Arc<Client>>,
+    clients: BTreeMap<PeerId, Arc<Client>>,
     /// Rooms with members who are connected.
-    rooms: HashMap<RoomName, Room>,
+    rooms: BTreeMap<RoomName, Room>,
     closed: bool,
 }
 

@@ -16,7 +16,7 @@ mod status;
 mod submit;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chat_core::api::event::AlarmKind;
@@ -99,15 +99,15 @@ pub(crate) struct Engine {
     entropy: Box<dyn Entropy>,
     /// The time of this turn.
     now: Timestamp,
-    contacts: HashMap<PeerId, Contact>,
+    contacts: BTreeMap<PeerId, Contact>,
     /// Whom a direct conversation is with.
-    directs: HashMap<ConversationId, PeerId>,
+    directs: BTreeMap<ConversationId, PeerId>,
     /// Names that peers had before: nobody else gets them.
-    former_names: HashMap<String, PeerId>,
+    former_names: BTreeMap<String, PeerId>,
     /// When bundle and rooms are told to the relay again, because it could not take them.
     announce_at: Option<Timestamp>,
     rooms: BTreeMap<RoomName, Room>,
-    live: HashMap<SessionId, Live>,
+    live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
     last_keys_wanted: Timestamp,
@@ -156,10 +156,10 @@ impl Engine {
             store,
             entropy,
             now,
-            contacts: HashMap::new(),
-            directs: HashMap::new(),
+            contacts: BTreeMap::new(),
+            directs: BTreeMap::new(),
             rooms: BTreeMap::new(),
-            live: HashMap::new(),
+            live: BTreeMap::new(),
             keys: None,
             keys_wanted: false,
             last_keys_wanted: Timestamp::default(),
@@ -177,7 +177,7 @@ impl Engine {
             receipts: BTreeMap::new(),
             touched: BTreeSet::new(),
             alarms: 0,
-            former_names: HashMap::new(),
+            former_names: BTreeMap::new(),
             announce_at: None,
             views: Views::default(),
             out: Turn::default(),

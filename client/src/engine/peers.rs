@@ -1,6 +1,6 @@
 //! Peers, by key: the directory's hints verified, names, presence, and one's own keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chat_core::api::Event;
 use chat_core::api::event::{AlarmKind, PeerEvent, PeerKeyChanged};
@@ -26,7 +26,7 @@ impl Engine {
     pub(super) fn load_contacts(&mut self) -> Result<(), StoreError> {
         let online: Vec<PeerId> = self.online();
         self.former_names = self.store.former_names()?.into_iter().collect();
-        let mut contacts = HashMap::new();
+        let mut contacts = BTreeMap::new();
         for (row, bundle) in self.store.contacts()? {
             match SignedBundle::verify(&bundle) {
                 Ok(bundle) => {

@@ -1,6 +1,6 @@
 //! What peers may make the engine do in a while.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use chat_core::ids::{PeerId, Timestamp};
 
@@ -21,7 +21,7 @@ const MAX_REMEMBERED: usize = 10_000;
 /// What is limited per time.
 #[derive(Default)]
 pub(crate) struct Rates {
-    accepts: HashMap<PeerId, VecDeque<Timestamp>>,
+    accepts: BTreeMap<PeerId, VecDeque<Timestamp>>,
     strangers: VecDeque<Timestamp>,
     renewals: Backoff,
     wishes: Backoff,
@@ -82,7 +82,7 @@ impl Rates {
 /// Something done at most once a minute and peer, and ever more seldom while it goes on.
 #[derive(Default)]
 struct Backoff {
-    last: HashMap<PeerId, (Timestamp, u32)>,
+    last: BTreeMap<PeerId, (Timestamp, u32)>,
 }
 
 impl Backoff {

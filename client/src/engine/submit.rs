@@ -1,6 +1,6 @@
 //! Handing envelopes to the relay: in order, in batches, with a bounded number on the way.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_core::ids::{EnvelopeId, PeerId, Timestamp};
 use chat_core::wire::relay::Refusal;
@@ -26,15 +26,15 @@ const MAX_RETRY_MS: u64 = 60_000;
 #[derive(Default)]
 pub(crate) struct Submission {
     queue: VecDeque<EnvelopeId>,
-    queued: HashSet<EnvelopeId>,
-    flight: HashMap<EnvelopeId, (usize, Timestamp)>,
+    queued: BTreeSet<EnvelopeId>,
+    flight: BTreeMap<EnvelopeId, (usize, Timestamp)>,
     flight_bytes: usize,
     /// When the relay answered last.
     answered_at: Timestamp,
     /// The relay takes nothing before this time.
     pause: Option<Pause>,
     /// Recipients whose mailbox is full.
-    blocked: HashMap<PeerId, Pause>,
+    blocked: BTreeMap<PeerId, Pause>,
 }
 
 /// A wait that grows.

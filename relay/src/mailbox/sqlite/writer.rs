@@ -1,6 +1,6 @@
 //! The thread that writes: gathers what waits, commits it as one transaction, answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ const MAX_CACHED: usize = 100_000;
 #[derive(Default, Clone)]
 pub(super) struct Usage {
     pub(super) total: u64,
-    pub(super) by_sender: HashMap<i64, u64>,
+    pub(super) by_sender: BTreeMap<i64, u64>,
 }
 
 /// Numbers that are kept in memory and in the table `counters`.
@@ -56,14 +56,14 @@ pub(super) struct Writer {
     pub(super) limits: MailboxLimits,
     pub(super) counters: Counters,
     /// Caches of what the tables say, dropped whenever a transaction fails.
-    pub(super) usage: HashMap<i64, Usage>,
+    pub(super) usage: BTreeMap<i64, Usage>,
     /// Boxes and senders ever put into `usage`.
     pub(super) usage_entries: usize,
-    pub(super) peer_ids: HashMap<PeerId, i64>,
+    pub(super) peer_ids: BTreeMap<PeerId, i64>,
     pub(super) senders: Senders,
     /// Where the sweep of `seen` goes on.
     pub(super) swept: (i64, Vec<u8>),
-    acks: HashMap<PeerId, u64>,
+    acks: BTreeMap<PeerId, u64>,
     figures: Arc<CommitFigures>,
     _lock: File,
 }
@@ -104,12 +104,12 @@ impl Writer {
             db,
             limits,
             counters,
-            usage: HashMap::new(),
+            usage: BTreeMap::new(),
             usage_entries: 0,
-            peer_ids: HashMap::new(),
+            peer_ids: BTreeMap::new(),
             senders,
             swept: (i64::MIN, Vec::new()),
-            acks: HashMap::new(),
+            acks: BTreeMap::new(),
             figures,
             _lock: lock,
         })
