@@ -7,7 +7,7 @@
 mod admission;
 mod dispatch;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -87,7 +87,7 @@ pub(crate) struct Endpoint {
     /// Makes the randomness of a connection from its number.
     entropy: EntropySource,
     listening: bool,
-    entries: HashMap<Handle, Entry>,
+    entries: BTreeMap<Handle, Entry>,
     by_id: HashMap<ConnectionId, Handle>,
     by_origin: HashMap<(SocketAddr, ConnectionId), Handle>,
     half_open: HalfOpen,
@@ -110,7 +110,7 @@ impl Endpoint {
             me,
             entropy,
             listening,
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             by_id: HashMap::new(),
             by_origin: HashMap::new(),
             half_open: HalfOpen::default(),
