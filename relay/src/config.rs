@@ -10,6 +10,20 @@ pub struct RelayConfig {
     /// Most connections that have not said `Hello` yet; one more closes the oldest of whoever
     /// has most of them: an IPv4 address, or an IPv6 network of 64 bits.
     pub max_handshakes: usize,
+    /// Most links of one network address at a time: an IPv4 address, or an IPv6 network of 64 bits.
+    pub links_per_address: usize,
+    /// Peers never seen before that one network address may bring in a minute, on average; identities cost nothing.
+    pub new_peers_per_minute: u32,
+    /// As above, at once.
+    pub new_peers_burst: u32,
+    /// Memberships of rooms that one network address may make in a minute, on average. To join where one is a member
+    /// is free.
+    pub new_members_per_minute: u32,
+    /// As above, at once.
+    pub new_members_burst: u32,
+    /// This machine (loopback), and transports without addresses, may do so many times as much as a network address:
+    /// many programs, tests, or people behind a proxy.
+    pub local_factor: u32,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,
     /// A link that takes no frame for this long is closed; its envelopes wait in the mailbox.
@@ -43,6 +57,12 @@ impl Default for RelayConfig {
         Self {
             max_clients: 4096,
             max_handshakes: 256,
+            links_per_address: 128,
+            new_peers_per_minute: 30,
+            new_peers_burst: 150,
+            new_members_per_minute: 60,
+            new_members_burst: 600,
+            local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(90),

@@ -243,6 +243,12 @@ pub trait Mailbox: Send + Sync {
     /// Cancel safe: dropped before it returns, the change has not been queued, and `done` is not called.
     async fn write(&self, change: Write);
 
+    /// Whether `peer` has connected before and is remembered.
+    ///
+    /// # Errors
+    /// [`MailboxError::Storage`], [`MailboxError::Closed`].
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError>;
+
     /// What waits for `peer` after number `after`: its own envelopes and those of its rooms. At most
     /// `max_items`, and `max_bytes` of envelopes, but one if there is one.
     ///

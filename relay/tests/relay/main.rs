@@ -17,6 +17,8 @@ mod slow_readers;
 #[cfg(test)]
 mod storage_failure;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

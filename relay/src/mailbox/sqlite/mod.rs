@@ -183,6 +183,10 @@ impl Mailbox for SqliteMailbox {
         }
     }
 
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.read(move |db| reader::knows(db, peer)).await
+    }
+
     async fn waiting(
         &self,
         peer: PeerId,
