@@ -101,7 +101,8 @@ pub struct MailboxLimits {
     pub max_peers: u64,
     /// Most rooms of one peer.
     pub rooms_per_peer: u64,
-    /// Most members of one room.
+    /// Most members of one room. When it is full, those who are not connected and have never published a bundle, or
+    /// never submitted nor acknowledged an envelope, give way to newcomers.
     pub members_per_room: u64,
     /// Envelopes and the memory of their ids are forgotten after this time.
     pub ttl_ms: u64,
@@ -112,6 +113,9 @@ pub struct MailboxLimits {
     pub sweep_rows: u32,
     /// Peers and memberships are forgotten when unseen for this time.
     pub unseen_ms: u64,
+    /// Peers who have never submitted nor acknowledged an envelope are forgotten when unseen for this time and nothing
+    /// waits for them: those without a bundle; and if a room of theirs or the relay is more than half full, all.
+    pub silent_ms: u64,
     /// An envelope that was acknowledged and is submitted again is delivered again at most this often.
     pub redeliver_ms: u64,
     /// Bytes submitted and not yet committed, of all clients together.
@@ -135,6 +139,7 @@ impl Default for MailboxLimits {
             ids_per_sender: 100_000,
             sweep_rows: 10_000,
             unseen_ms: 30 * DAY_MS,
+            silent_ms: DAY_MS,
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,
             database_bytes: None,

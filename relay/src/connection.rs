@@ -358,12 +358,14 @@ impl<'a> Reader<'a> {
                 Ok(Joined::TooManyRooms) => {
                     client.answer(&error(Refusal::NotAllowed, "a member of too many rooms"));
                 }
-                Ok(Joined::RoomFull) => client.answer(&error(Refusal::TooLarge, "the room is full")),
+                Ok(Joined::RoomFull) => client.answer(&error(Refusal::MailboxFull, "the room is full")),
                 Err(_) => client.answer(&error(Refusal::Storage, "the membership was not stored")),
             }
             drop(place);
         });
-        self.change(Write::Join { peer, room, done }).await;
+        let hub = Arc::clone(&self.relay.hub);
+        let is_online = Arc::new(move |peer| hub.is_online(peer));
+        self.change(Write::Join { peer, room, is_online, done }).await;
     }
 
     async fn leave(&self, room: RoomName) {

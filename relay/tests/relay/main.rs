@@ -13,6 +13,8 @@ mod quotas;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod slow_readers;
 #[cfg(test)]
 mod storage_failure;

@@ -15,6 +15,7 @@
 
 mod log;
 mod peers;
+mod quiet;
 mod reader;
 mod schema;
 mod senders;
