@@ -28,12 +28,15 @@ mod figures;
 mod impairment;
 mod line;
 mod loss;
+mod options;
 mod probability;
 mod rate;
 mod stream_line;
+pub mod units;
 
 pub use figures::Figures;
 pub use impairment::{Blackhole, Impairment};
 pub use line::Line;
+pub use options::OptionError;
 pub use probability::Probability;
 pub use stream_line::{Piece, StreamLine};
