@@ -77,6 +77,8 @@ pub struct ProxyFigures {
 
 /// A running proxy; it ends when this is dropped.
 ///
+/// What a full buffer of a socket drops is neither seen nor counted: a sender that floods loses more than was asked.
+///
 /// Time counts from its start, for [`blackhole`](Impairment::blackhole) too.
 #[derive(Debug)]
 pub struct Proxy {
