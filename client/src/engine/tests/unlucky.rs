@@ -251,13 +251,12 @@ fn what_was_refused_for_a_while_is_tried_again_though_others_are_stored() {
     for why in [Refusal::Storage, Refusal::TooFast, Refusal::MailboxFull] {
         let mut world = World::of(&["alice", "bob"]);
         let bob = world.id("bob");
-        let first = world.send("alice", "bob", "first");
-        let envelope = world.relay.boxes.get_mut(&bob).unwrap().pop().unwrap().1;
+        let (first, second) = (world.send("alice", "bob", "first"), world.send("alice", "bob", "second"));
+        let refused = world.relay.boxes.get_mut(&bob).unwrap().remove(0).1;
+        let stored = world.relay.record.iter().find(|e| e.message == second).unwrap().id;
         world.relay.forget_what_was_had();
-        rec(&mut world, "alice", FromRelay::Refused { id: envelope.id, why });
-        let second = world.send("alice", "bob", "second");
-        let behind = world.person("alice").engine.store.open_envelopes().unwrap();
-        rec(&mut world, "alice", FromRelay::Stored { ids: vec![*behind.last().unwrap()] });
+        rec(&mut world, "alice", FromRelay::Refused { id: refused.id, why });
+        rec(&mut world, "alice", FromRelay::Stored { ids: vec![stored] });
         world.pass(6_000);
         world.settle();
         for id in [first, second] {
