@@ -250,12 +250,10 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
 fn what_was_refused_for_a_while_is_tried_again_though_others_are_stored() {
     for why in [Refusal::Storage, Refusal::TooFast, Refusal::MailboxFull] {
         let mut world = World::of(&["alice", "bob"]);
-        let bob = world.id("bob");
-        let (first, second) = (world.send("alice", "bob", "first"), world.send("alice", "bob", "second"));
-        let refused = world.relay.boxes.get_mut(&bob).unwrap().remove(0).1;
+        let second = world.send("alice", "bob", "stored");
         let stored = world.relay.record.iter().find(|e| e.message == second).unwrap().id;
-        world.relay.forget_what_was_had();
-        rec(&mut world, "alice", FromRelay::Refused { id: refused.id, why });
+        world.relay.refuses = Some(why);
+        let first = world.send("alice", "bob", "refused");
         rec(&mut world, "alice", FromRelay::Stored { ids: vec![stored] });
         world.pass(6_000);
         world.settle();
