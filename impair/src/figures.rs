@@ -1,6 +1,6 @@
 //! What became of the packets.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
 /// What became of the packets that were given to a [`Line`](crate::Line), or of the segments of a
 /// [`StreamLine`](crate::StreamLine), so far.
@@ -35,19 +35,94 @@ pub struct Figures {
     pub dropped_full: u64,
 }
 
+impl Figures {
+    /// All of them with their names, in the order of the fields.
+    pub fn named(&self) -> [(&'static str, u64); 12] {
+        [
+            ("offered", self.offered),
+            ("offered_bytes", self.offered_bytes),
+            ("delivered", self.delivered),
+            ("delivered_bytes", self.delivered_bytes),
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("corrupted", self.corrupted),
+            ("reordered", self.reordered),
+            ("dropped_queue", self.dropped_queue),
+            ("dropped_mtu", self.dropped_mtu),
+            ("dropped_blackhole", self.dropped_blackhole),
+            ("dropped_full", self.dropped_full),
+        ]
+    }
+
+    /// Each changed by `change`, which gets the same one of `other`.
+    fn zip(&mut self, other: &Self, change: impl Fn(&mut u64, u64)) {
+        let Self {
+            offered,
+            offered_bytes,
+            delivered,
+            delivered_bytes,
+            lost,
+            duplicated,
+            corrupted,
+            reordered,
+            dropped_queue,
+            dropped_mtu,
+            dropped_blackhole,
+            dropped_full,
+        } = self;
+        let own = [
+            offered,
+            offered_bytes,
+            delivered,
+            delivered_bytes,
+            lost,
+            duplicated,
+            corrupted,
+            reordered,
+            dropped_queue,
+            dropped_mtu,
+            dropped_blackhole,
+            dropped_full,
+        ];
+        for (own, (_, other)) in own.into_iter().zip(other.named()) {
+            change(own, other);
+        }
+    }
+}
+
 impl AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
-        self.offered += other.offered;
-        self.offered_bytes += other.offered_bytes;
-        self.delivered += other.delivered;
-        self.delivered_bytes += other.delivered_bytes;
-        self.lost += other.lost;
-        self.duplicated += other.duplicated;
-        self.corrupted += other.corrupted;
-        self.reordered += other.reordered;
-        self.dropped_queue += other.dropped_queue;
-        self.dropped_mtu += other.dropped_mtu;
-        self.dropped_blackhole += other.dropped_blackhole;
-        self.dropped_full += other.dropped_full;
+        self.zip(&other, |own, other| *own = own.saturating_add(other));
+    }
+}
+
+/// What came since; figures only grow.
+impl Sub for Figures {
+    type Output = Self;
+
+    fn sub(mut self, before: Self) -> Self {
+        self.zip(&before, |own, before| *own = own.saturating_sub(before));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_them_are_added_and_named() {
+        let mut one = Figures::default();
+        let each = std::cell::Cell::new(0);
+        one.zip(&Figures::default(), |own, _| {
+            each.set(each.get() + 1);
+            *own = each.get();
+        });
+        assert_eq!(one.named().map(|(_, n)| n), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!((one.offered, one.lost, one.dropped_full), (1, 5, 12));
+        let mut two = one;
+        two += one;
+        assert_eq!((two.named()[11], two - one), (("dropped_full", 24), one));
+        assert!(one.named().iter().all(|(name, _)| format!("{one:?}").contains(&format!(" {name}: "))));
     }
 }

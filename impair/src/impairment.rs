@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Probability;
+use crate::units::{NANOS, Rate, Size, Time};
 
 /// What is wrong with one direction of a path. [`Display`](fmt::Display) writes the options of `chat impair` that
 /// make the same; nothing for [`Impairment::NONE`].
@@ -95,8 +96,6 @@ impl Blackhole {
     }
 }
 
-const NANOS: u128 = 1_000_000_000;
-
 impl fmt::Display for Impairment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options: Vec<(&str, String)> = Vec::new();
@@ -126,41 +125,6 @@ impl fmt::Display for Impairment {
 impl fmt::Display for Blackhole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", Time(self.closed), Time(self.every))
-    }
-}
-
-/// Shown as `50ms`, without losing anything.
-struct Time(Duration);
-/// Bytes a second, shown as `1mbit`.
-struct Rate(u64);
-/// Bytes, shown as `64KiB`.
-struct Size(u64);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        largest(f, self.0.as_nanos(), &[("s", NANOS), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)])
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = u128::from(self.0) * 8;
-        largest(f, bits, &[("gbit", NANOS), ("mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)])
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        largest(f, u128::from(self.0), &[("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)])
-    }
-}
-
-/// In the largest unit in which it is a whole number; the last unit is one.
-fn largest(f: &mut fmt::Formatter<'_>, value: u128, units: &[(&str, u128)]) -> fmt::Result {
-    let fits = |(_, size): &&(&str, u128)| value >= *size && value.is_multiple_of(*size);
-    match units.iter().find(fits).or(units.last()) {
-        Some((unit, size)) => write!(f, "{}{unit}", value / size),
-        None => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! An impaired network.
 //!
-//! The model is sans-IO: time is handed in, chance comes from a seed, nothing is a clock or a socket, so a whole node
+//! The model (all but the proxies) is sans-IO: time is handed in, chance comes from a seed, nothing is a clock or a socket, so a whole node
 //! can be simulated on it and every run repeats exactly.
 //!
 //! | room | what is in it |
@@ -9,6 +9,8 @@
 //! | [`Line`] | one direction of a path for packets |
 //! | [`StreamLine`] | one direction of a TCP connection |
 //! | [`Figures`] | what became of the packets |
+//! | [`units`] | how values are written |
+//! | [`Proxy`] | the model on real UDP or TCP sockets, between two processes |
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,12 +30,17 @@ mod figures;
 mod impairment;
 mod line;
 mod loss;
+mod options;
 mod probability;
+mod proxy;
 mod rate;
 mod stream_line;
+pub mod units;
 
 pub use figures::Figures;
 pub use impairment::{Blackhole, Impairment};
 pub use line::Line;
+pub use options::OptionError;
 pub use probability::Probability;
+pub use proxy::{Proxy, ProxyConfig, ProxyFigures};
 pub use stream_line::{Piece, StreamLine};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-const NANOS: u128 = 1_000_000_000;
+use crate::units::NANOS;
 
 /// What waits for a line, or is being sent. Its length is bounded by its owner.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,8 @@ fn help_is_no_mistake_and_nothing_is() {
         assert!(world.chat(arguments).succeeded().len() > 8, "{arguments:?}");
     }
     let help = world.chat(&["--help"]);
-    for word in ["--config", "relay", "check", "explain", "config", "plugins", "schema", "identity"] {
+    for word in ["--config", "relay", "check", "explain", "config", "plugins", "schema", "identity", "impair"]
+    {
         assert!(help.stdout.contains(word), "{word}");
     }
     let nothing = world.chat(&[]);

@@ -170,8 +170,9 @@ impl Engine {
 
     /// The relay has these on its disk.
     pub(super) fn stored(&mut self, ids: &[EnvelopeId]) -> Result<(), StoreError> {
+        // A pause that is not over has something behind it that was refused and is to be handed over again.
         if !ids.is_empty() {
-            self.submission.pause = None;
+            self.submission.pause.take_if(|pause| pause.over);
         }
         for &id in ids {
             self.submission.answered(id, self.now);
@@ -180,6 +181,7 @@ impl Engine {
             }
             if !self.submission.blocked.is_empty()
                 && let Some(delivery) = self.store.delivery_by_envelope(id)?
+                && self.submission.blocked.get(&delivery.peer).is_some_and(|pause| pause.over)
             {
                 self.submission.blocked.remove(&delivery.peer);
             }

@@ -245,6 +245,24 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
     assert_eq!(world.person("bob").engine.contacts[&alice].row.sending, before);
 }
 
+/// One batch is refused for want of disk, the one behind it is stored: the first is not forgotten.
+#[test]
+fn what_was_refused_for_a_while_is_tried_again_though_others_are_stored() {
+    for why in [Refusal::Storage, Refusal::TooFast, Refusal::MailboxFull] {
+        let mut world = World::of(&["alice", "bob"]);
+        let second = world.send("alice", "bob", "stored");
+        let stored = world.relay.record.iter().find(|e| e.message == second).unwrap().id;
+        world.relay.refuses = Some(why);
+        let first = world.send("alice", "bob", "refused");
+        rec(&mut world, "alice", FromRelay::Stored { ids: vec![stored] });
+        world.pass(6_000);
+        world.settle();
+        for id in [first, second] {
+            assert_eq!(world.state("alice", id), MessageState::Delivered, "{why:?}");
+        }
+    }
+}
+
 /// A late farewell
 #[test]
 fn an_old_farewell_does_not_drop_what_was_sent_after_the_return() {

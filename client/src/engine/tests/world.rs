@@ -14,7 +14,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::profile::Options;
 use chat_core::transport::NoStats;
 use chat_core::wire::bundle::SignedBundle;
-use chat_core::wire::relay::Delivery;
+use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{Envelope, FromRelay, Recipient, ToRelay};
 use chat_core::{KeyExchange, Registry};
 use cipher_aes_gcm as _;
@@ -76,6 +76,8 @@ impl Person {
 /// The relay: what it stores, and who is a member where.
 #[derive(Default)]
 pub(super) struct MapRelay {
+    /// What the next envelope is refused with.
+    pub(super) refuses: Option<Refusal>,
     pub(super) boxes: BTreeMap<PeerId, Vec<(u64, Envelope)>>,
     had: BTreeSet<(PeerId, EnvelopeId)>,
     next: u64,
@@ -278,6 +280,12 @@ impl World {
                 self.relay.rooms.entry(room).or_default().remove(&me);
             }
             ToRelay::Submit { envelopes } => {
+                let mut envelopes = std::collections::VecDeque::from(envelopes);
+                if let Some(why) = self.relay.refuses.take()
+                    && let Some(refused) = envelopes.pop_front()
+                {
+                    self.tell(me, FromRelay::Refused { id: refused.id, why });
+                }
                 let ids = envelopes.iter().map(|envelope| envelope.id).collect();
                 for envelope in envelopes {
                     assert_eq!(envelope.from, me);
