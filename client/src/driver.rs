@@ -18,7 +18,7 @@ use chat_core::{Cipher, KeyExchange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::config::{ClientConfig, StorePlace};
+use crate::config::ClientConfig;
 use crate::connect::{ConnectError, Connector};
 use crate::engine::{Engine, Input, Turn};
 use crate::store::{Store, StoreError};
@@ -67,10 +67,7 @@ impl Client {
         config: ClientConfig,
         connector: Arc<dyn Connector>,
     ) -> Result<(Self, ClientHandle), StartError> {
-        let store = match &config.store {
-            StorePlace::File(path) => Store::open(path)?,
-            StorePlace::Memory => Store::in_memory()?,
-        };
+        let store = Store::open(&config.store)?;
         let mut entropy = OsEntropy;
         let epoch = u32::from_be_bytes((&mut entropy as &mut dyn Entropy).bytes()?);
         let max_backoff = config.max_backoff;
@@ -291,6 +288,7 @@ mod tests {
     use chat_core::{Identity, Registry};
 
     use super::*;
+    use crate::config::StorePlace;
     use crate::connect::Connected;
 
     struct Unreachable;
