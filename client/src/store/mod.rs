@@ -9,10 +9,11 @@ mod outbox;
 mod rooms;
 mod sessions;
 
-use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+
+use crate::config::StorePlace;
 
 pub(crate) use bundles::StoredBundle;
 pub(crate) use contacts::ContactRow;
@@ -38,6 +39,9 @@ pub enum StoreError {
         /// Its version.
         found: i64,
     },
+    /// SQLite keeps another journal than the write-ahead log, which every promise about a commit rests on.
+    #[error("the store's file system gives no write-ahead log, but {0:?}")]
+    NoLog(String),
     /// The check at start found damage.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -57,32 +61,49 @@ pub(crate) fn uint(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
+/// Sets the mode, and says which it is now.
+///
+/// All rows are asked for, though there is one: SQLite gives the row before it commits the change. If the disk fails
+/// then, only the next step says so, and the connection would go on with a rollback journal and call it `wal`; with
+/// `synchronous = FULL` a power cut may undo the last commit of such a one.
+fn journal_mode(db: &Connection, mode: &str) -> rusqlite::Result<String> {
+    let mut pragma = db.prepare(&format!("PRAGMA journal_mode = {mode}"))?;
+    let mode: Vec<String> = pragma.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(mode.concat())
+}
+
 /// The database.
 pub(crate) struct Store {
     pub(crate) db: Connection,
 }
 
 impl Store {
-    /// Opens or creates the store in `path`, checks it, and takes it for this process alone.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens or creates the store, checks it, and takes it for this process alone.
+    pub(crate) fn open(place: &StorePlace) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::prepare(Connection::open_with_flags(path, flags)?)
+        let (db, journal) = match place {
+            StorePlace::File(path) => (Connection::open_with_flags(path, flags)?, "wal"),
+            StorePlace::Vfs { vfs, path } => {
+                (Connection::open_with_flags_and_vfs(path, flags, vfs.as_str())?, "wal")
+            }
+            StorePlace::Memory => (Connection::open_in_memory()?, "memory"),
+        };
+        Self::prepare(db, journal)
     }
 
-    /// A store in memory, for tests and simulations.
-    pub(crate) fn in_memory() -> Result<Self, StoreError> {
-        Self::prepare(Connection::open_in_memory()?)
-    }
-
-    fn prepare(db: Connection) -> Result<Self, StoreError> {
+    fn prepare(db: Connection, journal: &str) -> Result<Self, StoreError> {
         db.busy_timeout(Duration::from_secs(2))?;
         db.set_prepared_statement_cache_capacity(128);
+        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+        let found = journal_mode(&db, "WAL")?;
+        if found != journal {
+            return Err(StoreError::NoLog(found));
+        }
         // `FULL` syncs the log at every commit: what was committed survives a power cut.
         db.execute_batch(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-             PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304;",
+            "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304;",
         )?;
         let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if found > SCHEMA_VERSION {

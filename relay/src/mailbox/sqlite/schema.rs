@@ -85,8 +85,8 @@ CREATE INDEX seen_sender ON seen(sender, n);
 pub(super) struct Opened {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
-    /// Held as long as the writer lives.
-    pub(super) lock: File,
+    /// Held as long as the writer lives; none in a file system that SQLite alone reaches.
+    pub(super) lock: Option<File>,
 }
 
 pub(super) fn storage(error: rusqlite::Error) -> MailboxError {
@@ -106,8 +106,8 @@ fn private_file(path: &Path) -> Result<File, MailboxError> {
     options.open(path).map_err(io)
 }
 
-/// Opens or makes the database at `path`.
-pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Opened, MailboxError> {
+/// Keeps other relays out, and makes the file if it isn't there.
+fn lock(path: &Path) -> Result<File, MailboxError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let lock = private_file(&PathBuf::from(lock_path))?;
@@ -117,9 +117,15 @@ pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Opened, Mailbo
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
     drop(private_file(path)?);
-    let mut writer = connect(path)?;
+    Ok(lock)
+}
+
+/// Opens or makes the database at `path`, in the file system that SQLite knows as `vfs`.
+pub(super) fn open(path: &Path, vfs: Option<&str>, max_bytes: Option<u64>) -> Result<Opened, MailboxError> {
+    let lock = if vfs.is_none() { Some(lock(path)?) } else { None };
+    let mut writer = connect(path, vfs)?;
     prepare(&mut writer, max_bytes).map_err(|error| named(error, path))?;
-    let reader = connect(path)?;
+    let reader = connect(path, vfs)?;
     reader.pragma_update(None, "query_only", true).map_err(storage)?;
     Ok(Opened { writer, reader, lock })
 }
@@ -149,12 +155,28 @@ impl From<rusqlite::Error> for PrepareError {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, MailboxError> {
+fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection, MailboxError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(storage)?;
+    let db = match vfs {
+        None => Connection::open_with_flags(path, flags),
+        // Nobody else has made the file.
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_CREATE, vfs),
+    };
+    let db = db.map_err(storage)?;
     db.busy_timeout(Duration::from_secs(5)).map_err(storage)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
+}
+
+/// Asks for the write-ahead log, and says which journal there is now.
+///
+/// All rows are asked for, though there is one: SQLite gives the row before it commits the change. If the disk fails
+/// then, only the next step says so, and the connection would go on with a rollback journal and call it `wal`; with
+/// `synchronous = FULL` a power cut may undo the last commit of such a one.
+fn use_log(db: &Connection) -> rusqlite::Result<String> {
+    let mut pragma = db.prepare("PRAGMA journal_mode = WAL")?;
+    let mode: Vec<String> = pragma.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(mode.concat())
 }
 
 fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareError> {
@@ -171,7 +193,7 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
     if verdict != "ok" {
         return Err(PrepareError::Corrupt(verdict));
     }
-    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    let mode = use_log(db)?;
     if mode != "wal" {
         return Err(PrepareError::Corrupt(format!("its file system gives no write-ahead log ({mode})")));
     }
@@ -207,7 +229,7 @@ mod tests {
     use super::*;
 
     fn reason(path: &Path) -> MailboxError {
-        match open(path, None) {
+        match open(path, None, None) {
             Ok(_) => panic!("opened"),
             Err(error) => error,
         }
@@ -217,10 +239,10 @@ mod tests {
     fn opens_again_and_only_once_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.db");
-        let opened = open(&path, None).unwrap();
+        let opened = open(&path, None, None).unwrap();
         assert_eq!(reason(&path), MailboxError::InUse(path.clone()));
         drop(opened);
-        open(&path, None).unwrap();
+        open(&path, None, None).unwrap();
     }
 
     #[test]
@@ -236,7 +258,7 @@ mod tests {
                 .unwrap();
             query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
         };
-        let opened = open(&path, None).unwrap();
+        let opened = open(&path, None, None).unwrap();
         let new = columns(&opened.writer);
         opened
             .writer
@@ -248,7 +270,7 @@ mod tests {
             .unwrap();
         assert_ne!(columns(&opened.writer), new);
         drop(opened);
-        let opened = open(&path, None).unwrap();
+        let opened = open(&path, None, None).unwrap();
         assert_eq!(columns(&opened.writer), new);
         let sender: i64 = opened.writer.query_row("SELECT sender FROM seen", [], |row| row.get(0)).unwrap();
         assert_eq!(sender, 0);
@@ -259,7 +281,7 @@ mod tests {
     fn nobody_else_may_read_the_files() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let opened = open(&dir.path().join("relay.db"), None).unwrap();
+        let opened = open(&dir.path().join("relay.db"), None, None).unwrap();
         let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).collect();
         assert!(files.len() >= 3, "{files:?}");
         for file in files {
@@ -272,7 +294,7 @@ mod tests {
     fn newer_foreign_and_damaged_files_are_told_apart_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let newer = dir.path().join("newer.db");
-        let opened = open(&newer, None).unwrap();
+        let opened = open(&newer, None, None).unwrap();
         opened.writer.pragma_update(None, "user_version", 7).unwrap();
         drop(opened);
         assert_eq!(reason(&newer), MailboxError::NewerSchema { found: 7, known: SCHEMA_VERSION });
@@ -287,7 +309,7 @@ mod tests {
         assert_eq!(std::fs::read(&text).unwrap(), "no database ".repeat(1000).as_bytes());
 
         let damaged = dir.path().join("damaged.db");
-        drop(open(&damaged, None).unwrap());
+        drop(open(&damaged, None, None).unwrap());
         let mut bytes = std::fs::read(&damaged).unwrap();
         assert!(bytes.len() > 3 * 4096);
         bytes[2 * 4096..3 * 4096].fill(0x5a);

@@ -65,7 +65,7 @@ pub(super) struct Writer {
     pub(super) swept: (i64, Vec<u8>),
     acks: BTreeMap<PeerId, u64>,
     figures: Arc<CommitFigures>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 pub(super) fn to_sql(value: u64) -> i64 {
@@ -94,7 +94,7 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
 impl Writer {
     pub(super) fn new(
         db: Connection,
-        lock: File,
+        lock: Option<File>,
         limits: MailboxLimits,
         figures: Arc<CommitFigures>,
     ) -> Result<Self, MailboxError> {

@@ -1,0 +1,193 @@
+//! What must hold when all is over: P1 (what was shown as delivered is in the peer's history, once), P2 (everything
+//! that was committed arrived), P3 (in the order it was said), P5 (nothing that nobody said).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_core::api::MessageState;
+use chat_core::{MessageId, PeerId};
+
+use crate::record::{Answer, Histories, Place, Record, Said, Shown};
+
+/// One person at the end.
+pub struct Final {
+    /// What it is called.
+    pub name: &'static str,
+    /// Who it is.
+    pub id: PeerId,
+    /// All it has.
+    pub histories: Histories,
+}
+
+impl Final {
+    fn at(&self, place: Place) -> &[Shown] {
+        self.histories.get(&place).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Whether everything of one's own has come to an end. Cheap enough to be asked again and again.
+pub fn is_settled(people: &[Final]) -> bool {
+    let own = people.iter().flat_map(|person| person.histories.values().flatten());
+    own.filter_map(|shown| shown.delivery).all(|(state, _)| state >= MessageState::Delivered)
+}
+
+/// Checks everything, into the record.
+pub fn check(record: &mut Record, people: &[Final]) {
+    let mut found = Vec::new();
+    own_messages(record, people, &mut found);
+    others_messages(record, people, &mut found);
+    shown_states(record, people, &mut found);
+    for (promise, what) in found {
+        record.violated(promise, what);
+    }
+}
+
+type Found = Vec<(&'static str, String)>;
+
+/// Where `reader` sees what was said: whom it was said to, or who said it, or the room.
+fn seen_at(said: &Said, reader: usize) -> Option<Place> {
+    match said.place {
+        Place::Lobby => Some(Place::Lobby),
+        Place::To(to) if to == reader => Some(Place::To(said.by)),
+        Place::To(to) if said.by == reader => Some(Place::To(to)),
+        Place::To(_) => None,
+    }
+}
+
+/// What somebody said is in its own history, once and in order, and has arrived.
+fn own_messages(record: &Record, people: &[Final], found: &mut Found) {
+    for (index, person) in people.iter().enumerate() {
+        for place in places(people.len(), index) {
+            let mine: Vec<&Shown> =
+                person.at(place).iter().filter(|shown| shown.by == person.id).collect();
+            let said = record.said.iter().filter(|said| said.by == index && said.place == place);
+            let texts: Vec<&str> = mine.iter().map(|shown| shown.text.as_str()).collect();
+            in_order(person.name, person.name, place, said.clone(), &texts, found);
+            for said in said {
+                let there = mine.iter().find(|shown| shown.text == said.text);
+                match (&said.answer, there) {
+                    (Answer::Committed(_), None) => found.push((
+                        "P2",
+                        format!("{} committed {:.20?} and has lost it", person.name, said.text),
+                    )),
+                    (Answer::Refused, Some(_)) => found.push((
+                        "P2",
+                        format!("{} was refused {:.20?}, but has it", person.name, said.text),
+                    )),
+                    _ => {}
+                }
+            }
+            for shown in mine {
+                arrived(people, index, place, shown, found);
+            }
+        }
+    }
+}
+
+/// A message of one's own is in the history of everybody it was for, and is shown to be.
+fn arrived(people: &[Final], by: usize, place: Place, shown: &Shown, found: &mut Found) {
+    let (name, text) = (people[by].name, &shown.text);
+    let has = |reader: usize| {
+        let there = if place == Place::Lobby { Place::Lobby } else { Place::To(by) };
+        people[reader].at(there).iter().filter(|it| it.id == shown.id).count()
+    };
+    let readers: Vec<usize> = match place {
+        Place::Lobby => (0..people.len()).filter(|&reader| reader != by).collect(),
+        Place::To(to) => vec![to],
+    };
+    let (state, of) = shown.delivery.unwrap_or((MessageState::Failed, 0));
+    if state < MessageState::Delivered {
+        found.push(("P2", format!("{name}'s {text:.20?} is {state:?} although all is well again")));
+    }
+    let expected = if place == Place::Lobby { of as usize } else { 1 };
+    let arrived = readers.iter().filter(|&&reader| has(reader) > 0).count();
+    if state == MessageState::Delivered && arrived < expected {
+        let missing: Vec<_> =
+            readers.iter().filter(|&&reader| has(reader) == 0).map(|&reader| people[reader].name).collect();
+        found.push(("P1", format!("{name}'s {text:.20?} is shown as delivered, but {missing:?} have it not")));
+    }
+    if place == Place::Lobby && expected != readers.len() {
+        found.push(("P2", format!("{name}'s {text:.20?} went to {expected} of {}", readers.len())));
+    }
+}
+
+/// Others' messages in somebody's history: once, in order, as they were said.
+fn others_messages(record: &Record, people: &[Final], found: &mut Found) {
+    for (index, person) in people.iter().enumerate() {
+        for place in places(people.len(), index) {
+            for (other, author) in people.iter().enumerate().filter(|(other, _)| *other != index) {
+                let theirs: Vec<&Shown> =
+                    person.at(place).iter().filter(|shown| shown.by == author.id).collect();
+                let texts: Vec<&str> = theirs.iter().map(|shown| shown.text.as_str()).collect();
+                let said = record
+                    .said
+                    .iter()
+                    .filter(|said| said.by == other && seen_at(said, index) == Some(place));
+                in_order(person.name, author.name, place, said, &texts, found);
+                let committed: BTreeSet<MessageId> =
+                    author.histories.values().flatten().map(|shown| shown.id).collect();
+                for shown in &theirs {
+                    if !committed.contains(&shown.id) {
+                        let text = &shown.text;
+                        found.push((
+                            "P1",
+                            format!("{} has {text:.20?}, which {} has not", person.name, author.name),
+                        ));
+                    }
+                    if shown.gap_before {
+                        found.push((
+                            "P2",
+                            format!("{} is shown a gap before {:.20?}", person.name, shown.text),
+                        ));
+                    }
+                }
+            }
+            let strangers =
+                person.at(place).iter().filter(|shown| people.iter().all(|person| person.id != shown.by));
+            found.extend(strangers.map(|shown| ("P5", format!("{} has {shown:?} of nobody", person.name))));
+        }
+    }
+}
+
+/// `texts`, as somebody sees them, are among what was `said`, each once, in that order.
+fn in_order<'a>(
+    reader: &str,
+    author: &str,
+    place: Place,
+    said: impl Iterator<Item = &'a Said>,
+    texts: &[&str],
+    found: &mut Found,
+) {
+    let order: BTreeMap<&str, usize> = said.enumerate().map(|(n, said)| (said.text.as_str(), n)).collect();
+    let mut last = None;
+    for text in texts {
+        match order.get(text) {
+            None => found.push(("P5", format!("{reader} has {text:.20?}, which {author} did not say there"))),
+            Some(&n) if last == Some(n) => {
+                found.push(("P1", format!("{reader} has {author}'s {text:.20?} twice at {place:?}")));
+            }
+            Some(&n) if last > Some(n) => {
+                found.push(("P3", format!("{reader} has {author}'s {text:.20?} out of order at {place:?}")));
+            }
+            Some(&n) => last = Some(n),
+        }
+    }
+}
+
+/// No state is less now than what was shown before.
+fn shown_states(record: &Record, people: &[Final], found: &mut Found) {
+    for (&(who, id), &state) in &record.shown {
+        let person = &people[who];
+        let now = person.histories.values().flatten().find(|shown| shown.id == id);
+        match now.and_then(|shown| shown.delivery) {
+            None => found.push(("P2", format!("{} was shown {id} {state:?}, and has it not", person.name))),
+            Some((now, _)) if now < state && state != MessageState::Failed => {
+                found.push(("P1", format!("{} was shown {id} {state:?}, and now {now:?}", person.name)));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn places(people: usize, index: usize) -> impl Iterator<Item = Place> {
+    std::iter::once(Place::Lobby).chain((0..people).filter(move |&other| other != index).map(Place::To))
+}
