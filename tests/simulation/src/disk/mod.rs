@@ -32,6 +32,7 @@ mod files;
 mod handle;
 mod inode;
 mod locks;
+mod methods;
 mod state;
 mod trace;
 mod vfs;
@@ -169,7 +170,7 @@ impl Disk {
     }
 
     /// Calls `tell` whenever the disk goes down, on the thread that caused it, which may be in the middle of an
-    /// SQLite call: it must only wake somebody. Replaces the one before.
+    /// SQLite call: it must only wake somebody. Kept as long as the disk, so it must not hold it. Replaces the one before.
     pub fn on_down(&self, tell: impl Fn() + Send + Sync + 'static) {
         self.state().on_down = Some(Arc::new(tell));
     }
@@ -223,6 +224,7 @@ impl Disk {
     }
 
     /// A hash over every change, in order, and over every crash: the same for the same seed and the same operations.
+    /// Reads and locks do not count, so a connection that only reads may be on another thread.
     /// Journals, headers of frames in the write-ahead log and other writes of at most 32 bytes count with their
     /// place and length only, for SQLite puts random numbers there.
     pub fn trace_hash(&self) -> u64 {

@@ -70,7 +70,7 @@ impl Store {
             transaction.prepare_cached(&sql)?.execute(params![n, blob])?;
         }
         // Some pages become free and are used again.
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             transaction.execute("UPDATE b SET x = x'00' WHERE n = ?1", [n / 2])?;
         }
         transaction.commit()?;

@@ -75,8 +75,17 @@ fn send(handle: &ClientHandle, n: usize) -> Result<Reply, CommandError> {
     handle.run_blocking(Command::Send(command))
 }
 
+/// How a client ends.
+#[derive(PartialEq)]
+enum End {
+    /// It closes its store, which syncs once more.
+    Finish,
+    /// The power goes while it runs.
+    PowerCut,
+}
+
 /// Sends all messages in turn; which were answered as committed.
-fn say_all(disk: &Disk) -> (Option<StartError>, Vec<usize>) {
+fn say_all(disk: &Disk, end: End) -> (Option<StartError>, Vec<usize>) {
     let (client, handle) = match start(disk) {
         Ok(started) => started,
         Err(error) => return (Some(error), vec![]),
@@ -89,6 +98,9 @@ fn say_all(disk: &Disk) -> (Option<StartError>, Vec<usize>) {
         }
     });
     let acknowledged = acknowledged.collect();
+    if end == End::PowerCut {
+        disk.crash();
+    }
     client.finish(Duration::ZERO);
     (None, acknowledged)
 }
@@ -121,7 +133,7 @@ fn verify(disk: &Disk, acknowledged: &[usize]) -> Result<(), String> {
 /// A run without faults: how many changes it makes, about.
 fn changes() -> u64 {
     let disk = Disk::new(0);
-    let (error, acknowledged) = say_all(&disk);
+    let (error, acknowledged) = say_all(&disk, End::Finish);
     assert!(error.is_none() && acknowledged.len() == MESSAGES, "{error:?}");
     let changes = disk.counters().changes;
     verify(&disk, &acknowledged).unwrap();
@@ -134,13 +146,13 @@ fn what_was_answered_survives_a_power_cut_at_every_change() {
     for n in 1..=changes() {
         let disk = Disk::new(n);
         disk.crash_at(n);
-        let (_, acknowledged) = say_all(&disk);
+        let (_, acknowledged) = say_all(&disk, End::Finish);
         disk.crash();
         disk.power_on();
         disk.forget_faults();
         verify(&disk, &acknowledged).unwrap_or_else(|fault| panic!("change {n}: {fault}"));
         answered += acknowledged.len();
-        let again = say_all(&disk);
+        let again = say_all(&disk, End::Finish);
         assert!(again.0.is_none() && again.1.len() == MESSAGES, "it goes on: {again:?}");
         verify(&disk, &again.1).unwrap_or_else(|fault| panic!("change {n}, afterwards: {fault}"));
     }
@@ -156,13 +168,12 @@ fn what_was_answered_survives_a_failure_at_every_change_and_a_power_cut() {
             let disk = Disk::new(n);
             disk.set_crash_mode(if n % 2 == 0 { CrashMode::Nothing } else { CrashMode::Drawn });
             disk.fail_change_at(n, error);
-            let mut said = say_all(&disk);
+            let mut said = say_all(&disk, End::PowerCut);
             refused += u64::from(said.0.is_none() && said.1.len() < MESSAGES);
             if said.0.is_some() {
                 unopened += 1;
-                said = say_all(&disk);
+                said = say_all(&disk, End::PowerCut);
             }
-            disk.crash();
             disk.power_on();
             disk.forget_faults();
             verify(&disk, &said.1).unwrap_or_else(|fault| panic!("change {n}, {error:?}: {fault}"));
@@ -176,7 +187,7 @@ fn a_disk_that_does_not_sync_is_noticed() {
     let mut lost = 0;
     for seed in 0..20 {
         let disk = Disk::new(seed);
-        drop(say_all(&disk));
+        drop(say_all(&disk, End::Finish));
         disk.set_lying(true);
         let (client, handle) = start(&disk).unwrap();
         let command = Send { to: lobby(), text: "late".into(), client_id: None };

@@ -70,10 +70,13 @@ async fn store_all(mailbox: &SqliteMailbox) -> Vec<u8> {
     stored
 }
 
-/// Opens, stores and closes, or loses the power before; whether it opened, and what was answered.
-async fn live(disk: &Disk) -> (bool, Vec<u8>) {
+/// Opens, stores, loses the power or not, and closes; whether it opened, and what was answered.
+async fn live(disk: &Disk, power_cut: bool) -> (bool, Vec<u8>) {
     let Ok(mailbox) = open(disk) else { return (false, vec![]) };
     let stored = store_all(&mailbox).await;
+    if power_cut {
+        disk.crash();
+    }
     timeout(PATIENCE, mailbox.close()).await.unwrap();
     (true, stored)
 }
@@ -100,7 +103,7 @@ async fn verify(disk: &Disk, stored: &[u8]) -> Result<(), String> {
 
 async fn changes() -> u64 {
     let disk = Disk::new(0);
-    assert_eq!(live(&disk).await, (true, (1..=ENVELOPES).collect()));
+    assert_eq!(live(&disk, false).await, (true, (1..=ENVELOPES).collect()));
     disk.counters().changes
 }
 
@@ -110,7 +113,7 @@ async fn what_was_answered_survives_a_power_cut_at_every_change() {
     for n in 1..=changes().await {
         let disk = Disk::new(n);
         disk.crash_at(n);
-        let (_, stored) = live(&disk).await;
+        let (_, stored) = live(&disk, false).await;
         disk.crash();
         disk.power_on();
         disk.forget_faults();
@@ -118,7 +121,7 @@ async fn what_was_answered_survives_a_power_cut_at_every_change() {
         answered += stored.len();
         disk.kill();
         disk.power_on();
-        assert_eq!(live(&disk).await, (true, (1..=ENVELOPES).collect()), "it goes on");
+        assert_eq!(live(&disk, false).await, (true, (1..=ENVELOPES).collect()), "it goes on");
         disk.kill();
         disk.power_on();
         let all: Vec<u8> = (1..=ENVELOPES).collect();
@@ -136,13 +139,12 @@ async fn what_was_answered_survives_a_failure_at_every_change_and_a_power_cut() 
             let disk = Disk::new(n);
             disk.set_crash_mode(if n % 2 == 0 { CrashMode::Nothing } else { CrashMode::Drawn });
             disk.fail_change_at(n, error);
-            let mut lived = live(&disk).await;
+            let mut lived = live(&disk, true).await;
             refused += u64::from(lived.0 && lived.1.len() < usize::from(ENVELOPES));
             if !lived.0 {
                 unopened += 1;
-                lived = live(&disk).await;
+                lived = live(&disk, true).await;
             }
-            disk.crash();
             disk.power_on();
             disk.forget_faults();
             verify(&disk, &lived.1).await.unwrap_or_else(|fault| panic!("change {n}, {error:?}: {fault}"));
