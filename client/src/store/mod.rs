@@ -72,6 +72,22 @@ fn journal_mode(db: &Connection, mode: &str) -> rusqlite::Result<String> {
     Ok(mode.concat())
 }
 
+/// Brings what an earlier process left in the log into the database, and to the medium.
+///
+/// A sync that failed may have left parts of the log in the system's memory alone, where they look like written ones
+/// (on Linux). This process would take them for committed and write behind them, and a power cut would then take what
+/// it commits with them.
+fn settle_log(db: &Connection) -> rusqlite::Result<()> {
+    let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("the log is in use by another process".to_owned()),
+        )),
+    }
+}
+
 /// The database.
 pub(crate) struct Store {
     pub(crate) db: Connection,
@@ -105,6 +121,7 @@ impl Store {
         db.execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304;",
         )?;
+        settle_log(&db)?;
         let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if found > SCHEMA_VERSION {
             return Err(StoreError::Newer { found });

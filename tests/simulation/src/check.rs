@@ -67,11 +67,11 @@ fn own_messages(record: &Record, people: &[Final], found: &mut Found) {
                 match (&said.answer, there) {
                     (Answer::Committed(_), None) => found.push((
                         "P2",
-                        format!("{} committed {:.20?} and has lost it", person.name, said.text),
+                        format!("{} committed {} and has lost it", person.name, brief(&said.text)),
                     )),
                     (Answer::Refused, Some(_)) => found.push((
                         "P2",
-                        format!("{} was refused {:.20?}, but has it", person.name, said.text),
+                        format!("{} was refused {}, but has it", person.name, brief(&said.text)),
                     )),
                     _ => {}
                 }
@@ -85,7 +85,7 @@ fn own_messages(record: &Record, people: &[Final], found: &mut Found) {
 
 /// A message of one's own is in the history of everybody it was for, and is shown to be.
 fn arrived(people: &[Final], by: usize, place: Place, shown: &Shown, found: &mut Found) {
-    let (name, text) = (people[by].name, &shown.text);
+    let (name, text) = (people[by].name, brief(&shown.text));
     let has = |reader: usize| {
         let there = if place == Place::Lobby { Place::Lobby } else { Place::To(by) };
         people[reader].at(there).iter().filter(|it| it.id == shown.id).count()
@@ -96,17 +96,17 @@ fn arrived(people: &[Final], by: usize, place: Place, shown: &Shown, found: &mut
     };
     let (state, of) = shown.delivery.unwrap_or((MessageState::Failed, 0));
     if state < MessageState::Delivered {
-        found.push(("P2", format!("{name}'s {text:.20?} is {state:?} although all is well again")));
+        found.push(("P2", format!("{name}'s {text} is {state:?} although all is well again")));
     }
     let expected = if place == Place::Lobby { of as usize } else { 1 };
     let arrived = readers.iter().filter(|&&reader| has(reader) > 0).count();
     if state == MessageState::Delivered && arrived < expected {
         let missing: Vec<_> =
             readers.iter().filter(|&&reader| has(reader) == 0).map(|&reader| people[reader].name).collect();
-        found.push(("P1", format!("{name}'s {text:.20?} is shown as delivered, but {missing:?} have it not")));
+        found.push(("P1", format!("{name}'s {text} is shown as delivered, but {missing:?} have it not")));
     }
     if place == Place::Lobby && expected != readers.len() {
-        found.push(("P2", format!("{name}'s {text:.20?} went to {expected} of {}", readers.len())));
+        found.push(("P2", format!("{name}'s {text} went to {expected} of {}", readers.len())));
     }
 }
 
@@ -127,23 +127,23 @@ fn others_messages(record: &Record, people: &[Final], found: &mut Found) {
                     author.histories.values().flatten().map(|shown| shown.id).collect();
                 for shown in &theirs {
                     if !committed.contains(&shown.id) {
-                        let text = &shown.text;
+                        let text = brief(&shown.text);
                         found.push((
                             "P1",
-                            format!("{} has {text:.20?}, which {} has not", person.name, author.name),
+                            format!("{} has {text}, which {} has not", person.name, author.name),
                         ));
                     }
                     if shown.gap_before {
                         found.push((
                             "P2",
-                            format!("{} is shown a gap before {:.20?}", person.name, shown.text),
+                            format!("{} is shown a gap before {}", person.name, brief(&shown.text)),
                         ));
                     }
                 }
             }
             let strangers =
                 person.at(place).iter().filter(|shown| people.iter().all(|person| person.id != shown.by));
-            found.extend(strangers.map(|shown| ("P5", format!("{} has {shown:?} of nobody", person.name))));
+            found.extend(strangers.map(|shown| ("P5", format!("{} has {} of nobody", person.name, brief(&shown.text)))));
         }
     }
 }
@@ -160,13 +160,15 @@ fn in_order<'a>(
     let order: BTreeMap<&str, usize> = said.enumerate().map(|(n, said)| (said.text.as_str(), n)).collect();
     let mut last = None;
     for text in texts {
-        match order.get(text) {
-            None => found.push(("P5", format!("{reader} has {text:.20?}, which {author} did not say there"))),
+        let n = order.get(text);
+        let text = brief(text);
+        match n {
+            None => found.push(("P5", format!("{reader} has {text}, which {author} did not say there"))),
             Some(&n) if last == Some(n) => {
-                found.push(("P1", format!("{reader} has {author}'s {text:.20?} twice at {place:?}")));
+                found.push(("P1", format!("{reader} has {author}'s {text} twice at {place:?}")));
             }
             Some(&n) if last > Some(n) => {
-                found.push(("P3", format!("{reader} has {author}'s {text:.20?} out of order at {place:?}")));
+                found.push(("P3", format!("{reader} has {author}'s {text} out of order at {place:?}")));
             }
             Some(&n) => last = Some(n),
         }
@@ -190,4 +192,9 @@ fn shown_states(record: &Record, people: &[Final], found: &mut Found) {
 
 fn places(people: usize, index: usize) -> impl Iterator<Item = Place> {
     std::iter::once(Place::Lobby).chain((0..people).filter(move |&other| other != index).map(Place::To))
+}
+
+/// The beginning of a text: a number that no other has.
+pub(crate) fn brief(text: &str) -> String {
+    text.chars().take(12).collect()
 }

@@ -9,6 +9,7 @@ use chat_core::api::{Event, MessageState};
 use chat_core::{MessageId, PeerId};
 use tokio::sync::oneshot;
 
+use crate::check::brief;
 use crate::trace::Trace;
 
 /// Where something was said.
@@ -92,7 +93,7 @@ impl Record {
             Event::MessageNew(new) => {
                 let message = &new.message;
                 if !self.received.insert((who, message.id)) {
-                    self.violated("P1", format!("{name} is shown {:.20?} a second time", message.text));
+                    self.violated("P1", format!("{name} is shown {} a second time", brief(&message.text)));
                 }
             }
             Event::Alarm(alarm) if alarm.kind != AlarmKind::Refused => {

@@ -13,7 +13,7 @@ use impair::Impairment;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::check::{Final, check, is_settled};
+use crate::check::{Final, brief, check, is_settled};
 use crate::disk::Disk;
 use crate::machine::Machine;
 use crate::net::{Ending, Net};
@@ -246,10 +246,14 @@ impl World {
         let after = self.finals().await;
         for (before, after) in before.iter().zip(&after) {
             let texts = |it: &Final| -> Vec<String> {
-                it.histories.values().flatten().map(|shown| shown.text.clone()).collect()
+                it.histories.values().flatten().map(|shown| brief(&shown.text)).collect()
             };
-            if texts(before) != texts(after) {
-                self.record.violated("P9", format!("{} has another history after a power cut", before.name));
+            let (texts, now) = (texts(before), texts(after));
+            if texts != now {
+                let lost: Vec<_> = texts.iter().filter(|text| !now.contains(text)).collect();
+                let new: Vec<_> = now.iter().filter(|text| !texts.contains(text)).collect();
+                let what = format!("{} after a power cut has lost {lost:?} and got {new:?}", before.name);
+                self.record.violated("P9", what);
             }
         }
     }
