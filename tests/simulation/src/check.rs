@@ -57,8 +57,7 @@ fn seen_at(said: &Said, reader: usize) -> Option<Place> {
 fn own_messages(record: &Record, people: &[Final], found: &mut Found) {
     for (index, person) in people.iter().enumerate() {
         for place in places(people.len(), index) {
-            let mine: Vec<&Shown> =
-                person.at(place).iter().filter(|shown| shown.by == person.id).collect();
+            let mine: Vec<&Shown> = person.at(place).iter().filter(|shown| shown.by == person.id).collect();
             let said = record.said.iter().filter(|said| said.by == index && said.place == place);
             let texts: Vec<&str> = mine.iter().map(|shown| shown.text.as_str()).collect();
             in_order(person.name, person.name, place, said.clone(), &texts, found);
@@ -118,10 +117,8 @@ fn others_messages(record: &Record, people: &[Final], found: &mut Found) {
                 let theirs: Vec<&Shown> =
                     person.at(place).iter().filter(|shown| shown.by == author.id).collect();
                 let texts: Vec<&str> = theirs.iter().map(|shown| shown.text.as_str()).collect();
-                let said = record
-                    .said
-                    .iter()
-                    .filter(|said| said.by == other && seen_at(said, index) == Some(place));
+                let said =
+                    record.said.iter().filter(|said| said.by == other && seen_at(said, index) == Some(place));
                 in_order(person.name, author.name, place, said, &texts, found);
                 let committed: BTreeSet<MessageId> =
                     author.histories.values().flatten().map(|shown| shown.id).collect();
@@ -143,7 +140,10 @@ fn others_messages(record: &Record, people: &[Final], found: &mut Found) {
             }
             let strangers =
                 person.at(place).iter().filter(|shown| people.iter().all(|person| person.id != shown.by));
-            found.extend(strangers.map(|shown| ("P5", format!("{} has {} of nobody", person.name, brief(&shown.text)))));
+            found.extend(
+                strangers
+                    .map(|shown| ("P5", format!("{} has {} of nobody", person.name, brief(&shown.text)))),
+            );
         }
     }
 }
@@ -197,4 +197,87 @@ fn places(people: usize, index: usize) -> impl Iterator<Item = Place> {
 /// The beginning of a text: a number that no other has.
 pub(crate) fn brief(text: &str) -> String {
     text.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::api::command::Reply;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const ALICE: PeerId = PeerId([1; 32]);
+    const BOB: PeerId = PeerId([2; 32]);
+
+    fn id(n: u8) -> MessageId {
+        MessageId([n; 16])
+    }
+
+    fn shown(n: u8, by: PeerId, delivery: Option<(MessageState, u32)>) -> Shown {
+        Shown { id: id(n), by, text: format!("{n} text"), delivery, gap_before: false }
+    }
+
+    /// alice said 1 and 2 to bob, who has both.
+    fn well() -> (Record, Vec<Final>) {
+        let mut record = Record::default();
+        for n in [1, 2] {
+            let (_, receiver) = oneshot::channel::<Result<Reply, _>>();
+            record.said.push(Said {
+                by: 0,
+                place: Place::To(1),
+                text: format!("{n} text"),
+                answer: Answer::Awaited(receiver),
+            });
+            record.said[usize::from(n) - 1].answer = Answer::Committed(id(n));
+            record.shown.insert((0, id(n)), MessageState::Delivered);
+        }
+        let delivered = Some((MessageState::Delivered, 1));
+        let mine = vec![shown(1, ALICE, delivered), shown(2, ALICE, delivered)];
+        let theirs = vec![shown(1, ALICE, None), shown(2, ALICE, None)];
+        let person = |name, id, place, shown| Final { name, id, histories: [(place, shown)].into() };
+        let people =
+            vec![person("alice", ALICE, Place::To(1), mine), person("bob", BOB, Place::To(0), theirs)];
+        (record, people)
+    }
+
+    fn found(change: impl FnOnce(&mut Record, &mut Vec<Shown>, &mut Vec<Shown>)) -> Vec<&'static str> {
+        let (mut record, mut people) = well();
+        let mut mine = people[0].histories.remove(&Place::To(1)).unwrap();
+        let mut theirs = people[1].histories.remove(&Place::To(0)).unwrap();
+        change(&mut record, &mut mine, &mut theirs);
+        people[0].histories.insert(Place::To(1), mine);
+        people[1].histories.insert(Place::To(0), theirs);
+        check(&mut record, &people);
+        let mut found: Vec<_> = record.violations.iter().map(|violation| violation.promise).collect();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn what_is_well_breaks_nothing() {
+        assert_eq!(found(|_, _, _| ()), [""; 0]);
+    }
+
+    #[test]
+    fn every_breach_is_found() {
+        assert_eq!(found(|_, _, theirs| drop(theirs.remove(0))), ["P1"], "delivered and not there");
+        assert_eq!(found(|_, _, theirs| theirs.insert(1, theirs[0].clone())), ["P1"], "doubled");
+        assert_eq!(found(|_, _, theirs| theirs.swap(0, 1)), ["P3"], "out of order");
+        assert_eq!(found(|_, _, theirs| theirs[1].text.push('!')), ["P5"], "changed");
+        assert_eq!(found(|_, _, theirs| theirs[1].by = PeerId([9; 32])), ["P5"], "nobody's");
+        assert_eq!(found(|_, _, theirs| theirs[1].gap_before = true), ["P2"], "a gap");
+        let states = |state| {
+            move |_: &mut Record, mine: &mut Vec<Shown>, _: &mut Vec<Shown>| {
+                mine[0].delivery = Some((state, 1));
+            }
+        };
+        assert_eq!(found(states(MessageState::Stored)), ["P2", "P1"], "went back, and never arrived");
+        let lost = found(|record, mine, _| {
+            record.shown.clear();
+            mine.remove(0);
+        });
+        assert_eq!(lost, ["P2", "P1"], "committed, and gone at its author's");
+        let refused = found(|record, _, _| record.said[0].answer = Answer::Refused);
+        assert_eq!(refused, ["P2"], "refused, and there all the same");
+    }
 }

@@ -115,7 +115,7 @@ fn tell(arguments: &Arguments, sums: &mut Sums, outcome: &Outcome, again: Option
     }
     sums.failed.push(plan.seed);
     println!("{plan}");
-    for violation in violations.iter().take(8) {
+    for violation in violations {
         println!("  {}: {}", violation.promise, violation.what);
     }
     if !same {

@@ -182,7 +182,11 @@ impl fmt::Display for Plan {
         writeln!(f, "seed {seed}: {people} people on {stack}, {} s of trouble", duration.as_secs())?;
         writeln!(f, "  a message every {send_every_ms} ms, up to {text_bytes} bytes")?;
         writeln!(f, "  at worst {weather:?}")?;
-        write!(f, "  every {} ms one of {:?}; clocks off by {} ms", self.fault_every_ms, self.faults, self.skew_ms)
+        write!(
+            f,
+            "  every {} ms one of {:?}; clocks off by {} ms",
+            self.fault_every_ms, self.faults, self.skew_ms
+        )
     }
 }
 

@@ -11,8 +11,8 @@ use transport_udp_arq::UdpArq;
 
 // Plugins register themselves; naming the crate is what links them.
 use {
-    cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, key_exchange_rsa_hybrid as _, key_exchange_x25519 as _,
-    transport_memory as _,
+    cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, key_exchange_rsa_hybrid as _,
+    key_exchange_x25519 as _, transport_memory as _,
 };
 
 use crate::net::{Host, Tcp};

@@ -112,7 +112,9 @@ impl Conn {
     }
 
     fn fail(&mut self, side: Side, error: io::ErrorKind) {
-        if side == 0 && let Some(dialing) = self.dialing.take() {
+        if side == 0
+            && let Some(dialing) = self.dialing.take()
+        {
             // Nobody may wait any more.
             drop(dialing.send(Err(error.into())));
         }
@@ -266,7 +268,8 @@ impl State {
         let path = conn.lines[1 - side].impairment();
         if path.loss != Probability::ALWAYS && path.blackhole.is_none() {
             let refused = conn.dialing.is_some() && side == 0;
-            let error = if refused { io::ErrorKind::ConnectionRefused } else { io::ErrorKind::ConnectionReset };
+            let error =
+                if refused { io::ErrorKind::ConnectionRefused } else { io::ErrorKind::ConnectionReset };
             conn.fail(side, error);
         }
     }
