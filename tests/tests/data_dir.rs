@@ -92,7 +92,7 @@ fn no_folder_to_be_had() {
     world.run(homeless, "").refused(1, &["no home directory", "--data-dir"]);
 }
 
-/// C25, P4: nothing in a data directory can be read by anybody else, also if the directory was there before and is
+/// P4: nothing in a data directory can be read by anybody else, also if the directory was there before and is
 /// open to all: each file and folder in it is its owner's alone, whatever is around it.
 #[test]
 fn nobody_else_can_read_it() {

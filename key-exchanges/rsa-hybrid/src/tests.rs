@@ -126,7 +126,7 @@ impl Entropy for Counting {
     }
 }
 
-/// Bleichenbacher 1998, Manger 2001: nothing tells a bad padding from a good one with a wrong secret.
+/// A04: bleichenbacher 1998, Manger 2001: nothing tells a bad padding from a good one with a wrong secret.
 #[test]
 fn a_padding_oracle_has_nothing_to_say() {
     for scene in &scenes() {
@@ -228,6 +228,7 @@ fn initiate(scene: &Scene, exchange: &dyn KeyExchange, payload: &[u8]) -> Option
     exchange.initiate(&scene.alice.own(), &peer, &mut cx).err()
 }
 
+/// A40.
 #[test]
 fn bad_keys_are_refused_by_name_at_both_ends() {
     let scene = &scenes()[0];

@@ -182,6 +182,7 @@ fn with_point(record: &[u8], point: &[u8; 32]) -> Vec<u8> {
     [&record[..record.len() - 32], point].concat()
 }
 
+/// B01.
 #[test]
 fn low_order_and_non_canonical_points_are_refused_wherever_they_stand() {
     let scene = &scenes()[0];

@@ -92,7 +92,8 @@ impl Stack {
     pub fn key_exchange(&self) -> Arc<dyn KeyExchange> {
         // The shortest keys of RSA that a profile may ask for: making them is most of what a simulation would do.
         let bits = if self.key_exchange == "rsa-hybrid" { "bits = 2048" } else { "" };
-        let built = registry().build::<dyn KeyExchange>(&options_with("key_exchange", self.key_exchange, bits));
+        let built =
+            registry().build::<dyn KeyExchange>(&options_with("key_exchange", self.key_exchange, bits));
         Arc::from(built.unwrap_or_else(|error| panic!("the defaults are allowed: {error}")))
     }
 

@@ -52,7 +52,7 @@ fn failed_keeps_its_reason() {
     assert!(row.reason.is_some());
 }
 
-/// Delivered though the recipient refused it, as it is not in the room.
+/// A35, A11: delivered though the recipient refused it, as it is not in the room.
 #[test]
 fn delivered_means_in_the_peers_history() {
     let mut world = World::of(&["alice", "bob"]);
