@@ -20,6 +20,9 @@ mod congestion;
 mod connection;
 mod driver;
 mod endpoint;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod loss;
 mod packet;
