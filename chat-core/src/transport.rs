@@ -56,6 +56,9 @@ impl Address {
             None if host.contains(':') => return Err(bad("an IPv6 address stands in [brackets]")),
             None => host,
         };
+        if host.contains(['[', ']']) {
+            return Err(bad("a bracket out of place"));
+        }
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }

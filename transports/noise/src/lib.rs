@@ -66,6 +66,9 @@
 mod error;
 mod foreign;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod messages;
 mod primitives;
