@@ -18,6 +18,7 @@
 //! | suite | for | rules |
 //! |---|---|---|
 //! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
+//! | [`key_exchange_suite!`](crate::key_exchange_suite) | a [`KeyExchange`](crate::KeyExchange) and its [`Session`](crate::Session)s | [`key_exchange::RULES`] |
 //!
 //! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
 //!   suite's modules says what it demands.
@@ -34,6 +35,7 @@ mod bytes;
 pub mod cipher;
 mod declared;
 mod entropy;
+pub mod key_exchange;
 mod log;
 mod rule;
 mod test_cipher;
