@@ -171,9 +171,11 @@ async fn the_relay_takes_so_many_clients_and_says_so_to_the_next() {
     let node = Node::start_with(dir.path(), config, MailboxLimits::default());
     let _first = node.connect(&identity(1)).await;
     let mut second = node.connect(&identity(2)).await;
-    let mut third = node.connect(&identity(3)).await;
-    let last = third.last_words().await;
-    assert!(matches!(last, Some(FromRelay::Error { why: Refusal::TooFast, .. })), "{last:?}");
+    let mut third = node.raw(identity(3).public().as_bytes()).await;
+    third.send(ToRelay::Hello { version: WIRE_VERSION }).await;
+    let first = third.next().await;
+    assert!(matches!(first, Some(FromRelay::Error { why: Refusal::TooFast, .. })), "{first:?}");
+    assert_eq!(third.last_words().await, None);
     // The same peer again is no more clients than before.
     let mut again = node.connect(&identity(2)).await;
     second.last_words().await;

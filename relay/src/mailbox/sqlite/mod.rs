@@ -15,6 +15,7 @@
 
 mod log;
 mod peers;
+mod quiet;
 mod reader;
 mod schema;
 mod senders;
@@ -191,6 +192,10 @@ impl Mailbox for SqliteMailbox {
         if let Some(Order::Write(queued)) = refused {
             queued.write.fail(MailboxError::Closed);
         }
+    }
+
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.read(move |db| reader::knows(db, peer)).await
     }
 
     async fn waiting(
