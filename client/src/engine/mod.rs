@@ -275,7 +275,7 @@ impl Engine {
         Turn {
             answers: answers.collect(),
             events: failed.events.into_iter().filter(|event| matches!(event, Event::LinkDown(_))).collect(),
-            drop_link: Some(format!("the store failed: {error}")),
+            drop_link: Some(error.to_string()),
             stop: failed.stop,
             ..Turn::default()
         }
