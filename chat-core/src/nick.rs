@@ -237,7 +237,8 @@ mod tests {
         ] {
             assert!(Nick::new(bad).is_err(), "{bad:?}");
         }
-        for good in ["alice", "naïve", "nai\u{308}ve", "日本", "bob-2", "o'neil", "हिन्दी", "👩🏻"] {
+        for good in ["alice", "naïve", "nai\u{308}ve", "日本", "bob-2", "o'neil", "हिन्दी", "👩🏻"]
+        {
             assert!(Nick::new(good).is_ok(), "{good:?}");
         }
         assert_eq!(RoomName::new("lobby"), Err(NameError::NoHash));

@@ -185,6 +185,7 @@ impl Engine {
             last_nudge: now,
         };
         engine.store.begin()?;
+        engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
