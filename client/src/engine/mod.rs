@@ -192,6 +192,7 @@ impl Engine {
             last_nudge: now,
         };
         engine.store.begin()?;
+        engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
@@ -282,7 +283,7 @@ impl Engine {
         Turn {
             answers: answers.collect(),
             events: failed.events.into_iter().filter(|event| matches!(event, Event::LinkDown(_))).collect(),
-            drop_link: Some(format!("the store failed: {error}")),
+            drop_link: Some(error.to_string()),
             stop: failed.stop,
             ..Turn::default()
         }

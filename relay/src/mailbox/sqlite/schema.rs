@@ -1,6 +1,7 @@
 //! Opening the database: lock, checks, tables.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ fn lock(path: &Path) -> Result<File, MailboxError> {
         Err(TryLockError::WouldBlock) => return Err(MailboxError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    drop(private_file(path)?);
+    make_if_missing(path)?;
     Ok(lock)
 }
 
@@ -128,6 +129,64 @@ pub(super) fn open(path: &Path, vfs: Option<&str>, max_bytes: Option<u64>) -> Re
     let reader = connect(path, vfs)?;
     reader.pragma_update(None, "query_only", true).map_err(storage)?;
     Ok(Opened { writer, reader, lock })
+}
+
+/// Makes the database if it isn't there: under another name until all of it is on the disk, so that an empty file has
+/// lost what was in it, however a first start ended.
+fn make_if_missing(path: &Path) -> Result<(), MailboxError> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let len = |path: &Path| match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(found.len())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(error)),
+    };
+    let lost = |reason: &str| MailboxError::Corrupt { path: path.to_owned(), reason: reason.to_owned() };
+    match (len(path)?, len(&beside("-wal"))?) {
+        (Some(0), _) => {
+            return Err(lost(
+                "it is empty, so something has cut it off; remove it to begin with an empty mailbox",
+            ));
+        }
+        (Some(_), _) => return Ok(()),
+        // SQLite would apply an old log to the new file.
+        (None, Some(1..)) => {
+            return Err(lost(
+                "it is gone, but its log is there; remove that too to begin with an empty mailbox",
+            ));
+        }
+        (None, _) => {}
+    }
+    let new = beside(".new");
+    for left in [new.clone(), beside(".new-journal")] {
+        match std::fs::remove_file(left) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    drop(private_file(&new)?);
+    let mut db = connect(&new, None)?;
+    db.pragma_update(None, "synchronous", "FULL").and_then(|()| make_tables(&mut db)).map_err(storage)?;
+    db.close().map_err(|(_, error)| storage(error))?;
+    std::fs::rename(&new, path).map_err(io)?;
+    match path.parent().filter(|folder| cfg!(unix) && !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(io),
+        None => Ok(()),
+    }
+}
+
+fn make_tables(db: &mut Connection) -> rusqlite::Result<()> {
+    let new = db.transaction()?;
+    new.execute_batch(TABLES)?;
+    new.pragma_update(None, "application_id", APPLICATION_ID)?;
+    new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    new.commit()?;
+    // Without the path: it may hold a name.
+    tracing::info!("new mailbox database");
+    Ok(())
 }
 
 /// Damage and foreign files get the path and the reason; the file is left alone.
@@ -213,13 +272,7 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
     if tables == 0 {
-        let new = db.transaction()?;
-        new.execute_batch(TABLES)?;
-        new.pragma_update(None, "application_id", APPLICATION_ID)?;
-        new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        new.commit()?;
-        // Without the path: it may hold a name.
-        tracing::info!("new mailbox database");
+        make_tables(db)?;
     } else if version < 2 {
         let newer = db.transaction()?;
         newer.execute_batch(FROM_VERSION_1)?;
@@ -282,12 +335,32 @@ mod tests {
         assert_eq!(sender, 0);
     }
 
+    #[test]
+    fn a_database_that_was_cut_off_is_no_empty_mailbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        // A first start that was killed is begun anew.
+        for left in ["relay.db.new", "relay.db.new-journal"] {
+            std::fs::write(dir.path().join(left), "half of it").unwrap();
+        }
+        drop(open(&path, None).unwrap());
+        assert!(!dir.path().join("relay.db.new").exists());
+        std::fs::write(&path, "").unwrap();
+        assert!(matches!(reason(&path), MailboxError::Corrupt { reason, .. } if reason.contains("empty")));
+        assert_eq!(path.metadata().unwrap().len(), 0);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(dir.path().join("relay.db-wal"), "a log").unwrap();
+        assert!(matches!(reason(&path), MailboxError::Corrupt { reason, .. } if reason.contains("log")));
+        assert!(!path.exists());
+    }
+
     #[cfg(unix)]
     #[test]
     fn nobody_else_may_read_the_files() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let opened = open(&dir.path().join("relay.db"), None, None).unwrap();
+        opened.writer.execute_batch("UPDATE counters SET swept_at = 0").unwrap();
         let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).collect();
         assert!(files.len() >= 3, "{files:?}");
         for file in files {
