@@ -41,6 +41,7 @@ mod tests {
     use chat_core::wire::bundle::{Bundle, StackProfile};
 
     use super::*;
+    use crate::config::StorePlace;
 
     fn columns(store: &Store) -> Vec<String> {
         let sql = "SELECT t.name || '.' || c.name || c.cid FROM sqlite_schema t, pragma_table_xinfo(t.name) c ORDER BY 1";
@@ -71,7 +72,7 @@ mod tests {
     fn a_store_of_version_1_becomes_one_like_a_new_one_and_stays_its_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("client.db");
-        let store = Store::open(&path).unwrap();
+        let store = Store::open(&StorePlace::File(path.clone())).unwrap();
         let new = columns(&store);
         store
             .db
@@ -85,7 +86,7 @@ mod tests {
         store.db.execute(sql, [signed(&alice)]).unwrap();
         assert_ne!(columns(&store), new);
         drop(store);
-        let store = Store::open(&path).unwrap();
+        let store = Store::open(&StorePlace::File(path.clone())).unwrap();
         assert_eq!(columns(&store), new);
         assert!(matches!(store.belongs_to(bob.peer_id()), Err(StoreError::OtherIdentity { .. })));
         store.belongs_to(alice.peer_id()).unwrap();
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_store_belongs_to_who_made_it() {
-        let store = Store::in_memory().unwrap();
+        let store = Store::open(&StorePlace::Memory).unwrap();
         let (alice, bob) = (PeerId([1; 32]), PeerId([2; 32]));
         store.belongs_to(alice).unwrap();
         store.belongs_to(alice).unwrap();
