@@ -109,7 +109,10 @@ impl Session for StaticSession {
     fn needs_renewal(&self, now: Timestamp) -> bool {
         // Half of a small cipher's limit leaves time for the new handshake.
         let due_at = RENEWAL_MESSAGES.min(self.limit() / 2);
-        self.state.next_seq >= due_at || now.ms_since(self.state.created) >= RENEWAL_MS
+        // A session begun under a clock that ran ahead has no known age once the clock is right: that is due too,
+        // or it would live until the clock catches up.
+        let age_ms = now.0.abs_diff(self.state.created.0);
+        self.state.next_seq >= due_at || age_ms >= RENEWAL_MS
     }
 
     fn save(&mut self) -> StateChange {
@@ -220,7 +223,11 @@ mod tests {
         let mut session = session(Role::Initiator, Arc::new(ChaCha));
         assert!(!session.needs_renewal(NOW.plus_ms(RENEWAL_MS - 1)));
         assert!(session.needs_renewal(NOW.plus_ms(RENEWAL_MS)));
-        assert!(!session.needs_renewal(Timestamp(0)), "a clock set back is no reason");
+        let began_ahead = Timestamp(NOW.0 + RENEWAL_MS);
+        assert!(!session.needs_renewal(Timestamp(0)), "a clock set back by less is no reason");
+        session.state.created = began_ahead;
+        assert!(session.needs_renewal(NOW) && !session.needs_renewal(NOW.plus_ms(1)));
+        session.state.created = NOW;
         session.state.next_seq = RENEWAL_MESSAGES - 1;
         assert!(!session.needs_renewal(NOW));
         seal(&mut session).unwrap();
