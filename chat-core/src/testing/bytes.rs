@@ -88,6 +88,15 @@ pub(crate) fn spliced(bytes: &[u8], most: usize) -> Vec<Vec<u8>> {
     others
 }
 
+/// The start of one and the rest of the other, cut at the same place, about `most` of them both ways.
+pub(crate) fn crossed(one: &[u8], other: &[u8], most: usize) -> Vec<Vec<u8>> {
+    let cuts = lengths_to_try(one.len().min(other.len()), most);
+    let both = |at: usize| [[&one[..at], &other[at..]].concat(), [&other[..at], &one[at..]].concat()];
+    let mut crossed: Vec<_> = cuts.into_iter().flat_map(both).collect();
+    crossed.retain(|bytes| bytes != one && bytes != other);
+    crossed
+}
+
 /// The length of the longest run of places at which two byte strings fulfil `alike`.
 pub(crate) fn longest_run(a: &[u8], b: &[u8], alike: impl Fn(u8, u8) -> bool) -> usize {
     let mut longest = 0;
@@ -144,6 +153,13 @@ mod tests {
         let others = spliced(&[1; 20], 100);
         assert!(others.iter().any(|other| other[4..] == [0xff; 16]));
         assert!(others.len() > 200 && others.iter().all(|other| other.len() == 20 && *other != [1; 20]));
+    }
+
+    #[test]
+    fn crossed_bytes_are_of_both() {
+        assert_eq!(crossed(b"ab", b"cd", 9), [b"ad", b"cb"]);
+        assert!(crossed(b"same", b"same", 9).is_empty());
+        assert_eq!(crossed(b"xxab", b"xxcd", 9).len(), 2);
     }
 
     #[test]

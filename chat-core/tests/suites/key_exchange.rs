@@ -62,6 +62,7 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::SealsWithoutEntropy, &["a_step_without_randomness_changes_nothing"]),
     (Fault::SaltFromTheSystem, &["the_same_randomness_gives_the_same_frames"]),
     (Fault::NeverDue, &["renewal_is_due_by_age_and_not_at_first"]),
+    (Fault::YoungUnderAFalseClock, &["renewal_is_due_by_age_and_not_at_first"]),
     (Fault::AgeSinceTheRestart, &["renewal_is_due_by_age_and_not_at_first"]),
     (Fault::EndsWithoutNotice, &["the_end_of_sealing_is_announced"]),
     (Fault::EndMovesOn, &["the_end_of_sealing_is_announced"]),

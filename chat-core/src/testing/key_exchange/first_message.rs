@@ -4,7 +4,7 @@ use super::End;
 use super::scene::{FIRST_TEXT, FirstFlight, Scene};
 use crate::error::CryptoError;
 use crate::key_exchange::PeerBundle;
-use crate::testing::bytes::{bits_to_try, extended, flipped, lengths_to_try, reencoded, spliced};
+use crate::testing::bytes::{bits_to_try, crossed, extended, flipped, lengths_to_try, reencoded, spliced};
 use crate::testing::entropy::FailingEntropy;
 use crate::testing::rule::{Must as _, Violation, ensure};
 
@@ -110,10 +110,15 @@ pub fn a_reflected_first_message_is_refused(scene: &Scene) -> Result<(), Violati
     flight.still_begins(scene)
 }
 
-/// Two handshakes of the same two peers, and one the other way round, have no message and no key in common.
+/// Two handshakes of the same two peers, and one the other way round, have no message and no key in common, and
+/// nothing can be put together from two messages.
 pub fn two_handshakes_share_nothing(scene: &Scene) -> Result<(), Violation> {
     let (mut one, mut two) = (scene.first_flight()?, scene.first_flight()?);
     ensure!(one.first != two.first, "two first messages are the same");
+    for crossed in crossed(&one.first, &two.first, 400) {
+        one.altered(scene, &crossed, "a first message put together from two")?;
+        two.altered(scene, &crossed, "a first message put together from two")?;
+    }
     let crossed = Scene { alice: scene.bob.clone(), bob: scene.alice.clone(), ..scene.clone() };
     let mut other_way = crossed.first_flight()?;
     ensure!(other_way.first != one.first, "two first messages are the same");

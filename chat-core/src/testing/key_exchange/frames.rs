@@ -2,7 +2,7 @@
 
 use super::end::round_trip;
 use super::scene::Scene;
-use crate::testing::bytes::{bits_to_try, extended, flipped, lengths_to_try, shares_a_run, spliced};
+use crate::testing::bytes::{bits_to_try, crossed, extended, flipped, lengths_to_try, shares_a_run, spliced};
 use crate::testing::entropy::TestEntropy;
 use crate::testing::rule::{Violation, ensure};
 
@@ -25,7 +25,8 @@ pub fn messages_of_all_sizes_go_both_ways(scene: &Scene) -> Result<(), Violation
     Ok(())
 }
 
-/// All bits of a short frame, and a sample of those of a long one, and of both the other way.
+/// All bits of a short frame, and a sample of those of a long one, and of both the other way; and frames put
+/// together from two.
 pub fn every_flipped_bit_of_a_frame_is_refused(scene: &Scene) -> Result<(), Violation> {
     let (mut alice, mut bob) = scene.sessions()?;
     let long = TestEntropy::new(20).take(3000);
@@ -41,7 +42,12 @@ pub fn every_flipped_bit_of_a_frame_is_refused(scene: &Scene) -> Result<(), Viol
         }
     }
     ensure!(tried >= 700, "only {tried} bits were tried");
-    Ok(())
+    let (one, other) = (alice.seal(TEXT)?, alice.seal(b"attack at dusk")?);
+    for crossed in crossed(&one, &other, 100) {
+        bob.refuses(&crossed, "a frame put together from two")?;
+    }
+    bob.opens(&other, b"attack at dusk")?;
+    bob.opens(&one, TEXT)
 }
 
 /// Cut anywhere, longer at either end or inside, twice, or nothing.

@@ -16,8 +16,9 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 /// As long as the keys of a bundle are kept.
 const LONGEST_DAYS: u64 = 30;
 
-/// No new session is due within the hour; the age is that of the handshake, also
-/// after a restart; and a session that does not heal by itself is due within 30 days.
+/// No new session is due within the hour; the age is that of the handshake, also after a restart. A session
+/// that does not heal by itself is due within 30 days, also if it began under a clock that ran far ahead:
+/// once that is put right, nobody knows how old the session is.
 pub fn renewal_is_due_by_age_and_not_at_first(scene: &Scene) -> Result<(), Violation> {
     let (mut alice, mut bob) = scene.sessions()?;
     round_trip(&mut alice, &mut bob)?;
@@ -37,6 +38,14 @@ pub fn renewal_is_due_by_age_and_not_at_first(scene: &Scene) -> Result<(), Viola
             ensure!(due || !must, "after {days} days renewal is not due");
         }
     }
+    let ahead = Scene { now: scene.now.plus_ms(365 * DAY_MS), ..scene.clone() };
+    let (alice, bob) = ahead.sessions()?;
+    let for_ever = [&alice, &bob].into_iter().any(|end| !end.session.needs_renewal(scene.now));
+    let must = !scene.exchange.properties().healing;
+    ensure!(
+        !(must && for_ever),
+        "begun under a clock that ran a year ahead, a session is not due for a year"
+    );
     Ok(())
 }
 

@@ -83,11 +83,7 @@ pub struct Scene {
 
 impl Scene {
     /// A scene with bundles made beforehand (some take long to make): Alice's, Bob's, Mallory's.
-    pub fn new(
-        exchange: impl Into<Arc<dyn KeyExchange>>,
-        cipher: Arc<dyn Cipher>,
-        bundles: [NewBundle; 3],
-    ) -> Self {
+    pub fn new(exchange: Box<dyn KeyExchange>, cipher: Arc<dyn Cipher>, bundles: [NewBundle; 3]) -> Self {
         let [alice, bob, mallory] = bundles;
         Self::of(exchange.into(), cipher, [Party::new(1, alice), Party::new(2, bob), Party::new(3, mallory)])
     }

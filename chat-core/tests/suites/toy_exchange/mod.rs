@@ -78,6 +78,7 @@ pub(crate) enum Fault {
     SaltFromTheSystem,
     // In its life.
     NeverDue,
+    YoungUnderAFalseClock,
     AgeSinceTheRestart,
     EndsWithoutNotice,
     EndMovesOn,
@@ -271,7 +272,7 @@ impl ToyExchange {
 
 impl KeyExchange for ToyExchange {
     fn properties(&self) -> Properties {
-        let heals = !self.is(Fault::NeverDue);
+        let heals = !matches!(self.fault, Fault::NeverDue | Fault::YoungUnderAFalseClock);
         Properties { forward_secrecy: true, healing: heals, ..Properties::default() }
     }
 
