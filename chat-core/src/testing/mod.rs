@@ -18,6 +18,7 @@
 //! | suite | for | rules |
 //! |---|---|---|
 //! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
+//! | [`transport_suite!`](crate::transport_suite) | a [`Transport`](crate::Transport), bare or secure | [`transport::RULES`] |
 //!
 //! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
 //!   suite's modules says what it demands.
@@ -37,6 +38,7 @@ mod entropy;
 mod log;
 mod rule;
 mod test_cipher;
+pub mod transport;
 
 pub use declared::Declared;
 pub use entropy::{FailingEntropy, TestEntropy};

@@ -5,6 +5,8 @@
 
 mod cipher;
 mod toy_cipher;
+mod toy_transport;
+mod transport;
 
 use std::collections::BTreeSet;
 
