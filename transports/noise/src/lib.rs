@@ -68,6 +68,7 @@ mod foreign;
 mod frames;
 mod handshake;
 mod messages;
+mod over;
 mod primitives;
 mod secure;
 
@@ -75,6 +76,7 @@ pub use error::HandshakeError;
 pub use foreign::looks_like;
 pub use handshake::{Handshake, MESSAGE_LENGTHS, Secured};
 pub use messages::MAX_MESSAGE_BYTES;
+pub use over::OverNoise;
 pub use secure::{accept, check_pin, dial, secure};
 
 // Named for the feature `zeroize`, with which the expanded keys of `aes-gcm` erase themselves.
