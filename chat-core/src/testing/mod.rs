@@ -19,6 +19,7 @@
 //! |---|---|---|
 //! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
 //! | [`key_exchange_suite!`](crate::key_exchange_suite) | a [`KeyExchange`](crate::KeyExchange) and its [`Session`](crate::Session)s | [`key_exchange::RULES`] |
+//! | [`transport_suite!`](crate::transport_suite) | a [`Transport`](crate::Transport), bare or secure | [`transport::RULES`] |
 //!
 //! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
 //!   suite's modules says what it demands.
@@ -39,6 +40,7 @@ pub mod key_exchange;
 mod log;
 mod rule;
 mod test_cipher;
+pub mod transport;
 
 pub use declared::Declared;
 pub use entropy::{FailingEntropy, TestEntropy};

@@ -7,6 +7,8 @@ mod cipher;
 mod key_exchange;
 mod toy_cipher;
 mod toy_exchange;
+mod toy_transport;
+mod transport;
 
 use std::collections::BTreeSet;
 

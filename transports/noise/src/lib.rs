@@ -71,6 +71,7 @@ mod frames;
 pub mod fuzzing;
 mod handshake;
 mod messages;
+mod over;
 mod primitives;
 mod secure;
 
@@ -78,6 +79,7 @@ pub use error::HandshakeError;
 pub use foreign::looks_like;
 pub use handshake::{Handshake, MESSAGE_LENGTHS, Secured};
 pub use messages::MAX_MESSAGE_BYTES;
+pub use over::OverNoise;
 pub use secure::{accept, check_pin, dial, dial_with, secure, secure_with};
 
 // Named for the feature `zeroize`, with which the expanded keys of `aes-gcm` erase themselves.
