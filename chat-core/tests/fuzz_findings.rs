@@ -1,7 +1,9 @@
 //! What the fuzz targets found in this crate, smallest form first.
 
 use chat_core::Address;
+use chat_core::profile::{Inputs, Options, Profile};
 use chat_core::wire::{Envelope, FromRelay, ToRelay};
+use serde::Deserialize;
 
 /// `relay_record`, `crash-77881d21`: each opened array of a field that is skipped took up to 48 bytes of memory, so
 /// that a record of 2 MiB took 48 MiB.
@@ -34,4 +36,27 @@ fn a_bracket_is_no_part_of_a_host() {
         assert!(Address::new(bad).host_port().is_err(), "{bad}");
     }
     assert!(Address::new("[::1]:5").host_port().is_ok());
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Strict {}
+
+/// `profile`, slow: serde stops at the first key it doesn't know, so each cost a pass over all the others; a megabyte
+/// of them took an hour.
+#[test]
+fn a_flood_of_unknown_options_is_not_read_to_its_end() {
+    let many: String = (0..20_000).map(|number| format!("k{number}=1\n")).collect();
+    let options = Options::parse_table(&format!("[transport]\nkind = \"x\"\n{many}"), "transport").unwrap();
+    let error = options.parse::<Strict>().unwrap_err();
+    assert!((50..100).contains(&error.errors().len()), "{}", error.errors().len());
+}
+
+/// `profile`, slow: every character of a line was held against every secret in it.
+#[test]
+fn a_line_of_secrets_is_shown_in_one_pass() {
+    let many: Vec<String> = (0..40_000).map(|number| format!("token{number}=\"hunter2\"")).collect();
+    let text = format!("x = {{ {} }}\n", many.join(","));
+    let shown = Profile::load(&Inputs::new("p.toml", text)).unwrap_err().to_string();
+    assert!(shown.contains("token0=***,token1=***") && !shown.contains("hunter2"), "{shown}");
 }
