@@ -343,7 +343,7 @@ mod tests {
         for left in ["relay.db.new", "relay.db.new-journal"] {
             std::fs::write(dir.path().join(left), "half of it").unwrap();
         }
-        drop(open(&path, None).unwrap());
+        drop(open(&path, None, None).unwrap());
         assert!(!dir.path().join("relay.db.new").exists());
         std::fs::write(&path, "").unwrap();
         assert!(matches!(reason(&path), MailboxError::Corrupt { reason, .. } if reason.contains("empty")));
