@@ -19,7 +19,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use crate::config::ClientConfig;
 use crate::connect::{ConnectError, Connector};
-use crate::engine::{Engine, Input, Turn};
+use crate::engine::{Engine, Input, Moment, Turn, Uptime};
 use crate::store::{Store, StoreError};
 use link::LinkEvent;
 
@@ -112,10 +112,12 @@ impl Node {
         let (me, nick) = (config.identity.peer_id(), config.nick.clone());
         let ready = Ready { listen: Vec::new(), peer_id: me, fingerprint: me, nick };
         let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
-        let mut engine = Engine::new(config, store, entropy, environment.now())?;
+        let start = Moment { wall: environment.now(), up: Uptime::default() };
+        let mut engine = Engine::new(config, store, entropy, start)?;
         let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
         let (made_keys, keys_made) = mpsc::channel(1);
-        let driver = Driver { engine, side, records: None, closer: None, keys, made_keys, environment };
+        let driver =
+            Driver { engine, side, records: None, closer: None, keys, made_keys, environment, began: None };
         Ok((Self { driver, connector, max_backoff, ready, keys_made }, handle))
     }
 
@@ -128,6 +130,8 @@ impl Node {
 }
 
 struct Driver {
+    /// When it began to run.
+    began: Option<Instant>,
     environment: Arc<dyn Environment>,
     engine: Engine,
     side: EngineSide,
@@ -244,10 +248,16 @@ impl Driver {
         }
     }
 
+    fn moment(&mut self) -> Moment {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let up = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment { wall: self.environment.now(), up: Uptime(up) }
+    }
+
     fn turn(&mut self, inputs: Vec<Input>) {
         let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
-        let Turn { records, events, answers, drop_link, want_keys, stop } =
-            self.engine.turn(self.environment.now(), inputs);
+        let at = self.moment();
+        let Turn { records, events, answers, drop_link, want_keys, stop } = self.engine.turn(at, inputs);
         if !events.is_empty() || !silent {
             self.publish(events);
         }

@@ -21,6 +21,7 @@ use crate::config::StorePlace;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
+pub(crate) use node::Kept;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
 pub(crate) use sessions::SessionRow;
 

@@ -79,7 +79,8 @@ async fn is_left_over(place: &str) -> bool {
 fn framed(role: Role, stream: UnixStream) -> Dialed {
     let codec = || LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
     let (read, write) = stream.into_split();
-    let sink = FramedWrite::new(write, codec()).sink_map_err(LinkError::from).with(|frame: Bytes| {
+    let sink = SinkExt::<Bytes>::sink_map_err(FramedWrite::new(write, codec()), LinkError::from);
+    let sink = sink.with(|frame: Bytes| {
         let len = frame.len();
         future::ready(if len > MAX_FRAME_BYTES {
             Err(LinkError::FrameTooLarge { len, max: MAX_FRAME_BYTES })

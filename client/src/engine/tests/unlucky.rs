@@ -4,7 +4,6 @@ use super::world::World;
 use crate::engine::Input;
 use chat_core::api::command::InRoom;
 use chat_core::api::{Command, Destination, MessageState};
-use chat_core::ids::Timestamp;
 use chat_core::nick::RoomName;
 use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
@@ -91,9 +90,9 @@ fn keys_are_wanted_again_after_a_failed_turn() {
     let person = world.person("alice");
     person.engine.keys = None;
     person.engine.keys_wanted = false;
-    person.engine.last_keys_wanted = Timestamp::default();
+    person.engine.last_keys_wanted = None;
     person.engine.store.db.execute_batch("DELETE FROM bundles").unwrap();
-    person.engine.last_housekeeping = Timestamp::default();
+    person.engine.last_housekeeping = None;
     // The disk refuses the first housekeeping.
     person
         .engine

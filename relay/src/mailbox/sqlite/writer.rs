@@ -296,8 +296,8 @@ impl Writer {
             Write::Store { from, envelopes, now, done } => settle(done, self.store(from, &envelopes, now)),
             Write::Ack { peer, through } => (Box::new(|_| ()), self.ack(peer, through)),
             Write::Attach { peer, now, done } => settle(done, self.attach(peer, now)),
-            Write::Publish { peer, nick, created, bundle, done } => {
-                settle(done, self.publish(peer, &nick, created, &bundle))
+            Write::Publish { peer, nick, created, now, bundle, done } => {
+                settle(done, self.publish(peer, &nick, (created, now), &bundle))
             }
             Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
