@@ -4,10 +4,10 @@
 //! | queue | bound | when it is full |
 //! |---|---|---|
 //! | answers to its own records | 256 KiB, and what its submissions in flight add | its records are not read |
-//! | news of its rooms | 256 KiB | dropped, and its rooms are listed again |
+//! | news of its rooms | 256 KiB, and 4096 new members | dropped, and its rooms are listed again |
 //! | envelopes | [`crate::RelayConfig::live_bytes`] | dropped, and its mailbox is read |
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +23,10 @@ use crate::mailbox::Page;
 
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 const MAX_NEWS_BYTES: usize = 256 << 10;
+/// Members of its rooms that a client is still to be told of; more, and the room is listed again.
+const MAX_NEW_MEMBERS: usize = 4096;
+/// Most of them in one record.
+const MEMBERS_A_RECORD: usize = 256;
 /// Bytes of each queue that are written before the others have their turn again.
 const TURN_BYTES: usize = 256 << 10;
 
@@ -43,8 +47,9 @@ struct State {
     answers: Queue,
     news: Queue,
     rooms: BTreeSet<RoomName>,
-    /// Rooms whose members have changed.
-    changed_rooms: BTreeSet<RoomName>,
+    /// Who has joined its rooms, and is not told yet.
+    new_members: BTreeMap<RoomName, Vec<PeerId>>,
+    new_members_count: usize,
     /// Rooms whose members are being listed, with the position of the next.
     listings: VecDeque<(RoomName, u64)>,
     mail: Mail,
@@ -81,26 +86,16 @@ pub(crate) struct Turn {
     pub(crate) frames: Vec<Bytes>,
     /// A piece of the mailbox to read.
     pub(crate) catch_up: Option<CatchUp>,
-    pub(crate) roster: Roster,
+    /// A piece of a room's members to look up, from a position.
+    pub(crate) roster: Option<(RoomName, u64)>,
     /// Nothing comes after these frames.
     pub(crate) finished: bool,
-}
-
-/// What of a room's members the writer has to look up.
-#[derive(Default)]
-pub(crate) enum Roster {
-    #[default]
-    Nothing,
-    /// A piece of their bundles, from a position.
-    Bundles(RoomName, u64),
-    /// The list of them.
-    List(RoomName),
 }
 
 impl Turn {
     pub(crate) fn is_idle(&self) -> bool {
         let Self { frames, catch_up, roster, finished } = self;
-        frames.is_empty() && catch_up.is_none() && matches!(roster, Roster::Nothing) && !finished
+        frames.is_empty() && catch_up.is_none() && roster.is_none() && !finished
     }
 }
 
@@ -116,7 +111,8 @@ impl Client {
                 answers: Queue::default(),
                 news: Queue::default(),
                 rooms: BTreeSet::new(),
-                changed_rooms: BTreeSet::new(),
+                new_members: BTreeMap::new(),
+                new_members_count: 0,
                 listings: VecDeque::new(),
                 mail: Mail::new(0, window),
                 finishing: false,
@@ -158,6 +154,8 @@ impl Client {
         if state.news.bytes + frame.len() > MAX_NEWS_BYTES {
             self.counters.resyncs.one();
             state.news = Queue::default();
+            state.new_members.clear();
+            state.new_members_count = 0;
             state.listings = state.rooms.iter().map(|room| (room.clone(), 0)).collect();
         } else {
             state.news.push(frame);
@@ -166,9 +164,18 @@ impl Client {
         self.changed.notify_one();
     }
 
-    /// A room it is in has other members than before.
-    pub(crate) fn room_changed(&self, room: &RoomName) {
-        self.state().changed_rooms.insert(room.clone());
+    /// Somebody has joined a room it is in.
+    pub(crate) fn member_joined(&self, room: &RoomName, peer: PeerId) {
+        let mut state = self.state();
+        if state.new_members_count >= MAX_NEW_MEMBERS {
+            self.counters.resyncs.one();
+            state.forget_new_members(room);
+            state.list_again(room);
+        } else {
+            state.new_members.entry(room.clone()).or_default().push(peer);
+            state.new_members_count += 1;
+        }
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -176,8 +183,7 @@ impl Client {
     pub(crate) fn joined(&self, room: &RoomName) {
         let mut state = self.state();
         state.rooms.insert(room.clone());
-        state.listings.retain(|(listed, _)| listed != room);
-        state.listings.push_back((room.clone(), 0));
+        state.list_again(room);
         drop(state);
         self.changed.notify_one();
     }
@@ -186,7 +192,7 @@ impl Client {
     pub(crate) fn left(&self, room: &RoomName) {
         let mut state = self.state();
         state.rooms.remove(room);
-        state.changed_rooms.remove(room);
+        state.forget_new_members(room);
         state.listings.retain(|(listed, _)| listed != room);
     }
 
@@ -273,7 +279,11 @@ impl Client {
         }
         self.count_live(before, state);
         turn.catch_up = state.mail.catch_up();
-        turn.roster = state.roster();
+        // News come first, so that a list of members names nobody the client was not told of.
+        if state.news.frames.is_empty() {
+            turn.frames.extend(std::iter::from_fn(|| state.take_new_members()));
+            turn.roster = state.listings.front().cloned();
+        }
         turn
     }
 
@@ -283,17 +293,10 @@ impl Client {
         // Otherwise it was begun again, or the client has left.
         if state.listings.front().is_some_and(|(listed, at)| listed == room && *at == position) {
             state.listings.pop_front();
-            match next {
-                Some(next) => state.listings.push_front((room.clone(), next)),
-                None => drop(state.changed_rooms.insert(room.clone())),
+            if let Some(next) = next {
+                state.listings.push_front((room.clone(), next));
             }
         }
-    }
-
-    /// The list of a room's members is about to be looked up; false if the client has left.
-    pub(crate) fn wants_room(&self, room: &RoomName) -> bool {
-        let mut state = self.state();
-        state.changed_rooms.remove(room) && state.rooms.contains(room)
     }
 
     /// A piece of the mailbox was read.
@@ -306,15 +309,27 @@ impl Client {
 }
 
 impl State {
-    /// News come first, so that a list of members names nobody the client was not told of.
-    fn roster(&self) -> Roster {
-        if !self.news.frames.is_empty() {
-            return Roster::Nothing;
+    fn list_again(&mut self, room: &RoomName) {
+        self.listings.retain(|(listed, _)| listed != room);
+        self.listings.push_back((room.clone(), 0));
+    }
+
+    fn forget_new_members(&mut self, room: &RoomName) {
+        let forgotten = self.new_members.remove(room).map_or(0, |members| members.len());
+        self.new_members_count -= forgotten;
+    }
+
+    /// Who has joined a room, unless it is being listed; told of in a record.
+    fn take_new_members(&mut self) -> Option<Bytes> {
+        let is_listed = |room: &RoomName| self.listings.iter().any(|(listed, _)| listed == room);
+        let room = self.new_members.keys().find(|room| !is_listed(room))?.clone();
+        let waiting = self.new_members.get_mut(&room)?;
+        let members: Vec<PeerId> = waiting.drain(..waiting.len().min(MEMBERS_A_RECORD)).collect();
+        if waiting.is_empty() {
+            self.new_members.remove(&room);
         }
-        if let Some((room, position)) = self.listings.front() {
-            return Roster::Bundles(room.clone(), *position);
-        }
-        self.changed_rooms.first().cloned().map_or(Roster::Nothing, Roster::List)
+        self.new_members_count -= members.len();
+        Some(FromRelay::Members { room, members }.encode().into())
     }
 }
 

@@ -205,10 +205,8 @@ async fn sweep(inner: Arc<Inner>) {
 /// Whether another piece is to follow at once.
 async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool {
     let (tell, told) = oneshot::channel();
-    let hub = Arc::clone(&inner.hub);
     let done = Box::new(move |result: Result<Swept, MailboxError>| match result {
         Ok(swept) => {
-            hub.members_expired(&swept.rooms);
             if tell.send(swept.more).is_err() {
                 tracing::debug!("a piece was swept late; the next follows at the next tick");
             }

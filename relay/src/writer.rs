@@ -2,11 +2,11 @@
 //! once, and looks up what has to be read from the mailbox.
 
 use bytes::Bytes;
-use chat_core::LinkError;
 use chat_core::nick::RoomName;
 use chat_core::transport::FrameSink;
 use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
+use chat_core::{LinkError, PeerId};
 use futures_util::SinkExt;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -14,12 +14,12 @@ use tokio::time::timeout;
 use crate::gate::say;
 use crate::hub::error;
 use crate::mail::CatchUp;
-use crate::mailbox::{MailboxError, Write};
-use crate::outgoing::{Client, Roster};
+use crate::mailbox::{Entry, MailboxError, Write};
+use crate::outgoing::Client;
 use crate::server::Inner;
 
 /// Bytes of bundles looked up at a time.
-const ROSTER_BYTES: usize = 64 << 10;
+const ROSTER_BYTES: usize = 16 << 10;
 
 /// Writes until the client is finished, the link fails, or its peer takes nothing for too long.
 pub(crate) async fn run(relay: &Inner, client: &Client, mut sink: FrameSink) {
@@ -41,9 +41,8 @@ pub(crate) async fn run(relay: &Inner, client: &Client, mut sink: FrameSink) {
                 catch_up(relay, client, read).await?;
             }
             match turn.roster {
-                Roster::Nothing => Ok(()),
-                Roster::Bundles(room, position) => bundles(relay, client, &mut sink, room, position).await,
-                Roster::List(room) => members(relay, client, &mut sink, room).await,
+                Some((room, position)) => roster(relay, client, &mut sink, room, position).await,
+                None => Ok(()),
             }
         };
         if let Err(reason) = looked_up.await {
@@ -100,44 +99,32 @@ async fn catch_up(relay: &Inner, client: &Client, read: CatchUp) -> Result<(), M
     Ok(())
 }
 
-async fn bundles(
+/// Looks up and writes a piece of a room's members. The next is looked up once this one was taken.
+async fn roster(
     relay: &Inner,
     client: &Client,
     sink: &mut FrameSink,
     room: RoomName,
     position: u64,
 ) -> Result<(), MailboxError> {
-    let roster = relay.in_time(relay.mailbox.roster(room.clone(), position, ROSTER_BYTES)).await?;
-    let frames = roster.entries.into_iter().filter_map(|entry| {
-        let online = relay.hub.is_online(entry.peer);
-        entry.bundle.map(|bundle| FromRelay::Peer { bundle: bundle.to_vec(), online }.encode().into())
-    });
+    let piece = relay.in_time(relay.mailbox.roster(room.clone(), position, ROSTER_BYTES)).await?;
+    let members: Vec<PeerId> = piece.entries.iter().map(|entry| entry.peer).collect();
+    let mut frames: Vec<Bytes> = Vec::new();
+    for Entry { peer, bundle } in piece.entries {
+        if let Some(bundle) = bundle {
+            let online = relay.hub.is_online(peer);
+            frames.push(FromRelay::Peer { bundle: bundle.to_vec(), online }.encode().into());
+        }
+    }
+    let named = match piece.next {
+        Some(_) => FromRelay::Members { room: room.clone(), members },
+        None => FromRelay::Room { room: room.clone(), members },
+    };
+    frames.push(named.encode().into());
     // A link that fails here fails again in the next turn, which ends it.
-    if write(relay, client, sink, frames.collect()).await.is_err() {
+    if write(relay, client, sink, frames).await.is_err() {
         client.finish(None);
     }
-    client.listed(&room, position, roster.next);
-    Ok(())
-}
-
-async fn members(
-    relay: &Inner,
-    client: &Client,
-    sink: &mut FrameSink,
-    room: RoomName,
-) -> Result<(), MailboxError> {
-    if !client.wants_room(&room) {
-        return Ok(());
-    }
-    let list = relay.hub.room_list(&room);
-    let record = list
-        .get_or_try_init(|| async {
-            let members = relay.in_time(relay.mailbox.members(room.clone())).await?;
-            Ok(FromRelay::Room { room: room.clone(), members }.encode().into())
-        })
-        .await?;
-    if write(relay, client, sink, vec![Bytes::clone(record)]).await.is_err() {
-        client.finish(None);
-    }
+    client.listed(&room, position, piece.next);
     Ok(())
 }

@@ -321,7 +321,8 @@ impl Engine {
             FromRelay::Deliver { items } => self.deliver(items),
             FromRelay::Peer { bundle, online } => self.peer_record(bundle, online),
             FromRelay::Presence { peer, online } => self.presence(peer, online),
-            FromRelay::Room { room, members } => self.room_record(&room, members),
+            FromRelay::Members { room, members } => self.members_record(&room, members, false),
+            FromRelay::Room { room, members } => self.members_record(&room, members, true),
             FromRelay::Unknown { peer, .. } => {
                 peer.map(|peer| self.renew_when_known.remove(&peer));
                 Ok(())

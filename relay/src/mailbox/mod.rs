@@ -284,12 +284,6 @@ pub trait Mailbox: Send + Sync {
     /// As [`Mailbox::waiting`].
     async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError>;
 
-    /// The members of a room.
-    ///
-    /// # Errors
-    /// As [`Mailbox::waiting`].
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError>;
-
     /// Who is in the directory; at most `max_bytes` of bundles, but one if there is one.
     ///
     /// # Errors

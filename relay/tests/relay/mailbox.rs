@@ -58,6 +58,13 @@ impl Store {
         self.ask(|done| Write::Join { peer, room, is_online, done }).await.unwrap()
     }
 
+    /// Of a room with few of them.
+    pub(crate) async fn members(&self, name: &str) -> Vec<PeerId> {
+        let roster = self.0.roster(room(name), 0, usize::MAX).await.unwrap();
+        assert_eq!(roster.next, None);
+        roster.entries.iter().map(|entry| entry.peer).collect()
+    }
+
     pub(crate) async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
         self.publish_at(me, nick, created, created).await
     }
@@ -152,7 +159,7 @@ async fn thirty_days_end_envelopes_memories_and_memberships() {
     assert_eq!(mailbox.sweep(32 * DAY, &[&alice]).await, ["#lobby"]);
     mailbox.sweep(32 * DAY + 1, &[&alice]).await;
     assert_eq!(mailbox.waiting(&bob).await, [(n, new)]);
-    assert_eq!(mailbox.0.members(room("#lobby")).await.unwrap(), [alice.peer_id()]);
+    assert_eq!(mailbox.members("#lobby").await, [alice.peer_id()]);
     // Carol is forgotten; Bob has mail.
     let known = mailbox.0.find(Query::Nick(Nick::new("somebody").unwrap()), usize::MAX).await.unwrap();
     let known: Vec<PeerId> = known.into_iter().map(|entry| entry.peer).collect();
@@ -365,6 +372,6 @@ async fn a_closed_mailbox_says_so() {
     mailbox.0.close().await;
     let (peer, now) = (identity(1).peer_id(), Timestamp(1));
     assert_eq!(mailbox.ask(|done| Write::Attach { peer, now, done }).await, Err(MailboxError::Closed));
-    assert_eq!(mailbox.0.members(room("#lobby")).await, Err(MailboxError::Closed));
+    assert_eq!(mailbox.0.roster(room("#lobby"), 0, 1).await, Err(MailboxError::Closed));
     assert_eq!(mailbox.0.waiting(peer, 0, 1, 1).await, Err(MailboxError::Closed));
 }

@@ -212,10 +212,6 @@ impl Mailbox for SqliteMailbox {
         self.read(move |db| reader::roster(db, &room, position, max_bytes)).await
     }
 
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
-        self.read(move |db| reader::members(db, &room)).await
-    }
-
     async fn find(&self, whom: Query, max_bytes: usize) -> Result<Vec<Entry>, MailboxError> {
         self.read(move |db| reader::find(db, &whom, max_bytes)).await
     }
