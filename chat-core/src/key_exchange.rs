@@ -215,3 +215,30 @@ impl fmt::Debug for SavedSession {
         write!(f, "SavedSession(main: {} bytes, rows: {})", self.main.len(), self.rows.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_what_is_saved_shows_sizes_and_no_byte() {
+        let secret = || Zeroizing::new(vec![201; 40]);
+        let change =
+            StateChange { main: Some(secret()), put: vec![(vec![202], secret())], delete: vec![vec![203]] };
+        assert_eq!(format!("{change:?}"), "StateChange(main: true, put: 1, delete: 1)");
+        let mut saved = SavedSession::default();
+        saved.apply(change);
+        assert_eq!(format!("{saved:?}"), "SavedSession(main: 40 bytes, rows: 1)");
+    }
+
+    #[test]
+    fn a_row_that_is_erased_and_put_in_one_change_is_there() {
+        let mut saved = SavedSession::default();
+        let put = |value| vec![(vec![1], Zeroizing::new(vec![value]))];
+        saved.apply(StateChange { put: put(1), ..StateChange::default() });
+        saved.apply(StateChange { put: put(2), delete: vec![vec![1], vec![9]], ..StateChange::default() });
+        assert_eq!(saved.rows, BTreeMap::from([(vec![1], Zeroizing::new(vec![2]))]));
+        saved.apply(StateChange { delete: vec![vec![1]], ..StateChange::default() });
+        assert!(saved.rows.is_empty() && saved.main.is_empty());
+    }
+}
