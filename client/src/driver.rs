@@ -17,9 +17,9 @@ use chat_core::{Cipher, KeyExchange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::config::{ClientConfig, StorePlace};
+use crate::config::ClientConfig;
 use crate::connect::{ConnectError, Connector};
-use crate::engine::{Engine, Input, Turn};
+use crate::engine::{Engine, Input, Moment, Turn, Uptime};
 use crate::store::{Store, StoreError};
 use link::LinkEvent;
 
@@ -105,20 +105,19 @@ impl Node {
         connector: Arc<dyn Connector>,
         environment: Arc<dyn Environment>,
     ) -> Result<(Self, ClientHandle), StartError> {
-        let store = match &config.store {
-            StorePlace::File(path) => Store::open(path)?,
-            StorePlace::Memory => Store::in_memory()?,
-        };
+        let store = Store::open(&config.store)?;
         let mut entropy = environment.entropy();
         let epoch = u32::from_be_bytes(entropy.bytes()?);
         let max_backoff = config.max_backoff;
         let (me, nick) = (config.identity.peer_id(), config.nick.clone());
         let ready = Ready { listen: Vec::new(), peer_id: me, fingerprint: me, nick };
         let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
-        let mut engine = Engine::new(config, store, entropy, environment.now())?;
+        let start = Moment { wall: environment.now(), up: Uptime::default() };
+        let mut engine = Engine::new(config, store, entropy, start)?;
         let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
         let (made_keys, keys_made) = mpsc::channel(1);
-        let driver = Driver { engine, side, records: None, closer: None, keys, made_keys, environment };
+        let driver =
+            Driver { engine, side, records: None, closer: None, keys, made_keys, environment, began: None };
         Ok((Self { driver, connector, max_backoff, ready, keys_made }, handle))
     }
 
@@ -131,6 +130,8 @@ impl Node {
 }
 
 struct Driver {
+    /// When it began to run.
+    began: Option<Instant>,
     environment: Arc<dyn Environment>,
     engine: Engine,
     side: EngineSide,
@@ -247,10 +248,16 @@ impl Driver {
         }
     }
 
+    fn moment(&mut self) -> Moment {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let up = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment { wall: self.environment.now(), up: Uptime(up) }
+    }
+
     fn turn(&mut self, inputs: Vec<Input>) {
         let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
-        let Turn { records, events, answers, drop_link, want_keys, stop } =
-            self.engine.turn(self.environment.now(), inputs);
+        let at = self.moment();
+        let Turn { records, events, answers, drop_link, want_keys, stop } = self.engine.turn(at, inputs);
         if !events.is_empty() || !silent {
             self.publish(events);
         }
@@ -328,6 +335,7 @@ mod tests {
     use chat_core::{Identity, Registry};
 
     use super::*;
+    use crate::config::StorePlace;
     use crate::connect::Connected;
 
     struct Unreachable;

@@ -365,6 +365,10 @@ impl<'a> Reader<'a> {
             match result {
                 Ok(Published::New) => hub.published(peer, &published),
                 Ok(Published::Old) => {}
+                Ok(Published::Ahead) => {
+                    client
+                        .answer(&error(Refusal::Clock, "the bundle is dated more than a day in the future"));
+                }
                 Ok(Published::Full) => {
                     client.answer(&error(Refusal::MailboxFull, "the directory is full"));
                 }
@@ -373,7 +377,8 @@ impl<'a> Reader<'a> {
             drop(place);
         });
         let (nick, created) = (verified.bundle.nick, verified.bundle.created);
-        self.change(Write::Publish { peer, nick, created, bundle, done }).await;
+        let now = self.relay.environment.now();
+        self.change(Write::Publish { peer, nick, created, now, bundle, done }).await;
     }
 
     async fn join(&self, room: RoomName) {

@@ -110,12 +110,15 @@ pub enum Refusal {
     /// Another version of the wire format is needed; the relay closes the link.
     #[n(6)]
     Version,
+    /// It is dated in the future by the relay's clock. Worth trying when both clocks are right.
+    #[n(7)]
+    Clock,
 }
 
 impl Refusal {
     /// Whether the same thing may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::MailboxFull | Self::TooFast | Self::Storage)
+        matches!(self, Self::MailboxFull | Self::TooFast | Self::Storage | Self::Clock)
     }
 }
 

@@ -6,6 +6,7 @@ use chat_core::wire::body::ReceiptKind;
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
+use super::peers::Contact;
 use super::refusal::refused;
 use super::sessions::Opened;
 use super::{Engine, Fault, Refused, Renewal};
@@ -187,7 +188,7 @@ impl Engine {
     /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
     /// which the peer certainly has.
     fn renewed(&mut self, from: PeerId, session: SessionId) -> Result<(), StoreError> {
-        if !self.rates.may_seal_anew(from, self.now) {
+        if !self.rates.may_seal_anew(from, self.up) {
             return Ok(());
         }
         self.set_sending(from, session)?;
@@ -196,10 +197,12 @@ impl Engine {
 
     /// Asks a peer whose frames can't be opened to seal them anew.
     pub(super) fn renew(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
-        if !self.rates.may_renew(peer, self.now) {
+        if !self.rates.may_renew(peer, self.up) {
             return Ok(());
         }
-        if !self.contacts.contains_key(&peer) {
+        // A stranger, or nothing to begin a session with: the directory may have it.
+        let usable = |contact: &Contact| contact.bundle.bundle.expires >= self.now;
+        if !self.contacts.get(&peer).is_some_and(usable) {
             self.rates.forget_renewal(peer);
             if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {
                 self.ask_for(peer);
@@ -215,7 +218,7 @@ impl Engine {
 
     /// Asks the directory for a peer, now and then.
     pub(super) fn ask_for(&mut self, peer: PeerId) {
-        if self.welcomed && self.rates.may_ask(peer, self.now) {
+        if self.welcomed && self.rates.may_ask(peer, self.up) {
             self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
         }
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
-use chat_core::ids::{PeerId, SessionId};
+use chat_core::ids::{PeerId, SessionId, Timestamp};
 use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, Session, Step};
 use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use chat_core::wire::{Envelope, Plaintext};
 use zeroize::Zeroizing;
 
+use super::clock::JUMP_MS;
 use super::refusal::{refusal_of, refused, unknown_session};
 use super::{Engine, Fault};
 use crate::store::{SessionRow, StoreError};
@@ -48,6 +49,8 @@ pub(super) struct Accepted {
     pub(super) verified: VerifiedBundle,
     /// Its bundle as signed.
     pub(super) signed: Vec<u8>,
+    /// When one's own keys expire that it was accepted with.
+    keys_expire: Timestamp,
 }
 
 impl Engine {
@@ -217,15 +220,19 @@ impl Engine {
             _ => None,
         };
         match found {
-            Some(live) if !guarded(|| Ok(live.session.needs_renewal(self.now))).unwrap_or(true) => {
-                Ok(Some(live))
-            }
+            Some(live) if !self.is_due(&live) => Ok(Some(live)),
             found => match self.initiate(peer)? {
                 Some(id) => self.take_live(id),
                 // Better an old session than silence.
                 None => Ok(found),
             },
         }
+    }
+
+    /// Whether a session is to be renewed. One from the future, begun when the clock was ahead, would never be old.
+    fn is_due(&self, live: &Live) -> bool {
+        live.row.created > self.now.plus_ms(JUMP_MS)
+            || guarded(|| Ok(live.session.needs_renewal(self.now))).unwrap_or(true)
     }
 
     /// Opens an envelope without writing anything.
@@ -281,7 +288,8 @@ impl Engine {
             ));
         }
         if theirs.bundle.expires < self.now {
-            return Err(refused(AlarmKind::Refused, from, "a first message with an expired bundle"));
+            // It has waited for long, or a clock is wrong: either way it is genuine, and comes again.
+            return Err(unknown_session(from, "a first message with an expired bundle"));
         }
         self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
@@ -295,7 +303,7 @@ impl Engine {
                 "a first message of a stranger: too many peers are known",
             ));
         }
-        if !self.rates.may_accept(from, stranger, self.now) {
+        if !self.rates.may_accept(from, stranger, self.up) {
             return Err(refused(AlarmKind::Refused, from, "too many first messages within an hour"));
         }
         let own_verified =
@@ -313,19 +321,24 @@ impl Engine {
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
         let session = guarded(|| exchange.accept(&ours, &peer, &handshake.first, &mut cx));
         if !matches!(session, Err(CryptoError::Forged | CryptoError::Malformed(_))) {
-            self.rates.accepted(from, stranger, self.now);
+            self.rates.accepted(from, stranger, self.up);
         }
         let session = session.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
         let row = self.new_row(envelope.session, from, binding, None);
-        Ok((Live { row, session }, Some(Accepted { verified: theirs, signed: handshake.bundle })))
+        Ok((
+            Live { row, session },
+            Some(Accepted { verified: theirs, signed: handshake.bundle, keys_expire: own.expires }),
+        ))
     }
 
     /// Writes an opened envelope's session; a new one with everything that belongs to its acceptance.
     pub(super) fn keep_opened(&mut self, live: Live, accepted: Option<Accepted>) -> Result<(), StoreError> {
         let (id, peer) = (live.row.id, live.row.peer);
-        let Some(Accepted { verified, signed }) = accepted else { return self.put_live(live) };
+        let Some(Accepted { verified, signed, keys_expire }) = accepted else { return self.put_live(live) };
         self.store.insert_session(&live.row)?;
-        self.store.remember_handshake(id, self.now.plus_ms(HANDSHAKE_MEMORY_MS))?;
+        // However the clock goes: as long as the keys are here that it was accepted with, and longer.
+        let from = self.now.max(keys_expire);
+        self.store.remember_handshake(id, from.plus_ms(HANDSHAKE_MEMORY_MS))?;
         self.put_live(live)?;
         self.learn_bundle(verified, signed)?;
         if !self.own_flight_wins(peer)? {

@@ -41,6 +41,7 @@ async fn a_sender_that_is_not_the_peer_at_the_link_is_refused() {
     node.stop().await;
 }
 
+/// B14.
 #[tokio::test]
 async fn garbage_oversized_and_misplaced_records_end_the_link_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
@@ -136,6 +137,7 @@ async fn who_says_nothing_is_closed_at_each_step() {
     node.serving.abort();
 }
 
+/// A41.
 #[tokio::test]
 async fn who_falls_silent_is_closed() {
     let dir = tempfile::tempdir().unwrap();
@@ -257,6 +259,7 @@ async fn bystander_lives(node: &Node, bystander: &mut Client) {
     while !bystander.wait(delivered).await {}
 }
 
+/// C23.
 #[tokio::test]
 async fn twenty_thousand_damaged_records_disturb_nobody() {
     let dir = tempfile::tempdir().unwrap();

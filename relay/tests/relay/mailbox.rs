@@ -66,9 +66,13 @@ impl Store {
     }
 
     pub(crate) async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
+        self.publish_at(me, nick, created, created).await
+    }
+
+    pub(crate) async fn publish_at(&self, me: &Identity, nick: &str, created: u64, now: u64) -> Published {
         let (peer, bundle) = (me.peer_id(), Bytes::from(bundle(me, nick, created)));
-        let (nick, created) = (Nick::new(nick).unwrap(), Timestamp(created));
-        self.ask(|done| Write::Publish { peer, nick, created, bundle, done }).await.unwrap()
+        let (nick, created, now) = (Nick::new(nick).unwrap(), Timestamp(created), Timestamp(now));
+        self.ask(|done| Write::Publish { peer, nick, created, now, bundle, done }).await.unwrap()
     }
 
     pub(crate) async fn sweep(&self, now: u64, online: &[&Identity]) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! Rooms, presence and the directory.
 
-use crate::mailbox::Store;
+use crate::mailbox::{DAY, Store};
 use crate::support::{Client, Node, bundle, identity, room};
 use chat_core::nick::Nick;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay};
-use chat_core::{Identity, PeerId};
+use chat_core::{Identity, PeerId, Timestamp};
 use relay::{MailboxLimits, RelayConfig};
 
 async fn presence(client: &mut Client, of: &Identity) -> bool {
@@ -128,6 +128,26 @@ async fn a_newer_bundle_is_news_and_an_older_is_not() {
         a.send(ToRelay::Find { peer, nick: nick.clone() }).await;
         a.wait(|record| (*record == FromRelay::Unknown { peer, nick: nick.clone() }).then_some(())).await;
     }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_bundle_from_the_future_is_refused_by_name_and_the_next_one_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let alice = identity(1);
+    let mut a = node.connect(&alice).await;
+    publish(&mut a, &alice, "alice", Timestamp::now().plus_ms(20 * 365 * DAY).0).await;
+    let refused = |record: &FromRelay| match record {
+        FromRelay::Error { why, detail } => Some((*why, detail.contains("future"))),
+        _ => None,
+    };
+    assert_eq!(a.wait(refused).await, (Refusal::Clock, true));
+    let today = publish(&mut a, &alice, "alice", Timestamp::now().0).await;
+    // What is asked after joining is asked after the commit.
+    a.join("#lobby").await;
+    a.send(ToRelay::Find { peer: Some(alice.peer_id()), nick: None }).await;
+    assert_eq!(peer(&mut a).await.0, today);
     node.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
 
 mod chaos;
+mod clock;
 mod hostile;
 mod life;
 mod peers;

@@ -10,8 +10,9 @@ use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay};
 
 use super::world::World;
+use crate::engine::link::{ANNOUNCE_AGAIN_MS, ANNOUNCE_SELDOM_MS};
 use crate::engine::rooms::MAX_MEMBERS;
-use crate::engine::{ANNOUNCE_AGAIN_MS, ANNOUNCE_SELDOM_MS, Input, LinkInfo, Turn};
+use crate::engine::{Input, LinkInfo, Moment, Turn, Uptime};
 
 fn refused(why: Refusal, detail: &str) -> Input {
     Input::Record(FromRelay::Error { why, detail: detail.to_owned() })
@@ -21,7 +22,7 @@ fn refused(why: Refusal, detail: &str) -> Input {
 fn pass(world: &mut World, who: &str, ms: u64) -> Turn {
     world.now = world.now.plus_ms(ms);
     let now = world.now;
-    world.person(who).engine.turn(now, vec![Input::Tick])
+    world.person(who).engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::Tick])
 }
 
 #[test]
@@ -39,9 +40,12 @@ fn a_link_that_the_relay_does_not_take_is_given_up_with_its_reason() {
             listen: vec![],
             stats: Arc::new(NoStats),
         };
-        let up = alice.engine.turn(now, vec![Input::LinkUp(link)]);
+        let up = alice.engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::LinkUp(link)]);
         assert!(!up.events.iter().any(|event| matches!(event, Event::LinkUp(_))));
-        let turn = alice.engine.turn(now, vec![refused(Refusal::TooFast, "too many new peers\u{202e}")]);
+        let turn = alice.engine.turn(
+            Moment { wall: now, up: Uptime(now.0) },
+            vec![refused(Refusal::TooFast, "too many new peers\u{202e}")],
+        );
         let reason = turn.drop_link.unwrap();
         assert!(reason.contains("TooFast") && reason.contains("too many new peers"), "{reason}");
         assert!(!reason.contains('\u{202e}'));
@@ -63,7 +67,7 @@ fn what_was_refused_for_a_while_is_told_again_ever_more_seldom() {
     for _ in 0..10 {
         let now = world.now;
         let twice = || refused(Refusal::TooFast, "slow down");
-        world.person("alice").engine.turn(now, vec![twice(), twice()]);
+        world.person("alice").engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![twice(), twice()]);
         let mut waited = 0;
         let again = loop {
             waited += 1000;
@@ -82,7 +86,10 @@ fn what_was_refused_for_a_while_is_told_again_ever_more_seldom() {
     world.connect("alice");
     world.settle();
     let now = world.now;
-    world.person("alice").engine.turn(now, vec![refused(Refusal::TooFast, "slow down")]);
+    world
+        .person("alice")
+        .engine
+        .turn(Moment { wall: now, up: Uptime(now.0) }, vec![refused(Refusal::TooFast, "slow down")]);
     assert!(pass(&mut world, "alice", ANNOUNCE_AGAIN_MS - 1).records.is_empty());
     assert!(!pass(&mut world, "alice", 1).records.is_empty());
 }
@@ -114,7 +121,7 @@ fn named(world: &mut World, last: bool, members: Vec<PeerId>) -> Turn {
         false => FromRelay::Members { room, members },
     };
     let now = world.now;
-    world.person("alice").engine.turn(now, vec![Input::Record(record)])
+    world.person("alice").engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::Record(record)])
 }
 
 fn phantom(n: u32) -> PeerId {

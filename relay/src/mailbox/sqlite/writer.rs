@@ -69,7 +69,7 @@ pub(super) struct Writer {
     pub(super) unyielding: Unyielding,
     acks: BTreeMap<PeerId, u64>,
     figures: Arc<CommitFigures>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 pub(super) fn to_sql(value: u64) -> i64 {
@@ -98,7 +98,7 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
 impl Writer {
     pub(super) fn new(
         db: Connection,
-        lock: File,
+        lock: Option<File>,
         limits: MailboxLimits,
         figures: Arc<CommitFigures>,
     ) -> Result<Self, MailboxError> {
@@ -296,8 +296,8 @@ impl Writer {
             Write::Store { from, envelopes, now, done } => settle(done, self.store(from, &envelopes, now)),
             Write::Ack { peer, through } => (Box::new(|_| ()), self.ack(peer, through)),
             Write::Attach { peer, now, done } => settle(done, self.attach(peer, now)),
-            Write::Publish { peer, nick, created, bundle, done } => {
-                settle(done, self.publish(peer, &nick, created, &bundle))
+            Write::Publish { peer, nick, created, now, bundle, done } => {
+                settle(done, self.publish(peer, &nick, (created, now), &bundle))
             }
             Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
