@@ -23,6 +23,7 @@
 mod bucket;
 mod config;
 mod connection;
+mod control;
 mod figures;
 mod gate;
 mod handshakes;
@@ -31,6 +32,7 @@ mod mail;
 mod memory;
 mod origins;
 mod outgoing;
+mod queues;
 mod records;
 mod server;
 mod settle;
