@@ -237,6 +237,12 @@ pub trait Streams: Send + Sync {
 pub trait LinkStats: Send + Sync {
     /// The figures of this moment.
     fn figures(&self) -> LinkFigures;
+
+    /// Bytes that were given to the sink and flushed, and that the transport keeps until the peer has them; 0 if it
+    /// keeps none, as where the system does.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What a link knows about its path; `None` where the transport can't tell.

@@ -38,8 +38,13 @@ pub struct RelayConfig {
     pub window_bytes: usize,
     /// Envelopes waiting in memory for one client, in bytes. Over it, the client reads its mailbox.
     pub live_bytes: usize,
-    /// The same for all clients together.
+    /// What waits in memory to be sent to all clients together, in bytes: answers, news, lists of members, envelopes.
+    /// Each client may hold 32 KiB beside it. One network address may use a quarter, this machine three quarters. Near
+    /// it, peers never seen before are refused and lists wait.
     pub memory_bytes: usize,
+    /// Envelopes submitted and not committed yet, of all clients together, in bytes; more wait in the frames they came
+    /// in.
+    pub submit_bytes: usize,
     /// Envelopes a client may submit in a second, on average.
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
@@ -71,12 +76,20 @@ impl Default for RelayConfig {
             window_bytes: 1 << 20,
             live_bytes: 1 << 20,
             memory_bytes: 256 << 20,
+            submit_bytes: 32 << 20,
             submit_rate: 2000,
             submit_burst: 10_000,
             control_rate: 50,
             control_burst: 512,
             drain_timeout: Duration::from_secs(2),
         }
+    }
+}
+
+impl RelayConfig {
+    /// [`RelayConfig::submit_bytes`] in KiB.
+    pub(crate) fn submit_units(&self) -> u32 {
+        u32::try_from(self.submit_bytes / 1024).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3)
     }
 }
 

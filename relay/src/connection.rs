@@ -1,7 +1,7 @@
 //! The reading half of a link: checks each record, hands it to the mailbox, and sees to it that the answer
 //! finds its way.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,17 +18,18 @@ use crate::bucket::TokenBucket;
 use crate::gate::say;
 use crate::hub::error;
 use crate::mailbox::{Entry, Joined, MailboxError, NewEnvelope, Outcome, Published, Query, Write};
+use crate::memory::Account;
 use crate::origins::Visit;
 use crate::outgoing::Client;
 use crate::records::{self, Record, Submitted};
 use crate::server::{Inner, until_closing};
 use crate::settle::{refuse, settle};
-use crate::writer;
+use crate::writer::Writer;
 
 /// What one client may have submitted without an answer yet, in units of 1 KiB.
 const IN_FLIGHT_UNITS: u32 = 4096;
 /// Bytes of bundles in the answers to one `Find`.
-const FOUND_BYTES: usize = 256 << 10;
+const FOUND_BYTES: usize = 64 << 10;
 
 /// Why a link ends.
 enum End {
@@ -40,6 +41,8 @@ enum End {
     Protocol(String),
     /// The relay stops.
     Moving,
+    /// It was told why already: the same peer has connected again, or the mailbox can't be read.
+    Told,
 }
 
 /// Takes the client out of the hub also if its task is aborted.
@@ -56,14 +59,14 @@ impl Drop for Attachment<'_> {
 
 /// Serves a link whose peer has said `Hello`, until it ends.
 pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visit) {
-    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters)));
-    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats: _stats, .. } = link;
-    let mut writer = pin!(writer::run(&relay, &client, sink));
+    let account = Account::new(Arc::clone(&relay.memory), Arc::clone(&visit.memory));
+    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters), account));
+    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats, .. } = link;
+    let mut writer = pin!(Writer { relay: &relay, client: &client, sink, stats }.run());
     if let Err(refused) = attach(&relay, &client, &visit).await {
         say!(relay, info, peer = %peer.short(), "not taken");
         client.finish(Some(&refused));
-        writer.await;
-        return;
+        return say_farewell(&relay, &client, writer).await;
     }
     let attachment = Attachment { relay: &relay, client: Arc::clone(&client) };
     say!(relay, info, peer = %peer.short(), "connected");
@@ -72,18 +75,27 @@ pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visi
         biased;
         end = reader.run(source) => Some(end),
         () = &mut writer => None,
+        () = client.finishing() => Some(End::Told),
     };
     drop(attachment);
     if let Some(end) = end {
         client.finish(farewell(&relay, peer, end).as_ref());
-        writer.await;
+        say_farewell(&relay, &client, writer).await;
     }
     say!(relay, info, peer = %peer.short(), "disconnected");
 }
 
+/// Writes what is left to be said, for as long as one frame may take and no longer: the link has no other use.
+async fn say_farewell(relay: &Inner, client: &Client, writer: Pin<&mut impl Future<Output = ()>>) {
+    if timeout(relay.config.write_timeout, writer).await.is_err() {
+        relay.counters.stalled.one();
+        tracing::debug!(peer = %client.peer.short(), "did not take its farewell in time");
+    }
+}
+
 fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
     match end {
-        End::Closed => None,
+        End::Closed | End::Told => None,
         End::Idle => {
             tracing::debug!(peer = %peer.short(), "silent for too long");
             None
@@ -101,6 +113,10 @@ fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
 async fn attach(relay: &Arc<Inner>, client: &Arc<Client>, visit: &Visit) -> Result<(), FromRelay> {
     let failed = || error(Refusal::Storage, "the mailbox failed");
     let known = relay.in_time(relay.mailbox.knows(client.peer)).await.map_err(|_| failed())?;
+    if !known && client.is_tight() {
+        relay.counters.refused_addresses.one();
+        return Err(error(Refusal::TooFast, "the relay is short of memory; try again in a minute"));
+    }
     if !known && !visit.may_bring_a_peer() {
         relay.counters.refused_addresses.one();
         let detail = "too many new peers from your network address; try again in a minute";
@@ -178,11 +194,16 @@ impl<'a> Reader<'a> {
                 Ok(Some(Err(_)) | None) => return End::Closed,
                 Err(_) => return End::Idle,
             };
-            if let Err(end) = self.record(&frame).await {
+            if let Err(end) = self.record(frame).await {
                 return end;
             }
             // Whoever does not read its answers is not read either; the writer's deadline ends that.
             self.client.takes_answers().await;
+            if self.client.is_tight() {
+                // Nor who is owed some: while memory is short, one record at a time.
+                drop(self.in_flight.acquire_many(IN_FLIGHT_UNITS).await);
+                self.client.takes_answers().await;
+            }
         }
     }
 
@@ -192,13 +213,13 @@ impl<'a> Reader<'a> {
         End::Moving
     }
 
-    async fn record(&mut self, frame: &[u8]) -> Result<(), End> {
+    async fn record(&mut self, frame: Bytes) -> Result<(), End> {
         if frame.len() > MAX_FRAME_BYTES {
             return Err(End::Protocol("the record is over the limit of size".into()));
         }
-        let record = records::parse(frame).map_err(|error| End::Protocol(error.to_string()))?;
+        let record = records::parse(&frame).map_err(|error| End::Protocol(error.to_string()))?;
         match record {
-            Record::Submit(envelopes) => self.submit(envelopes).await,
+            Record::Submit(envelopes) => self.submit(frame, envelopes).await,
             Record::Other(ToRelay::Ack { through }) => self.ack(through).await,
             Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
             Record::Other(ToRelay::Hello { .. }) => {
@@ -237,6 +258,16 @@ impl<'a> Reader<'a> {
         timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()
     }
 
+    /// The same, and room among what everybody has in flight.
+    async fn place_for_envelopes(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = self.place(bytes).await?;
+        let all = self.relay.config.submit_units();
+        let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(all);
+        let place = Arc::clone(&self.relay.submitting).acquire_many_owned(units);
+        let everybodys = timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()?;
+        Some([own, everybodys])
+    }
+
     fn failed(&self) {
         self.client.answer(&error(Refusal::Storage, "the mailbox failed"));
     }
@@ -246,9 +277,9 @@ impl<'a> Reader<'a> {
         timeout(self.relay.config.storage_timeout, self.relay.mailbox.write(change)).await.is_ok()
     }
 
-    async fn submit(&mut self, submitted: Vec<Submitted>) {
+    async fn submit(&mut self, frame: Bytes, submitted: Vec<Submitted>) {
         self.relay.counters.submitted.add(submitted.len());
-        let mut envelopes = Vec::with_capacity(submitted.len());
+        let mut taken = Vec::with_capacity(submitted.len());
         let mut bytes = 0;
         let now = Instant::now();
         for envelope in submitted {
@@ -264,18 +295,21 @@ impl<'a> Reader<'a> {
             match refusal {
                 Some(why) => refuse(self.relay, &self.client, envelope.id, why),
                 None => {
-                    bytes += envelope.bytes.len();
-                    let Submitted { id, to, bytes, .. } = envelope;
-                    envelopes.push(NewEnvelope { id, to, bytes });
+                    bytes += envelope.place.len();
+                    taken.push(envelope);
                 }
             }
         }
-        if envelopes.is_empty() {
+        if taken.is_empty() {
             return;
         }
-        let Some(place) = self.place(bytes).await else {
-            return envelopes.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
+        // The envelopes stay in their frame until there is room for them.
+        let Some(place) = self.place_for_envelopes(bytes).await else {
+            return taken.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
         };
+        let envelopes: Vec<NewEnvelope> =
+            taken.into_iter().map(|envelope| envelope.cut_out(&frame)).collect();
+        drop(frame);
         let mut unanswered = Unanswered {
             relay: Arc::clone(self.relay),
             client: Arc::clone(&self.client),
@@ -394,6 +428,9 @@ impl<'a> Reader<'a> {
             (None, Some(nick)) => Query::Nick(nick.clone()),
             (None, None) => return self.client.answer(&FromRelay::Unknown { peer, nick }),
         };
+        if !self.client.has_room(FOUND_BYTES) {
+            return self.client.answer(&error(Refusal::TooFast, "the relay is short of memory"));
+        }
         let found = match self.relay.in_time(self.relay.mailbox.find(query, FOUND_BYTES)).await {
             Ok(found) => found,
             Err(_) => return self.client.answer(&error(Refusal::Storage, "the directory failed")),

@@ -28,6 +28,7 @@ mod gate;
 mod handshakes;
 mod hub;
 mod mail;
+mod memory;
 mod origins;
 mod outgoing;
 mod records;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::bucket::TokenBucket;
 use crate::config::RelayConfig;
+use crate::memory::Pool;
 
 /// Addresses without a link whose budgets are remembered; over it all of them are forgotten, which gives away one
 /// burst each.
@@ -54,11 +55,13 @@ struct Budgets {
     links: usize,
     new_peers: (u32, u32),
     new_members: (u32, u32),
+    memory: usize,
 }
 
 #[derive(Debug)]
 struct Account {
     links: usize,
+    memory: Arc<Pool>,
     new_peers: TokenBucket,
     new_members: TokenBucket,
 }
@@ -84,6 +87,7 @@ impl Origins {
                 config.new_members_per_minute.saturating_mul(factor),
                 config.new_members_burst.saturating_mul(factor),
             ),
+            memory: config.memory_bytes / 4 * if factor == 1 { 1 } else { 3 },
         };
         Arc::new(Self { remote: times(1), local: times(factor), accounts: Mutex::default() })
     }
@@ -105,6 +109,7 @@ impl Origins {
         }
         let account = accounts.entry(origin).or_insert_with(|| Account {
             links: 0,
+            memory: Pool::new(budgets.memory),
             new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
             new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
         });
@@ -112,7 +117,8 @@ impl Origins {
             return None;
         }
         account.links += 1;
-        Some(Visit { origins: Arc::clone(self), origin })
+        let memory = Arc::clone(&account.memory);
+        Some(Visit { origins: Arc::clone(self), origin, memory })
     }
 }
 
@@ -131,6 +137,8 @@ fn forget(accounts: &mut BTreeMap<Origin, Account>, now: Instant) {
 pub(crate) struct Visit {
     origins: Arc<Origins>,
     origin: Origin,
+    /// What may wait for all links of the address.
+    pub(crate) memory: Arc<Pool>,
 }
 
 impl Visit {

@@ -6,6 +6,9 @@
 //! | answers to its own records | 256 KiB, and what its submissions in flight add | its records are not read |
 //! | news of its rooms | 256 KiB, and 4096 new members | dropped, and its rooms are listed again |
 //! | envelopes | [`crate::RelayConfig::live_bytes`] | dropped, and its mailbox is read |
+//!
+//! All of them, and what was taken out of them and is not written yet, are in the client's account of
+//! [`crate::memory`]; where that has no room, they are full sooner.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +21,9 @@ use tokio::sync::Notify;
 
 use crate::config::RelayConfig;
 use crate::figures::Counters;
-use crate::mail::{CatchUp, Mail, Window};
+use crate::mail::{CatchUp, Mail, PAGE_BYTES, Window};
 use crate::mailbox::Page;
+use crate::memory::{Account, FREE_BYTES, frame_cost};
 
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 const MAX_NEWS_BYTES: usize = 256 << 10;
@@ -28,19 +32,20 @@ const MAX_NEW_MEMBERS: usize = 4096;
 /// Most of them in one record.
 const MEMBERS_A_RECORD: usize = 256;
 /// Bytes of each queue that are written before the others have their turn again.
-const TURN_BYTES: usize = 256 << 10;
+const TURN_BYTES: usize = 64 << 10;
 
 /// A connected client, as the rest of the relay sees it.
 pub(crate) struct Client {
     pub(crate) peer: PeerId,
     live_bytes: usize,
-    memory_bytes: usize,
     counters: Arc<Counters>,
     state: Mutex<State>,
     /// There may be something to write.
     changed: Notify,
     /// Answers were written.
     drained: Notify,
+    /// Nothing more is to come but a farewell.
+    finishing: Notify,
 }
 
 struct State {
@@ -53,18 +58,22 @@ struct State {
     /// Rooms whose members are being listed, with the position of the next.
     listings: VecDeque<(RoomName, u64)>,
     mail: Mail,
+    /// What was taken and is not written yet, and what the link keeps.
+    writing: usize,
+    account: Account,
     finishing: bool,
 }
 
 #[derive(Default)]
 struct Queue {
     frames: VecDeque<Bytes>,
+    /// What they take in memory.
     bytes: usize,
 }
 
 impl Queue {
     fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
+        self.bytes += frame_cost(frame.len());
         self.frames.push_back(frame);
     }
 
@@ -74,8 +83,11 @@ impl Queue {
             && let Some(frame) = self.frames.pop_front()
         {
             taken += frame.len();
-            self.bytes -= frame.len();
+            self.bytes -= frame_cost(frame.len());
             out.push(frame);
+        }
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
         }
     }
 }
@@ -92,20 +104,12 @@ pub(crate) struct Turn {
     pub(crate) finished: bool,
 }
 
-impl Turn {
-    pub(crate) fn is_idle(&self) -> bool {
-        let Self { frames, catch_up, roster, finished } = self;
-        frames.is_empty() && catch_up.is_none() && roster.is_none() && !finished
-    }
-}
-
 impl Client {
-    pub(crate) fn new(peer: PeerId, config: &RelayConfig, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(peer: PeerId, config: &RelayConfig, counters: Arc<Counters>, account: Account) -> Self {
         let window = Window { items: config.window_items, bytes: config.window_bytes };
         Self {
             peer,
             live_bytes: config.live_bytes,
-            memory_bytes: config.memory_bytes,
             counters,
             state: Mutex::new(State {
                 answers: Queue::default(),
@@ -115,10 +119,13 @@ impl Client {
                 new_members_count: 0,
                 listings: VecDeque::new(),
                 mail: Mail::new(0, window),
+                writing: 0,
+                account,
                 finishing: false,
             }),
             changed: Notify::new(),
             drained: Notify::new(),
+            finishing: Notify::new(),
         }
     }
 
@@ -137,21 +144,41 @@ impl Client {
 
     /// An answer to one of its records.
     pub(crate) fn answer(&self, record: &FromRelay) {
-        self.state().answers.push(record.encode().into());
+        let mut state = self.state();
+        state.answers.push(record.encode().into());
+        state.settle();
+        drop(state);
         self.changed.notify_one();
     }
 
     /// Waits until there is room for answers. Cancel safe.
     pub(crate) async fn takes_answers(&self) {
-        while self.state().answers.bytes > MAX_ANSWER_BYTES {
+        while self.has_too_many_answers() {
             self.drained.notified().await;
         }
+    }
+
+    fn has_too_many_answers(&self) -> bool {
+        let state = self.state();
+        let most = if state.account.is_tight() { FREE_BYTES / 2 } else { MAX_ANSWER_BYTES };
+        state.answers.bytes > most
+    }
+
+    /// Whether memory is short for it.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.state().account.is_tight()
+    }
+
+    /// Whether it may hold so many bytes more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.state().account.has_room(bytes)
     }
 
     /// News of a peer in one of its rooms.
     pub(crate) fn news(&self, frame: Bytes) {
         let mut state = self.state();
-        if state.news.bytes + frame.len() > MAX_NEWS_BYTES {
+        let cost = frame_cost(frame.len());
+        if state.news.bytes + cost > MAX_NEWS_BYTES || !state.account.has_room(cost) {
             self.counters.resyncs.one();
             state.news = Queue::default();
             state.new_members.clear();
@@ -160,6 +187,7 @@ impl Client {
         } else {
             state.news.push(frame);
         }
+        state.settle();
         drop(state);
         self.changed.notify_one();
     }
@@ -167,7 +195,7 @@ impl Client {
     /// Somebody has joined a room it is in.
     pub(crate) fn member_joined(&self, room: &RoomName, peer: PeerId) {
         let mut state = self.state();
-        if state.new_members_count >= MAX_NEW_MEMBERS {
+        if state.new_members_count >= MAX_NEW_MEMBERS || !state.account.has_room(PeerId::LEN) {
             self.counters.resyncs.one();
             state.forget_new_members(room);
             state.list_again(room);
@@ -175,6 +203,7 @@ impl Client {
             state.new_members.entry(room.clone()).or_default().push(peer);
             state.new_members_count += 1;
         }
+        state.settle();
         drop(state);
         self.changed.notify_one();
     }
@@ -209,11 +238,10 @@ impl Client {
     pub(crate) fn deliver(&self, n: u64, envelope: &Bytes) {
         let mut state = self.state();
         let before = state.mail.live_bytes();
-        let in_time = state.mail.push(n, envelope.clone(), |bytes| {
-            let everybody = usize::try_from(self.counters.live_bytes.value()).unwrap_or(usize::MAX);
-            bytes <= self.live_bytes && everybody + envelope.len() <= self.memory_bytes
-        });
+        let has_room = state.account.has_room(frame_cost(envelope.len()));
+        let in_time = state.mail.push(n, envelope.clone(), |bytes| bytes <= self.live_bytes && has_room);
         self.count_live(before, &state);
+        state.settle();
         drop(state);
         if !in_time {
             self.counters.catch_ups.one();
@@ -244,8 +272,15 @@ impl Client {
                 state.answers.push(record.encode().into());
             }
         }
+        state.settle();
         drop(state);
+        self.finishing.notify_one();
         self.changed.notify_one();
+    }
+
+    /// Waits for [`Client::finish`], one at a time. Cancel safe.
+    pub(crate) async fn finishing(&self) {
+        self.finishing.notified().await;
     }
 
     /// Waits until there may be something to write. Cancel safe.
@@ -253,38 +288,58 @@ impl Client {
         self.changed.notified().await;
     }
 
-    /// What to write now.
+    /// What to write now. It is [written](Client::written) before the next.
     pub(crate) fn turn(&self) -> Turn {
         let mut guard = self.state();
         let state = &mut *guard;
         let mut turn = Turn::default();
-        let had_answers = state.answers.bytes;
         state.answers.take(&mut turn.frames);
-        if had_answers > MAX_ANSWER_BYTES {
-            self.drained.notify_one();
-        }
         if state.finishing {
             turn.finished = state.answers.frames.is_empty();
-            return turn;
+        } else {
+            state.news.take(&mut turn.frames);
+            let before = state.mail.live_bytes();
+            let mut bytes = 0;
+            while bytes < TURN_BYTES
+                && let Some((record, count)) = state.mail.next_record()
+            {
+                bytes += record.len();
+                self.counters.delivered.add(count);
+                turn.frames.push(record);
+            }
+            self.count_live(before, state);
+            let page_bytes = if state.account.is_tight() { FREE_BYTES / 2 } else { PAGE_BYTES };
+            turn.catch_up = state.mail.catch_up(page_bytes);
+            // News come first, so that a list of members names nobody the client was not told of.
+            if state.news.frames.is_empty() {
+                turn.frames.extend(std::iter::from_fn(|| state.take_new_members()));
+                turn.roster = state.listings.front().cloned();
+            }
         }
-        state.news.take(&mut turn.frames);
-        let before = state.mail.live_bytes();
-        let mut bytes = 0;
-        while bytes < TURN_BYTES
-            && let Some((record, count)) = state.mail.next_record()
-        {
-            bytes += record.len();
-            self.counters.delivered.add(count);
-            turn.frames.push(record);
-        }
-        self.count_live(before, state);
-        turn.catch_up = state.mail.catch_up();
-        // News come first, so that a list of members names nobody the client was not told of.
-        if state.news.frames.is_empty() {
-            turn.frames.extend(std::iter::from_fn(|| state.take_new_members()));
-            turn.roster = state.listings.front().cloned();
-        }
+        state.writing += turn.frames.iter().map(|frame| frame_cost(frame.len())).sum::<usize>();
+        state.settle();
         turn
+    }
+
+    /// Frames that the writer has looked up and is about to write; false if there is no room for them.
+    pub(crate) fn writes(&self, frames: &[Bytes]) -> bool {
+        let cost = frames.iter().map(|frame| frame_cost(frame.len())).sum();
+        let mut state = self.state();
+        let has_room = state.account.has_room(cost);
+        if has_room {
+            state.writing += cost;
+            state.settle();
+        }
+        has_room
+    }
+
+    /// All that was taken is written; the link keeps so many bytes of what it was given.
+    pub(crate) fn written(&self, kept_by_link: usize) {
+        let mut state = self.state();
+        state.writing = kept_by_link;
+        state.settle();
+        drop(state);
+        self.drained.notify_one();
     }
 
     /// A piece of a room's members was written; the next begins at `next`.
@@ -299,16 +354,29 @@ impl Client {
         }
     }
 
-    /// A piece of the mailbox was read.
-    pub(crate) fn caught_up(&self, page: Page) {
+    /// A piece of the mailbox was read; false if there is no room for it, then it is to be read again later.
+    pub(crate) fn caught_up(&self, page: Page) -> bool {
+        let cost = page.items.iter().map(|(_, envelope)| frame_cost(envelope.len())).sum();
         let mut state = self.state();
+        if !state.account.has_room(cost) {
+            return false;
+        }
         let before = state.mail.live_bytes();
         state.mail.caught_up(page);
         self.count_live(before, &state);
+        state.settle();
+        true
     }
 }
 
 impl State {
+    /// Brings the account up to date.
+    fn settle(&mut self) {
+        let members = self.new_members_count * PeerId::LEN;
+        let live = self.mail.live_bytes() + frame_cost(0) * self.mail.live_items();
+        self.account.hold(self.answers.bytes + self.news.bytes + members + live + self.writing);
+    }
+
     fn list_again(&mut self, room: &RoomName) {
         self.listings.retain(|(listed, _)| listed != room);
         self.listings.push_back((room.clone(), 0));

@@ -24,6 +24,7 @@ use crate::handshakes::Handshakes;
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
+use crate::memory::Pool;
 use crate::origins::{Origin, Origins, Visit};
 
 /// How often it is told what the log left out.
@@ -59,6 +60,10 @@ pub(crate) struct Inner {
     /// A permit each task of a connection; all of them together are the proof that none is left.
     tasks: Arc<Semaphore>,
     origins: Arc<Origins>,
+    /// For what waits to be sent.
+    pub(crate) memory: Arc<Pool>,
+    /// Room for submitted envelopes that are not committed, in KiB.
+    pub(crate) submitting: Arc<Semaphore>,
     /// Of lines about links.
     pub(crate) log: Gate,
     swept: AtomicBool,
@@ -95,9 +100,22 @@ impl Relay {
         let tasks = Arc::new(Semaphore::new(MAX_TASKS as usize));
         let closing = watch::Sender::new(false);
         let (origins, swept) = (Origins::new(&config), AtomicBool::new(false));
-        let log = Gate::new();
-        let inner =
-            Inner { config, mailbox, environment, hub, counters, closing, tasks, origins, log, swept };
+        let (memory, log) = (Pool::new(config.memory_bytes), Gate::new());
+        let submitting = Arc::new(Semaphore::new(config.submit_units() as usize));
+        let inner = Inner {
+            config,
+            mailbox,
+            environment,
+            hub,
+            counters,
+            closing,
+            tasks,
+            origins,
+            memory,
+            submitting,
+            log,
+            swept,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -112,7 +130,8 @@ impl Relay {
     /// What it has counted.
     pub fn figures(&self) -> Figures {
         let (commits, commit_us) = self.inner.mailbox.commits();
-        Figures { commits, commit_us, ..self.inner.counters.figures() }
+        let memory_bytes = self.inner.memory.used() as u64;
+        Figures { commits, commit_us, memory_bytes, ..self.inner.counters.figures() }
     }
 
     /// Serves whoever comes to `listener`, until [`Relay::shutdown`]. May run for several listeners at a time.
