@@ -52,7 +52,7 @@ struct Queued {
 /// What goes to the writer's thread.
 enum Order {
     Write(Queued),
-    Close(oneshot::Sender<()>),
+    Close,
 }
 
 #[derive(Default)]
@@ -73,7 +73,9 @@ pub struct SqliteMailbox {
     read_places: Arc<Semaphore>,
     reads: Mutex<Option<SyncSender<Read>>>,
     figures: Arc<CommitFigures>,
-    ended: watch::Receiver<bool>,
+    /// Whether the thread that writes has ended, and with it the database's lock; and the one that reads.
+    writer_ended: watch::Receiver<bool>,
+    reader_ended: watch::Receiver<bool>,
 }
 
 /// Runs something that others handed in, or that meets what they wrote: a panic there is an error here, and does
@@ -94,6 +96,23 @@ impl Drop for Ending {
     }
 }
 
+/// Runs something on a thread of its own, and tells when that has ended.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<watch::Receiver<bool>, MailboxError> {
+    let (ending, ended) = watch::channel(false);
+    let ending = Ending(ending);
+    let run = move || {
+        let _ending = ending;
+        run();
+    };
+    let spawned = thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map(|_| ended).map_err(|error| MailboxError::Storage(error.to_string()))
+}
+
+async fn end_of(thread: &watch::Receiver<bool>) {
+    // An error: the thread is gone.
+    drop(thread.clone().wait_for(|ended| *ended).await);
+}
+
 impl SqliteMailbox {
     /// Opens the database at `path`, or makes it there, and checks it. Its folder must exist. Blocks for as long as
     /// the check takes.
@@ -108,19 +127,9 @@ impl SqliteMailbox {
         // One place a change at least, so these channels are never full.
         let (orders, order_queue) = sync_channel(max_places as usize + 1);
         let (reads, read_queue) = sync_channel::<Read>(MAX_READS);
-        let (ending, ended) = watch::channel(false);
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let ending = Ending(ending.clone());
-            let run = move || {
-                let _ending = ending;
-                run();
-            };
-            thread::Builder::new().name(name.into()).spawn(run).map(drop)
-        };
         let reader = opened.reader;
-        spawn("mailbox-writer", Box::new(move || writer.run(&order_queue)))
-            .and_then(|()| spawn("mailbox-reader", Box::new(move || reader::run(&reader, &read_queue))))
-            .map_err(|error| MailboxError::Storage(error.to_string()))?;
+        let writer_ended = spawn("mailbox-writer", move || writer.run(&order_queue))?;
+        let reader_ended = spawn("mailbox-reader", move || reader::run(&reader, &read_queue))?;
         Ok(Self {
             places: Arc::new(Semaphore::new(max_places as usize)),
             max_places,
@@ -128,7 +137,8 @@ impl SqliteMailbox {
             read_places: Arc::new(Semaphore::new(MAX_READS)),
             reads: Mutex::new(Some(reads)),
             figures,
-            ended,
+            writer_ended,
+            reader_ended,
         })
     }
 
@@ -198,16 +208,21 @@ impl Mailbox for SqliteMailbox {
     async fn close(&self) {
         drop(self.reads.lock().unwrap_or_else(PoisonError::into_inner).take());
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (done, closed) = oneshot::channel();
-        let Some(orders) = orders else { return };
-        if orders.try_send(Order::Close(done)).is_ok() && closed.await.is_err() {
-            tracing::error!("the mailbox's writer ended before it closed the database");
+        if let Some(orders) = orders
+            && orders.try_send(Order::Close).is_err()
+        {
+            tracing::error!("the mailbox's writer ended before it was closed");
         }
+        // Whoever closed first may have gone: the end is what everybody waits for, and both hold the database open.
+        end_of(&self.writer_ended).await;
+        end_of(&self.reader_ended).await;
     }
 
     async fn ended(&self) {
-        // An error: both threads are gone.
-        drop(self.ended.clone().wait_for(|ended| *ended).await);
+        tokio::select! {
+            () = end_of(&self.writer_ended) => {}
+            () = end_of(&self.reader_ended) => {}
+        }
     }
 
     fn commits(&self) -> (u64, u64) {
@@ -250,7 +265,7 @@ mod tests {
         assert!(matches!(read, Err(MailboxError::Storage(_))), "{read:?}");
         let found = timeout(PATIENCE, mailbox.find(Query::Peer(PeerId([1; 32])), 1)).await.unwrap();
         assert!(found.is_ok(), "{found:?}");
-        assert!(!*mailbox.ended.borrow());
+        assert!(!*mailbox.writer_ended.borrow() && !*mailbox.reader_ended.borrow());
         mailbox.close().await;
     }
 
