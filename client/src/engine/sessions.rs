@@ -13,7 +13,7 @@ use chat_core::wire::{Envelope, Plaintext};
 use zeroize::Zeroizing;
 
 use super::clock::JUMP_MS;
-use super::refusal::{refusal_of, refused, unknown_session};
+use super::refusal::{refusal_of, refused, unknown_keys, unknown_session};
 use super::{Engine, Fault};
 use crate::store::{SessionRow, StoreError};
 
@@ -253,11 +253,16 @@ impl Engine {
         let plaintext = match opened {
             Ok(plaintext) => plaintext,
             Err(error) => {
+                let began = live.row.created;
                 // A refused frame leaves a session unchanged; one that panicked is read from the store again.
                 if accepted.is_none() && !matches!(error, CryptoError::Failed(_)) {
                     self.live.insert(live.row.id, live);
                 }
-                return Err(refusal_of(&error, from, "a frame was refused"));
+                return Err(match error {
+                    CryptoError::Duplicate => self.number_used(envelope, began, false)?,
+                    CryptoError::TooOld => self.number_used(envelope, began, true)?,
+                    error => refusal_of(&error, from, "a frame was refused"),
+                });
             }
         };
         // From here on the session has moved: a refusal drops it, and the store still has it as it was.
@@ -293,7 +298,7 @@ impl Engine {
         }
         self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
-            return Err(unknown_session(from, "a first message for keys that are not here any more"));
+            return Err(unknown_keys(from));
         };
         let stranger = !self.contacts.contains_key(&from);
         if stranger && !self.has_room_for_contact()? {

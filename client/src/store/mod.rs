@@ -18,6 +18,7 @@ use chat_core::ids::PeerId;
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use bundles::StoredBundle;
+pub(crate) use chains::FrameHash;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
