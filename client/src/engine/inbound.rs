@@ -6,12 +6,13 @@ use chat_core::wire::body::ReceiptKind;
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::peers::Contact;
 use super::refusal::{quietly, refused};
 use super::sessions::Opened;
 use super::{DAY_MS, Engine, Fault, Refused, Renewal};
-use crate::store::{DeliveryState, FrameHash, NewMessage, StoreError};
+use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
 const MAX_WANTED: usize = 256;
@@ -260,4 +261,31 @@ impl Engine {
             self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
         }
     }
+}
+
+/// What the core demands of every frame: the context until it is known, and that it stands in the right envelope.
+pub(super) fn check(
+    envelope: &Envelope,
+    bytes: &Zeroizing<Vec<u8>>,
+    row: &mut SessionRow,
+) -> Result<Plaintext, Fault> {
+    let tampered = |detail: &str| refused(AlarmKind::Tampered, envelope.from, detail);
+    let plaintext = Plaintext::decode(bytes).map_err(|e| tampered(&e.to_string()))?;
+    match plaintext.context {
+        Some(context) if context == row.binding => row.got_context = true,
+        Some(_) => return Err(tampered("a frame bound to another context")),
+        None if !row.got_context => return Err(tampered("a first frame without its context")),
+        // The peer stops sending the context once it knows that we have it, so it has ours.
+        None => row.peer_has_context = true,
+    }
+    if row.initiator {
+        row.peer_has_context = true;
+    }
+    if row.peer_has_context {
+        row.handshake = None;
+    }
+    if plaintext.conversation != envelope.conversation || plaintext.message != envelope.message {
+        return Err(tampered("a frame in the envelope of another message or conversation"));
+    }
+    Ok(plaintext)
 }
