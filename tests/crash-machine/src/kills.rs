@@ -8,8 +8,8 @@ use chat_tests::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::ledger::{Rule, Tally, Violation};
-use crate::news::State;
+use crate::ledger::{Depth, Rule, Tally, Violation};
+use crate::news::{Presence, State};
 use crate::town::{Hosting, Link, NICKS, Town};
 use crate::{Fault, Who};
 
@@ -211,14 +211,13 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
         state.ledger.progress()
     });
     for strike in strikes(chance, options) {
-        let due = |state: &mut State| (state.ledger.progress() - base >= strike.at).then_some(());
-        town.news.wait("traffic", due)?;
+        await_all(town, "traffic", |state| state.ledger.progress() - base >= strike.at)?;
         thread::sleep(strike.aim);
         deal(town, &strike)?;
     }
     heal(town)?;
     for who in town.people() {
-        town.look(who, last)?;
+        town.look(who, if last { Depth::Whole } else { Depth::Due })?;
     }
     if last {
         town.news.change(|state| state.ledger.close());
@@ -226,22 +225,31 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
     Ok(())
 }
 
-/// Waits until everything is said and delivered. Whoever was told that something was not told is asked.
+/// Waits until everything is said and delivered.
 pub fn heal(town: &mut Town) -> Result<(), Fault> {
+    await_all(town, "everything to be delivered", |state| {
+        let said = |presence: &Presence| presence.to_say == 0 && presence.again.is_empty();
+        state.people.iter().all(said) && state.ledger.open() == 0
+    })
+}
+
+/// Waits for something. Whoever was told that something was not told is asked for it, once there is nothing more to be
+/// said by them: asked before, they would lag again.
+fn await_all(town: &mut Town, what: &str, mut done: impl FnMut(&mut State) -> bool) -> Result<(), Fault> {
     loop {
-        let lagging = town.news.wait("everything to be delivered", |state| {
-            let said = state.people.iter().all(|presence| presence.to_say == 0 && presence.again.is_empty());
-            if said && state.ledger.open() == 0 {
+        let lagging = town.news.wait(what, |state| {
+            if done(state) {
                 return Some(None);
             }
-            let calm = state.people.iter().all(|presence| presence.unanswered.is_empty());
-            // Asked when all is said: asked before, it would lag again.
-            let behind = || state.people.iter().position(|presence| presence.lagged);
-            if said && calm { behind().map(Some) } else { None }
+            let quiet = |presence: &Presence| {
+                presence.to_say == 0 && presence.again.is_empty() && presence.unanswered.is_empty()
+            };
+            let behind = |presence: &Presence| presence.alive && presence.lagged && quiet(presence);
+            state.people.iter().position(behind).map(Some)
         })?;
         let Some(who) = lagging else { return Ok(()) };
         town.news.change(|state| state.people[who].lagged = false);
-        town.look(who, false)?;
+        town.look(who, Depth::Stored)?;
     }
 }
 
@@ -297,38 +305,21 @@ pub fn look_alone(town: &mut Town, who: Who) -> Result<(), Fault> {
     if !town.ready(who)? {
         return Err(format!("{} does not start again: {}", NICKS[who], town.stderr_of(who)).into());
     }
-    town.look(who, false)?;
+    town.look(who, Depth::Due)?;
     town.kill(&[who], false)
 }
 
-/// What was shown to be stored arrives without its author.
+/// What was shown to be stored arrives without its author, who is not there.
 pub fn bequeathed(town: &mut Town, author: Who) -> Result<(), Fault> {
     let mut stored = town.news.read().ledger.stored_of(author);
-    let mut arrived = |state: &mut State| {
+    let arrived = |state: &mut State| {
         while stored.pop_if(|key| state.ledger.has_arrived(*key)).is_some() {}
-        stored.is_empty().then_some(())
+        stored.is_empty()
     };
-    loop {
-        // Whoever lags was not told of everything, but has it.
-        let lagging = town.news.wait("what was stored to arrive without its author", |state| {
-            if arrived(state).is_some() {
-                return Some(None);
-            }
-            state.people.iter().position(|presence| presence.lagged && presence.alive).map(Some)
-        });
-        match lagging {
-            Ok(None) => return Ok(()),
-            Ok(Some(who)) => {
-                town.news.change(|state| state.people[who].lagged = false);
-                town.look(who, false)?;
-            }
-            Err(fault) => {
-                let what = format!("what {} was shown to be stored does not arrive", NICKS[author]);
-                town.news.change(|state| state.ledger.broken(Rule::Lost, what));
-                return Err(fault);
-            }
-        }
-    }
+    await_all(town, "what was stored to arrive without its author", arrived).inspect_err(|_| {
+        let what = format!("what {} was shown to be stored does not arrive", NICKS[author]);
+        town.news.change(|state| state.ledger.broken(Rule::Lost, what));
+    })
 }
 
 #[cfg(test)]

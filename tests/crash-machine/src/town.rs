@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::child::Child;
-use crate::ledger::{ROOM, Rule, To};
+use crate::ledger::{Depth, ROOM, Rule, To};
 use crate::line::Answer;
 use crate::news::{FIRST_QUESTION, News};
 use crate::program::{self, Failing};
@@ -249,7 +249,7 @@ impl Town {
         if !self.ready(who)? {
             return Err(format!("{} does not start: {}", NICKS[who], self.stderr_of(who)).into());
         }
-        self.look(who, false)?;
+        self.look(who, Depth::Due)?;
         self.news.change(|state| state.people[who].writing = true);
         Ok(())
     }
@@ -361,8 +361,8 @@ impl Town {
         }
     }
 
-    /// Looks into all of somebody's conversations: for what has to be there, or at the whole.
-    pub fn look(&mut self, who: Who, whole: bool) -> Result<(), Fault> {
+    /// Looks into all of somebody's conversations: as far back as `depth` says.
+    pub fn look(&mut self, who: Who, depth: Depth) -> Result<(), Fault> {
         let others = self.people().filter(|other| *other != who).map(To::Person);
         for view in others.chain([To::Room]).collect::<Vec<_>>() {
             let with = match view {
@@ -370,14 +370,14 @@ impl Town {
                 To::Person(other) => self.news.read().ledger.peer(other).map(str::to_owned),
             };
             if let Some(with) = with {
-                self.look_at(who, view, &with, whole)?;
+                self.look_at(who, view, &with, depth)?;
             }
         }
         Ok(())
     }
 
-    fn look_at(&mut self, who: Who, view: To, with: &str, whole: bool) -> Result<(), Fault> {
-        let mut look = self.news.read().ledger.look(who, view, whole);
+    fn look_at(&mut self, who: Who, view: To, with: &str, depth: Depth) -> Result<(), Fault> {
+        let mut look = self.news.read().ledger.look(who, view, depth);
         let mut before = Value::Null;
         while !look.is_done() {
             let params = json!({ "with": with, "before": before, "limit": PAGE });

@@ -7,17 +7,29 @@ use super::{Entry, Key, Ledger, Rule, Shown, To, letter, rise};
 use crate::Who;
 use crate::line::{Row, Stage};
 
+/// How far back a look goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Until all is found that has to be there.
+    Due,
+    /// Also until all is found that was stored, and may be there: nobody told of it, because of a `lag`.
+    Stored,
+    /// To the beginning, and the order is looked at as well.
+    Whole,
+}
+
 /// A look that has begun.
 #[derive(Debug)]
 pub struct Look {
     reader: Who,
     view: To,
-    /// Nothing is left out, and the order is looked at as well.
-    whole: bool,
+    depth: Depth,
     /// Own messages that were answered with an id.
     own: BTreeSet<u32>,
     /// Messages of others that were shown to be delivered here before the look began.
     must: BTreeSet<(Who, u32)>,
+    /// Messages of others that may be here.
+    may: BTreeSet<(Who, u32)>,
     seen: HashSet<Key>,
     /// Newest page first, as they were read.
     pages: Vec<Vec<(Key, bool)>>,
@@ -26,22 +38,26 @@ pub struct Look {
 impl Look {
     /// Whether nothing more is to be found.
     pub fn is_done(&self) -> bool {
-        !self.whole && self.own.is_empty() && self.must.is_empty()
+        self.depth != Depth::Whole && self.own.is_empty() && self.must.is_empty() && self.may.is_empty()
     }
 }
 
 impl Ledger {
     /// Begins a look, before history is asked for: what is shown to be delivered by now has to be there.
-    pub fn look(&self, reader: Who, view: To, whole: bool) -> Look {
+    pub fn look(&self, reader: Who, view: To, depth: Depth) -> Look {
         let own = self.lane(reader, view).filter(|(_, entry)| entry.committed && !entry.settled);
         let own = own.map(|(number, _)| number).collect();
-        let mut must = BTreeSet::new();
+        let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
         for (author, to) in self.heard(reader, view) {
-            let there = |entry: &Entry| entry.there & (1 << reader) != 0;
-            let due = self.lane(author, to).filter(|(_, entry)| entry.is_delivered() && !there(entry));
-            must.extend(due.map(|(number, _)| (author, number)));
+            for (number, entry) in self.lane(author, to).filter(|(_, entry)| entry.there & (1 << reader) == 0) {
+                if entry.is_delivered() {
+                    must.insert((author, number));
+                } else if depth == Depth::Stored && entry.shown.stage >= Some(Stage::Stored) {
+                    may.insert((author, number));
+                }
+            }
         }
-        Look { reader, view, whole, own, must, seen: HashSet::new(), pages: Vec::new() }
+        Look { reader, view, depth, own, must, may, seen: HashSet::new(), pages: Vec::new() }
     }
 
     /// Whose messages are in a conversation of `reader`, and where they said them.
@@ -74,6 +90,7 @@ impl Ledger {
                 self.own_row(key, row);
             } else {
                 look.must.remove(&(key.author, key.number));
+                look.may.remove(&(key.author, key.number));
                 self.entries[key.author][key.number as usize].there |= 1 << look.reader;
             }
         }
@@ -94,15 +111,8 @@ impl Ledger {
             let what = format!("{key:?} has failed in history: {:?}", delivery.reason);
             self.broken(Rule::Failed, what);
         }
-        let entry = &self.entries[key.author][key.number as usize];
-        // An answer may be older than what was shown since it was asked for.
-        if entry.shown.stage < now.stage {
-            let most = |one: u32, other: u32| one.max(other);
-            let (shown, mut counts) = (entry.shown.counts, now.counts);
-            counts.stored = most(shown.stored, counts.stored);
-            counts.delivered = most(shown.delivered, counts.delivered);
-            self.show(key, Shown { stage: now.stage, counts });
-        }
+        // It may be older than what was notified since it was asked for; then it tells nothing new.
+        self.know(key, now);
         let delivered = matches!(delivery.state, Stage::Delivered | Stage::Read);
         self.entries[key.author][key.number as usize].settled |= delivered;
     }
@@ -117,7 +127,7 @@ impl Ledger {
         for (author, to) in self.heard(look.reader, look.view) {
             self.arrived(&look, author, to);
         }
-        if look.whole {
+        if look.depth == Depth::Whole {
             self.in_order(look);
         }
     }

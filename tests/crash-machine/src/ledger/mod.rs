@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use look::Look;
+pub use look::{Depth, Look};
 
 use crate::Who;
 use crate::line::{Counts, Params, Stage};
@@ -129,6 +129,8 @@ struct Entry {
     refused: bool,
     /// The most that was shown to its author.
     shown: Shown,
+    /// The last that was notified. Answers overtake notifications: history may have said more already.
+    notified: Shown,
     /// What had been shown when its author's program was last started: nothing may be less from then on.
     floor: Shown,
     /// Its author's history has it, delivered.
@@ -214,6 +216,7 @@ impl Ledger {
             committed: false,
             refused: false,
             shown: Shown::default(),
+            notified: Shown::default(),
             floor: Shown::default(),
             settled: false,
             there: 0,
@@ -304,15 +307,24 @@ impl Ledger {
         }
     }
 
-    /// More of a message's life is shown.
-    fn show(&mut self, key: Key, shown: Shown) {
+    /// More of a message's life is notified.
+    fn show(&mut self, key: Key, now: Shown) {
         let entry = &mut self.entries[key.author][key.number as usize];
-        let was = entry.is_delivered();
-        match rise(entry.shown, shown) {
-            Ok(more) => entry.shown = more,
+        match rise(entry.notified, now) {
+            Ok(more) => entry.notified = more,
             Err(what) => self.broken(Rule::Backwards, format!("{key:?}: {what}")),
         }
-        let is = self.entries[key.author][key.number as usize].is_delivered();
+        self.know(key, now);
+    }
+
+    /// More of a message's life is known, from wherever.
+    fn know(&mut self, key: Key, now: Shown) {
+        let entry = &mut self.entries[key.author][key.number as usize];
+        let was = entry.is_delivered();
+        if let Ok(more) = rise(entry.shown, now) {
+            entry.shown = more;
+        }
+        let is = entry.is_delivered();
         self.tally.delivered += u64::from(is && !was);
     }
 
@@ -359,7 +371,7 @@ impl Ledger {
     /// The program of somebody is started again: from now on nothing may be less than it was shown.
     pub fn ended(&mut self, who: Who) {
         for entry in self.entries[who].iter_mut().filter(|entry| !entry.settled) {
-            entry.floor = entry.shown;
+            (entry.floor, entry.notified) = (entry.shown, entry.shown);
         }
     }
 
