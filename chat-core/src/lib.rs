@@ -14,6 +14,7 @@
 //! | [`plugin`] | registration, the registry and its guards |
 //! | [`profile`] | the TOML profile: parsing, layers, secrets, policy, errors with line and caret |
 //! | [`wire`] | what is on the wire, byte by byte (see `WIRE.md`) |
+//! | `testing` | conformance suites for plugins, behind the feature of that name |
 //! | [`api`] | `Command`, `Event`, `Snapshot`, and the one table of commands |
 
 pub mod api;
@@ -30,6 +31,8 @@ pub mod plugin;
 pub mod profile;
 mod schema;
 pub mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 pub mod wire;
 

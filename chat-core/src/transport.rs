@@ -22,10 +22,11 @@ pub const MAX_FRAME_BYTES: usize = 2 << 20;
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where frames go in. Reliable and ordered; not ready while the peer doesn't keep up, so memory is bounded.
-/// Dropping a pending `send` either has queued the frame or has not; it is never torn.
+/// Dropping a pending `send` either has queued the frame or has not; it is never torn. What was flushed arrives without
+/// further calls, and what was closed also if the link is dropped then. Closing ends this direction alone; again is no error.
 pub type FrameSink = Pin<Box<dyn Sink<Bytes, Error = LinkError> + Send>>;
 /// Where frames come out, in the order they were sent. `next` is cancel safe: a frame is lost only with
-/// the link. Ends with `None` after a close in good order, with an error otherwise.
+/// the link. Ends with `None` after a close in good order, with an error otherwise, and then with `None` for ever.
 pub type FrameSource = Pin<Box<dyn Stream<Item = Result<Bytes, LinkError>> + Send>>;
 
 /// Where to dial or listen: `host:port` in whatever form the transport reads, and the peer that must answer.
@@ -56,6 +57,9 @@ impl Address {
             None if host.contains(':') => return Err(bad("an IPv6 address stands in [brackets]")),
             None => host,
         };
+        if host.contains(['[', ']']) {
+            return Err(bad("a bracket out of place"));
+        }
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }
@@ -153,7 +157,8 @@ pub enum Role {
     Responder,
 }
 
-/// A link whose other end nobody has proved yet.
+/// A link whose other end nobody has proved yet. It may hold the first two frames of each direction, which are the
+/// handshake of the layer above, to 65535 bytes.
 pub struct BareLink {
     /// The name of the transport, bound into the handshake above.
     pub transport: &'static str,

@@ -59,7 +59,16 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
 
 /// The limits of a relay, as its profile says.
 pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
-    let config = RelayConfig { max_clients: section.max_clients as usize, ..RelayConfig::default() };
+    let config = RelayConfig {
+        max_clients: section.max_clients as usize,
+        links_per_address: section.max_links_per_address as usize,
+        new_peers_per_minute: section.new_peers_per_minute,
+        new_peers_burst: section.new_peers_per_minute.saturating_mul(5),
+        new_members_per_minute: section.new_members_per_minute,
+        new_members_burst: section.new_members_per_minute.saturating_mul(10),
+        memory_bytes: usize::try_from(section.max_memory_bytes).unwrap_or(usize::MAX),
+        ..RelayConfig::default()
+    };
     let limits = MailboxLimits { mailbox_bytes: section.max_mailbox_bytes, ..MailboxLimits::default() };
     (config, limits)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The crates that `chat-relay` is made of, by the lock file, hold no engine, no session and no frontend.
+/// D05: the crates that `chat-relay` is made of, by the lock file, hold no engine, no session and no frontend.
 #[test]
 fn no_session_code_is_linked() {
     let lock = include_str!("../../Cargo.lock");
@@ -139,6 +139,7 @@ mod unix {
         assert!(matches!(next(link).await, Some(FromRelay::Welcome { .. })));
     }
 
+    /// A09, D12.
     #[tokio::test]
     async fn serves_on_every_transport_and_drains_when_told() {
         let dir = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use chat_core::{Cipher, KeyExchange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::config::{ClientConfig, StorePlace};
+use crate::config::ClientConfig;
 use crate::connect::{ConnectError, Connector};
 use crate::engine::{Engine, Input, Turn};
 use crate::store::{Store, StoreError};
@@ -105,10 +105,7 @@ impl Node {
         connector: Arc<dyn Connector>,
         environment: Arc<dyn Environment>,
     ) -> Result<(Self, ClientHandle), StartError> {
-        let store = match &config.store {
-            StorePlace::File(path) => Store::open(path)?,
-            StorePlace::Memory => Store::in_memory()?,
-        };
+        let store = Store::open(&config.store)?;
         let mut entropy = environment.entropy();
         let epoch = u32::from_be_bytes(entropy.bytes()?);
         let max_backoff = config.max_backoff;
@@ -328,6 +325,7 @@ mod tests {
     use chat_core::{Identity, Registry};
 
     use super::*;
+    use crate::config::StorePlace;
     use crate::connect::Connected;
 
     struct Unreachable;

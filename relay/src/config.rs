@@ -10,6 +10,20 @@ pub struct RelayConfig {
     /// Most connections that have not said `Hello` yet; one more closes the oldest of whoever
     /// has most of them: an IPv4 address, or an IPv6 network of 64 bits.
     pub max_handshakes: usize,
+    /// Most links of one network address at a time: an IPv4 address, or an IPv6 network of 64 bits.
+    pub links_per_address: usize,
+    /// Peers never seen before that one network address may bring in a minute, on average; identities cost nothing.
+    pub new_peers_per_minute: u32,
+    /// As above, at once.
+    pub new_peers_burst: u32,
+    /// Memberships of rooms that one network address may make in a minute, on average. To join where one is a member
+    /// is free.
+    pub new_members_per_minute: u32,
+    /// As above, at once.
+    pub new_members_burst: u32,
+    /// This machine (loopback), and transports without addresses, may do so many times as much as a network address:
+    /// many programs, tests, or people behind a proxy.
+    pub local_factor: u32,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,
     /// A link that takes no frame for this long is closed; its envelopes wait in the mailbox.
@@ -43,6 +57,12 @@ impl Default for RelayConfig {
         Self {
             max_clients: 4096,
             max_handshakes: 256,
+            links_per_address: 128,
+            new_peers_per_minute: 30,
+            new_peers_burst: 150,
+            new_members_per_minute: 60,
+            new_members_burst: 600,
+            local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(90),
@@ -81,7 +101,8 @@ pub struct MailboxLimits {
     pub max_peers: u64,
     /// Most rooms of one peer.
     pub rooms_per_peer: u64,
-    /// Most members of one room.
+    /// Most members of one room. When it is full, those who are not connected and have never published a bundle, or
+    /// never submitted nor acknowledged an envelope, give way to newcomers.
     pub members_per_room: u64,
     /// Envelopes and the memory of their ids are forgotten after this time.
     pub ttl_ms: u64,
@@ -92,6 +113,9 @@ pub struct MailboxLimits {
     pub sweep_rows: u32,
     /// Peers and memberships are forgotten when unseen for this time.
     pub unseen_ms: u64,
+    /// Peers who have never submitted nor acknowledged an envelope are forgotten when unseen for this time and nothing
+    /// waits for them: those without a bundle; and if a room of theirs or the relay is more than half full, all.
+    pub silent_ms: u64,
     /// An envelope that was acknowledged and is submitted again is delivered again at most this often.
     pub redeliver_ms: u64,
     /// Bytes submitted and not yet committed, of all clients together.
@@ -115,6 +139,7 @@ impl Default for MailboxLimits {
             ids_per_sender: 100_000,
             sweep_rows: 10_000,
             unseen_ms: 30 * DAY_MS,
+            silent_ms: DAY_MS,
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,
             database_bytes: None,

@@ -9,14 +9,16 @@ use chat_core::PeerId;
 use chat_core::nick::{Nick, RoomName};
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
 use chat_core::wire::relay::Refusal;
-use chat_core::wire::{FromRelay, SignedBundle, ToRelay, WIRE_VERSION};
+use chat_core::wire::{FromRelay, SignedBundle, ToRelay};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::bucket::TokenBucket;
+use crate::gate::say;
 use crate::hub::error;
 use crate::mailbox::{Entry, Joined, MailboxError, NewEnvelope, Outcome, Published, Query, Write};
+use crate::origins::Visit;
 use crate::outgoing::Client;
 use crate::records::{self, Record, Submitted};
 use crate::server::{Inner, until_closing};
@@ -53,20 +55,19 @@ impl Drop for Attachment<'_> {
 }
 
 /// Serves a link whose peer has said `Hello`, until it ends.
-pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId) {
+pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visit) {
     let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters)));
-    client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now: relay.environment.now() });
     let Link { sink, source, datagrams: _datagrams, streams: _streams, stats: _stats, .. } = link;
     let mut writer = pin!(writer::run(&relay, &client, sink));
-    if let Err(refused) = attach(&relay, &client).await {
-        tracing::info!(peer = %peer.short(), "not taken");
+    if let Err(refused) = attach(&relay, &client, &visit).await {
+        say!(relay, info, peer = %peer.short(), "not taken");
         client.finish(Some(&refused));
         writer.await;
         return;
     }
     let attachment = Attachment { relay: &relay, client: Arc::clone(&client) };
-    tracing::info!(peer = %peer.short(), "connected");
-    let mut reader = Reader::new(&relay, Arc::clone(&client));
+    say!(relay, info, peer = %peer.short(), "connected");
+    let mut reader = Reader::new(&relay, Arc::clone(&client), &visit);
     let end = tokio::select! {
         biased;
         end = reader.run(source) => Some(end),
@@ -77,7 +78,7 @@ pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId) {
         client.finish(farewell(&relay, peer, end).as_ref());
         writer.await;
     }
-    tracing::info!(peer = %peer.short(), "disconnected");
+    say!(relay, info, peer = %peer.short(), "disconnected");
 }
 
 fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
@@ -89,7 +90,7 @@ fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
         }
         End::Protocol(detail) => {
             relay.counters.protocol_errors.one();
-            tracing::warn!(peer = %peer.short(), "sent a record that is malformed or out of order");
+            say!(relay, warn, peer = %peer.short(), "sent a record that is malformed or out of order");
             Some(error(Refusal::Protocol, detail))
         }
         End::Moving => Some(FromRelay::Moving),
@@ -97,14 +98,20 @@ fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
 }
 
 /// Makes the peer known to the mailbox and the hub; the error is what to tell it.
-async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRelay> {
+async fn attach(relay: &Arc<Inner>, client: &Arc<Client>, visit: &Visit) -> Result<(), FromRelay> {
     let failed = || error(Refusal::Storage, "the mailbox failed");
+    let known = relay.in_time(relay.mailbox.knows(client.peer)).await.map_err(|_| failed())?;
+    if !known && !visit.may_bring_a_peer() {
+        relay.counters.refused_addresses.one();
+        let detail = "too many new peers from your network address; try again in a minute";
+        return Err(error(Refusal::TooFast, detail));
+    }
     let (tell, told) = oneshot::channel();
-    let (hub, attaching) = (Arc::clone(&relay.hub), Arc::clone(client));
+    let (hub, attaching, now) = (Arc::clone(&relay.hub), Arc::clone(client), relay.environment.now());
     // In the order of commits: what is committed later is routed to the client, what was earlier it reads.
     let done = Box::new(move |result: Result<_, MailboxError>| {
         let result = match result {
-            Ok(Some(attached)) => hub.attach(&attaching, &attached),
+            Ok(Some(attached)) => hub.attach(&attaching, &attached, now),
             Ok(None) => Err(error(Refusal::MailboxFull, "the relay remembers as many peers as it can")),
             Err(_) => Err(error(Refusal::Storage, "the mailbox failed")),
         };
@@ -112,7 +119,7 @@ async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRela
             hub.detach(&attaching);
         }
     });
-    let attach = Write::Attach { peer: client.peer, now: relay.environment.now(), done };
+    let attach = Write::Attach { peer: client.peer, now, done };
     let attached = async {
         relay.mailbox.write(attach).await;
         told.await.map_err(|_| failed())?
@@ -137,6 +144,7 @@ impl Drop for Unanswered {
 struct Reader<'a> {
     relay: &'a Arc<Inner>,
     client: Arc<Client>,
+    visit: &'a Visit,
     /// What was submitted and not answered yet.
     in_flight: Arc<Semaphore>,
     submits: TokenBucket,
@@ -144,11 +152,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(relay: &'a Arc<Inner>, client: Arc<Client>) -> Self {
+    fn new(relay: &'a Arc<Inner>, client: Arc<Client>, visit: &'a Visit) -> Self {
         let config = &relay.config;
         Self {
             relay,
             client,
+            visit,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS as usize)),
             submits: TokenBucket::new(config.submit_rate, config.submit_burst),
             controls: TokenBucket::new(config.control_rate, config.control_burst),
@@ -334,6 +343,11 @@ impl<'a> Reader<'a> {
     }
 
     async fn join(&self, room: RoomName) {
+        if !self.client.is_in(&room) && !self.visit.may_join() {
+            self.relay.counters.refused_addresses.one();
+            let detail = "too many new members from your network address; try again in a minute";
+            return self.client.answer(&error(Refusal::TooFast, detail));
+        }
         let Some(place) = self.place(0).await else { return self.failed() };
         let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
         let joining = room.clone();
@@ -344,12 +358,14 @@ impl<'a> Reader<'a> {
                 Ok(Joined::TooManyRooms) => {
                     client.answer(&error(Refusal::NotAllowed, "a member of too many rooms"));
                 }
-                Ok(Joined::RoomFull) => client.answer(&error(Refusal::TooLarge, "the room is full")),
+                Ok(Joined::RoomFull) => client.answer(&error(Refusal::MailboxFull, "the room is full")),
                 Err(_) => client.answer(&error(Refusal::Storage, "the membership was not stored")),
             }
             drop(place);
         });
-        self.change(Write::Join { peer, room, done }).await;
+        let hub = Arc::clone(&self.relay.hub);
+        let is_online = Arc::new(move |peer| hub.is_online(peer));
+        self.change(Write::Join { peer, room, is_online, done }).await;
     }
 
     async fn leave(&self, room: RoomName) {

@@ -33,6 +33,8 @@ counters! {
     accepted,
     /// Connections that ended before `Hello`.
     failed_handshakes,
+    /// Links, new peers and memberships refused because their network address has or does too much.
+    refused_addresses,
     /// Links closed because the same peer connected again.
     replaced,
     /// Links closed because their peer took nothing for too long.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use chat_core::PeerId;
 use chat_core::nick::RoomName;
 use chat_core::wire::relay::Refusal;
-use chat_core::wire::{FromRelay, Recipient};
+use chat_core::wire::{FromRelay, Recipient, WIRE_VERSION};
+use chat_core::{PeerId, Timestamp};
 use tokio::sync::OnceCell;
 
 use crate::figures::Counters;
@@ -86,8 +86,13 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a client in. An older link of the same peer is closed.
-    pub(crate) fn attach(&self, client: &Arc<Client>, attached: &Attached) -> Result<(), FromRelay> {
+    /// Takes a client in and welcomes it. An older link of the same peer is closed.
+    pub(crate) fn attach(
+        &self,
+        client: &Arc<Client>,
+        attached: &Attached,
+        now: Timestamp,
+    ) -> Result<(), FromRelay> {
         let mut state = self.state();
         if state.closed {
             return Err(FromRelay::Moving);
@@ -95,6 +100,7 @@ impl Hub {
         if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
             return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
         }
+        client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now });
         client.attach(&attached.rooms, attached.cursor, self.window);
         let older = state.clients.insert(client.peer, Arc::clone(client));
         for room in &attached.rooms {

@@ -190,6 +190,11 @@ impl Client {
         state.listings.retain(|(listed, _)| listed != room);
     }
 
+    /// Whether it is known to be in this room.
+    pub(crate) fn is_in(&self, room: &RoomName) -> bool {
+        self.state().rooms.contains(room)
+    }
+
     pub(crate) fn rooms(&self) -> BTreeSet<RoomName> {
         self.state().rooms.clone()
     }

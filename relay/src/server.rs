@@ -19,11 +19,15 @@ use tokio::time::timeout;
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::connection;
 use crate::figures::{Counters, Figures};
+use crate::gate::Gate;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
+use crate::origins::{Origin, Origins, Visit};
 
+/// How often it is told what the log left out.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 /// How often what is too old is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 /// Connection tasks there can be; far more than clients and handshakes.
@@ -54,6 +58,9 @@ pub(crate) struct Inner {
     pub(crate) closing: watch::Sender<bool>,
     /// A permit each task of a connection; all of them together are the proof that none is left.
     tasks: Arc<Semaphore>,
+    origins: Arc<Origins>,
+    /// Of lines about links.
+    pub(crate) log: Gate,
     swept: AtomicBool,
 }
 
@@ -87,8 +94,11 @@ impl Relay {
         let hub = Arc::new(Hub::new(Arc::clone(&counters), config.max_clients, window));
         let tasks = Arc::new(Semaphore::new(MAX_TASKS as usize));
         let closing = watch::Sender::new(false);
-        let swept = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { config, mailbox, environment, hub, counters, closing, tasks, swept }) }
+        let (origins, swept) = (Origins::new(&config), AtomicBool::new(false));
+        let log = Gate::new();
+        let inner =
+            Inner { config, mailbox, environment, hub, counters, closing, tasks, origins, log, swept };
+        Self { inner: Arc::new(inner) }
     }
 
     /// A relay over a [`SqliteMailbox`] at `database`. Blocks while the database is checked.
@@ -117,6 +127,7 @@ impl Relay {
     ) -> Result<(), LinkError> {
         if !self.inner.swept.swap(true, Ordering::Relaxed) {
             tokio::spawn(sweep(Arc::clone(&self.inner)));
+            tokio::spawn(summarise(Arc::clone(&self.inner)));
         }
         let mut closing = self.inner.closing.subscribe();
         let mut handshakes = Handshakes::new(self.inner.config.max_handshakes);
@@ -135,9 +146,9 @@ impl Relay {
             };
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
             self.inner.counters.accepted.one();
-            let remote = incoming.remote();
-            let greeting = greet(Arc::clone(&self.inner), incoming, Arc::clone(&secure), task);
-            handshakes.push(&remote, tokio::spawn(greeting).abort_handle());
+            let origin = Origin::of(&incoming.remote());
+            let greeting = greet(Arc::clone(&self.inner), incoming, origin, Arc::clone(&secure), task);
+            handshakes.push(origin, tokio::spawn(greeting).abort_handle());
         }
     }
 
@@ -153,6 +164,24 @@ impl Relay {
         }
         if timeout(inner.config.storage_timeout, inner.mailbox.close()).await.is_err() {
             tracing::error!("the mailbox did not close in time");
+        }
+    }
+}
+
+/// Tells what the log left out, as long as the relay runs.
+async fn summarise(inner: Arc<Inner>) {
+    let mut closing = inner.closing.subscribe();
+    let mut every = tokio::time::interval(SUMMARY_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = until_closing(&mut closing) => return,
+            _ = every.tick() => {}
+        }
+        let left_out = inner.log.left_out();
+        if left_out > 0 {
+            let figures = inner.counters.figures();
+            tracing::info!(left_out, clients = figures.clients, "lines about links, in the last minute");
         }
     }
 }
@@ -200,6 +229,7 @@ async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool
 async fn greet(
     inner: Arc<Inner>,
     incoming: Box<dyn Incoming>,
+    origin: Origin,
     secure: Arc<dyn Secure>,
     task: OwnedSemaphorePermit,
 ) {
@@ -213,14 +243,14 @@ async fn greet(
             Peer::Name(_) => Err(LinkError::NotAuthenticated("a client proves its identity key, not a name")),
         });
     let greeted = match link {
-        Ok((peer, mut link)) => match hello(&inner, &mut link).await {
-            Ok(()) => Ok((peer, link)),
+        Ok((peer, mut link)) => match hello(&inner, &mut link, origin).await {
+            Ok(visit) => Ok((peer, link, visit)),
             Err(refused) => Err(refuse(link, refused).await),
         },
         Err(error) => Err(error),
     };
     match greeted {
-        Ok((peer, link)) => serve_link(inner, peer, link, task),
+        Ok((peer, link, visit)) => serve_link(inner, peer, link, visit, task),
         Err(error) => {
             inner.counters.failed_handshakes.one();
             tracing::debug!(%remote, %error, "a connection ended before `Hello`");
@@ -228,7 +258,7 @@ async fn greet(
     }
 }
 
-fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, task: OwnedSemaphorePermit) {
+fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, visit: Visit, task: OwnedSemaphorePermit) {
     let mut closing = inner.closing.subscribe();
     let drain = inner.config.drain_timeout;
     tokio::spawn(async move {
@@ -239,19 +269,22 @@ fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, task: OwnedSemaphoreP
         };
         tokio::select! {
             biased;
-            () = connection::run(inner, link, peer) => {}
+            () = connection::run(inner, link, peer, visit) => {}
             () = overtime => {}
         }
     });
 }
 
-/// The first record.
-async fn hello(inner: &Inner, link: &mut Link) -> Result<(), FromRelay> {
+/// The first record, and a place for the link.
+async fn hello(inner: &Inner, link: &mut Link, origin: Origin) -> Result<Visit, FromRelay> {
     let out_of_order = || error(Refusal::Protocol, "expected `Hello`");
     let first = timeout(inner.config.hello_timeout, link.source.next()).await.map_err(|_| out_of_order())?;
     let Some(Ok(frame)) = first else { return Err(out_of_order()) };
     match ToRelay::decode(&frame) {
-        Ok(ToRelay::Hello { version: WIRE_VERSION }) => Ok(()),
+        Ok(ToRelay::Hello { version: WIRE_VERSION }) => inner.origins.visit(origin).ok_or_else(|| {
+            inner.counters.refused_addresses.one();
+            error(Refusal::TooFast, "too many links from your network address")
+        }),
         Ok(ToRelay::Hello { .. }) => {
             Err(error(Refusal::Version, format!("this relay speaks wire version {WIRE_VERSION}")))
         }
@@ -266,7 +299,7 @@ async fn refuse(mut link: Link, record: FromRelay) -> LinkError {
         link.sink.close().await
     };
     match timeout(HANDSHAKE_DEADLINE, farewell).await {
-        Ok(Ok(())) => LinkError::NotAuthenticated("no `Hello` of this version"),
+        Ok(Ok(())) => LinkError::NotAuthenticated("no `Hello` of this version, or too many links"),
         Ok(Err(error)) => error,
         Err(_) => LinkError::Timeout("farewell"),
     }

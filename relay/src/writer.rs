@@ -11,6 +11,7 @@ use futures_util::SinkExt;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::gate::say;
 use crate::hub::error;
 use crate::mail::CatchUp;
 use crate::mailbox::{MailboxError, Write};
@@ -78,7 +79,7 @@ fn in_time(
 ) -> Result<(), LinkError> {
     written.unwrap_or_else(|_| {
         relay.counters.stalled.one();
-        tracing::info!(peer = %client.peer.short(), "takes nothing any more");
+        say!(relay, info, peer = %client.peer.short(), "takes nothing any more");
         Err(LinkError::Timeout("writing"))
     })
 }

@@ -171,7 +171,7 @@ fn a_profile_from_standard_input() {
     assert_eq!(checked.succeeded(), "-: ok\n");
 }
 
-/// E18, B11: what acts on a terminal is data in a text: it arrives as it is, and is written as JSON escapes.
+/// What acts on a terminal is data in a text: it arrives as it is, and is written as JSON escapes.
 #[test]
 fn escapes_in_a_text_are_data() {
     let world = World::new();

@@ -98,7 +98,7 @@ pub enum Refusal {
     /// The sender in the envelope is not the peer at the link, or it isn't a member of the room.
     #[n(2)]
     NotAllowed,
-    /// Too many records in too short a time. Worth trying later.
+    /// Too many records in too short a time, or more than one network address may have or do. Worth trying later.
     #[n(3)]
     TooFast,
     /// The relay's disk failed. Worth trying later.

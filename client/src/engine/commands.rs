@@ -48,7 +48,16 @@ impl Engine {
 
     fn run(&mut self, command: Command) -> Answer {
         match command {
-            Command::Send(send) => Ok(self.send(&send)?.map(|id| Reply::Sent { id })),
+            Command::Send(send) => {
+                let unknown = self.look_for(&send.to);
+                let sent = self.send(&send)?.map_err(|mut error| {
+                    if unknown {
+                        error.message.push_str("; the relay is asked, so try again in a moment");
+                    }
+                    error
+                });
+                Ok(sent.map(|id| Reply::Sent { id }))
+            }
             Command::Retry(retry) => Ok(self.retry(retry.id)?.map(|()| Reply::Done {})),
             Command::History(history) => self.history(&history),
             Command::MarkRead(mark) => self.mark(&mark),
@@ -134,6 +143,17 @@ impl Engine {
             Target::Peer(peer) => self.direct(*peer),
             Target::Room(room) => open_room_conversation(room),
         }
+    }
+
+    /// Asks the relay for somebody who is written to by peer id and not known yet: whoever shares no room is found so.
+    /// Whether that is so.
+    fn look_for(&mut self, to: &Destination) -> bool {
+        let Destination::Peer(peer) = to else { return false };
+        let unknown = *peer != self.config.identity.peer_id() && !self.contacts.contains_key(peer);
+        if unknown {
+            self.ask_for(*peer);
+        }
+        unknown && self.welcomed
     }
 
     fn known(&self, peer: PeerId) -> Result<PeerId, CommandError> {

@@ -4,7 +4,7 @@ use chat_core::api::event::{LinkDown, LinkUp};
 use chat_core::api::{Event, LinkState};
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
-use super::{Engine, LinkInfo};
+use super::{ANNOUNCE_AGAIN_MS, Engine, LinkInfo};
 use crate::store::StoreError;
 
 impl Engine {
@@ -58,12 +58,15 @@ impl Engine {
 
     /// What the end of a link means before anything is written.
     pub(super) fn forget_link(&mut self, reason: String) {
-        self.welcomed = false;
+        // That the relay closed it says less than what it said before.
+        let reason = self.link_refused.take().unwrap_or(reason);
+        let lost = std::mem::take(&mut self.welcomed);
+        self.link = None;
         self.announce_at = None;
+        self.announce_wait_ms = ANNOUNCE_AGAIN_MS;
         self.forget_announcements();
         self.submission.clear();
-        // One event for each time the link is lost, or the reason changes; not one an attempt.
-        let lost = self.link.take().is_some();
+        // One event for each time a link is lost that was told to be up, or the reason changes; not one an attempt.
         if lost || self.down_reason.as_ref() != Some(&reason) {
             let relay = self.relay.clone();
             self.out.events.push(Event::LinkDown(LinkDown { relay, reason: reason.clone() }));

@@ -46,8 +46,10 @@ use views::Views;
 pub(crate) const MINUTE_MS: u64 = 60_000;
 pub(crate) const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
-/// How long after a temporary refusal bundle and rooms are told to the relay again.
+/// How long after a temporary refusal bundle and rooms are told to the relay again; each time twice as long, up to
+/// the second.
 const ANNOUNCE_AGAIN_MS: u64 = 5_000;
+const ANNOUNCE_SELDOM_MS: u64 = 5 * MINUTE_MS;
 
 /// What happens to the engine.
 pub(crate) enum Input {
@@ -106,6 +108,9 @@ pub(crate) struct Engine {
     former_names: BTreeMap<String, PeerId>,
     /// When bundle and rooms are told to the relay again, because it could not take them.
     announce_at: Option<Timestamp>,
+    announce_wait_ms: u64,
+    /// What the relay said in place of a welcome.
+    link_refused: Option<String>,
     rooms: BTreeMap<RoomName, Room>,
     live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
@@ -179,12 +184,15 @@ impl Engine {
             alarms: 0,
             former_names: BTreeMap::new(),
             announce_at: None,
+            announce_wait_ms: ANNOUNCE_AGAIN_MS,
+            link_refused: None,
             views: Views::default(),
             out: Turn::default(),
             last_housekeeping: Timestamp::default(),
             last_nudge: now,
         };
         engine.store.begin()?;
+        engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
@@ -275,7 +283,7 @@ impl Engine {
         Turn {
             answers: answers.collect(),
             events: failed.events.into_iter().filter(|event| matches!(event, Event::LinkDown(_))).collect(),
-            drop_link: Some(format!("the store failed: {error}")),
+            drop_link: Some(error.to_string()),
             stop: failed.stop,
             ..Turn::default()
         }
@@ -297,8 +305,16 @@ impl Engine {
             FromRelay::Pong { .. } => Ok(()),
             FromRelay::Error { why, detail } => {
                 let detail: String = chat_core::nick::inert(&detail).chars().take(200).collect();
-                if why.is_temporary() {
-                    self.announce_at = Some(self.now.plus_ms(ANNOUNCE_AGAIN_MS));
+                if !self.welcomed {
+                    // Told as the reason why there is no link, and tried again as after any other.
+                    let reason = format!("the relay takes no link now: {why:?} {detail}");
+                    self.link_refused = Some(reason.clone());
+                    self.out.drop_link = Some(reason);
+                    return Ok(());
+                }
+                if why.is_temporary() && self.announce_at.is_none() {
+                    self.announce_at = Some(self.now.plus_ms(self.announce_wait_ms));
+                    self.announce_wait_ms = (self.announce_wait_ms * 2).min(ANNOUNCE_SELDOM_MS);
                 }
                 self.alarm(AlarmKind::Refused, None, format!("the relay refused a record: {why:?} {detail}"));
                 Ok(())

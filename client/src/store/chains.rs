@@ -50,7 +50,9 @@ impl Store {
         message: Option<MessageId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO seen_envelopes VALUES (?,?,?,?)")?;
+        let mut put = self.db.prepare_cached(
+            "INSERT OR REPLACE INTO seen_envelopes (id, sender, message, at) VALUES (?,?,?,?)",
+        )?;
         put.execute(params![b(&id), b(&sender), message.as_ref().map(b), int(now.0)])?;
         Ok(())
     }

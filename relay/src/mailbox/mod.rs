@@ -3,6 +3,7 @@
 mod sqlite;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +48,9 @@ pub enum MailboxError {
 /// Called once with what became of a [`Write`], after its commit. Runs on the mailbox's thread: it must not block.
 /// Should it panic, only it is lost.
 pub type Done<T> = Box<dyn FnOnce(Result<T, MailboxError>) + Send>;
+
+/// Says whether a peer is connected now. Must not block.
+pub type IsOnline = Arc<dyn Fn(PeerId) -> bool + Send + Sync>;
 
 /// An envelope to be stored.
 #[derive(Debug, Clone)]
@@ -113,12 +117,15 @@ pub enum Write {
         /// What became of it.
         done: Done<Published>,
     },
-    /// A peer becomes, or stays, a member of a room.
+    /// A peer becomes, or stays, a member of a room. In a full room, members who are not connected and of whom nobody
+    /// has had anything give way.
     Join {
         /// Who.
         peer: PeerId,
         /// Where.
         room: RoomName,
+        /// Called on the mailbox's thread.
+        is_online: IsOnline,
         /// What became of it.
         done: Done<Joined>,
     },
@@ -242,6 +249,12 @@ pub trait Mailbox: Send + Sync {
     /// Queues a change; waits while the queue is full. `done` is called in any case, also after an error.
     /// Cancel safe: dropped before it returns, the change has not been queued, and `done` is not called.
     async fn write(&self, change: Write);
+
+    /// Whether `peer` has connected before and is remembered.
+    ///
+    /// # Errors
+    /// [`MailboxError::Storage`], [`MailboxError::Closed`].
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError>;
 
     /// What waits for `peer` after number `after`: its own envelopes and those of its rooms. At most
     /// `max_items`, and `max_bytes` of envelopes, but one if there is one.

@@ -1,13 +1,14 @@
 //! The SQLite mailbox by itself: time, quotas, crashes and damage.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_core::nick::Nick;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{Envelope, Recipient};
 use chat_core::{Identity, PeerId, Timestamp};
-use relay::mailbox::{Attached, Done, Joined, NewEnvelope, Outcome, Published, Query, Write};
+use relay::mailbox::{Attached, Done, IsOnline, Joined, NewEnvelope, Outcome, Published, Query, Write};
 use relay::{Mailbox, MailboxError, MailboxLimits, SqliteMailbox};
 use tokio::sync::oneshot;
 
@@ -47,11 +48,17 @@ impl Store {
     }
 
     pub(crate) async fn join(&self, peer: &Identity, name: &str) -> Joined {
-        let (peer, room) = (peer.peer_id(), room(name));
-        self.ask(|done| Write::Join { peer, room, done }).await.unwrap()
+        self.join_among(peer, name, &[]).await
     }
 
-    async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
+    /// While these are connected.
+    pub(crate) async fn join_among(&self, peer: &Identity, name: &str, online: &[PeerId]) -> Joined {
+        let (peer, room, online) = (peer.peer_id(), room(name), online.to_vec());
+        let is_online: IsOnline = Arc::new(move |peer| online.contains(&peer));
+        self.ask(|done| Write::Join { peer, room, is_online, done }).await.unwrap()
+    }
+
+    pub(crate) async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
         let (peer, bundle) = (me.peer_id(), Bytes::from(bundle(me, nick, created)));
         let (nick, created) = (Nick::new(nick).unwrap(), Timestamp(created));
         self.ask(|done| Write::Publish { peer, nick, created, bundle, done }).await.unwrap()
@@ -61,6 +68,18 @@ impl Store {
         let online: Vec<PeerId> = online.iter().map(|peer| peer.peer_id()).collect();
         let swept = self.ask(|done| Write::Sweep { now: Timestamp(now), online, done }).await.unwrap();
         swept.rooms.iter().map(|room| room.as_str().to_owned()).collect()
+    }
+
+    /// All pieces.
+    pub(crate) async fn sweep_all(&self, now: u64, online: &[&Identity]) {
+        let mut online: Vec<PeerId> = online.iter().map(|peer| peer.peer_id()).collect();
+        loop {
+            let online = std::mem::take(&mut online);
+            let swept = self.ask(|done| Write::Sweep { now: Timestamp(now), online, done }).await.unwrap();
+            if !swept.more {
+                return;
+            }
+        }
     }
 
     /// Acknowledges, and sees to it that it counts.

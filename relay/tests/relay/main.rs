@@ -13,9 +13,13 @@ mod quotas;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod slow_readers;
 #[cfg(test)]
 mod storage_failure;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -176,7 +176,7 @@ async fn rooms_are_bounded_both_ways() {
     clients[0].join("#d").await;
     clients[1].join("#d").await;
     clients[2].send(ToRelay::Join { room: room("#d") }).await;
-    clients[2].wait(refused(Refusal::TooLarge)).await;
+    clients[2].wait(refused(Refusal::MailboxFull)).await;
     clients[1].send(ToRelay::Leave { room: room("#d") }).await;
     clients[1].settle().await;
     assert_eq!(clients[2].join("#d").await, [identity(1).peer_id(), identity(3).peer_id()]);

@@ -58,6 +58,9 @@ impl Mailbox for Moody {
         }
         self.inner.write(change).await;
     }
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.inner.knows(peer).await
+    }
     async fn waiting(
         &self,
         peer: PeerId,

@@ -2,7 +2,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use chat_core::profile::Options;
-use chat_core::transport::{BareLink, HANDSHAKE_DEADLINE, MAX_FRAME_BYTES};
+use chat_core::transport::{BareLink, HANDSHAKE_DEADLINE};
 use chat_core::{Registry, plugin::PluginKind};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::time::Instant;
@@ -47,37 +47,6 @@ fn the_example_builds_and_senseless_options_are_refused() {
 }
 
 #[tokio::test]
-async fn frames_of_every_size_arrive_in_order_both_ways() {
-    let (mut a, mut b) = links(&*memory("")).await;
-    for len in [0, 1, 65_535, 65_536, 65_537, 1 << 20, MAX_FRAME_BYTES] {
-        let frame = Bytes::from((0..len).map(|i| (i % 251) as u8).collect::<Vec<_>>());
-        a.sink.send(frame.clone()).await.unwrap();
-        assert_eq!(b.source.next().await.unwrap().unwrap(), frame);
-        b.sink.send(frame.clone()).await.unwrap();
-        assert_eq!(a.source.next().await.unwrap().unwrap(), frame);
-    }
-    for i in 0..50_u8 {
-        a.sink.feed(Bytes::copy_from_slice(&[i])).await.unwrap();
-    }
-    for i in 0..50_u8 {
-        assert_eq!(b.source.next().await.unwrap().unwrap(), [i][..]);
-    }
-    let total = |link: &BareLink| link.stats.figures();
-    assert_eq!(total(&a).sent_bytes, total(&b).received_bytes);
-    assert_eq!(total(&b).sent_bytes, total(&a).received_bytes);
-    assert!(total(&a).sent_bytes > total(&b).sent_bytes);
-}
-
-#[tokio::test]
-async fn a_frame_over_the_limit_is_refused_and_the_link_goes_on() {
-    let (mut a, mut b) = links(&*memory("")).await;
-    let refused = a.sink.send(Bytes::from(vec![0; MAX_FRAME_BYTES + 1])).await;
-    assert!(matches!(refused, Err(LinkError::FrameTooLarge { max: MAX_FRAME_BYTES, .. })));
-    a.sink.send(Bytes::from_static(b"small")).await.unwrap();
-    assert_eq!(b.source.next().await.unwrap().unwrap(), "small");
-}
-
-#[tokio::test]
 async fn a_reader_that_stops_makes_the_sink_wait() {
     for (options, frames) in [("queue_frames = 3", 3), ("queue_bytes = 2048", 2)] {
         let (mut a, mut b) = links(&*memory(options)).await;
@@ -98,64 +67,6 @@ async fn a_reader_that_stops_makes_the_sink_wait() {
     }
 }
 
-#[tokio::test]
-async fn a_close_is_an_end_and_a_drop_is_an_error() {
-    let (mut a, mut b) = links(&*memory("")).await;
-    a.sink.send(Bytes::from_static(b"last")).await.unwrap();
-    a.sink.close().await.unwrap();
-    assert_eq!(b.source.next().await.unwrap().unwrap(), "last");
-    assert!(b.source.next().await.is_none());
-    assert!(matches!(a.sink.send(Bytes::new()).await, Err(LinkError::Closed)));
-    b.sink.send(Bytes::from_static(b"the other way is open")).await.unwrap();
-    assert!(a.source.next().await.unwrap().is_ok());
-    drop(b);
-    assert!(matches!(a.source.next().await, Some(Err(LinkError::Io(_)))));
-    assert!(a.source.next().await.is_none());
-
-    let (mut a, b) = links(&*memory("")).await;
-    drop(b);
-    assert!(matches!(a.sink.send(Bytes::new()).await, Err(LinkError::Io(_))));
-}
-
-#[tokio::test]
-async fn dropping_next_loses_no_frame() {
-    let (mut a, mut b) = links(&*memory("")).await;
-    assert!(b.source.next().now_or_never().is_none());
-    a.sink.send(Bytes::from_static(b"kept")).await.unwrap();
-    assert_eq!(b.source.next().await.unwrap().unwrap(), "kept");
-}
-
-#[tokio::test]
-async fn a_place_is_taken_once_and_free_again_after_its_listener() {
-    let transport = memory("");
-    let first = transport.listen(&Address::new("taken:0"), &me()).await.unwrap();
-    let second = transport.listen(&Address::new("taken:0"), &me()).await.unwrap();
-    let place = first.address();
-    assert_ne!(place, second.address());
-    assert_ne!(place.place, "taken:0");
-    let refused = transport.listen(&place, &me()).await.err().unwrap();
-    assert!(matches!(refused, LinkError::AddressInUse { address } if address == place.place));
-    assert!(transport.dial(&place, &me()).await.is_ok(), "the refused one took nothing away");
-    drop(first);
-    let refused = transport.dial(&place, &me()).await.err().unwrap();
-    assert!(matches!(refused, LinkError::Unreachable { address, .. } if address == place.place));
-    transport.listen(&place, &me()).await.unwrap();
-    assert!(matches!(transport.listen(&Address::new(""), &me()).await, Err(LinkError::BadAddress { .. })));
-}
-
-#[tokio::test]
-async fn a_link_outlives_its_listener_but_one_never_taken_does_not() {
-    let transport = memory("");
-    let mut listener = transport.listen(&Address::new("brief:0"), &me()).await.unwrap();
-    let mut taken = bare(transport.dial(&listener.address(), &me()).await.unwrap());
-    let mut other = bare(listener.next().await.unwrap().handshake().await.unwrap());
-    let mut waiting = bare(transport.dial(&listener.address(), &me()).await.unwrap());
-    drop(listener);
-    taken.sink.send(Bytes::from_static(b"still here")).await.unwrap();
-    assert_eq!(other.source.next().await.unwrap().unwrap(), "still here");
-    assert!(matches!(waiting.source.next().await, Some(Err(LinkError::Io(_)))));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_listener_that_takes_nobody_is_given_up_at_the_deadline() {
     let transport = memory("");
@@ -169,4 +80,47 @@ async fn a_listener_that_takes_nobody_is_given_up_at_the_deadline() {
     };
     assert!(matches!(refused, LinkError::Timeout(_)));
     assert_eq!((links.len(), began.elapsed().as_secs()), (64, HANDSHAKE_DEADLINE.as_secs()));
+}
+
+#[tokio::test]
+async fn figures_of_one_end_are_those_of_the_other() {
+    let (mut a, mut b) = links(&*memory("")).await;
+    for len in [0, 1, 1000] {
+        a.sink.send(Bytes::from(vec![1; len])).await.unwrap();
+        assert_eq!(b.source.next().await.unwrap().unwrap().len(), len);
+    }
+    let (a, b) = (a.stats.figures(), b.stats.figures());
+    assert_eq!((a.sent_bytes, a.received_bytes), (Some(1001), Some(0)));
+    assert_eq!((b.sent_bytes, b.received_bytes), (Some(0), Some(1001)));
+}
+
+#[tokio::test]
+async fn a_drop_is_an_error_at_both_halves() {
+    let (mut a, b) = links(&*memory("")).await;
+    drop(b);
+    assert!(matches!(a.source.next().await, Some(Err(LinkError::Io(_)))));
+    assert!(matches!(a.sink.send(Bytes::new()).await, Err(LinkError::Io(_))));
+}
+
+#[tokio::test]
+async fn a_place_must_have_a_name_and_a_refusal_gives_it() {
+    let transport = memory("");
+    let listener = transport.listen(&Address::new("taken:0"), &me()).await.unwrap();
+    let place = listener.address();
+    assert_ne!(place.place, "taken:0");
+    let refused = transport.listen(&place, &me()).await.err().unwrap();
+    assert!(matches!(refused, LinkError::AddressInUse { address } if address == place.place));
+    drop(listener);
+    let refused = transport.dial(&place, &me()).await.err().unwrap();
+    assert!(matches!(refused, LinkError::Unreachable { address, .. } if address == place.place));
+    assert!(matches!(transport.listen(&Address::new(""), &me()).await, Err(LinkError::BadAddress { .. })));
+}
+
+#[tokio::test]
+async fn a_link_that_nobody_took_ends_with_its_listener() {
+    let transport = memory("");
+    let listener = transport.listen(&Address::new("brief:0"), &me()).await.unwrap();
+    let mut waiting = bare(transport.dial(&listener.address(), &me()).await.unwrap());
+    drop(listener);
+    assert!(matches!(waiting.source.next().await, Some(Err(LinkError::Io(_)))));
 }

@@ -66,8 +66,12 @@
 mod error;
 mod foreign;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod messages;
+mod over;
 mod primitives;
 mod secure;
 
@@ -75,6 +79,7 @@ pub use error::HandshakeError;
 pub use foreign::looks_like;
 pub use handshake::{Handshake, MESSAGE_LENGTHS, Secured};
 pub use messages::MAX_MESSAGE_BYTES;
+pub use over::OverNoise;
 pub use secure::{accept, check_pin, dial, dial_with, secure, secure_with};
 
 // Named for the feature `zeroize`, with which the expanded keys of `aes-gcm` erase themselves.

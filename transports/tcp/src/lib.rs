@@ -28,6 +28,9 @@
 
 mod connect;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listener;
 
 use std::sync::Arc;

@@ -21,6 +21,9 @@ mod congestion;
 mod connection;
 mod driver;
 mod endpoint;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod loss;
 pub mod network;

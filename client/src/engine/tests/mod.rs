@@ -7,5 +7,6 @@ mod peers;
 
 mod refusals;
 mod rooms;
+mod strangers;
 mod unlucky;
 mod world;

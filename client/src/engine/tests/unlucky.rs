@@ -52,7 +52,7 @@ fn failed_keeps_its_reason() {
     assert!(row.reason.is_some());
 }
 
-/// Delivered though the recipient refused it, as it is not in the room.
+/// A35, A11: delivered though the recipient refused it, as it is not in the room.
 #[test]
 fn delivered_means_in_the_peers_history() {
     let mut world = World::of(&["alice", "bob"]);
@@ -325,7 +325,9 @@ fn a_link_lost_in_a_failed_turn_is_lost() {
     let (reply, _) = tokio::sync::oneshot::channel();
     let command = Input::Command(chat_core::api::handle::Request { command: Command::Send(send), reply });
     // As the driver gathers them: a command first is possible when the link ends right after (or a record that fails).
-    world.input("alice", vec![command, Input::LinkDown { reason: "gone".into() }]);
+    let turn = world.input("alice", vec![command, Input::LinkDown { reason: "gone".into() }]);
+    let why = turn.drop_link.unwrap();
+    assert_eq!(why.matches("the store failed").count(), 1, "{why}");
     world.person("alice").engine.store.db.execute_batch("DROP TRIGGER full").unwrap();
     assert!(world.person("alice").engine.link.is_none());
 }

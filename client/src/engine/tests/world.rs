@@ -379,7 +379,7 @@ impl World {
 }
 
 fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, now: Timestamp) -> Engine {
-    let store = Store::open(&folder.join("client.db")).unwrap();
+    let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
     // A crash in here copies files within one running system: what is written counts, synced or not.
     store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
     Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), now).unwrap()

@@ -15,6 +15,7 @@
 
 mod log;
 mod peers;
+mod quiet;
 mod reader;
 mod schema;
 mod senders;
@@ -101,19 +102,29 @@ impl SqliteMailbox {
     /// # Errors
     /// [`MailboxError`] says whether it is in use, from a later version, damaged, or whether the disk failed.
     pub fn open(path: &Path, limits: MailboxLimits) -> Result<Self, MailboxError> {
-        Self::open_in(path, limits, &System)
+        Self::over(schema::open(path, None, limits.database_bytes)?, limits, &System)
     }
 
-    /// The same in any environment.
+    /// As [`SqliteMailbox::open`], in a file system that was registered with SQLite under the name `vfs`, and in any
+    /// environment: for simulations, whose disks fail on purpose. SQLite alone reaches it, so there is no lock beside
+    /// the file: to open it once is the caller's part.
     ///
     /// # Errors
-    /// As [`SqliteMailbox::open`].
-    pub fn open_in(
+    /// As [`SqliteMailbox::open`], but not that it is in use.
+    pub fn open_on_vfs(
+        vfs: &str,
         path: &Path,
         limits: MailboxLimits,
         environment: &dyn Environment,
     ) -> Result<Self, MailboxError> {
-        let opened = schema::open(path, limits.database_bytes)?;
+        Self::over(schema::open(path, Some(vfs), limits.database_bytes)?, limits, environment)
+    }
+
+    fn over(
+        opened: schema::Opened,
+        limits: MailboxLimits,
+        environment: &dyn Environment,
+    ) -> Result<Self, MailboxError> {
         let max_places = u32::try_from(limits.queue_bytes / QUEUE_UNIT).unwrap_or(u32::MAX).max(1);
         let figures = Arc::new(CommitFigures::default());
         let writer = Writer::new(opened.writer, opened.lock, limits, Arc::clone(&figures))?;
@@ -181,6 +192,10 @@ impl Mailbox for SqliteMailbox {
         if let Some(Order::Write(queued)) = refused {
             queued.write.fail(MailboxError::Closed);
         }
+    }
+
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.read(move |db| reader::knows(db, peer)).await
     }
 
     async fn waiting(

@@ -5,7 +5,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::{PeerId, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-use super::super::{Attached, Joined, Published};
+use super::super::{Attached, IsOnline, Joined, Published};
 use super::writer::{Writer, from_sql, to_sql};
 
 impl Writer {
@@ -110,7 +110,12 @@ impl Writer {
         Ok(self.is_member(room, peer)?.then_some(room))
     }
 
-    pub(super) fn join(&mut self, peer: PeerId, room: &RoomName) -> rusqlite::Result<Joined> {
+    pub(super) fn join(
+        &mut self,
+        peer: PeerId,
+        room: &RoomName,
+        is_online: &IsOnline,
+    ) -> rusqlite::Result<Joined> {
         let id = self.peer_id(peer)?;
         let known = self.room_id(room)?;
         if let Some((room, _)) = known
@@ -125,7 +130,10 @@ impl Writer {
         if from_sql(rooms) >= self.limits.rooms_per_peer {
             return Ok(Joined::TooManyRooms);
         }
-        if known.is_some_and(|(_, members)| from_sql(members) >= self.limits.members_per_room) {
+        if let Some((room, members)) = known
+            && from_sql(members) >= self.limits.members_per_room
+            && !self.make_room(room, is_online)?
+        {
             return Ok(Joined::RoomFull);
         }
         let room = match known {

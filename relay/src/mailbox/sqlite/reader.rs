@@ -32,6 +32,10 @@ fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<(i64, i64)
         .optional()
 }
 
+pub(super) fn knows(db: &Connection, peer: PeerId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM peers WHERE peer = ?1 AND last_seen > 0")?.exists([peer.as_ref()])
+}
+
 /// Number and size of what waits in one box, oldest first, up to `limit`.
 fn waiting_in(
     db: &Connection,

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
+use super::quiet::Unyielding;
 use super::schema::storage;
 use super::senders::Senders;
 use super::{CommitFigures, Order, Queued, contained};
@@ -63,9 +64,12 @@ pub(super) struct Writer {
     pub(super) senders: Senders,
     /// Where the sweep of `seen` goes on.
     pub(super) swept: (i64, Vec<u8>),
+    /// Where the sweep of silent peers goes on.
+    pub(super) swept_peers: i64,
+    pub(super) unyielding: Unyielding,
     acks: BTreeMap<PeerId, u64>,
     figures: Arc<CommitFigures>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 pub(super) fn to_sql(value: u64) -> i64 {
@@ -94,7 +98,7 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
 impl Writer {
     pub(super) fn new(
         db: Connection,
-        lock: File,
+        lock: Option<File>,
         limits: MailboxLimits,
         figures: Arc<CommitFigures>,
     ) -> Result<Self, MailboxError> {
@@ -109,6 +113,8 @@ impl Writer {
             peer_ids: BTreeMap::new(),
             senders,
             swept: (i64::MIN, Vec::new()),
+            swept_peers: 0,
+            unyielding: Unyielding::default(),
             acks: BTreeMap::new(),
             figures,
             _lock: lock,
@@ -293,7 +299,7 @@ impl Writer {
             Write::Publish { peer, nick, created, bundle, done } => {
                 settle(done, self.publish(peer, &nick, created, &bundle))
             }
-            Write::Join { peer, room, done } => settle(done, self.join(peer, &room)),
+            Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
             Write::Discard { numbers } => (Box::new(|_| ()), self.discard(&numbers)),
             Write::Sweep { now, online, done } => settle(done, self.sweep(now, &online)),

@@ -339,14 +339,24 @@ impl Connection {
     }
 }
 
-/// What tests look at, or begin otherwise.
-#[cfg(test)]
+/// What tests and fuzz targets look at, or begin otherwise.
+#[cfg(any(test, feature = "fuzzing"))]
 impl Connection {
     /// Cost of what is held for a reader.
     pub(crate) fn held(&self) -> u64 {
         self.incoming.held()
     }
 
+    /// Packets of both directions are numbered from here.
+    pub(crate) fn number_from(&mut self, first: u64) {
+        self.sent = SentPackets::new(first);
+        self.opener.expect_from(first);
+    }
+}
+
+/// What tests look at.
+#[cfg(test)]
+impl Connection {
     /// Slots in the ring of sent packets.
     pub(crate) fn tracked(&self) -> usize {
         self.sent.tracked()
@@ -373,11 +383,5 @@ impl Connection {
 
     pub(crate) fn key_updates(&self) -> u64 {
         self.keys.updates()
-    }
-
-    /// Packets of both directions are numbered from here.
-    pub(crate) fn number_from(&mut self, first: u64) {
-        self.sent = SentPackets::new(first);
-        self.opener.expect_from(first);
     }
 }

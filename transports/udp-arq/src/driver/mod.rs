@@ -61,6 +61,17 @@ impl Drop for LinkSide {
     }
 }
 
+/// Why a connection sends no more in its turn.
+#[derive(PartialEq)]
+enum Turn {
+    /// It has nothing more to send.
+    Done,
+    /// Others have their turn too.
+    Over,
+    /// The socket has no room.
+    Blocked,
+}
+
 /// The task of a socket.
 pub(crate) struct Driver {
     endpoint: Endpoint,
@@ -248,21 +259,30 @@ impl Driver {
     /// Exchanges frames and datagrams with one connection. `false` if the socket has no room.
     fn serve_one(&mut self, now: Instant, handle: Handle) -> bool {
         self.exchange(now, handle);
-        for _ in 0..SEND_BATCH {
-            let mut datagram = Vec::with_capacity(2048);
-            let Some(to) = self.endpoint.poll_transmit(now, handle, &mut datagram) else {
+        let turn = self.transmit(now, handle);
+        if let (Some(link), Some(connection)) = (self.links.get(&handle), self.endpoint.connection(handle)) {
+            link.shared.note(connection.figures());
+        }
+        match turn {
+            Turn::Done => {
                 if let Some(end) = self.endpoint.settle(handle) {
                     self.forget(handle, end);
                 }
-                return true;
-            };
+            }
+            Turn::Over | Turn::Blocked => self.endpoint.touch(handle),
+        }
+        turn != Turn::Blocked
+    }
+
+    fn transmit(&mut self, now: Instant, handle: Handle) -> Turn {
+        for _ in 0..SEND_BATCH {
+            let mut datagram = Vec::with_capacity(2048);
+            let Some(to) = self.endpoint.poll_transmit(now, handle, &mut datagram) else { return Turn::Done };
             if !self.send(to, datagram) {
-                self.endpoint.touch(handle);
-                return false;
+                return Turn::Blocked;
             }
         }
-        self.endpoint.touch(handle);
-        true
+        Turn::Over
     }
 
     fn exchange(&mut self, now: Instant, handle: Handle) {

@@ -240,6 +240,11 @@ impl Shared {
         }
     }
 
+    /// The figures of this moment, with what has just been sent.
+    pub(super) fn note(&self, figures: LinkFigures) {
+        lock(&self.state).figures = figures;
+    }
+
     /// There is no connection any more, or there never was one.
     pub(super) fn end(&self, end: End) {
         let mut state = lock(&self.state);

@@ -149,7 +149,7 @@ impl ReceiveStream {
     }
 
     /// Cost of what is held and not read; for tests of the bound.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn held(&self) -> u64 {
         self.held
     }

@@ -1,0 +1,48 @@
+//! Conformance suites: what a plugin has to hold, as tests that any crate runs on its own plugin by one
+//! line. Behind the feature `testing`, so that a build without tests has nothing of it.
+//!
+//! ```toml
+//! [dev-dependencies]
+//! chat-core = { version = "…", features = ["testing"] }
+//! ```
+//!
+//! and at the end of the plugin's `lib.rs`, or in a file under `tests/`:
+//!
+//! ```ignore
+//! #[cfg(test)]
+//! mod conformance {
+//!     chat_core::cipher_suite!(super::MyCipher);
+//! }
+//! ```
+//!
+//! | suite | for | rules |
+//! |---|---|---|
+//! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
+//! | [`key_exchange_suite!`](crate::key_exchange_suite) | a [`KeyExchange`](crate::KeyExchange) and its [`Session`](crate::Session)s | [`key_exchange::RULES`] |
+//! | [`transport_suite!`](crate::transport_suite) | a [`Transport`](crate::Transport), bare or secure | [`transport::RULES`] |
+//!
+//! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
+//!   suite's modules says what it demands.
+//! - The plugin is given by its type, and is then built from its `EXAMPLE`; by its type and other options;
+//!   or by a piece of profile, and is then looked up among the linked plugins, as the program does.
+//! - Rules never sleep, take no randomness but their own, and need no network and no file: a failure
+//!   repeats.
+//! - A suite in a module of its own lets a crate run it for several plugins.
+//!
+//! A rule that no broken plugin breaks proves nothing. `chat-core/tests/suites` holds, for each rule, a
+//! plugin that is broken in the one way that the rule is there for, and shows that the rule tells.
+
+mod bytes;
+pub mod cipher;
+mod declared;
+mod entropy;
+pub mod key_exchange;
+mod log;
+mod rule;
+mod test_cipher;
+pub mod transport;
+
+pub use declared::Declared;
+pub use entropy::{FailingEntropy, TestEntropy};
+pub use rule::{Must, Rule, Violation, check};
+pub use test_cipher::TestCipher;

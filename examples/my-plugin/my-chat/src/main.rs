@@ -1,0 +1,2 @@
+use my_plugin as _;
+fn main() -> std::process::ExitCode { chat::main() }

@@ -1,0 +1,23 @@
+//! What every transport must hold: of TCP by itself, and of Noise over it.
+
+#![allow(clippy::unwrap_used)] // Clippy sees a test only in functions that carry the attribute.
+
+mod bare {
+    use transport_tcp::Tcp;
+
+    chat_core::transport_suite!(Tcp, at: "127.0.0.1:0");
+}
+
+mod secured {
+    use chat_core::Plugin as _;
+    use chat_core::testing::transport::Subject;
+    use transport_noise::OverNoise;
+    use transport_tcp::{Tcp, TcpOptions};
+
+    fn secured() -> Subject {
+        let tcp = || Tcp::build(TcpOptions::default()).unwrap();
+        Subject::new(move || Box::new(OverNoise(tcp())), || "127.0.0.1:0".into())
+    }
+
+    chat_core::transport_suite!(subject: secured());
+}
