@@ -46,7 +46,8 @@ impl Child {
             let mut stdout = BufReader::with_capacity(1 << 16, stdout);
             let (mut lines, mut line) = (Vec::new(), Vec::new());
             // Half a line is what a killed process leaves.
-            while stdout.read_until(b'\n', &mut line).is_ok() && line.pop_if(|last| *last == b'\n').is_some() {
+            while stdout.read_until(b'\n', &mut line).is_ok() && line.pop_if(|last| *last == b'\n').is_some()
+            {
                 lines.push(std::mem::take(&mut line));
                 if !stdout.buffer().contains(&b'\n') {
                     hear(&lines);

@@ -29,6 +29,10 @@ pub struct Options {
     pub loops: u64,
     /// Messages of a loop.
     pub messages: u64,
+    /// Messages that somebody may have on their way.
+    pub open: u64,
+    /// What is tested.
+    pub commit: String,
     /// Draws everything.
     pub seed: u64,
 }
@@ -108,23 +112,23 @@ fn strikes(chance: &mut Chance, options: &Options) -> Vec<Strike> {
 /// Runs all loops of a seed; `after` is told of each. What went wrong, and where everything of it was kept.
 pub fn run(options: &Options, mut after: impl FnMut(Outcome)) -> Result<(), String> {
     let mut chance = Chance::of(options.seed, 1);
-    let hosting =
-        if options.auto { Hosting::Auto } else { Hosting::Apart { alone: chance.one_in(2) } };
+    let hosting = if options.auto { Hosting::Auto } else { Hosting::Apart { alone: chance.one_in(2) } };
     let mut town = Town::new(NICKS.len(), options.profile, hosting).map_err(|fault| fault.to_string())?;
-    town.talk(options.seed);
+    town.talk(options.seed, options.open as usize);
     let mut before = Tally::default();
     for turn in 0..options.loops {
         let (began, kills) = (Instant::now(), town.kills);
         let mut chance = Chance::of(options.seed, 1000 + turn);
         let last = turn + 1 == options.loops;
-        let result = settle(&mut town, turn, &mut chance).and_then(|()| one(&mut town, options, &mut chance, last));
+        let result =
+            settle(&mut town, turn, &mut chance).and_then(|()| one(&mut town, options, &mut chance, last));
         if let Err(fault) = result {
             let what = format!("{fault}; open: {}", town.news.read().ledger.waiting());
             town.news.change(|state| state.ledger.broken(Rule::Stuck, what));
         }
         let tally = town.news.read().ledger.tally;
         after(Outcome {
-            commit: crate::results::commit(),
+            commit: options.commit.clone(),
             date: crate::results::date(),
             profile: options.profile.name.to_owned(),
             auto: options.auto,
@@ -149,7 +153,7 @@ fn report(options: &Options, turn: u64, town: Town) -> String {
     let host = if options.auto { "auto" } else { "apart" };
     format!(
         "loop {turn} of seed {} failed:\n  {}\nagain: --seed {} --profile {} --host {host} --loops {} --per-town {} \
-         --messages {}\nkept: {}",
+         --messages {} --open {}\nkept: {}",
         options.seed,
         violations.join("\n  "),
         options.seed,
@@ -157,6 +161,7 @@ fn report(options: &Options, turn: u64, town: Town) -> String {
         options.loops,
         options.loops,
         options.messages,
+        options.open,
         town.keep().display(),
     )
 }
@@ -169,6 +174,7 @@ fn since(before: Tally, now: Tally) -> Tally {
         delivered: now.delivered - before.delivered,
         told: now.told - before.told,
         gaps: now.gaps - before.gaps,
+        overtaken: now.overtaken - before.overtaken,
         lost: now.lost - before.lost,
         doubled: now.doubled - before.doubled,
         broken: now.broken - before.broken,
@@ -329,7 +335,15 @@ mod tests {
 
     #[test]
     fn blows_are_the_same_for_a_seed_and_all_kinds_are_dealt() {
-        let options = |auto| Options { profile: TCP_X25519, auto, loops: 1, messages: 100, seed: 0 };
+        let options = |auto| Options {
+            profile: TCP_X25519,
+            auto,
+            loops: 1,
+            messages: 100,
+            open: 10,
+            commit: String::new(),
+            seed: 0,
+        };
         let draw = |seed, auto| strikes(&mut Chance::of(seed, 1), &options(auto));
         assert_eq!(format!("{:?}", draw(1, false)), format!("{:?}", draw(1, false)));
         let all = |auto| (0..200).flat_map(|seed| draw(seed, auto)).collect::<Vec<_>>();

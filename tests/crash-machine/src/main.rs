@@ -21,6 +21,9 @@ struct Arguments {
     /// Messages of a loop.
     #[arg(long, default_value_t = 1000)]
     messages: u64,
+    /// Messages that somebody may have on their way before they write more.
+    #[arg(long, default_value_t = 500)]
+    open: u64,
     /// The first seed; each town has the next one.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -33,6 +36,9 @@ struct Arguments {
     /// Who is the relay; both in turn if left out.
     #[arg(long, value_enum)]
     host: Option<Host>,
+    /// What is tested, for the log; the commit of this workspace if left out.
+    #[arg(long)]
+    commit: Option<String>,
     /// A file to which each loop is noted as a line of JSON. Seeds that stand there are done.
     #[arg(long)]
     log: Option<PathBuf>,
@@ -69,6 +75,7 @@ fn say(line: &str) {
 fn run(arguments: &Arguments) -> Result<bool, Fault> {
     let chosen = chosen(arguments)?;
     let mut outcomes = arguments.log.as_deref().map_or(Ok(Vec::new()), results::read)?;
+    let commit = arguments.commit.clone().unwrap_or_else(results::commit);
     let towns = arguments.loops.div_ceil(arguments.per_town.max(1));
     let mut kept = true;
     for town in 0..towns {
@@ -78,7 +85,15 @@ fn run(arguments: &Arguments) -> Result<bool, Fault> {
             continue;
         }
         let loops = arguments.per_town.min(arguments.loops - town * arguments.per_town);
-        let options = Options { profile, auto, loops, messages: arguments.messages, seed };
+        let options = Options {
+            profile,
+            auto,
+            loops,
+            messages: arguments.messages,
+            open: arguments.open,
+            commit: commit.clone(),
+            seed,
+        };
         let mut noted = Ok(());
         let result = kills::run(&options, |outcome| {
             let line = serde_json::to_string(&outcome).unwrap_or_default();

@@ -215,10 +215,7 @@ impl State {
             "room.changed" => presence.room_changes += 1,
             "peer.seen" => presence.seen.extend(params.peer_id.clone()),
             "lag" => presence.lagged = true,
-            "alarm" => {
-                let what = format!("{who} is alarmed: {:?} {:?}", params.kind, params.detail);
-                self.ledger.broken(Rule::Alarm, what);
-            }
+            "alarm" => self.ledger.alarm(who, params),
             _ => {}
         }
     }
@@ -227,7 +224,8 @@ impl State {
 impl Presence {
     /// A new run begins. What was not answered is to be said again.
     pub fn begin(&mut self, input: SyncSender<Vec<u8>>, may_end: bool) {
-        let mut again: Vec<u32> = std::mem::take(&mut self.unanswered).into_iter().chain(self.again.drain(..)).collect();
+        let mut again: Vec<u32> =
+            std::mem::take(&mut self.unanswered).into_iter().chain(self.again.drain(..)).collect();
         again.sort_unstable();
         *self = Self {
             alive: true,

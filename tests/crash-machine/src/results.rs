@@ -21,7 +21,8 @@ cargo run --release -p chat-crash-machine -- --loops 1000 --messages 100000 --lo
 `kill -9` at random moments, see the crate's documentation for what is checked. A loop is traffic of three people with 3 to 7
 blows of one to four processes, and then everything has to arrive; each loop has people of its own. *acknowledged*: messages
 that their author was shown `delivered`, by all recipients. *lost*: acknowledged, stored or committed, and not there.
-*doubled*: there twice, in history or in notifications. *other*: every other broken promise.
+*doubled*: there twice, in history or in notifications. *other*: every other broken promise. *overtaken*: alarms over
+frames that came too late to be opened, such as receipts that lay with a host who was away.
 
 ";
 
@@ -31,7 +32,8 @@ pub fn read(log: &Path) -> Result<Vec<Outcome>, Fault> {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(log)?;
-    let parse = |line: &str| serde_json::from_str(line).map_err(|error| Fault(format!("{}: {error}", log.display())));
+    let parse =
+        |line: &str| serde_json::from_str(line).map_err(|error| Fault(format!("{}: {error}", log.display())));
     text.lines().map(parse).collect()
 }
 
@@ -56,8 +58,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
         rows.entry((&outcome.commit, &outcome.profile, outcome.auto)).or_default().push(outcome);
     }
     let mut table = HEAD.to_owned();
-    table.push_str("| date | commit | profile | relay | seeds | loops | acknowledged | fewest a loop | killed | lost | doubled | other | minutes |\n");
-    table.push_str("|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    table.push_str("| date | commit | profile | relay | seeds | loops | acknowledged | fewest a loop | killed | lost | doubled | other | overtaken | minutes |\n");
+    table.push_str("|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     for ((commit, profile, auto), loops) in &rows {
         let sum = |of: fn(&Outcome) -> u64| loops.iter().map(|outcome| of(outcome)).sum::<u64>();
         let seeds: Vec<u64> = loops.iter().map(|outcome| outcome.seed).collect();
@@ -67,7 +69,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
         // A `String` takes everything.
         writeln!(
             table,
-            "| {date} | {commit} | {} | {} | {} | {} | {} | {fewest} | {} | {lost} | {doubled} | {} | {} |",
+            "| {date} | {commit} | {} | {} | {} | {} | {} | {fewest} | {} | {lost} | {doubled} | {} | {} | {} |",
             profile.trim_end_matches(".toml"),
             if *auto { "whoever comes first" } else { "apart" },
             ranges(seeds),
@@ -75,6 +77,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
             sum(|it| it.tally.delivered),
             sum(|it| it.kills),
             sum(|it| it.tally.broken) - lost - doubled,
+            sum(|it| it.tally.overtaken),
             sum(|it| it.seconds) / 60,
         )
         .ok();
@@ -110,7 +113,9 @@ pub fn date() -> String {
 fn said(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());
-    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+    text.map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]
@@ -144,7 +149,8 @@ mod tests {
         assert_eq!(done(&noted, "tcp-x25519.toml", false), HashSet::from([1, 2, 4]));
         assert!(done(&noted, "tcp-x25519.toml", true).is_empty());
         let table = table(&noted);
-        let row = "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–2, 4 | 3 | 290 | 90 | 15 | 0 | 7 | 3 | 3 |";
+        let row =
+            "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–2, 4 | 3 | 290 | 90 | 15 | 0 | 7 | 3 | 0 | 3 |";
         assert!(table.contains(row), "{table}");
     }
 }

@@ -24,12 +24,16 @@ pub struct Talkers {
 
 impl Talkers {
     /// Begins to write whatever is to be said.
-    pub fn start(news: &Arc<News>, seed: u64) -> Self {
+    ///
+    /// Nobody has more than `open` messages on their way.
+    pub fn start(news: &Arc<News>, seed: u64, open: usize) -> Self {
         let people = news.read().people.len();
         let talker = |who: Who| {
             let (news, mut chance) = (Arc::clone(news), Chance::of(seed, 100 + who as u64));
             thread::spawn(move || {
-                while news.wait_for_ever(|state| state.stop.then_some(false).or_else(|| state.talk(who, &mut chance))) {}
+                while news.wait_for_ever(|state| {
+                    state.stop.then_some(false).or_else(|| state.talk(who, open, &mut chance))
+                }) {}
             })
         };
         Self { news: Arc::clone(news), threads: (0..people).map(talker).collect() }
@@ -48,10 +52,13 @@ impl Drop for Talkers {
 
 impl State {
     /// Writes a batch, if there is something to be said and somebody to say it.
-    fn talk(&mut self, who: Who, chance: &mut Chance) -> Option<bool> {
+    fn talk(&mut self, who: Who, open: usize, chance: &mut Chance) -> Option<bool> {
         let presence = &self.people[who];
         let left = presence.to_say as usize + presence.again.len();
         if !presence.writing || !presence.alive || left == 0 || presence.unanswered.len() >= WINDOW {
+            return None;
+        }
+        if presence.again.is_empty() && self.ledger.open_of(who) >= open {
             return None;
         }
         let count = (chance.within(1, BATCH) as usize).min(left);

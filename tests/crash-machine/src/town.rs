@@ -91,9 +91,9 @@ impl Town {
         })
     }
 
-    /// Everybody writes from now on what they have to say.
-    pub fn talk(&mut self, seed: u64) {
-        self.talkers = Some(Talkers::start(&self.news, seed));
+    /// Everybody writes from now on what they have to say; nobody has more than `open` messages on their way.
+    pub fn talk(&mut self, seed: u64, open: usize) {
+        self.talkers = Some(Talkers::start(&self.news, seed, open));
     }
 
     /// How many people there are.
@@ -153,7 +153,8 @@ impl Town {
         command.arg("--listen").arg(format!("{}://{address}", self.profile.transport));
         let (news, stderr) = (Arc::clone(&self.news), self.stderr("relay"));
         self.news.change(|state| {
-            state.relay = crate::news::RelayPresence { alive: true, may_end: failing.is_some(), ..Default::default() };
+            state.relay =
+                crate::news::RelayPresence { alive: true, may_end: failing.is_some(), ..Default::default() };
         });
         self.starts += 1;
         let said = stderr.clone();

@@ -49,7 +49,8 @@ impl Ledger {
         let own = own.map(|(number, _)| number).collect();
         let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
         for (author, to) in self.heard(reader, view) {
-            for (number, entry) in self.lane(author, to).filter(|(_, entry)| entry.there & (1 << reader) == 0) {
+            for (number, entry) in self.lane(author, to).filter(|(_, entry)| entry.there & (1 << reader) == 0)
+            {
                 if entry.is_delivered() {
                     must.insert((author, number));
                 } else if depth == Depth::Stored && entry.shown.stage >= Some(Stage::Stored) {
@@ -64,7 +65,9 @@ impl Ledger {
     fn heard(&self, reader: Who, view: To) -> Vec<(Who, To)> {
         match view {
             To::Person(author) => vec![(author, To::Person(reader))],
-            To::Room => (0..self.entries.len()).filter(|who| *who != reader).map(|who| (who, To::Room)).collect(),
+            To::Room => {
+                (0..self.entries.len()).filter(|who| *who != reader).map(|who| (who, To::Room)).collect()
+            }
         }
     }
 
@@ -77,7 +80,8 @@ impl Ledger {
     pub fn page(&mut self, look: &mut Look, rows: &[Row]) {
         let mut page = Vec::with_capacity(rows.len());
         for row in rows {
-            let Some(key) = self.genuine(look.reader, look.view, &row.id, &row.from.peer_id, &row.text) else {
+            let Some(key) = self.genuine(look.reader, look.view, &row.id, &row.from.peer_id, &row.text)
+            else {
                 continue;
             };
             if !look.seen.insert(key) {
@@ -171,10 +175,14 @@ impl Ledger {
             let absent: Vec<u32> = said.iter().copied().filter(|number| !there.contains(number)).collect();
             let (writer, where_) = (letter(author), look.view);
             if let Some(two) = unordered {
-                self.broken(Rule::Order, format!("{reader} has {two:?} of {writer} in {where_:?} out of order"));
+                self.broken(
+                    Rule::Order,
+                    format!("{reader} has {two:?} of {writer} in {where_:?} out of order"),
+                );
             }
             if let Some(first) = absent.first() {
-                let what = format!("{reader} lacks {} of {writer} in {where_:?}, the first {first}", absent.len());
+                let what =
+                    format!("{reader} lacks {} of {writer} in {where_:?}, the first {first}", absent.len());
                 self.broken(Rule::Lost, what);
             }
         }
@@ -185,7 +193,8 @@ impl Ledger {
 
     /// At the very end: everything that was shown is of a message that was said.
     pub fn close(&mut self) {
-        let strays: Vec<String> = self.early.iter().map(|(id, (who, _))| format!("{} of {id:032x}", letter(*who))).collect();
+        let strays: Vec<String> =
+            self.early.iter().map(|(id, (who, _))| format!("{} of {id:032x}", letter(*who))).collect();
         if let Some(first) = strays.first() {
             let what = format!("{} states of messages that nobody said, the first by {first}", strays.len());
             self.broken(Rule::Forged, what);

@@ -105,6 +105,8 @@ pub struct Tally {
     pub told: u64,
     /// Gaps that were shown while what was missing was on its way.
     pub gaps: u64,
+    /// Alarms over frames that were overtaken by too many others. What is missing because of them shows by itself.
+    pub overtaken: u64,
     /// Acknowledged messages that were not there.
     pub lost: u64,
     /// Messages that were there twice.
@@ -152,6 +154,8 @@ impl Entry {
 pub struct Ledger {
     peers: Vec<Option<String>>,
     entries: Vec<Vec<Entry>>,
+    /// By author, messages that are neither refused nor known to be delivered.
+    open: Vec<usize>,
     /// What an author said in one place, in order.
     lanes: HashMap<(Who, To), Vec<u32>>,
     ids: HashMap<u128, Key>,
@@ -171,7 +175,7 @@ impl Ledger {
     /// An empty ledger of so many people.
     pub fn new(people: usize) -> Self {
         let entries = (0..people).map(|_| Vec::new()).collect();
-        Self { peers: vec![None; people], entries, ..Self::default() }
+        Self { peers: vec![None; people], entries, open: vec![0; people], ..Self::default() }
     }
 
     /// Notes a broken promise.
@@ -224,6 +228,7 @@ impl Ledger {
         });
         self.lanes.entry((author, to)).or_default().push(number);
         self.tally.said += 1;
+        self.open[author] += 1;
         Key { author, number }
     }
 
@@ -249,7 +254,10 @@ impl Ledger {
     pub fn refused(&mut self, key: Key) {
         let entry = &mut self.entries[key.author][key.number as usize];
         let known = entry.id.is_some();
-        entry.refused = true;
+        if std::mem::replace(&mut entry.refused, true) || entry.is_delivered() {
+            return self.broken(Rule::Refused, format!("{key:?} is refused once more"));
+        }
+        self.open[key.author] -= 1;
         self.tally.refused += 1;
         if known {
             self.broken(Rule::Refused, format!("{key:?} is refused although it was said"));
@@ -285,9 +293,11 @@ impl Ledger {
 
     /// `msg.status`
     pub fn status(&mut self, author: Who, params: &Params) {
-        let (Some(id), Some(stage)) = (params.id.as_deref().and_then(|id| u128::from_str_radix(id, 16).ok()), params.state)
+        let (Some(id), Some(stage)) =
+            (params.id.as_deref().and_then(|id| u128::from_str_radix(id, 16).ok()), params.state)
         else {
-            return self.broken(Rule::Ended, format!("{} shows a state without sense: {params:?}", letter(author)));
+            return self
+                .broken(Rule::Ended, format!("{} shows a state without sense: {params:?}", letter(author)));
         };
         if stage == Stage::Failed && !self.may_fail {
             let reason = params.reason.as_deref().unwrap_or_default();
@@ -325,7 +335,10 @@ impl Ledger {
             entry.shown = more;
         }
         let is = entry.is_delivered();
-        self.tally.delivered += u64::from(is && !was);
+        if is && !was {
+            self.tally.delivered += 1;
+            self.open[key.author] -= usize::from(!entry.refused);
+        }
     }
 
     /// `msg.new`
@@ -357,6 +370,16 @@ impl Ledger {
             self.broken(Rule::Order, what);
         } else {
             *last = key.number.max(*last);
+        }
+    }
+
+    /// `alarm`
+    pub fn alarm(&mut self, who: Who, params: &Params) {
+        if params.detail.as_deref().is_some_and(|detail| detail.contains("too old")) {
+            self.tally.overtaken += 1;
+        } else {
+            let what = format!("{} is alarmed: {:?} {:?}", letter(who), params.kind, params.detail);
+            self.broken(Rule::Alarm, what);
         }
     }
 
@@ -415,8 +438,13 @@ impl Ledger {
 /// Questions.
 impl Ledger {
     /// Messages that are neither refused nor known to be delivered.
-    pub fn open(&self) -> u64 {
-        self.tally.said.saturating_sub(self.tally.refused + self.tally.delivered)
+    pub fn open(&self) -> usize {
+        self.open.iter().sum()
+    }
+
+    /// The same of one author.
+    pub fn open_of(&self, author: Who) -> usize {
+        self.open[author]
     }
 
     /// How much has happened: answers, and messages delivered.
