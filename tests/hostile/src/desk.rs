@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chat_core::nick::RoomName;
 use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{Envelope, FromRelay, Recipient, SignedBundle, ToRelay, WIRE_VERSION};
-use chat_core::{Environment as _, EnvelopeId, PeerId, Timestamp};
+use chat_core::{EnvelopeId, Environment as _, PeerId, Timestamp};
 
 use crate::clock::Clock;
 

@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod desk;
+pub mod forge;
 pub mod lie;
 pub mod person;
 pub mod relay;

@@ -113,8 +113,13 @@ impl Person {
 
     /// Ends and starts again on the same database, and waits for its link. What it was told before is forgotten.
     pub async fn restart(&mut self) {
-        assert!(self.setup.database.is_some(), "{} has nothing to start again from", self.setup.nick);
         self.leave().await;
+        self.come_back().await;
+    }
+
+    /// Starts again after [`Person::leave`], as [`Person::restart`] does.
+    pub async fn come_back(&mut self) {
+        assert!(self.setup.database.is_some(), "{} has nothing to start again from", self.setup.nick);
         self.start();
         self.wait_link_up().await;
     }
@@ -147,10 +152,20 @@ impl Person {
 
     /// Sends a text to a name, a peer id or a room.
     pub async fn send(&self, to: &str, text: &str) -> MessageId {
+        self.try_send(to, text)
+            .await
+            .unwrap_or_else(|error| panic!("{} can't send: {error}", self.setup.nick))
+    }
+
+    /// As [`Person::send`], if it is possible.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub async fn try_send(&self, to: &str, text: &str) -> Result<MessageId, CommandError> {
         let to = Destination::try_from(to.to_owned()).expect("a destination");
-        match self.run(Command::Send(Send { to, text: text.to_owned(), client_id: None })).await {
-            Ok(Reply::Sent { id }) => id,
-            other => panic!("{} can't send: {other:?}", self.setup.nick),
+        match self.run(Command::Send(Send { to, text: text.to_owned(), client_id: None })).await? {
+            Reply::Sent { id } => Ok(id),
+            other => panic!("{other:?} for an answer"),
         }
     }
 

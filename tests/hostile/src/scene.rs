@@ -67,7 +67,7 @@ impl Scene {
             nick: nick.to_owned(),
             identity: identity(nick),
             stack: self.stack,
-            key_exchange: self.stack.key_exchange(),
+            key_exchange: self.stack.key_exchange_of(nick),
             cipher: self.stack.cipher(),
             transport: Arc::clone(&self.transport),
             relay: self.relay.address().clone(),
@@ -149,6 +149,7 @@ pub fn identity(nick: &str) -> Identity {
 
 /// Everybody with everybody else.
 fn pairs<'a>(nicks: &[&'a str]) -> Vec<(&'a str, &'a str)> {
-    let with = |who: &'a str| nicks.iter().filter(move |other| **other != who).map(move |other| (who, *other));
+    let with =
+        |who: &'a str| nicks.iter().filter(move |other| **other != who).map(move |other| (who, *other));
     nicks.iter().flat_map(|who| with(who)).collect()
 }

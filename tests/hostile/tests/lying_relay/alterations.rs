@@ -1,10 +1,10 @@
 //! Bits flipped, pieces cut off and put on, fields exchanged, sealed things put elsewhere.
 
 use chat_core::api::event::AlarmKind;
+use chat_core::nick::RoomName;
 use chat_core::wire::envelope::{direct_conversation, open_room_conversation};
 use chat_core::wire::{Envelope, Handshake};
 use chat_core::{MessageId, PeerId, SessionId};
-use chat_core::nick::RoomName;
 use chat_hostile::lie::Honest;
 use chat_hostile::{LOBBY, Scene, Stack};
 
@@ -25,7 +25,10 @@ fn alterations(genuine: &[u8]) -> Vec<Vec<u8>> {
         altered
     };
     let mut all: Vec<Vec<u8>> = (0..genuine.len()).map(flip).collect();
-    all.extend([0, 1, 8, genuine.len() / 2, genuine.len() - 16, genuine.len() - 1].map(|len| genuine[..len].to_vec()));
+    all.extend(
+        [0, 1, 8, genuine.len() / 2, genuine.len() - 16, genuine.len() - 1]
+            .map(|len| genuine[..len].to_vec()),
+    );
     all.extend([&[0][..], &[0; 16], genuine].map(|more| [genuine, more].concat()));
     all
 }
@@ -42,7 +45,8 @@ async fn only_the_genuine_is_taken(scene: &mut Scene, altered: Vec<Envelope>, ge
     scene.relay.with(|desk| desk.hand(bob, genuine));
     scene["bob"].wait_text(text).await;
     assert_eq!(scene["bob"].new_texts(), [text]);
-    let suppressed = |more: &str| more.strip_prefix("and ").and_then(|it| it.split(' ').next()?.parse::<usize>().ok());
+    let suppressed =
+        |more: &str| more.strip_prefix("and ").and_then(|it| it.split(' ').next()?.parse::<usize>().ok());
     let alarms = scene["bob"].alarms();
     assert!(alarms.iter().map(|it| suppressed(&it.detail).unwrap_or(1)).sum::<usize>() > 0);
     scene.goes_on("alice", "bob").await;

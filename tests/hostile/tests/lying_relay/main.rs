@@ -2,5 +2,10 @@
 //! attacked (README), shows that the lie was told, and lets the honest go on afterwards.
 
 mod alterations;
+mod answers;
 mod deliveries;
+mod directory;
+mod inventions;
+mod links;
+mod rooms;
 mod support;

@@ -4,8 +4,9 @@ use chat_core::api::MessageState;
 use chat_core::wire::Envelope;
 use chat_core::{EnvelopeId, MessageId};
 use chat_hostile::Scene;
-use chat_hostile::person::PATIENCE;
+use chat_hostile::forge::fresh;
 use chat_hostile::lie;
+use chat_hostile::person::PATIENCE;
 
 /// Runs a scenario with each key exchange.
 macro_rules! with_each_key_exchange {
@@ -39,11 +40,7 @@ pub(crate) fn sent(scene: &Scene, id: MessageId) -> Envelope {
 
 /// An envelope id that nobody has seen.
 pub(crate) fn fresh_id() -> EnvelopeId {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let mut id = [0xF5; 16];
-    id[8..].copy_from_slice(&LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    EnvelopeId(id)
+    EnvelopeId(fresh())
 }
 
 /// Looks again and again until what is seen is as wished: for what nobody tells of.
