@@ -16,10 +16,13 @@ pub mod clock;
 pub mod desk;
 pub mod forge;
 pub mod lie;
+pub mod mangle;
 pub mod person;
+pub mod raw;
 pub mod relay;
 pub mod scene;
 pub mod stack;
+pub mod stranger;
 
 pub use clock::Clock;
 pub use desk::Desk;
@@ -27,3 +30,4 @@ pub use person::{LOBBY, Person};
 pub use relay::LyingRelay;
 pub use scene::Scene;
 pub use stack::{RSA, Stack, X25519};
+pub use stranger::Stranger;

@@ -35,7 +35,7 @@ impl Scene {
         let transport = stack::transport("memory");
         let relay = LyingRelay::start(&*transport, "hostile:0", Arc::clone(&clock)).await;
         relay.lie(lie);
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         Self { relay, clock, stack, transport, people: BTreeMap::new(), folder, said: AtomicU64::new(0) }
     }
 
@@ -138,6 +138,14 @@ impl IndexMut<&str> for Scene {
     fn index_mut(&mut self, nick: &str) -> &mut Person {
         self.people.get_mut(nick).unwrap_or_else(|| panic!("{nick} is not there"))
     }
+}
+
+/// Where databases are: in memory if the system has such a place, as no power is cut here and each commit waits.
+fn folder() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("chat-test-");
+    let memory = builder.tempdir_in("/dev/shm");
+    memory.or_else(|_| builder.tempdir()).expect("a folder")
 }
 
 /// The identity of somebody of this nick.

@@ -6,6 +6,7 @@ use chat_core::wire::envelope::{direct_conversation, open_room_conversation};
 use chat_core::wire::{Envelope, Handshake};
 use chat_core::{MessageId, PeerId, SessionId};
 use chat_hostile::lie::Honest;
+use chat_hostile::mangle;
 use chat_hostile::{LOBBY, Scene, Stack};
 
 use crate::support::{caught, fresh_id, sent, with_each_key_exchange};
@@ -16,22 +17,6 @@ with_each_key_exchange!(
     fields_and_places,
     spliced_sessions,
 );
-
-/// A flipped bit in each byte, pieces cut off, bytes put on.
-fn alterations(genuine: &[u8]) -> Vec<Vec<u8>> {
-    let flip = |at: usize| {
-        let mut altered = genuine.to_vec();
-        altered[at] ^= 1 << (at % 8);
-        altered
-    };
-    let mut all: Vec<Vec<u8>> = (0..genuine.len()).map(flip).collect();
-    all.extend(
-        [0, 1, 8, genuine.len() / 2, genuine.len() - 16, genuine.len() - 1]
-            .map(|len| genuine[..len].to_vec()),
-    );
-    all.extend([&[0][..], &[0; 16], genuine].map(|more| [genuine, more].concat()));
-    all
-}
 
 /// Hands altered envelopes to bob, and one that was not altered; that is shown, and nothing before it.
 async fn only_the_genuine_is_taken(scene: &mut Scene, altered: Vec<Envelope>, genuine: Envelope, text: &str) {
@@ -57,7 +42,8 @@ async fn any_byte_of_a_frame(stack: Stack) {
     let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let (_, genuine) = caught(&mut scene, "alice", "bob", "untouched").await;
     assert_eq!(genuine.handshake, None, "both ends have the session");
-    let altered = alterations(&genuine.frame).into_iter().map(|frame| Envelope { frame, ..genuine.clone() });
+    let altered =
+        mangle::alterations(&genuine.frame).into_iter().map(|frame| Envelope { frame, ..genuine.clone() });
     only_the_genuine_is_taken(&mut scene, altered.collect(), genuine.clone(), "untouched").await;
 }
 
@@ -70,7 +56,7 @@ async fn any_byte_of_a_first_message(stack: Stack) {
     scene["alice"].wait_seen(bob).await;
     let (_, genuine) = caught(&mut scene, "alice", "bob", "untouched").await;
     let handshake = genuine.handshake.clone().expect("it begins a session");
-    let altered = alterations(&handshake).into_iter().flat_map(|handshake| {
+    let altered = mangle::alterations(&handshake).into_iter().flat_map(|handshake| {
         let session = Handshake::session_id(&handshake);
         let fits = Envelope { session, handshake: Some(handshake), ..genuine.clone() };
         [Envelope { session: genuine.session, ..fits.clone() }, fits]

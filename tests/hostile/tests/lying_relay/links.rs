@@ -219,12 +219,12 @@ async fn a_flood_of_what_nobody_can_open() {
         conversation: ConversationId([1; 16]),
         message: MessageId(fresh()),
         session: SessionId(fresh()),
-        handshake: (n % 2 == 0).then(|| vec![n as u8; 100]),
+        handshake: n.is_multiple_of(2).then(|| vec![n as u8; 100]),
         frame: vec![n as u8; 100],
     };
     scene.relay.with(|desk| {
         for round in 0..6_u32 {
-            let from = |n: u32| if n % 3 == 0 { bob } else { PeerId([(n + round) as u8; 32]) };
+            let from = |n: u32| if n.is_multiple_of(3) { bob } else { PeerId([(n + round) as u8; 32]) };
             let items =
                 (0..1024).map(|n| Delivery { n: desk.number(), envelope: envelope(n, from(n)) }).collect();
             desk.say(alice, &FromRelay::Deliver { items });
