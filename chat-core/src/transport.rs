@@ -16,6 +16,10 @@ use crate::error::LinkError;
 use crate::identity::{Identity, PeerKey};
 use crate::ids::PeerId;
 
+mod receive;
+
+pub use receive::ReceiveMemory;
+
 /// Longest frame, in bytes.
 pub const MAX_FRAME_BYTES: usize = 2 << 20;
 /// Everything from a connection's first byte to an authenticated link must happen in this time.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use chat_core::entropy::OsEntropy;
 use chat_core::profile::RelaySection;
+use chat_core::transport::ReceiveMemory;
 use chat_core::{Identity, LinkError, Registry, Transport};
 use relay::host::{Host, HostError, Listen};
 use relay::{MailboxLimits, RelayConfig, Secure};
@@ -32,6 +33,8 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
         listen.push(Listen { kind, transport, address });
     }
     let (config, limits) = limits(&profile.relay);
+    // What waits to be sent has the other half.
+    ReceiveMemory::limit(usize::try_from(profile.relay.max_memory_bytes / 2).unwrap_or(usize::MAX));
     let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
     let host = Host {
         data_dir: &folder,
@@ -66,7 +69,7 @@ pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
         new_peers_burst: section.new_peers_per_minute.saturating_mul(5),
         new_members_per_minute: section.new_members_per_minute,
         new_members_burst: section.new_members_per_minute.saturating_mul(10),
-        memory_bytes: usize::try_from(section.max_memory_bytes).unwrap_or(usize::MAX),
+        memory_bytes: usize::try_from(section.max_memory_bytes / 2).unwrap_or(usize::MAX),
         ..RelayConfig::default()
     };
     let limits = MailboxLimits { mailbox_bytes: section.max_mailbox_bytes, ..MailboxLimits::default() };

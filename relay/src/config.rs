@@ -62,7 +62,7 @@ impl Default for RelayConfig {
         Self {
             max_clients: 4096,
             max_handshakes: 256,
-            links_per_address: 128,
+            links_per_address: 64,
             new_peers_per_minute: 30,
             new_peers_burst: 150,
             new_members_per_minute: 60,

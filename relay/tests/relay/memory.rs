@@ -175,7 +175,8 @@ impl Environment for OneThread {
 async fn a_replaced_link_ends_within_one_deadline() {
     let dir = tempfile::tempdir().unwrap();
     let mailbox =
-        SqliteMailbox::open_in(&database(dir.path()), MailboxLimits::default(), &OneThread).unwrap();
+        SqliteMailbox::open_on_vfs("unix", &database(dir.path()), MailboxLimits::default(), &OneThread)
+            .unwrap();
     let config = RelayConfig { write_timeout: Duration::from_secs(30), ..RelayConfig::default() };
     let node = Node::of(Relay::new_in(config, Arc::new(mailbox), Arc::new(OneThread)));
     let me = identity(1);
