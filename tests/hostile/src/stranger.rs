@@ -28,8 +28,13 @@ impl Stranger {
     ///
     /// # Errors
     /// The relay does not let it in.
-    pub async fn dial(transport: &dyn Transport, to: &Address, identity: &Identity) -> Result<Self, LinkError> {
-        let link = timeout(PATIENCE, transport_noise::dial(transport, to, identity)).await.expect("an answer")?;
+    pub async fn dial(
+        transport: &dyn Transport,
+        to: &Address,
+        identity: &Identity,
+    ) -> Result<Self, LinkError> {
+        let link =
+            timeout(PATIENCE, transport_noise::dial(transport, to, identity)).await.expect("an answer")?;
         Ok(Self { identity: identity.clone(), sink: link.sink, source: link.source, early: Vec::new() })
     }
 

@@ -153,7 +153,10 @@ fn too_large_too_many_too_odd(profile: Profile) {
             mallory.say_bytes(bytes).await;
             mallory.last_words().await
         });
-        assert!(matches!(last.last(), Some(FromRelay::Error { why: Refusal::Protocol, .. })), "{n}: {last:?}");
+        assert!(
+            matches!(last.last(), Some(FromRelay::Error { why: Refusal::Protocol, .. })),
+            "{n}: {last:?}"
+        );
     }
     scene.besieged.honest_pair_chats("too large");
     scene.besieged.survived();
