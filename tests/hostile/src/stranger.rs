@@ -11,7 +11,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;
 
 /// How long the relay may take for anything.
-const PATIENCE: Duration = Duration::from_secs(200);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody with a link.
 pub struct Stranger {
@@ -28,8 +28,13 @@ impl Stranger {
     ///
     /// # Errors
     /// The relay does not let it in.
-    pub async fn dial(transport: &dyn Transport, to: &Address, identity: &Identity) -> Result<Self, LinkError> {
-        let link = timeout(PATIENCE, transport_noise::dial(transport, to, identity)).await.expect("an answer")?;
+    pub async fn dial(
+        transport: &dyn Transport,
+        to: &Address,
+        identity: &Identity,
+    ) -> Result<Self, LinkError> {
+        let link =
+            timeout(PATIENCE, transport_noise::dial(transport, to, identity)).await.expect("an answer")?;
         Ok(Self { identity: identity.clone(), sink: link.sink, source: link.source, early: Vec::new() })
     }
 
