@@ -11,7 +11,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;
 
 /// How long the relay may take for anything.
-const PATIENCE: Duration = Duration::from_secs(200);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody with a link.
 pub struct Stranger {
