@@ -10,7 +10,7 @@ use relay::{MailboxLimits, RelayConfig, Secure};
 use crate::args::RelayArgs;
 use crate::exit::{Code, Failure, print};
 use crate::hop::Noise;
-use crate::{folder, logging, profiles, signals};
+use crate::{files, folder, logging, profiles, signals};
 
 /// Runs the relay of a profile until a signal ends it, with whatever transports are linked into the program.
 ///
@@ -32,7 +32,8 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
         let (kind, address) = (entry.options.kind().to_owned(), entry.address.clone());
         listen.push(Listen { kind, transport, address });
     }
-    let (config, limits) = limits(&profile.relay);
+    let (mut config, limits) = limits(&profile.relay);
+    files::provide(&mut config);
     // What waits to be sent has the other half.
     ReceiveMemory::limit(usize::try_from(profile.relay.max_memory_bytes / 2).unwrap_or(usize::MAX));
     let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;

@@ -87,6 +87,24 @@ impl Default for RelayConfig {
 }
 
 impl RelayConfig {
+    /// Most links at a time: those of clients, and those that were replaced or refused and are on their way out.
+    pub(crate) fn max_links(&self) -> usize {
+        self.max_clients.saturating_add(self.max_clients / 8).saturating_add(16)
+    }
+
+    /// Most connections at a time: each may take an open file.
+    pub fn max_connections(&self) -> usize {
+        self.max_links().saturating_add(self.max_handshakes)
+    }
+
+    /// Lowers [`RelayConfig::max_clients`] so that there are no more connections than this; one client stays.
+    pub fn limit_connections(&mut self, most: usize) {
+        if self.max_connections() > most {
+            let links = most.saturating_sub(self.max_handshakes).saturating_sub(16);
+            self.max_clients = (links / 9 * 8).max(1);
+        }
+    }
+
     /// [`RelayConfig::submit_bytes`] in KiB.
     pub(crate) fn submit_units(&self) -> u32 {
         u32::try_from(self.submit_bytes / 1024).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3)
@@ -156,6 +174,23 @@ impl Default for MailboxLimits {
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,
             database_bytes: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_as_many_as_there_may_be_connections() {
+        for (max_clients, most, expected) in
+            [(10_000, 20_000, 10_000), (10_000, 1000, 640), (100, 1, 1), (1, 500, 1)]
+        {
+            let mut config = RelayConfig { max_clients, ..RelayConfig::default() };
+            config.limit_connections(most);
+            assert_eq!(config.max_clients, expected, "{most}");
+            assert!(config.max_connections() <= most.max(274));
         }
     }
 }

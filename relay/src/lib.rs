@@ -24,6 +24,7 @@
 mod bucket;
 mod config;
 mod connection;
+mod control;
 mod figures;
 mod gate;
 mod handshakes;
@@ -32,6 +33,7 @@ mod mail;
 mod memory;
 mod origins;
 mod outgoing;
+mod queues;
 mod records;
 mod server;
 mod settle;

@@ -24,15 +24,12 @@ use crate::figures::Counters;
 use crate::mail::{CatchUp, Mail, PAGE_BYTES, Window};
 use crate::mailbox::Page;
 use crate::memory::{Account, FREE_BYTES, frame_cost};
+use crate::queues::{Queue, State, TURN_BYTES};
 
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 const MAX_NEWS_BYTES: usize = 256 << 10;
 /// Members of its rooms that a client is still to be told of; more, and the room is listed again.
 const MAX_NEW_MEMBERS: usize = 4096;
-/// Most of them in one record.
-const MEMBERS_A_RECORD: usize = 256;
-/// Bytes of each queue that are written before the others have their turn again.
-const TURN_BYTES: usize = 64 << 10;
 
 /// A connected client, as the rest of the relay sees it.
 pub(crate) struct Client {
@@ -46,50 +43,6 @@ pub(crate) struct Client {
     drained: Notify,
     /// Nothing more is to come but a farewell.
     finishing: Notify,
-}
-
-struct State {
-    answers: Queue,
-    news: Queue,
-    rooms: BTreeSet<RoomName>,
-    /// Who has joined its rooms, and is not told yet.
-    new_members: BTreeMap<RoomName, Vec<PeerId>>,
-    new_members_count: usize,
-    /// Rooms whose members are being listed, with the position of the next.
-    listings: VecDeque<(RoomName, u64)>,
-    mail: Mail,
-    /// What was taken and is not written yet, and what the link keeps.
-    writing: usize,
-    account: Account,
-    finishing: bool,
-}
-
-#[derive(Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    /// What they take in memory.
-    bytes: usize,
-}
-
-impl Queue {
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame_cost(frame.len());
-        self.frames.push_back(frame);
-    }
-
-    fn take(&mut self, out: &mut Vec<Bytes>) {
-        let mut taken = 0;
-        while taken < TURN_BYTES
-            && let Some(frame) = self.frames.pop_front()
-        {
-            taken += frame.len();
-            self.bytes -= frame_cost(frame.len());
-            out.push(frame);
-        }
-        if self.frames.is_empty() {
-            self.frames = VecDeque::new();
-        }
-    }
 }
 
 /// What the writer does next.
@@ -366,38 +319,6 @@ impl Client {
         self.count_live(before, &state);
         state.settle();
         true
-    }
-}
-
-impl State {
-    /// Brings the account up to date.
-    fn settle(&mut self) {
-        let members = self.new_members_count * PeerId::LEN;
-        let live = self.mail.live_bytes() + frame_cost(0) * self.mail.live_items();
-        self.account.hold(self.answers.bytes + self.news.bytes + members + live + self.writing);
-    }
-
-    fn list_again(&mut self, room: &RoomName) {
-        self.listings.retain(|(listed, _)| listed != room);
-        self.listings.push_back((room.clone(), 0));
-    }
-
-    fn forget_new_members(&mut self, room: &RoomName) {
-        let forgotten = self.new_members.remove(room).map_or(0, |members| members.len());
-        self.new_members_count -= forgotten;
-    }
-
-    /// Who has joined a room, unless it is being listed; told of in a record.
-    fn take_new_members(&mut self) -> Option<Bytes> {
-        let is_listed = |room: &RoomName| self.listings.iter().any(|(listed, _)| listed == room);
-        let room = self.new_members.keys().find(|room| !is_listed(room))?.clone();
-        let waiting = self.new_members.get_mut(&room)?;
-        let members: Vec<PeerId> = waiting.drain(..waiting.len().min(MEMBERS_A_RECORD)).collect();
-        if waiting.is_empty() {
-            self.new_members.remove(&room);
-        }
-        self.new_members_count -= members.len();
-        Some(FromRelay::Members { room, members }.encode().into())
     }
 }
 

@@ -300,7 +300,7 @@ async fn hello(inner: &Inner, link: &mut Link, origin: Origin) -> Result<Visit, 
     match ToRelay::decode(&frame) {
         Ok(ToRelay::Hello { version: WIRE_VERSION }) => inner.origins.visit(origin).ok_or_else(|| {
             inner.counters.refused_addresses.one();
-            error(Refusal::TooFast, "too many links from your network address")
+            error(Refusal::TooFast, "too many links, of all or from your network address")
         }),
         Ok(ToRelay::Hello { .. }) => {
             Err(error(Refusal::Version, format!("this relay speaks wire version {WIRE_VERSION}")))
