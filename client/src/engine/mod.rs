@@ -379,16 +379,6 @@ impl Engine {
         Arc::downgrade(&self.watch)
     }
 
-    /// What the program's own relay listens on, known before the first link.
-    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
-        self.listen = listen;
-    }
-
-    /// The relay's address, for people, known before the first link.
-    pub(crate) fn set_relay(&mut self, relay: String) {
-        self.relay = relay;
-    }
-
     /// The direct conversation with a peer.
     fn direct(&self, peer: PeerId) -> ConversationId {
         chat_core::wire::envelope::direct_conversation(self.config.identity.peer_id(), peer)
