@@ -87,7 +87,7 @@ pub struct PeerBundle<'a> {
 ///
 /// Every method is pure computation that may take long (RSA). The engine survives its panic, here and in a
 /// [`Session`]. [`KeyExchange::new_bundle`] runs beside the engine, under a deadline; all else runs on the engine's
-/// own thread, which waits for it.
+/// own thread, which waits for it: the program ends if a call does not return within half a minute.
 pub trait KeyExchange: Send + Sync {
     /// What this exchange gives, honestly.
     fn properties(&self) -> Properties;

@@ -82,6 +82,10 @@ fn failure(error: HostError) -> Failure {
         HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => {
             Failure::failed(format!("{error}; choose another address with --listen or topology.relay"))
         }
+        HostError::Listen { source: LinkError::Resolve { .. }, .. } => Failure::new(
+            Code::Unreachable,
+            format!("{error}; check the address (--listen or topology.relay) and the network"),
+        ),
         _ => Failure::failed(error),
     }
 }

@@ -3,6 +3,7 @@
 use chat_core::ids::Timestamp;
 
 use super::clock::JUMP_MS;
+use super::inbound::MEMORY_MS;
 use super::{DAY_MS, Engine, HOUR_MS};
 use crate::store::{Kept, StoreError};
 
@@ -19,7 +20,7 @@ impl Engine {
         // What was written while the clock was ahead would stay for ever.
         self.store.pull_back(self.now, self.now.plus_ms(JUMP_MS))?;
         let month_ago = Timestamp(self.now.0.saturating_sub(30 * DAY_MS));
-        self.store.forget_envelopes_before(month_ago)?;
+        self.store.forget_envelopes_before(Timestamp(self.now.0.saturating_sub(MEMORY_MS)))?;
         self.store.forget_handshakes(self.now)?;
         self.store.erase_bundles_outside(month_ago, self.now.plus_ms(JUMP_MS))?;
         self.store.remove_controls_before(month_ago)?;

@@ -14,6 +14,16 @@ pub(super) const ANNOUNCE_AGAIN_MS: u64 = 5_000;
 pub(super) const ANNOUNCE_SELDOM_MS: u64 = 5 * MINUTE_MS;
 
 impl Engine {
+    /// What the program's own relay listens on, known before the first link.
+    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
+        self.listen = listen;
+    }
+
+    /// The relay's address, for people, known before the first link.
+    pub(crate) fn set_relay(&mut self, relay: String) {
+        self.relay = relay;
+    }
+
     pub(super) fn link_up(&mut self, link: LinkInfo) -> Result<(), StoreError> {
         self.relay.clone_from(&link.relay);
         if link.hosting {

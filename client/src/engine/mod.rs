@@ -19,7 +19,7 @@ mod submit;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
@@ -34,6 +34,7 @@ use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
 use crate::store::{Store, StoreError};
+use crate::watch::Watch;
 use clock::Clock;
 pub(crate) use clock::{Moment, Uptime};
 use keys::OwnKeys;
@@ -98,6 +99,8 @@ pub(crate) struct Engine {
     profile: StackProfile,
     store: Store,
     entropy: Box<dyn Entropy>,
+    /// Knows which plugin's code runs.
+    watch: Arc<Watch>,
     clock: Clock,
     /// The date of this turn, as far as the wall clock is believed.
     now: Timestamp,
@@ -170,6 +173,7 @@ impl Engine {
             profile,
             store,
             entropy,
+            watch: Arc::default(),
             clock: Clock::new(at),
             now: at.wall,
             wall: at.wall,
@@ -370,14 +374,9 @@ impl Engine {
         !self.welcomed || (self.submission.is_idle() && self.unsent() == 0)
     }
 
-    /// What the program's own relay listens on, known before the first link.
-    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
-        self.listen = listen;
-    }
-
-    /// The relay's address, for people, known before the first link.
-    pub(crate) fn set_relay(&mut self, relay: String) {
-        self.relay = relay;
+    /// For whoever looks on from outside.
+    pub(crate) fn watch(&self) -> Weak<Watch> {
+        Arc::downgrade(&self.watch)
     }
 
     /// The direct conversation with a peer.

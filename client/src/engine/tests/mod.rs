@@ -7,6 +7,7 @@ mod life;
 mod peers;
 
 mod refusals;
+mod restored;
 mod rooms;
 mod strangers;
 mod unlucky;

@@ -229,7 +229,7 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
         world.settle();
     }
     let (alice, bob) = (world.id("alice"), world.id("bob"));
-    world.send("alice", "bob", "first");
+    let first = world.send("alice", "bob", "first");
     // The relay says TooFast to this one: take it out again.
     let envelope = world.relay.boxes.get_mut(&bob).unwrap().pop().unwrap().1;
     rec(&mut world, "alice", FromRelay::Refused { id: envelope.id, why: Refusal::TooFast });
@@ -242,6 +242,7 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
     world.pass(6_000);
     world.settle();
     assert_eq!(world.person("bob").engine.contacts[&alice].row.sending, before);
+    assert_eq!(world.state("alice", first), MessageState::Delivered);
 }
 
 /// One batch is refused for want of disk, the one behind it is stored: the first is not forgotten.

@@ -1,6 +1,6 @@
 //! The world of the engine's tests: people, their stores, and a relay in which the test can meddle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::api::event::EventId;
@@ -100,6 +100,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) people: BTreeMap<&'static str, Person>,
     pub(super) relay: MapRelay,
+    on_the_way: VecDeque<(String, ToRelay)>,
+    travelling: bool,
     /// The relay tells nobody who comes and who joins.
     pub(super) quiet: bool,
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
@@ -127,6 +129,8 @@ impl World {
             now: Timestamp(1_700_000_000_000),
             people: BTreeMap::new(),
             relay: MapRelay::default(),
+            on_the_way: VecDeque::new(),
+            travelling: false,
             quiet: false,
             meddle: Box::new(|envelope| vec![envelope]),
         }
@@ -200,14 +204,24 @@ impl World {
 
     /// The process is gone; what was committed is there again.
     pub(super) fn crash(&mut self, who: &str) {
-        let now = self.now;
-        let person = self.person(who);
+        let copy = self.copy_of(who);
+        self.restore(who, copy);
+    }
+
+    /// A copy of the files as they are now: a killed process closes nothing.
+    pub(super) fn copy_of(&mut self, who: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        // A copy of the files as they are now: a killed process closes nothing.
-        for entry in std::fs::read_dir(person.path.path()).unwrap() {
+        for entry in std::fs::read_dir(self.person(who).path.path()).unwrap() {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
+        folder
+    }
+
+    /// Starts again with these files.
+    pub(super) fn restore(&mut self, who: &str, folder: tempfile::TempDir) {
+        let now = self.now;
+        let person = self.person(who);
         let at = person.moment(now);
         person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, at);
         person.path = folder;
@@ -220,9 +234,14 @@ impl World {
         let at = person.moment(now);
         let mut turn = person.engine.turn(at, inputs);
         person.events.append(&mut turn.events);
-        let records = std::mem::take(&mut turn.records);
-        for record in records {
-            self.at_relay(who, record);
+        // In the order in which they left, as on a link, though the relay's answers give rise to more.
+        let of = std::mem::take(&mut turn.records).into_iter().map(|record| (who.to_owned(), record));
+        self.on_the_way.extend(of);
+        if !std::mem::replace(&mut self.travelling, true) {
+            while let Some((who, record)) = self.on_the_way.pop_front() {
+                self.at_relay(&who, record);
+            }
+            self.travelling = false;
         }
         turn
     }

@@ -133,7 +133,7 @@ pub(super) fn roster(
     let mut roster = Roster { entries: Vec::new(), next: None };
     let (mut count, mut bytes, mut last) = (0, 0, 0);
     while let Some(row) = rows.next()? {
-        if count == ROSTER_ROWS || bytes >= max_bytes {
+        if count == ROSTER_ROWS || (count > 0 && bytes >= max_bytes) {
             roster.next = Some(last);
             break;
         }
