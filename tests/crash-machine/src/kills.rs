@@ -175,6 +175,7 @@ fn since(before: Tally, now: Tally) -> Tally {
         told: now.told - before.told,
         gaps: now.gaps - before.gaps,
         overtaken: now.overtaken - before.overtaken,
+        revived: now.revived - before.revived,
         lost: now.lost - before.lost,
         doubled: now.doubled - before.doubled,
         broken: now.broken - before.broken,
@@ -234,8 +235,7 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
 /// Waits until everything is said and delivered.
 pub fn heal(town: &mut Town) -> Result<(), Fault> {
     await_all(town, "everything to be delivered", |state| {
-        let said = |presence: &Presence| presence.to_say == 0 && presence.again.is_empty();
-        state.people.iter().all(said) && state.ledger.open() == 0
+        state.people.iter().all(Presence::is_quiet) && state.ledger.open() == 0
     })
 }
 
@@ -247,10 +247,7 @@ fn await_all(town: &mut Town, what: &str, mut done: impl FnMut(&mut State) -> bo
             if done(state) {
                 return Some(None);
             }
-            let quiet = |presence: &Presence| {
-                presence.to_say == 0 && presence.again.is_empty() && presence.unanswered.is_empty()
-            };
-            let behind = |presence: &Presence| presence.alive && presence.lagged && quiet(presence);
+            let behind = |presence: &Presence| presence.alive && presence.lagged && presence.is_quiet();
             state.people.iter().position(behind).map(Some)
         })?;
         let Some(who) = lagging else { return Ok(()) };

@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chat_crash_machine::kills::{self, Options};
-use chat_crash_machine::{Fault, results};
+use chat_crash_machine::{Fault, calls, program, results};
 use chat_tests::{Profile, profiles};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Kills the built programs while people write to each other, and checks what was promised.
 ///
 /// Without `TEST_CHAT_FOLDER`, which names a folder with `chat` and `chat-relay`, these are built first, with the profile
 /// that this program was built with.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Loops altogether; over all profiles and hosts in turn.
     #[arg(long, default_value_t = 30)]
     loops: u64,
@@ -47,6 +50,25 @@ struct Arguments {
     report: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Makes the n-th system call fail, for n = 1, 2, 3 …; needs `strace`.
+    Calls {
+        /// The first n.
+        #[arg(long, default_value_t = 1)]
+        from: u32,
+        /// Every how-manieth n.
+        #[arg(long, default_value_t = 1)]
+        step: u32,
+        /// The last n, if the program does not run through before.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(..65_535))]
+        to: u32,
+        /// Only cases whose description contains this.
+        #[arg(long, default_value = "")]
+        case: String,
+    },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Host {
     /// A process of its own.
@@ -56,7 +78,12 @@ enum Host {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let kept = match &arguments.what {
+        None => run(&arguments),
+        Some(What::Calls { from, step, to, case }) => failing_calls(*from, *step, *to, case),
+    };
+    match kept {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
@@ -69,6 +96,28 @@ fn main() -> ExitCode {
 fn say(line: &str) {
     // Nobody reads any more: then nobody misses it.
     writeln!(std::io::stdout(), "{line}").ok();
+}
+
+/// All cases, one after the other. Whether all promises were kept.
+fn failing_calls(from: u32, step: u32, to: u32, only: &str) -> Result<bool, Fault> {
+    if let Some(reason) = program::no_strace() {
+        return Err(Fault(reason));
+    }
+    let mut kept = true;
+    for case in calls::cases().iter().filter(|case| case.to_string().contains(only)) {
+        let report = calls::run(case, (from..=to).step_by(step.max(1) as usize))?;
+        let calls::Report { failed, ended, through, delivered, refused, revived, violations, kept: folder } = report;
+        say(&format!(
+            "{case}: failed {failed} times, {ended} ended with an error, {}; delivered {delivered}, refused {refused}, \
+             revived {revived}",
+            if through { "then all ran through" } else { "not run through" }
+        ));
+        if let Some(folder) = folder {
+            say(&format!("  {}\nkept: {}", violations.join("\n  "), folder.display()));
+            kept = false;
+        }
+    }
+    Ok(kept)
 }
 
 /// Whether all promises were kept.

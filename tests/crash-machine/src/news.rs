@@ -56,6 +56,8 @@ pub struct Presence {
     pub again: VecDeque<u32>,
     /// New messages that are still to be said.
     pub to_say: u32,
+    /// How long they are to be; as it comes if there is none.
+    pub len: Option<u32>,
     /// Answers that nobody has taken yet.
     pub answers: HashMap<u64, Result<Answer, Refusal>>,
     /// Kinds of refusals of messages, of all runs.
@@ -190,7 +192,7 @@ impl State {
                 presence.refusals.insert(refusal.data.kind.clone());
                 self.ledger.refused(key);
                 // The disk was at fault, and only a machine that sees to that knows whether it was.
-                if !presence.may_end || refusal.data.kind != "store" {
+                if !presence.may_end || !["store", "stopping"].contains(&refusal.data.kind.as_str()) {
                     let what = format!("{key:?} is refused: {} ({})", refusal.message, refusal.data.kind);
                     self.ledger.broken(Rule::Failed, what);
                 }
@@ -232,10 +234,16 @@ impl Presence {
             may_end,
             again: again.into(),
             to_say: self.to_say,
+            len: self.len,
             refusals: std::mem::take(&mut self.refusals),
             input: Some(input),
             ..Self::default()
         };
+    }
+
+    /// All it was to say is said and answered.
+    pub fn is_quiet(&self) -> bool {
+        self.to_say == 0 && self.again.is_empty() && self.unanswered.is_empty()
     }
 
     /// Puts lines into its standard input. They are few enough to wait there: messages without an answer are bounded.

@@ -92,6 +92,7 @@ impl fmt::Display for Violation {
 
 /// Figures of what happened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Messages that were asked to be sent.
     pub said: u64,
@@ -107,6 +108,8 @@ pub struct Tally {
     pub gaps: u64,
     /// Alarms over frames that were overtaken by too many others. What is missing because of them shows by itself.
     pub overtaken: u64,
+    /// Messages that were refused because a sync failed, and were there after a restart.
+    pub revived: u64,
     /// Acknowledged messages that were not there.
     pub lost: u64,
     /// Messages that were there twice.
@@ -166,6 +169,11 @@ pub struct Ledger {
     gaps: HashSet<(Who, To)>,
     /// Messages may be given up with a reason.
     pub may_fail: bool,
+    /// Syncs fail. What a database had written when a sync failed is written, and counts when it is opened again; so
+    /// what was refused for that reason may be there after a restart.
+    pub syncs_fail: bool,
+    /// The relay's disk fails, and it may say so by alarms.
+    pub relay_fails: bool,
     /// Figures.
     pub tally: Tally,
     violations: Vec<Violation>,
@@ -377,7 +385,7 @@ impl Ledger {
     pub fn alarm(&mut self, who: Who, params: &Params) {
         if params.detail.as_deref().is_some_and(|detail| detail.contains("too old")) {
             self.tally.overtaken += 1;
-        } else {
+        } else if !(self.relay_fails && params.detail.as_deref().is_some_and(|detail| detail.contains("Storage"))) {
             let what = format!("{} is alarmed: {:?} {:?}", letter(who), params.kind, params.detail);
             self.broken(Rule::Alarm, what);
         }
@@ -428,7 +436,9 @@ impl Ledger {
             return None;
         }
         let already = entry.told | entry.there;
-        if entry.refused && already & (1 << reader) == 0 {
+        if entry.refused && self.syncs_fail {
+            self.tally.revived += u64::from(reader == key.author && entry.id.is_none());
+        } else if entry.refused && already & (1 << reader) == 0 {
             self.broken(Rule::Refused, format!("{} has {key:?}, which was refused", letter(reader)));
         }
         self.learn(key, id).then_some(key)
