@@ -80,7 +80,11 @@ mod unix {
     }
 
     fn start(dir: &Path, extra: &[&str]) -> Running {
-        let mut child = command(dir, extra).spawn().unwrap();
+        launch(command(dir, extra))
+    }
+
+    fn launch(mut command: Command) -> Running {
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -201,6 +205,39 @@ mod unix {
         let (code, message) = fails(dir.path(), &[]);
         assert_eq!(code, Some(1));
         assert!(message.contains("relay.db") && message.contains("damaged"), "{message}");
+    }
+
+    /// The program after a shell has limited it, and what the system then lets it open.
+    #[cfg(target_os = "linux")]
+    fn limited(dir: &Path, ulimit: &str) -> (Running, u64) {
+        let plain = command(dir, &[]);
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .arg(format!("{ulimit}; exec \"$0\" \"$@\""))
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        shell.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = launch(shell);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id())).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft = files.split_whitespace().nth(3).unwrap().parse().unwrap();
+        (running, soft)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn it_asks_for_open_files_and_takes_no_more_clients_than_there_are_files_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut running, files) = limited(dir.path(), "ulimit -S -n 100; ulimit -H -n 700");
+        assert_eq!(files, 700, "as many as it may have");
+        running.stop("-TERM");
+        let mut said = String::new();
+        running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains("few open files") && said.contains("files=700"), "{said}");
+        let (mut running, files) = limited(dir.path(), "ulimit -S -n 100");
+        assert!(files > 700, "{files}");
+        running.stop("-TERM");
     }
 
     #[test]

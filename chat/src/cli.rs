@@ -122,7 +122,11 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
     let Some(cli) = exit::parse::<Cli>()? else { return Ok(()) };
     match cli.command {
         None => run::run(&cli.run),
-        Some(Command::Relay(args)) => chat_relay::run(&args),
+        Some(Command::Relay(args)) => {
+            // This program has all plugins, so the whole profile must be right; `chat-relay` looks at less.
+            commands::check::one(&args.config, &args.set)?;
+            chat_relay::run(&args)
+        }
         Some(Command::Check { profiles, set }) => commands::check::run(&profiles, &set),
         Some(Command::Explain { profile }) => commands::explain::run(&profile),
         Some(Command::Config { command: ConfigCommand::Show { profile, set, nick, frontend } }) => {

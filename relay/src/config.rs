@@ -38,8 +38,13 @@ pub struct RelayConfig {
     pub window_bytes: usize,
     /// Envelopes waiting in memory for one client, in bytes. Over it, the client reads its mailbox.
     pub live_bytes: usize,
-    /// The same for all clients together.
+    /// What waits in memory to be sent to all clients together, in bytes: answers, news, lists of members, envelopes.
+    /// Each client may hold 32 KiB beside it. One network address may use a quarter, this machine three quarters. Near
+    /// it, peers never seen before are refused and lists wait.
     pub memory_bytes: usize,
+    /// Envelopes submitted and not committed yet, of all clients together, in bytes; more wait in the frames they came
+    /// in.
+    pub submit_bytes: usize,
     /// Envelopes a client may submit in a second, on average.
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
@@ -57,7 +62,7 @@ impl Default for RelayConfig {
         Self {
             max_clients: 4096,
             max_handshakes: 256,
-            links_per_address: 128,
+            links_per_address: 64,
             new_peers_per_minute: 30,
             new_peers_burst: 150,
             new_members_per_minute: 60,
@@ -71,12 +76,38 @@ impl Default for RelayConfig {
             window_bytes: 1 << 20,
             live_bytes: 1 << 20,
             memory_bytes: 256 << 20,
+            submit_bytes: 32 << 20,
             submit_rate: 2000,
             submit_burst: 10_000,
             control_rate: 50,
             control_burst: 512,
             drain_timeout: Duration::from_secs(2),
         }
+    }
+}
+
+impl RelayConfig {
+    /// Most links at a time: those of clients, and those that were replaced or refused and are on their way out.
+    pub(crate) fn max_links(&self) -> usize {
+        self.max_clients.saturating_add(self.max_clients / 8).saturating_add(16)
+    }
+
+    /// Most connections at a time: each may take an open file.
+    pub fn max_connections(&self) -> usize {
+        self.max_links().saturating_add(self.max_handshakes)
+    }
+
+    /// Lowers [`RelayConfig::max_clients`] so that there are no more connections than this; one client stays.
+    pub fn limit_connections(&mut self, most: usize) {
+        if self.max_connections() > most {
+            let links = most.saturating_sub(self.max_handshakes).saturating_sub(16);
+            self.max_clients = (links / 9 * 8).max(1);
+        }
+    }
+
+    /// [`RelayConfig::submit_bytes`] in KiB.
+    pub(crate) fn submit_units(&self) -> u32 {
+        u32::try_from(self.submit_bytes / 1024).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3)
     }
 }
 
@@ -143,6 +174,23 @@ impl Default for MailboxLimits {
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,
             database_bytes: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_as_many_as_there_may_be_connections() {
+        for (max_clients, most, expected) in
+            [(10_000, 20_000, 10_000), (10_000, 1000, 640), (100, 1, 1), (1, 500, 1)]
+        {
+            let mut config = RelayConfig { max_clients, ..RelayConfig::default() };
+            config.limit_connections(most);
+            assert_eq!(config.max_clients, expected, "{most}");
+            assert!(config.max_connections() <= most.max(274));
         }
     }
 }

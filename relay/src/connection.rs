@@ -1,15 +1,14 @@
 //! The reading half of a link: checks each record, hands it to the mailbox, and sees to it that the answer
 //! finds its way.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_core::PeerId;
-use chat_core::nick::{Nick, RoomName};
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
 use chat_core::wire::relay::Refusal;
-use chat_core::wire::{FromRelay, SignedBundle, ToRelay};
+use chat_core::wire::{FromRelay, ToRelay};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
@@ -17,18 +16,17 @@ use tokio::time::{Instant, timeout};
 use crate::bucket::TokenBucket;
 use crate::gate::say;
 use crate::hub::error;
-use crate::mailbox::{Entry, Joined, MailboxError, NewEnvelope, Outcome, Published, Query, Write};
+use crate::mailbox::{MailboxError, NewEnvelope, Outcome, Write};
+use crate::memory::Account;
 use crate::origins::Visit;
 use crate::outgoing::Client;
 use crate::records::{self, Record, Submitted};
 use crate::server::{Inner, until_closing};
 use crate::settle::{refuse, settle};
-use crate::writer;
+use crate::writer::Writer;
 
 /// What one client may have submitted without an answer yet, in units of 1 KiB.
 const IN_FLIGHT_UNITS: u32 = 4096;
-/// Bytes of bundles in the answers to one `Find`.
-const FOUND_BYTES: usize = 256 << 10;
 
 /// Why a link ends.
 enum End {
@@ -40,6 +38,8 @@ enum End {
     Protocol(String),
     /// The relay stops.
     Moving,
+    /// It was told why already: the same peer has connected again, or the mailbox can't be read.
+    Told,
 }
 
 /// Takes the client out of the hub also if its task is aborted.
@@ -56,14 +56,14 @@ impl Drop for Attachment<'_> {
 
 /// Serves a link whose peer has said `Hello`, until it ends.
 pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visit) {
-    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters)));
-    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats: _stats, .. } = link;
-    let mut writer = pin!(writer::run(&relay, &client, sink));
+    let account = Account::new(Arc::clone(&relay.memory), Arc::clone(&visit.memory));
+    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters), account));
+    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats, .. } = link;
+    let mut writer = pin!(Writer { relay: &relay, client: &client, sink, stats }.run());
     if let Err(refused) = attach(&relay, &client, &visit).await {
         say!(relay, info, peer = %peer.short(), "not taken");
         client.finish(Some(&refused));
-        writer.await;
-        return;
+        return say_farewell(&relay, &client, writer).await;
     }
     let attachment = Attachment { relay: &relay, client: Arc::clone(&client) };
     say!(relay, info, peer = %peer.short(), "connected");
@@ -72,18 +72,27 @@ pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visi
         biased;
         end = reader.run(source) => Some(end),
         () = &mut writer => None,
+        () = client.finishing() => Some(End::Told),
     };
     drop(attachment);
     if let Some(end) = end {
         client.finish(farewell(&relay, peer, end).as_ref());
-        writer.await;
+        say_farewell(&relay, &client, writer).await;
     }
     say!(relay, info, peer = %peer.short(), "disconnected");
 }
 
+/// Writes what is left to be said, for as long as one frame may take and no longer: the link has no other use.
+async fn say_farewell(relay: &Inner, client: &Client, writer: Pin<&mut impl Future<Output = ()>>) {
+    if timeout(relay.config.write_timeout, writer).await.is_err() {
+        relay.counters.stalled.one();
+        tracing::debug!(peer = %client.peer.short(), "did not take its farewell in time");
+    }
+}
+
 fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
     match end {
-        End::Closed => None,
+        End::Closed | End::Told => None,
         End::Idle => {
             tracing::debug!(peer = %peer.short(), "silent for too long");
             None
@@ -101,6 +110,10 @@ fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
 async fn attach(relay: &Arc<Inner>, client: &Arc<Client>, visit: &Visit) -> Result<(), FromRelay> {
     let failed = || error(Refusal::Storage, "the mailbox failed");
     let known = relay.in_time(relay.mailbox.knows(client.peer)).await.map_err(|_| failed())?;
+    if !known && client.is_tight() {
+        relay.counters.refused_addresses.one();
+        return Err(error(Refusal::TooFast, "the relay is short of memory; try again in a minute"));
+    }
     if !known && !visit.may_bring_a_peer() {
         relay.counters.refused_addresses.one();
         let detail = "too many new peers from your network address; try again in a minute";
@@ -141,10 +154,11 @@ impl Drop for Unanswered {
     }
 }
 
-struct Reader<'a> {
-    relay: &'a Arc<Inner>,
-    client: Arc<Client>,
-    visit: &'a Visit,
+/// What reads and answers the records of one link.
+pub(crate) struct Reader<'a> {
+    pub(crate) relay: &'a Arc<Inner>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) visit: &'a Visit,
     /// What was submitted and not answered yet.
     in_flight: Arc<Semaphore>,
     submits: TokenBucket,
@@ -178,11 +192,16 @@ impl<'a> Reader<'a> {
                 Ok(Some(Err(_)) | None) => return End::Closed,
                 Err(_) => return End::Idle,
             };
-            if let Err(end) = self.record(&frame).await {
+            if let Err(end) = self.record(frame).await {
                 return end;
             }
             // Whoever does not read its answers is not read either; the writer's deadline ends that.
             self.client.takes_answers().await;
+            if self.client.is_tight() {
+                // Nor who is owed some: while memory is short, one record at a time.
+                drop(self.in_flight.acquire_many(IN_FLIGHT_UNITS).await);
+                self.client.takes_answers().await;
+            }
         }
     }
 
@@ -192,13 +211,13 @@ impl<'a> Reader<'a> {
         End::Moving
     }
 
-    async fn record(&mut self, frame: &[u8]) -> Result<(), End> {
+    async fn record(&mut self, frame: Bytes) -> Result<(), End> {
         if frame.len() > MAX_FRAME_BYTES {
             return Err(End::Protocol("the record is over the limit of size".into()));
         }
-        let record = records::parse(frame).map_err(|error| End::Protocol(error.to_string()))?;
+        let record = records::parse(&frame).map_err(|error| End::Protocol(error.to_string()))?;
         match record {
-            Record::Submit(envelopes) => self.submit(envelopes).await,
+            Record::Submit(envelopes) => self.submit(frame, envelopes).await,
             Record::Other(ToRelay::Ack { through }) => self.ack(through).await,
             Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
             Record::Other(ToRelay::Hello { .. }) => {
@@ -220,24 +239,24 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn control(&self, record: ToRelay) {
-        match record {
-            ToRelay::Publish { bundle } => self.publish(bundle.into()).await,
-            ToRelay::Join { room } => self.join(room).await,
-            ToRelay::Leave { room } => self.leave(room).await,
-            ToRelay::Find { peer, nick } => self.find(peer, nick).await,
-            ToRelay::Hello { .. } | ToRelay::Submit { .. } | ToRelay::Ack { .. } | ToRelay::Ping { .. } => {}
-        }
-    }
-
     /// Room among what is in flight, kept by whoever answers; none if the mailbox gives no answers.
-    async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(IN_FLIGHT_UNITS);
         let place = Arc::clone(&self.in_flight).acquire_many_owned(units);
         timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()
     }
 
-    fn failed(&self) {
+    /// The same, and room among what everybody has in flight.
+    async fn place_for_envelopes(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = self.place(bytes).await?;
+        let all = self.relay.config.submit_units();
+        let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(all);
+        let place = Arc::clone(&self.relay.submitting).acquire_many_owned(units);
+        let everybodys = timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()?;
+        Some([own, everybodys])
+    }
+
+    pub(crate) fn failed(&self) {
         self.client.answer(&error(Refusal::Storage, "the mailbox failed"));
     }
 
@@ -246,9 +265,9 @@ impl<'a> Reader<'a> {
         timeout(self.relay.config.storage_timeout, self.relay.mailbox.write(change)).await.is_ok()
     }
 
-    async fn submit(&mut self, submitted: Vec<Submitted>) {
+    async fn submit(&mut self, frame: Bytes, submitted: Vec<Submitted>) {
         self.relay.counters.submitted.add(submitted.len());
-        let mut envelopes = Vec::with_capacity(submitted.len());
+        let mut taken = Vec::with_capacity(submitted.len());
         let mut bytes = 0;
         let now = Instant::now();
         for envelope in submitted {
@@ -264,18 +283,21 @@ impl<'a> Reader<'a> {
             match refusal {
                 Some(why) => refuse(self.relay, &self.client, envelope.id, why),
                 None => {
-                    bytes += envelope.bytes.len();
-                    let Submitted { id, to, bytes, .. } = envelope;
-                    envelopes.push(NewEnvelope { id, to, bytes });
+                    bytes += envelope.place.len();
+                    taken.push(envelope);
                 }
             }
         }
-        if envelopes.is_empty() {
+        if taken.is_empty() {
             return;
         }
-        let Some(place) = self.place(bytes).await else {
-            return envelopes.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
+        // The envelopes stay in their frame until there is room for them.
+        let Some(place) = self.place_for_envelopes(bytes).await else {
+            return taken.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
         };
+        let envelopes: Vec<NewEnvelope> =
+            taken.into_iter().map(|envelope| envelope.cut_out(&frame)).collect();
+        drop(frame);
         let mut unanswered = Unanswered {
             relay: Arc::clone(self.relay),
             client: Arc::clone(&self.client),
@@ -305,103 +327,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands over a change that is answered by an error only.
-    async fn change(&self, change: Write) {
+    pub(crate) async fn change(&self, change: Write) {
         if !self.write(change).await {
             self.failed();
-        }
-    }
-
-    async fn publish(&self, bundle: Bytes) {
-        let peer = self.client.peer;
-        let verified = match SignedBundle::verify(&bundle) {
-            Ok(verified) if verified.peer_id == peer => verified,
-            Ok(_) => {
-                self.client.answer(&error(Refusal::NotAllowed, "the bundle is another peer's"));
-                return;
-            }
-            Err(reason) => {
-                self.client.answer(&error(Refusal::NotAllowed, format!("the bundle is refused: {reason}")));
-                return;
-            }
-        };
-        let Some(place) = self.place(bundle.len()).await else { return self.failed() };
-        let (hub, client, published) =
-            (Arc::clone(&self.relay.hub), Arc::clone(&self.client), bundle.clone());
-        let done = Box::new(move |result: Result<Published, MailboxError>| {
-            match result {
-                Ok(Published::New) => hub.published(peer, &published),
-                Ok(Published::Old) => {}
-                Ok(Published::Full) => {
-                    client.answer(&error(Refusal::MailboxFull, "the directory is full"));
-                }
-                Err(_) => client.answer(&error(Refusal::Storage, "the bundle was not stored")),
-            }
-            drop(place);
-        });
-        let (nick, created) = (verified.bundle.nick, verified.bundle.created);
-        self.change(Write::Publish { peer, nick, created, bundle, done }).await;
-    }
-
-    async fn join(&self, room: RoomName) {
-        if !self.client.is_in(&room) && !self.visit.may_join() {
-            self.relay.counters.refused_addresses.one();
-            let detail = "too many new members from your network address; try again in a minute";
-            return self.client.answer(&error(Refusal::TooFast, detail));
-        }
-        let Some(place) = self.place(0).await else { return self.failed() };
-        let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
-        let joining = room.clone();
-        let done = Box::new(move |result: Result<Joined, MailboxError>| {
-            match result {
-                Ok(Joined::New { bundle }) => hub.joined(peer, &joining, true, bundle),
-                Ok(Joined::Already) => hub.joined(peer, &joining, false, None),
-                Ok(Joined::TooManyRooms) => {
-                    client.answer(&error(Refusal::NotAllowed, "a member of too many rooms"));
-                }
-                Ok(Joined::RoomFull) => client.answer(&error(Refusal::MailboxFull, "the room is full")),
-                Err(_) => client.answer(&error(Refusal::Storage, "the membership was not stored")),
-            }
-            drop(place);
-        });
-        let hub = Arc::clone(&self.relay.hub);
-        let is_online = Arc::new(move |peer| hub.is_online(peer));
-        self.change(Write::Join { peer, room, is_online, done }).await;
-    }
-
-    async fn leave(&self, room: RoomName) {
-        let Some(place) = self.place(0).await else { return self.failed() };
-        let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
-        let leaving = room.clone();
-        let done = Box::new(move |result: Result<bool, MailboxError>| {
-            match result {
-                Ok(true) => hub.left(peer, &leaving),
-                Ok(false) => {}
-                Err(_) => client.answer(&error(Refusal::Storage, "leaving was not stored")),
-            }
-            drop(place);
-        });
-        self.change(Write::Leave { peer, room, done }).await;
-    }
-
-    async fn find(&self, peer: Option<PeerId>, nick: Option<Nick>) {
-        let query = match (peer, &nick) {
-            (Some(peer), _) => Query::Peer(peer),
-            (None, Some(nick)) => Query::Nick(nick.clone()),
-            (None, None) => return self.client.answer(&FromRelay::Unknown { peer, nick }),
-        };
-        let found = match self.relay.in_time(self.relay.mailbox.find(query, FOUND_BYTES)).await {
-            Ok(found) => found,
-            Err(_) => return self.client.answer(&error(Refusal::Storage, "the directory failed")),
-        };
-        let mut known = false;
-        for Entry { peer, bundle } in found {
-            let Some(bundle) = bundle else { continue };
-            known = true;
-            let online = self.relay.hub.is_online(peer);
-            self.client.answer(&FromRelay::Peer { bundle: bundle.to_vec(), online });
-        }
-        if !known {
-            self.client.answer(&FromRelay::Unknown { peer, nick });
         }
     }
 }

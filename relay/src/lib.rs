@@ -10,6 +10,7 @@
 //! | `connection`, `outgoing` | one link: its reader, its writer, the bounded queues between them |
 //! | `hub` | who is connected and which rooms they share: routing and presence |
 //! | [`mailbox`] | the durable side: trait [`Mailbox`] and [`SqliteMailbox`] |
+//! | `testing` | what every mailbox must hold, as a suite (feature `testing`) |
 //! | [`host`] | what a program needs around a relay: identity file, data directory, ready line |
 //!
 //! **Order of things.** An envelope is committed (fsynced), then acknowledged and routed: a delivery never
@@ -23,13 +24,16 @@
 mod bucket;
 mod config;
 mod connection;
+mod control;
 mod figures;
 mod gate;
 mod handshakes;
 mod hub;
 mod mail;
+mod memory;
 mod origins;
 mod outgoing;
+mod queues;
 mod records;
 mod server;
 mod settle;
@@ -37,6 +41,8 @@ mod writer;
 
 pub mod host;
 pub mod mailbox;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use config::{MailboxLimits, RelayConfig};
 pub use figures::Figures;

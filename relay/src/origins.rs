@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::bucket::TokenBucket;
 use crate::config::RelayConfig;
+use crate::memory::Pool;
 
 /// Addresses without a link whose budgets are remembered; over it all of them are forgotten, which gives away one
 /// burst each.
@@ -54,11 +55,13 @@ struct Budgets {
     links: usize,
     new_peers: (u32, u32),
     new_members: (u32, u32),
+    memory: usize,
 }
 
 #[derive(Debug)]
 struct Account {
     links: usize,
+    memory: Arc<Pool>,
     new_peers: TokenBucket,
     new_members: TokenBucket,
 }
@@ -68,7 +71,16 @@ struct Account {
 pub(crate) struct Origins {
     remote: Budgets,
     local: Budgets,
-    accounts: Mutex<BTreeMap<Origin, Account>>,
+    /// Most links of all together.
+    max_links: usize,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    accounts: BTreeMap<Origin, Account>,
+    /// Of all together.
+    links: usize,
 }
 
 impl Origins {
@@ -84,12 +96,14 @@ impl Origins {
                 config.new_members_per_minute.saturating_mul(factor),
                 config.new_members_burst.saturating_mul(factor),
             ),
+            memory: config.memory_bytes / 4 * if factor == 1 { 1 } else { 3 },
         };
-        Arc::new(Self { remote: times(1), local: times(factor), accounts: Mutex::default() })
+        let (max_links, known) = (config.max_links(), Mutex::default());
+        Arc::new(Self { remote: times(1), local: times(factor), max_links, known })
     }
 
-    fn accounts(&self) -> MutexGuard<'_, BTreeMap<Origin, Account>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn budgets(&self, origin: Origin) -> Budgets {
@@ -99,20 +113,23 @@ impl Origins {
     /// One more link of this address, if it may have one.
     pub(crate) fn visit(self: &Arc<Self>, origin: Origin) -> Option<Visit> {
         let budgets = self.budgets(origin);
-        let mut accounts = self.accounts();
+        let Known { accounts, links } = &mut *self.known();
         if accounts.len() >= MAX_REMEMBERED && !accounts.contains_key(&origin) {
-            forget(&mut accounts, Instant::now());
+            forget(accounts, Instant::now());
         }
         let account = accounts.entry(origin).or_insert_with(|| Account {
             links: 0,
+            memory: Pool::new(budgets.memory),
             new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
             new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
         });
-        if account.links >= budgets.links {
+        if account.links >= budgets.links || *links >= self.max_links {
             return None;
         }
         account.links += 1;
-        Some(Visit { origins: Arc::clone(self), origin })
+        *links += 1;
+        let memory = Arc::clone(&account.memory);
+        Some(Visit { origins: Arc::clone(self), origin, memory })
     }
 }
 
@@ -131,11 +148,14 @@ fn forget(accounts: &mut BTreeMap<Origin, Account>, now: Instant) {
 pub(crate) struct Visit {
     origins: Arc<Origins>,
     origin: Origin,
+    /// What may wait for all links of the address.
+    pub(crate) memory: Arc<Pool>,
 }
 
 impl Visit {
     fn take(&self, of: impl FnOnce(&mut Account) -> &mut TokenBucket) -> bool {
-        self.origins.accounts().get_mut(&self.origin).is_some_and(|account| of(account).take(Instant::now()))
+        let mut known = self.origins.known();
+        known.accounts.get_mut(&self.origin).is_some_and(|account| of(account).take(Instant::now()))
     }
 
     /// Whether the address may bring one more peer that the relay does not know.
@@ -151,7 +171,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if let Some(account) = self.origins.accounts().get_mut(&self.origin) {
+        let mut known = self.origins.known();
+        known.links = known.links.saturating_sub(1);
+        if let Some(account) = known.accounts.get_mut(&self.origin) {
             account.links = account.links.saturating_sub(1);
         }
     }
@@ -233,6 +255,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn all_together_have_so_many_links() {
+        let origins = Origins::new(&RelayConfig { max_clients: 80, ..RelayConfig::default() });
+        let mut links: Vec<Visit> = (0..=255).filter_map(|last| origins.visit(v4(last))).collect();
+        assert_eq!(links.len(), 80 + 10 + 16, "those that are on their way out, too");
+        links.pop();
+        links.extend(origins.visit(v4(1)));
+        assert!(links.len() == 106 && origins.visit(v4(2)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_remembered_of_addresses_is_bounded() {
         let origins = small();
         let stays = origins.visit(v4(1)).unwrap();
@@ -241,7 +273,7 @@ mod tests {
             let [.., a, b] = n.to_be_bytes();
             let visit = origins.visit(Origin::V6([0x2001, 0xdb8, u16::from(a), u16::from(b)])).unwrap();
             assert!(visit.may_bring_a_peer());
-            assert!(origins.accounts().len() <= MAX_REMEMBERED + 1);
+            assert!(origins.known().accounts.len() <= MAX_REMEMBERED + 1);
         }
         assert!(!stays.may_bring_a_peer(), "who has a link is not forgotten");
     }

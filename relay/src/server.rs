@@ -24,6 +24,7 @@ use crate::handshakes::Handshakes;
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
+use crate::memory::Pool;
 use crate::origins::{Origin, Origins, Visit};
 
 /// How often it is told what the log left out.
@@ -59,6 +60,10 @@ pub(crate) struct Inner {
     /// A permit each task of a connection; all of them together are the proof that none is left.
     tasks: Arc<Semaphore>,
     origins: Arc<Origins>,
+    /// For what waits to be sent.
+    pub(crate) memory: Arc<Pool>,
+    /// Room for submitted envelopes that are not committed, in KiB.
+    pub(crate) submitting: Arc<Semaphore>,
     /// Of lines about links.
     pub(crate) log: Gate,
     swept: AtomicBool,
@@ -95,9 +100,22 @@ impl Relay {
         let tasks = Arc::new(Semaphore::new(MAX_TASKS as usize));
         let closing = watch::Sender::new(false);
         let (origins, swept) = (Origins::new(&config), AtomicBool::new(false));
-        let log = Gate::new();
-        let inner =
-            Inner { config, mailbox, environment, hub, counters, closing, tasks, origins, log, swept };
+        let (memory, log) = (Pool::new(config.memory_bytes), Gate::new());
+        let submitting = Arc::new(Semaphore::new(config.submit_units() as usize));
+        let inner = Inner {
+            config,
+            mailbox,
+            environment,
+            hub,
+            counters,
+            closing,
+            tasks,
+            origins,
+            memory,
+            submitting,
+            log,
+            swept,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -112,7 +130,8 @@ impl Relay {
     /// What it has counted.
     pub fn figures(&self) -> Figures {
         let (commits, commit_us) = self.inner.mailbox.commits();
-        Figures { commits, commit_us, ..self.inner.counters.figures() }
+        let memory_bytes = self.inner.memory.used() as u64;
+        Figures { commits, commit_us, memory_bytes, ..self.inner.counters.figures() }
     }
 
     /// Serves whoever comes to `listener`, until [`Relay::shutdown`]. May run for several listeners at a time.
@@ -205,10 +224,8 @@ async fn sweep(inner: Arc<Inner>) {
 /// Whether another piece is to follow at once.
 async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool {
     let (tell, told) = oneshot::channel();
-    let hub = Arc::clone(&inner.hub);
     let done = Box::new(move |result: Result<Swept, MailboxError>| match result {
         Ok(swept) => {
-            hub.members_expired(&swept.rooms);
             if tell.send(swept.more).is_err() {
                 tracing::debug!("a piece was swept late; the next follows at the next tick");
             }
@@ -283,7 +300,7 @@ async fn hello(inner: &Inner, link: &mut Link, origin: Origin) -> Result<Visit, 
     match ToRelay::decode(&frame) {
         Ok(ToRelay::Hello { version: WIRE_VERSION }) => inner.origins.visit(origin).ok_or_else(|| {
             inner.counters.refused_addresses.one();
-            error(Refusal::TooFast, "too many links from your network address")
+            error(Refusal::TooFast, "too many links, of all or from your network address")
         }),
         Ok(ToRelay::Hello { .. }) => {
             Err(error(Refusal::Version, format!("this relay speaks wire version {WIRE_VERSION}")))

@@ -11,6 +11,7 @@
 //! | [`Node`] | a user: `chat` with the `jsonrpc` frontend |
 //! | [`Relay`] | `chat relay` |
 //! | [`Impair`] | `chat impair`: a bad network between processes |
+//! | [`Besieged`] | a relay that strangers attack, and an honest pair on it |
 //! | [`Recorder`] | a proxy that writes down what passes, and may meddle with it |
 //! | [`memory`] | what is in a process's memory, and how much of it there is |
 //! | [`profiles`] | the built-in profiles; [`on_every_profile`] runs a scenario on each |
@@ -23,6 +24,7 @@
 
 use std::time::Duration;
 
+pub mod besieged;
 pub mod binary;
 pub mod event;
 pub mod files;
@@ -35,6 +37,7 @@ pub mod recorder;
 pub mod relay;
 pub mod world;
 
+pub use besieged::Besieged;
 pub use event::{Event, RpcError};
 pub use impair::Impair;
 pub use node::Node;

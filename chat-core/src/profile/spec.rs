@@ -22,10 +22,10 @@ require = []
 [relay]
 access = "open"
 max_clients = 10000
-max_links_per_address = 128
+max_links_per_address = 64
 new_peers_per_minute = 30
 new_members_per_minute = 60
-max_memory_bytes = 268435456
+max_memory_bytes = 536870912
 max_mailbox_bytes = 67108864
 [log]
 level = "info"
@@ -156,7 +156,7 @@ const RELAY: &[KeySpec] = &[
     key(
         "max_memory_bytes",
         Shape::Integer { min: MIN_MEMORY_BYTES, max: 1 << 40 },
-        "Most bytes of memory for what waits to be sent to all clients together.",
+        "Most bytes of memory for what waits to be sent to all clients together, one half, and for long frames that are coming in, the other.",
     ),
     key(
         "max_mailbox_bytes",

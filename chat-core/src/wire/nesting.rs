@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn siblings_and_tags_are_not_nested() {
-        assert!(is_shallow(&[vec![0x98, 200], vec![0x81, 1].repeat(200)].concat()));
+        assert!(is_shallow(&[vec![0x98, 200], [0x81, 1].repeat(200)].concat()));
         assert!(is_shallow(&[vec![0xc1; 1000], vec![1]].concat()));
         // In a text.
         assert!(is_shallow(&[&[0x78, 40][..], &[0x81; 40]].concat()));

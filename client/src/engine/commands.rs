@@ -9,7 +9,6 @@ use chat_core::wire::envelope::open_room_conversation;
 use std::sync::Arc;
 
 use super::Engine;
-use super::views::figures_of;
 use crate::store::StoreError;
 
 /// Messages given by `msg.history` if no number is asked for.
@@ -78,8 +77,9 @@ impl Engine {
         }
     }
 
-    fn stack(&self) -> Reply {
-        let link = self.link.as_ref().map(|link| figures_of(&*link.stats)).unwrap_or_default();
+    fn stack(&mut self) -> Reply {
+        self.read_figures();
+        let link = self.views.figures.clone();
         Reply::Stack { stack: Arc::new(self.config.stack.clone()), link }
     }
 

@@ -1,13 +1,29 @@
 //! The link to the relay: it comes, is greeted, and goes.
 
-use chat_core::api::event::{LinkDown, LinkUp};
+use chat_core::api::event::{AlarmKind, LinkDown, LinkUp};
 use chat_core::api::{Event, LinkState};
+use chat_core::wire::relay::Refusal;
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
-use super::{ANNOUNCE_AGAIN_MS, Engine, LinkInfo};
+use super::{Engine, LinkInfo, MINUTE_MS};
 use crate::store::StoreError;
 
+/// How long after a temporary refusal bundle and rooms are told to the relay again; each time twice as long, up to
+/// the second.
+pub(super) const ANNOUNCE_AGAIN_MS: u64 = 5_000;
+pub(super) const ANNOUNCE_SELDOM_MS: u64 = 5 * MINUTE_MS;
+
 impl Engine {
+    /// What the program's own relay listens on, known before the first link.
+    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
+        self.listen = listen;
+    }
+
+    /// The relay's address, for people, known before the first link.
+    pub(crate) fn set_relay(&mut self, relay: String) {
+        self.relay = relay;
+    }
+
     pub(super) fn link_up(&mut self, link: LinkInfo) -> Result<(), StoreError> {
         self.relay.clone_from(&link.relay);
         if link.hosting {
@@ -16,6 +32,7 @@ impl Engine {
         self.link = Some(link);
         self.link_state = LinkState::Connecting;
         self.welcomed = false;
+        self.told_of_clock = false;
         self.out.records.push(ToRelay::Hello { version: WIRE_VERSION });
         Ok(())
     }
@@ -40,6 +57,32 @@ impl Engine {
         self.announce();
         self.seal_all_waiting()?;
         self.submit_everything()
+    }
+
+    /// The relay refused a record other than an envelope: bundle or rooms. What may pass is tried again.
+    pub(super) fn refused_record(&mut self, why: Refusal, detail: &str) {
+        if why == Refusal::Clock {
+            self.announce_at = Some(self.up.plus_ms(MINUTE_MS));
+            if !std::mem::replace(&mut self.told_of_clock, true) {
+                let detail = "the relay's clock is more than a day behind this one, so it does not take your keys and \
+                              nobody new finds you: check the date of this machine; it will be tried again";
+                self.alarm(AlarmKind::Refused, None, detail.to_owned());
+            }
+            return;
+        }
+        let detail: String = chat_core::nick::inert(detail).chars().take(200).collect();
+        if !self.welcomed {
+            // Told as the reason why there is no link, and tried again as after any other.
+            let reason = format!("the relay takes no link now: {why:?} {detail}");
+            self.link_refused = Some(reason.clone());
+            self.out.drop_link = Some(reason);
+            return;
+        }
+        if why.is_temporary() && self.announce_at.is_none() {
+            self.announce_at = Some(self.up.plus_ms(self.announce_wait_ms));
+            self.announce_wait_ms = (self.announce_wait_ms * 2).min(ANNOUNCE_SELDOM_MS);
+        }
+        self.alarm(AlarmKind::Refused, None, format!("the relay refused a record: {why:?} {detail}"));
     }
 
     /// Tells the relay one's bundle and rooms.

@@ -19,8 +19,10 @@ use rusqlite::{Connection, OpenFlags};
 use crate::config::StorePlace;
 
 pub(crate) use bundles::StoredBundle;
+pub(crate) use chains::FrameHash;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
+pub(crate) use node::Kept;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
 pub(crate) use sessions::SessionRow;
 

@@ -1,10 +1,22 @@
-//! Whose store it is.
+//! Whose store it is, and which clock it was last kept by.
 
-use chat_core::ids::PeerId;
+use chat_core::ids::{PeerId, Timestamp};
 use chat_core::wire::bundle::SignedBundle;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Store, StoreError, b};
+use super::{Store, StoreError, b, int, uint};
+
+/// Longest that a first message is remembered that was accepted with keys of today: 30 days of theirs, and 60.
+const LONGEST_MEMORY_MS: u64 = 90 * 24 * 60 * 60 * 1000;
+
+/// By which clock the store was kept. 0 is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// When what is too old was last forgotten.
+    pub(crate) kept_at: Timestamp,
+    /// What the wall clock showed when it was first found too far from there.
+    pub(crate) doubted_at: Timestamp,
+}
 
 impl Store {
     /// Takes the store for an identity. It belongs to the first one for ever: sessions, keys and the outbox are of no
@@ -25,6 +37,40 @@ impl Store {
         }
     }
 
+    pub(crate) fn kept(&self) -> Result<Kept, StoreError> {
+        Ok(self.db.query_row("SELECT kept_at, doubted_at FROM node", [], |row| {
+            let date = |index| row.get(index).map(|ms| Timestamp(uint(ms)));
+            Ok(Kept { kept_at: date(0)?, doubted_at: date(1)? })
+        })?)
+    }
+
+    pub(crate) fn set_kept(&self, kept: Kept) -> Result<(), StoreError> {
+        let Kept { kept_at, doubted_at } = kept;
+        self.db
+            .execute("UPDATE node SET kept_at = ?, doubted_at = ?", [int(kept_at.0), int(doubted_at.0)])?;
+        Ok(())
+    }
+
+    /// What is dated after `ahead` was written when the clock was ahead: its age counts from `now`.
+    pub(crate) fn pull_back(&self, now: Timestamp, ahead: Timestamp) -> Result<(), StoreError> {
+        for sql in [
+            "UPDATE deliveries SET created = ?1 WHERE state < 3 AND created > ?2",
+            "UPDATE controls SET created = ?1 WHERE created > ?2",
+            "UPDATE messages SET arrived = ?1 WHERE mine = 1 AND state = 0 AND arrived > ?2",
+            "UPDATE seen_envelopes SET at = ?1 WHERE at > ?2",
+            "UPDATE members SET last_seen = ?1 WHERE last_seen > ?2",
+            "UPDATE contacts SET last_seen = ?1 WHERE last_seen > ?2",
+        ] {
+            self.db.prepare_cached(sql)?.execute([int(now.0), int(ahead.0)])?;
+        }
+        // Those of keys that were made then, and are erased.
+        let (from, ahead) = (now.plus_ms(LONGEST_MEMORY_MS), ahead.plus_ms(LONGEST_MEMORY_MS));
+        self.db
+            .prepare_cached("UPDATE handshakes SET expires = ?1 WHERE expires > ?2")?
+            .execute([int(from.0), int(ahead.0)])?;
+        Ok(())
+    }
+
     /// Whose a store of schema version 1 is: its bundles are signed.
     fn owner_of_old(&self) -> Result<Option<PeerId>, StoreError> {
         let signed: Option<Vec<u8>> =
@@ -36,7 +82,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use chat_core::identity::Identity;
-    use chat_core::ids::Timestamp;
     use chat_core::nick::Nick;
     use chat_core::wire::bundle::{Bundle, StackProfile};
 

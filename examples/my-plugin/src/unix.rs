@@ -1,16 +1,19 @@
 //! `unix`: frames over a Unix domain socket, each behind its length (u32, big-endian). The link is bare: the program
 //! puts Noise over it, so this crate need not know how to secure it.
 
-use std::io::{self, ErrorKind};
+use std::fs::{File, TryLockError};
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_core::transport::{BareLink, MAX_FRAME_BYTES, NoStats, Role};
 use chat_core::{Address, Dialed, Identity, Incoming, LinkError, Listener, Plugin, ProfileError, Transport};
-use futures_util::{SinkExt as _, StreamExt as _, future};
+use futures_util::{Sink, SinkExt as _, StreamExt as _};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::codec::length_delimited::LengthDelimitedCodec;
 use tokio_util::codec::{FramedRead, FramedWrite};
@@ -48,45 +51,32 @@ impl Transport for Unix {
     }
 
     async fn listen(&self, on: &Address, _: &Identity) -> Result<Box<dyn Listener>, LinkError> {
-        let in_use = || LinkError::AddressInUse { address: on.place.clone() };
-        match UnixListener::bind(&on.place) {
-            Ok(socket) => Ok(Box::new(Listening::new(socket, on)?)),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                if !is_left_over(&on.place).await {
-                    return Err(in_use());
-                }
-                // Whoever made it is gone without removing it.
-                std::fs::remove_file(&on.place)?;
-                let socket = UnixListener::bind(&on.place).map_err(|_| in_use())?;
-                Ok(Box::new(Listening::new(socket, on)?))
+        let bad =
+            |error: io::Error| LinkError::BadAddress { address: on.place.clone(), reason: error.to_string() };
+        // Who holds the lock listens; a socket without it was left by somebody who is gone.
+        let lock =
+            File::options().write(true).create(true).truncate(false).open(format!("{}.lock", on.place));
+        let lock = lock.map_err(bad)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LinkError::AddressInUse { address: on.place.clone() });
             }
-            Err(error) => Err(LinkError::BadAddress { address: on.place.clone(), reason: error.to_string() }),
+            Err(TryLockError::Error(error)) => return Err(bad(error)),
         }
+        if std::fs::symlink_metadata(&on.place).is_ok_and(|found| found.file_type().is_socket()) {
+            std::fs::remove_file(&on.place).map_err(bad)?;
+        }
+        let socket = UnixListener::bind(&on.place).map_err(bad)?;
+        Ok(Box::new(Listening { socket, place: on.place.clone(), _lock: lock }))
     }
-}
-
-/// Whether the path is a socket that nobody listens on.
-async fn is_left_over(place: &str) -> bool {
-    let socket = std::fs::symlink_metadata(place).is_ok_and(|found| found.file_type().is_socket());
-    let refused = || async {
-        let connected = UnixStream::connect(place).await;
-        connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    };
-    socket && refused().await
 }
 
 /// A stream as a source and a sink of frames.
 fn framed(role: Role, stream: UnixStream) -> Dialed {
     let codec = || LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
     let (read, write) = stream.into_split();
-    let sink = FramedWrite::new(write, codec()).sink_map_err(LinkError::from).with(|frame: Bytes| {
-        let len = frame.len();
-        future::ready(if len > MAX_FRAME_BYTES {
-            Err(LinkError::FrameTooLarge { len, max: MAX_FRAME_BYTES })
-        } else {
-            Ok(frame)
-        })
-    });
+    let sink = Outward { frames: FramedWrite::new(write, codec()), closed: false };
     let source = FramedRead::new(read, codec()).map(|frame| match frame {
         Ok(frame) => Ok(frame.freeze()),
         Err(error) => Err(LinkError::from(error)),
@@ -100,31 +90,51 @@ fn framed(role: Role, stream: UnixStream) -> Dialed {
     })
 }
 
+/// Frames on their way out. It stays what it is after an error or a close, and says so when it is asked again.
+struct Outward {
+    frames: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    closed: bool,
+}
+
+impl Sink<Bytes> for Outward {
+    type Error = LinkError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if self.closed {
+            return Poll::Ready(Err(LinkError::Closed));
+        }
+        Sink::<Bytes>::poll_ready(Pin::new(&mut self.frames), cx).map_err(LinkError::from)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), LinkError> {
+        let len = frame.len();
+        match (self.closed, len > MAX_FRAME_BYTES) {
+            (true, _) => Err(LinkError::Closed),
+            (false, true) => Err(LinkError::FrameTooLarge { len, max: MAX_FRAME_BYTES }),
+            (false, false) => Ok(self.frames.start_send_unpin(frame)?),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Sink::<Bytes>::poll_flush(Pin::new(&mut self.frames), cx).map_err(LinkError::from)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.closed = true;
+        Sink::<Bytes>::poll_close(Pin::new(&mut self.frames), cx).map_err(LinkError::from)
+    }
+}
+
 struct Listening {
     socket: UnixListener,
     place: String,
-    /// The file as it was made, so that another's at the same place is not removed.
-    made: (u64, u64),
-}
-
-/// Device and number of a file.
-fn file_id(place: &str) -> io::Result<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::symlink_metadata(place).map(|file| (file.dev(), file.ino()))
-}
-
-impl Listening {
-    fn new(socket: UnixListener, on: &Address) -> Result<Self, LinkError> {
-        Ok(Self { socket, place: on.place.clone(), made: file_id(&on.place)? })
-    }
+    _lock: File,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if file_id(&self.place).is_ok_and(|found| found == self.made) {
-            // What is left of it is replaced by the next one who listens.
-            std::fs::remove_file(PathBuf::from(&self.place)).unwrap_or_default();
-        }
+        // If it stays, the next one who listens removes it.
+        std::fs::remove_file(&self.place).unwrap_or_default();
     }
 }
 

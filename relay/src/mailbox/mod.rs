@@ -110,8 +110,10 @@ pub enum Write {
         peer: PeerId,
         /// The name it claims.
         nick: Nick,
-        /// Only a newer one replaces what is there.
+        /// Only a newer one replaces what is there, or one that is not dated in the future, as that is.
         created: Timestamp,
+        /// The wall clock.
+        now: Timestamp,
         /// The bundle as published.
         bundle: Bytes,
         /// What became of it.
@@ -179,9 +181,15 @@ pub enum Published {
     New,
     /// The directory holds the same or a newer one.
     Old,
+    /// It is dated more than [`MAX_AHEAD_MS`] in the future.
+    Ahead,
     /// The directory is full.
     Full,
 }
+
+/// How far ahead of the relay's clock a bundle may be dated: a day. One from further would stay the newest for as long,
+/// and its owner, once its clock is right, could publish no other.
+pub const MAX_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What became of a [`Write::Join`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,12 +283,6 @@ pub trait Mailbox: Send + Sync {
     /// # Errors
     /// As [`Mailbox::waiting`].
     async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError>;
-
-    /// The members of a room.
-    ///
-    /// # Errors
-    /// As [`Mailbox::waiting`].
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError>;
 
     /// Who is in the directory; at most `max_bytes` of bundles, but one if there is one.
     ///

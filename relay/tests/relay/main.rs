@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod mailbox;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod quotas;
 #[cfg(test)]
 mod rooms;

@@ -8,11 +8,6 @@ use relay::{MailboxLimits, RelayConfig};
 use crate::mailbox::{DAY, Store, numbers};
 use crate::support::{Node, bundle, envelope, identity, room, to};
 
-async fn members(mailbox: &Store) -> Vec<PeerId> {
-    use relay::Mailbox;
-    mailbox.0.members(room("#lobby")).await.unwrap()
-}
-
 fn ids(people: &[&Identity]) -> Vec<PeerId> {
     people.iter().map(|me| me.peer_id()).collect()
 }
@@ -49,7 +44,7 @@ async fn in_a_full_room_silent_members_give_way_the_oldest_first() {
         mailbox.publish(&me, "newcomer", 1).await;
         expected.retain(|peer| *peer != leaver.peer_id());
         expected.push(me.peer_id());
-        assert_eq!(members(&mailbox).await, expected, "{newcomer}");
+        assert_eq!(mailbox.members("#lobby").await, expected, "{newcomer}");
     }
     // The last to go is who writes, but has no bundle, so that nobody can answer.
     let me = identity(15);
@@ -57,7 +52,7 @@ async fn in_a_full_room_silent_members_give_way_the_oldest_first() {
     assert!(matches!(mailbox.join_among(&me, "#lobby", &online).await, Joined::New { .. }));
     expected.retain(|peer| *peer != nameless_writer.peer_id());
     expected.push(me.peer_id());
-    assert_eq!(members(&mailbox).await, expected);
+    assert_eq!(mailbox.members("#lobby").await, expected);
     // What waits for somebody waits, member or not.
     assert_eq!(mailbox.waiting(other).await.len(), 6);
     let online = [connected.peer_id(), me.peer_id()];
@@ -97,7 +92,7 @@ async fn silent_peers_are_forgotten_after_a_day_with_a_bundle_only_where_it_is_c
                 (false, "none") => people.iter().skip(1).collect(),
                 (false, _) => people.iter().skip(2).collect(),
             };
-            assert_eq!(members(&mailbox).await, ids(&left), "{crowd} {now}");
+            assert_eq!(mailbox.members("#lobby").await, ids(&left), "{crowd} {now}");
         }
         use relay::Mailbox;
         assert!(!mailbox.0.knows(unnamed.peer_id()).await.unwrap());

@@ -73,9 +73,6 @@ impl Mailbox for Moody {
     async fn roster(&self, room: RoomName, position: u64, bytes: usize) -> Result<Roster, MailboxError> {
         self.inner.roster(room, position, bytes).await
     }
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
-        self.inner.members(room).await
-    }
     async fn find(&self, whom: Query, bytes: usize) -> Result<Vec<Entry>, MailboxError> {
         self.inner.find(whom, bytes).await
     }

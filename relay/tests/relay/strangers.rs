@@ -1,8 +1,5 @@
 //! Identities cost nothing: what one network address may do with them is bounded, and nobody else pays for it.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use crate::support::{Client, Node, identity, room};
 use chat_core::Identity;
 use chat_core::wire::relay::Refusal;
@@ -109,42 +106,4 @@ async fn one_address_makes_so_many_memberships_and_to_join_again_is_free() {
     let mut other = arrive(&node, "192.0.2.2:1", &identity(2)).await.unwrap();
     other.join("#e").await;
     node.stop().await;
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One thread runs all of it, so its log is the relay's, but for what the mailbox's threads say.
-#[tokio::test]
-async fn a_thousand_strangers_are_few_lines_in_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let dir = tempfile::tempdir().unwrap();
-    let config = RelayConfig { new_peers_burst: 100_000, ..RelayConfig::default() };
-    let node = Node::start_with(dir.path(), config, MailboxLimits::default());
-    for n in 0..1000_u16 {
-        let [a, b] = n.to_be_bytes();
-        let mut seed = [7; 32];
-        (seed[0], seed[1]) = (a, b);
-        let me = Identity::from_seed(&seed);
-        let mut client = node.connect(&me).await;
-        client.send_bytes(vec![0xff]).await;
-        client.last_words().await;
-    }
-    node.stop().await;
-    let lines = log.0.lock().unwrap().iter().filter(|byte| **byte == b'\n').count();
-    // Sixty at once, and twelve a minute as long as this takes.
-    assert!((50..200).contains(&lines), "{lines}");
 }

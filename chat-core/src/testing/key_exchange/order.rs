@@ -19,7 +19,7 @@ fn seal_many(end: &mut End<'_>, count: usize) -> Result<Vec<Vec<u8>>, Violation>
     (0..count).map(|number| end.seal(&text(number))).collect()
 }
 
-/// [`REORDER`] frames on the way arrive backwards, or shuffled, in both directions; each opens once.
+/// [`REORDER`] frames on the way arrive backwards, later ones shuffled, in both directions; each opens once.
 pub fn frames_open_in_any_order(scene: &Scene) -> Result<(), Violation> {
     let (mut alice, mut bob) = scene.sessions()?;
     let frames = seal_many(&mut alice, REORDER)?;
@@ -29,17 +29,26 @@ pub fn frames_open_in_any_order(scene: &Scene) -> Result<(), Violation> {
     for frame in frames.iter().step_by(97) {
         bob.refuses(frame, "a frame for the second time")?;
     }
-    let frames = seal_many(&mut bob, 100)?;
-    let mut order: Vec<usize> = (0..frames.len()).collect();
-    let mut random = TestEntropy::new(4);
-    (1..order.len()).for_each(|i| order.swap(i, random.below(i + 1)));
-    for number in order {
-        alice
-            .opens(&frames[number], &text(number))
-            .map_err(|e| e.under(format!("number {number}, shuffled")))?;
-    }
+    shuffled(&mut alice, &mut bob, 200)?;
+    shuffled(&mut bob, &mut alice, 100)?;
     bob.opens(&alice.seal(b"next")?, b"next")?;
     alice.opens(&bob.seal(b"next")?, b"next")
+}
+
+fn shuffled(from: &mut End<'_>, to: &mut End<'_>, count: usize) -> Result<(), Violation> {
+    let frames = seal_many(from, count)?;
+    let mut order: Vec<usize> = (0..frames.len()).collect();
+    shuffle(&mut order, 4);
+    for number in order {
+        to.opens(&frames[number], &text(number))
+            .map_err(|e| e.under(format!("number {number}, shuffled")))?;
+    }
+    Ok(())
+}
+
+fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut random = TestEntropy::new(seed);
+    (1..items.len()).for_each(|i| items.swap(i, random.below(i + 1)));
 }
 
 /// A frame with thousands missing before it opens, or is [`CryptoError::TooFarAhead`], which asks for a new
@@ -91,8 +100,7 @@ pub fn late_frames_open_after_later_turns(scene: &Scene) -> Result<(), Violation
         bob.restart()?;
         alice.opens(&frames[0], &text(0))?;
     }
-    let mut random = TestEntropy::new(5);
-    (1..late.len()).for_each(|i| late.swap(i, random.below(i + 1)));
+    shuffle(&mut late, 5);
     for (place, (number, frame)) in late.iter().enumerate() {
         bob.opens(frame, &text(*number)).map_err(|e| e.under("a late frame"))?;
         if place % 50 == 0 {

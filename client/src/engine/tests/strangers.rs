@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use chat_core::api::{Event, LinkState, MessageState};
+use chat_core::ids::PeerId;
+use chat_core::nick::RoomName;
 use chat_core::transport::NoStats;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay};
 
 use super::world::World;
-use crate::engine::{ANNOUNCE_AGAIN_MS, ANNOUNCE_SELDOM_MS, Input, LinkInfo, Turn};
+use crate::engine::link::{ANNOUNCE_AGAIN_MS, ANNOUNCE_SELDOM_MS};
+use crate::engine::rooms::MAX_MEMBERS;
+use crate::engine::{Input, LinkInfo, Moment, Turn, Uptime};
 
 fn refused(why: Refusal, detail: &str) -> Input {
     Input::Record(FromRelay::Error { why, detail: detail.to_owned() })
@@ -18,7 +22,7 @@ fn refused(why: Refusal, detail: &str) -> Input {
 fn pass(world: &mut World, who: &str, ms: u64) -> Turn {
     world.now = world.now.plus_ms(ms);
     let now = world.now;
-    world.person(who).engine.turn(now, vec![Input::Tick])
+    world.person(who).engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::Tick])
 }
 
 #[test]
@@ -36,9 +40,12 @@ fn a_link_that_the_relay_does_not_take_is_given_up_with_its_reason() {
             listen: vec![],
             stats: Arc::new(NoStats),
         };
-        let up = alice.engine.turn(now, vec![Input::LinkUp(link)]);
+        let up = alice.engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::LinkUp(link)]);
         assert!(!up.events.iter().any(|event| matches!(event, Event::LinkUp(_))));
-        let turn = alice.engine.turn(now, vec![refused(Refusal::TooFast, "too many new peers\u{202e}")]);
+        let turn = alice.engine.turn(
+            Moment { wall: now, up: Uptime(now.0) },
+            vec![refused(Refusal::TooFast, "too many new peers\u{202e}")],
+        );
         let reason = turn.drop_link.unwrap();
         assert!(reason.contains("TooFast") && reason.contains("too many new peers"), "{reason}");
         assert!(!reason.contains('\u{202e}'));
@@ -60,7 +67,7 @@ fn what_was_refused_for_a_while_is_told_again_ever_more_seldom() {
     for _ in 0..10 {
         let now = world.now;
         let twice = || refused(Refusal::TooFast, "slow down");
-        world.person("alice").engine.turn(now, vec![twice(), twice()]);
+        world.person("alice").engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![twice(), twice()]);
         let mut waited = 0;
         let again = loop {
             waited += 1000;
@@ -79,7 +86,10 @@ fn what_was_refused_for_a_while_is_told_again_ever_more_seldom() {
     world.connect("alice");
     world.settle();
     let now = world.now;
-    world.person("alice").engine.turn(now, vec![refused(Refusal::TooFast, "slow down")]);
+    world
+        .person("alice")
+        .engine
+        .turn(Moment { wall: now, up: Uptime(now.0) }, vec![refused(Refusal::TooFast, "slow down")]);
     assert!(pass(&mut world, "alice", ANNOUNCE_AGAIN_MS - 1).records.is_empty());
     assert!(!pass(&mut world, "alice", 1).records.is_empty());
 }
@@ -102,4 +112,66 @@ fn a_message_to_an_unknown_peer_id_asks_the_relay_for_it() {
     for _ in 0..3 {
         world.try_send("alice", &nobody, "you?").unwrap_err();
     }
+}
+
+fn named(world: &mut World, last: bool, members: Vec<PeerId>) -> Turn {
+    let room = RoomName::new("#lobby").unwrap();
+    let record = match last {
+        true => FromRelay::Room { room, members },
+        false => FromRelay::Members { room, members },
+    };
+    let now = world.now;
+    world.person("alice").engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::Record(record)])
+}
+
+fn phantom(n: u32) -> PeerId {
+    let mut id = [0xee; 32];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    PeerId(id)
+}
+
+#[test]
+fn the_list_of_a_room_comes_in_pieces_and_counts_when_it_is_complete() {
+    let mut world = World::new();
+    world.quiet = true;
+    world.add("alice", "alice", 1, "aes-256-gcm");
+    let told = |turn: &Turn| {
+        turn.events.iter().find_map(|event| match event {
+            Event::RoomChanged(changed) => Some(changed.members.len()),
+            _ => None,
+        })
+    };
+    assert_eq!(told(&named(&mut world, false, vec![phantom(1)])), None);
+    // Whoever writes now means all of the room, so it waits for the rest.
+    let id = world.send("alice", "#lobby", "hello");
+    assert_eq!(world.state("alice", id), MessageState::Queued);
+    assert_eq!(told(&named(&mut world, false, vec![phantom(2)])), None);
+    assert_eq!(world.state("alice", id), MessageState::Queued);
+    assert_eq!(told(&named(&mut world, true, vec![phantom(3)])), Some(4));
+    assert_eq!(world.state("alice", id), MessageState::Stored, "to the nobody of whom a bundle is known");
+    // From now on they are those who join.
+    assert_eq!(told(&named(&mut world, false, vec![phantom(4)])), Some(5));
+    assert_eq!(told(&named(&mut world, false, vec![phantom(4)])), None, "no news");
+}
+
+#[test]
+fn in_a_room_full_of_phantoms_somebody_who_is_known_finds_a_place() {
+    let mut world = World::new();
+    world.quiet = true;
+    world.add("alice", "alice", 1, "aes-256-gcm");
+    let crowd = u32::try_from(MAX_MEMBERS).unwrap() + 5;
+    named(&mut world, true, (0..crowd).map(phantom).collect());
+    let members = |world: &mut World| {
+        let room = RoomName::new("#lobby").unwrap();
+        world.person("alice").engine.rooms[&room].members.clone()
+    };
+    assert_eq!(members(&mut world).len(), MAX_MEMBERS);
+    world.quiet = false;
+    world.add("bob", "bob", 2, "aes-256-gcm");
+    let bob = world.id("bob");
+    named(&mut world, false, vec![bob]);
+    assert!(members(&mut world).contains(&bob));
+    assert_eq!(members(&mut world).len(), MAX_MEMBERS);
+    named(&mut world, false, vec![phantom(crowd)]);
+    assert!(!members(&mut world).contains(&phantom(crowd)), "a phantom takes nobody's place");
 }

@@ -4,7 +4,6 @@ use super::world::World;
 use crate::engine::Input;
 use chat_core::api::command::InRoom;
 use chat_core::api::{Command, Destination, MessageState};
-use chat_core::ids::Timestamp;
 use chat_core::nick::RoomName;
 use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
@@ -91,9 +90,9 @@ fn keys_are_wanted_again_after_a_failed_turn() {
     let person = world.person("alice");
     person.engine.keys = None;
     person.engine.keys_wanted = false;
-    person.engine.last_keys_wanted = Timestamp::default();
+    person.engine.last_keys_wanted = None;
     person.engine.store.db.execute_batch("DELETE FROM bundles").unwrap();
-    person.engine.last_housekeeping = Timestamp::default();
+    person.engine.last_housekeeping = None;
     // The disk refuses the first housekeeping.
     person
         .engine
@@ -230,7 +229,7 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
         world.settle();
     }
     let (alice, bob) = (world.id("alice"), world.id("bob"));
-    world.send("alice", "bob", "first");
+    let first = world.send("alice", "bob", "first");
     // The relay says TooFast to this one: take it out again.
     let envelope = world.relay.boxes.get_mut(&bob).unwrap().pop().unwrap().1;
     rec(&mut world, "alice", FromRelay::Refused { id: envelope.id, why: Refusal::TooFast });
@@ -243,6 +242,7 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
     world.pass(6_000);
     world.settle();
     assert_eq!(world.person("bob").engine.contacts[&alice].row.sending, before);
+    assert_eq!(world.state("alice", first), MessageState::Delivered);
 }
 
 /// One batch is refused for want of disk, the one behind it is stored: the first is not forgotten.

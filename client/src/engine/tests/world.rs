@@ -1,6 +1,6 @@
 //! The world of the engine's tests: people, their stores, and a relay in which the test can meddle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::api::event::EventId;
@@ -23,7 +23,7 @@ use key_exchange_x25519 as _;
 use tokio::sync::oneshot;
 
 use crate::config::{ClientConfig, StorePlace};
-use crate::engine::{Engine, Input, LinkInfo, Turn};
+use crate::engine::{DAY_MS, Engine, Input, LinkInfo, Moment, Turn, Uptime};
 use crate::store::Store;
 
 pub(super) fn key_exchange() -> Arc<dyn KeyExchange> {
@@ -59,6 +59,8 @@ pub(super) struct Person {
     pub(super) engine: Engine,
     pub(super) events: Vec<Event>,
     pub(super) online: bool,
+    /// How far this person's wall clock is off, in milliseconds.
+    pub(super) off: i64,
     n: u64,
     path: tempfile::TempDir,
     nick: String,
@@ -67,6 +69,11 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// The clocks of this person: one that may be wrong, and the true time for the other.
+    fn moment(&self, now: Timestamp) -> Moment {
+        Moment { wall: Timestamp(now.0.saturating_add_signed(self.off)), up: Uptime(now.0) }
+    }
+
     /// Takes effect at the next start.
     pub(super) fn rename(&mut self, nick: &str) {
         self.nick = nick.to_owned();
@@ -81,6 +88,8 @@ pub(super) struct MapRelay {
     pub(super) boxes: BTreeMap<PeerId, Vec<(u64, Envelope)>>,
     had: BTreeSet<(PeerId, EnvelopeId)>,
     next: u64,
+    /// How far its wall clock is off, in milliseconds.
+    pub(super) off: i64,
     bundles: BTreeMap<PeerId, Vec<u8>>,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     /// Every envelope that was ever submitted.
@@ -91,6 +100,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) people: BTreeMap<&'static str, Person>,
     pub(super) relay: MapRelay,
+    on_the_way: VecDeque<(String, ToRelay)>,
+    travelling: bool,
     /// The relay tells nobody who comes and who joins.
     pub(super) quiet: bool,
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
@@ -118,6 +129,8 @@ impl World {
             now: Timestamp(1_700_000_000_000),
             people: BTreeMap::new(),
             relay: MapRelay::default(),
+            on_the_way: VecDeque::new(),
+            travelling: false,
             quiet: false,
             meddle: Box::new(|envelope| vec![envelope]),
         }
@@ -134,11 +147,19 @@ impl World {
     }
 
     pub(super) fn add(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str) {
+        self.add_under(key, nick, seed, cipher, 0);
+    }
+
+    /// Somebody whose wall clock is so many milliseconds off.
+    pub(super) fn add_under(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str, off: i64) {
         let path = tempfile::tempdir().unwrap();
-        let engine = open(path.path(), nick, seed, cipher, self.now);
+        let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
+        let engine = open(path.path(), nick, seed, cipher, at);
         let (nick, cipher) = (nick.to_owned(), cipher.to_owned());
-        self.people
-            .insert(key, Person { engine, events: vec![], online: false, n: 0, path, nick, seed, cipher });
+        self.people.insert(
+            key,
+            Person { engine, events: vec![], online: false, off, n: 0, path, nick, seed, cipher },
+        );
         self.make_keys(key);
         self.connect(key);
     }
@@ -146,8 +167,10 @@ impl World {
     pub(super) fn make_keys(&mut self, who: &str) {
         let exchange = key_exchange();
         let mut entropy = OsEntropy;
+        let now = self.now;
+        let now = self.person(who).moment(now).wall;
         let cipher = Arc::clone(&self.person(who).engine.config.cipher);
-        let mut cx = Context { now: self.now, entropy: &mut entropy, cipher, binding: [0; 32] };
+        let mut cx = Context { now, entropy: &mut entropy, cipher, binding: [0; 32] };
         let keys = exchange.new_bundle(&mut cx);
         self.input(who, vec![Input::Keys(keys)]);
     }
@@ -181,15 +204,26 @@ impl World {
 
     /// The process is gone; what was committed is there again.
     pub(super) fn crash(&mut self, who: &str) {
-        let now = self.now;
-        let person = self.person(who);
+        let copy = self.copy_of(who);
+        self.restore(who, copy);
+    }
+
+    /// A copy of the files as they are now: a killed process closes nothing.
+    pub(super) fn copy_of(&mut self, who: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        // A copy of the files as they are now: a killed process closes nothing.
-        for entry in std::fs::read_dir(person.path.path()).unwrap() {
+        for entry in std::fs::read_dir(self.person(who).path.path()).unwrap() {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
-        person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, now);
+        folder
+    }
+
+    /// Starts again with these files.
+    pub(super) fn restore(&mut self, who: &str, folder: tempfile::TempDir) {
+        let now = self.now;
+        let person = self.person(who);
+        let at = person.moment(now);
+        person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, at);
         person.path = folder;
         person.online = false;
     }
@@ -197,11 +231,17 @@ impl World {
     pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
         let now = self.now;
         let person = self.person(who);
-        let mut turn = person.engine.turn(now, inputs);
+        let at = person.moment(now);
+        let mut turn = person.engine.turn(at, inputs);
         person.events.append(&mut turn.events);
-        let records = std::mem::take(&mut turn.records);
-        for record in records {
-            self.at_relay(who, record);
+        // In the order in which they left, as on a link, though the relay's answers give rise to more.
+        let of = std::mem::take(&mut turn.records).into_iter().map(|record| (who.to_owned(), record));
+        self.on_the_way.extend(of);
+        if !std::mem::replace(&mut self.travelling, true) {
+            while let Some((who, record)) = self.on_the_way.pop_front() {
+                self.at_relay(&who, record);
+            }
+            self.travelling = false;
         }
         turn
     }
@@ -258,7 +298,16 @@ impl World {
                 self.tell_all(&FromRelay::Presence { peer: me, online: true }, me);
             }
             ToRelay::Publish { bundle } => {
-                SignedBundle::verify(&bundle).unwrap();
+                let created = SignedBundle::verify(&bundle).unwrap().bundle.created;
+                let latest = Timestamp(self.now.0.saturating_add_signed(self.relay.off)).plus_ms(DAY_MS);
+                if created > latest {
+                    return self.tell(me, FromRelay::Error { why: Refusal::Clock, detail: "date".into() });
+                }
+                let known = self.relay.bundles.get(&me);
+                let known = known.map(|known| SignedBundle::verify(known).unwrap().bundle.created);
+                if known.is_some_and(|known| known >= created && known <= latest) {
+                    return;
+                }
                 self.relay.bundles.insert(me, bundle.clone());
                 self.tell_all(&FromRelay::Peer { bundle, online: true }, me);
             }
@@ -333,7 +382,9 @@ impl World {
         self.now = self.now.plus_ms(ms);
         let names: Vec<&'static str> = self.people.keys().copied().collect();
         for name in names {
-            self.input(name, vec![Input::Tick]);
+            if self.input(name, vec![Input::Tick]).want_keys {
+                self.make_keys(name);
+            }
         }
     }
 
@@ -378,9 +429,9 @@ impl World {
     }
 }
 
-fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, now: Timestamp) -> Engine {
+fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, at: Moment) -> Engine {
     let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
     // A crash in here copies files within one running system: what is written counts, synced or not.
     store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), now).unwrap()
+    Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), at).unwrap()
 }

@@ -1,2 +1,4 @@
 use my_plugin as _;
-fn main() -> std::process::ExitCode { chat::main() }
+fn main() -> std::process::ExitCode {
+    chat::main()
+}

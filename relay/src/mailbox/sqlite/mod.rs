@@ -53,7 +53,7 @@ struct Queued {
 /// What goes to the writer's thread.
 enum Order {
     Write(Queued),
-    Close(oneshot::Sender<()>),
+    Close,
 }
 
 #[derive(Default)]
@@ -74,7 +74,9 @@ pub struct SqliteMailbox {
     read_places: Arc<Semaphore>,
     reads: Mutex<Option<mpsc::Sender<Read>>>,
     figures: Arc<CommitFigures>,
-    ended: watch::Receiver<bool>,
+    /// Whether the thread that writes has ended, and with it the database's lock; and the one that reads.
+    writer_ended: watch::Receiver<bool>,
+    reader_ended: watch::Receiver<bool>,
 }
 
 /// Runs something that others handed in, or that meets what they wrote: a panic there is an error here, and does
@@ -95,6 +97,27 @@ impl Drop for Ending {
     }
 }
 
+/// Runs something on a thread of its own, and tells when that has ended.
+fn spawn(
+    environment: &dyn Environment,
+    name: &'static str,
+    work: Work,
+) -> Result<watch::Receiver<bool>, MailboxError> {
+    let (ending, ended) = watch::channel(false);
+    let ending = Ending(ending);
+    let work = async move {
+        let _ending = ending;
+        work.await;
+    };
+    let spawned = environment.spawn(name, Box::pin(work));
+    spawned.map(|()| ended).map_err(|error| MailboxError::Storage(error.to_string()))
+}
+
+async fn end_of(thread: &watch::Receiver<bool>) {
+    // An error: the thread is gone.
+    drop(thread.clone().wait_for(|ended| *ended).await);
+}
+
 impl SqliteMailbox {
     /// Opens the database at `path`, or makes it there, and checks it. Its folder must exist. Blocks for as long as
     /// the check takes.
@@ -102,7 +125,19 @@ impl SqliteMailbox {
     /// # Errors
     /// [`MailboxError`] says whether it is in use, from a later version, damaged, or whether the disk failed.
     pub fn open(path: &Path, limits: MailboxLimits) -> Result<Self, MailboxError> {
-        Self::over(schema::open(path, None, limits.database_bytes)?, limits, &System)
+        Self::open_in(path, limits, &System)
+    }
+
+    /// As [`SqliteMailbox::open`], with threads of any environment.
+    ///
+    /// # Errors
+    /// As [`SqliteMailbox::open`].
+    pub fn open_in(
+        path: &Path,
+        limits: MailboxLimits,
+        environment: &dyn Environment,
+    ) -> Result<Self, MailboxError> {
+        Self::over(schema::open(path, None, limits.database_bytes)?, limits, environment)
     }
 
     /// As [`SqliteMailbox::open`], in a file system that was registered with SQLite under the name `vfs`, and in any
@@ -131,18 +166,9 @@ impl SqliteMailbox {
         // One place a change at least, so these channels are never full.
         let (orders, order_queue) = mpsc::channel(max_places as usize + 1);
         let (reads, read_queue) = mpsc::channel::<Read>(MAX_READS);
-        let (ending, ended) = watch::channel(false);
-        let spawn = |name, work: Work| {
-            let ending = Ending(ending.clone());
-            let work = async move {
-                let _ending = ending;
-                work.await;
-            };
-            environment.spawn(name, Box::pin(work))
-        };
-        spawn("mailbox-writer", Box::pin(writer.run(order_queue)))
-            .and_then(|()| spawn("mailbox-reader", Box::pin(reader::run(opened.reader, read_queue))))
-            .map_err(|error| MailboxError::Storage(error.to_string()))?;
+        let writer_ended = spawn(environment, "mailbox-writer", Box::pin(writer.run(order_queue)))?;
+        let reading = reader::run(opened.reader, read_queue);
+        let reader_ended = spawn(environment, "mailbox-reader", Box::pin(reading))?;
         Ok(Self {
             places: Arc::new(Semaphore::new(max_places as usize)),
             max_places,
@@ -150,7 +176,8 @@ impl SqliteMailbox {
             read_places: Arc::new(Semaphore::new(MAX_READS)),
             reads: Mutex::new(Some(reads)),
             figures,
-            ended,
+            writer_ended,
+            reader_ended,
         })
     }
 
@@ -212,10 +239,6 @@ impl Mailbox for SqliteMailbox {
         self.read(move |db| reader::roster(db, &room, position, max_bytes)).await
     }
 
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
-        self.read(move |db| reader::members(db, &room)).await
-    }
-
     async fn find(&self, whom: Query, max_bytes: usize) -> Result<Vec<Entry>, MailboxError> {
         self.read(move |db| reader::find(db, &whom, max_bytes)).await
     }
@@ -223,16 +246,22 @@ impl Mailbox for SqliteMailbox {
     async fn close(&self) {
         drop(self.reads.lock().unwrap_or_else(PoisonError::into_inner).take());
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (done, closed) = oneshot::channel();
-        let Some(orders) = orders else { return };
-        if orders.try_send(Order::Close(done)).is_ok() && closed.await.is_err() {
-            tracing::error!("the mailbox's writer ended before it closed the database");
+        if let Some(orders) = orders
+            && orders.try_send(Order::Close).is_err()
+        {
+            tracing::error!("the mailbox's writer ended before it was closed");
         }
+        // Whoever closed first may have gone: the end is what everybody waits for, and both hold the database open.
+        end_of(&self.writer_ended).await;
+        end_of(&self.reader_ended).await;
     }
 
     async fn ended(&self) {
-        // An error: both threads are gone.
-        drop(self.ended.clone().wait_for(|ended| *ended).await);
+        tokio::select! {
+            biased;
+            () = end_of(&self.writer_ended) => {}
+            () = end_of(&self.reader_ended) => {}
+        }
     }
 
     fn commits(&self) -> (u64, u64) {
@@ -275,7 +304,7 @@ mod tests {
         assert!(matches!(read, Err(MailboxError::Storage(_))), "{read:?}");
         let found = timeout(PATIENCE, mailbox.find(Query::Peer(PeerId([1; 32])), 1)).await.unwrap();
         assert!(found.is_ok(), "{found:?}");
-        assert!(!*mailbox.ended.borrow());
+        assert!(!*mailbox.writer_ended.borrow() && !*mailbox.reader_ended.borrow());
         mailbox.close().await;
     }
 

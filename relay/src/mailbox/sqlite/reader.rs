@@ -128,29 +128,23 @@ pub(super) fn roster(
          LEFT JOIN directory ON directory.peer = members.peer
          WHERE rooms.name = ?1 AND members.peer > ?2 ORDER BY members.peer LIMIT ?3",
     )?;
-    let mut rows = query.query(params![room.as_str(), to_sql(position), ROSTER_ROWS])?;
+    // One more than are given tells whether there is more.
+    let mut rows = query.query(params![room.as_str(), to_sql(position), ROSTER_ROWS + 1])?;
     let mut roster = Roster { entries: Vec::new(), next: None };
-    let mut bytes = 0;
+    let (mut count, mut bytes, mut last) = (0, 0, 0);
     while let Some(row) = rows.next()? {
+        if count == ROSTER_ROWS || (count > 0 && bytes >= max_bytes) {
+            roster.next = Some(last);
+            break;
+        }
         if let Some(entry) = entry(row)? {
             bytes += entry.bundle.as_ref().map_or(0, Bytes::len);
             roster.entries.push(entry);
         }
-        roster.next = Some(from_sql(row.get(2)?));
-        if bytes >= max_bytes {
-            break;
-        }
+        last = from_sql(row.get(2)?);
+        count += 1;
     }
     Ok(roster)
-}
-
-pub(super) fn members(db: &Connection, room: &RoomName) -> rusqlite::Result<Vec<PeerId>> {
-    let mut query = db.prepare_cached(
-        "SELECT peers.peer FROM rooms JOIN members ON members.room = rooms.id
-         JOIN peers ON peers.id = members.peer WHERE rooms.name = ?1 ORDER BY members.peer",
-    )?;
-    let peers = query.query_map([room.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
-    peers.filter_map(|peer| peer.map(|peer| PeerId::from_slice(&peer)).transpose()).collect()
 }
 
 pub(super) fn find(db: &Connection, whom: &Query, max_bytes: usize) -> rusqlite::Result<Vec<Entry>> {

@@ -10,7 +10,6 @@ use chat_core::PeerId;
 use rusqlite::Connection;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::oneshot;
 use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
@@ -124,10 +123,9 @@ impl Writer {
     /// Until it is told to close, or nobody can send any more.
     pub(super) async fn run(mut self, mut orders: Receiver<Order>) {
         let mut open = true;
-        let mut closing: Option<oneshot::Sender<()>> = None;
-        while open && closing.is_none() {
+        while open {
             let mut group = Vec::new();
-            open = self.gather(&mut orders, &mut group, &mut closing).await;
+            open = self.gather(&mut orders, &mut group).await;
             self.commit(group);
         }
         // What was queued before the end is still done.
@@ -136,7 +134,7 @@ impl Writer {
             while group.len() < GROUP_FRAMES {
                 match orders.try_recv() {
                     Ok(Order::Write(queued)) => group.push(queued),
-                    Ok(Order::Close(_)) => {}
+                    Ok(Order::Close) => {}
                     Err(_) => break,
                 }
             }
@@ -148,19 +146,10 @@ impl Writer {
         if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the mailbox was not checkpointed; it will be at the next start");
         }
-        drop(self);
-        if closing.is_some_and(|done| done.send(()).is_err()) {
-            tracing::warn!("the mailbox is closed; whoever closed it has stopped waiting");
-        }
     }
 
-    /// Waits for something to do, then takes what else is there. False if nobody can send any more.
-    async fn gather(
-        &mut self,
-        orders: &mut Receiver<Order>,
-        group: &mut Vec<Queued>,
-        closing: &mut Option<oneshot::Sender<()>>,
-    ) -> bool {
+    /// Waits for something to do, then takes what else is there. False if it is to close, or nobody can send any more.
+    async fn gather(&mut self, orders: &mut Receiver<Order>, group: &mut Vec<Queued>) -> bool {
         let deadline = Due::now() + ACK_DELAY;
         let mut frames = 0;
         while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {
@@ -190,10 +179,7 @@ impl Writer {
                     };
                     group.push(queued);
                 }
-                Order::Close(done) => {
-                    *closing = Some(done);
-                    return true;
-                }
+                Order::Close => return false,
             }
         }
         true
@@ -296,8 +282,8 @@ impl Writer {
             Write::Store { from, envelopes, now, done } => settle(done, self.store(from, &envelopes, now)),
             Write::Ack { peer, through } => (Box::new(|_| ()), self.ack(peer, through)),
             Write::Attach { peer, now, done } => settle(done, self.attach(peer, now)),
-            Write::Publish { peer, nick, created, bundle, done } => {
-                settle(done, self.publish(peer, &nick, created, &bundle))
+            Write::Publish { peer, nick, created, now, bundle, done } => {
+                settle(done, self.publish(peer, &nick, (created, now), &bundle))
             }
             Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),

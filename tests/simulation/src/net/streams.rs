@@ -347,17 +347,16 @@ impl State {
         conn.lines[1].write(now, &[0]);
         conn.moved[1] = now;
         let (remote, to) = (conn.ends[0].address, conn.ends[1].address);
-        let taken = self.listeners.get(&to).map(|listening| {
+        if let Some(listening) = self.listeners.get(&to) {
             let (read, write) = listening.host(net).halves(id, 1);
-            listening.accepted.try_send(Accepted { read, write, remote })
-        });
-        let refused = match taken {
-            Some(Ok(())) => return true,
-            Some(Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted))) => Some(accepted),
-            None => None,
-        };
-        // Dropping it asks for the state, which is held here.
-        self.refused.extend(refused);
+            match listening.accepted.try_send(Accepted { read, write, remote }) {
+                Ok(()) => return true,
+                // Dropping it asks for the state, which is held here.
+                Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => {
+                    self.refused.push(accepted)
+                }
+            }
+        }
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.ends[1].gone = Some(now);
         }

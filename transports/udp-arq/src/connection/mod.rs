@@ -235,6 +235,11 @@ impl Connection {
         matches!(self.life, Life::Closed)
     }
 
+    /// Cost of frames not yet acknowledged.
+    pub(crate) fn buffered(&self) -> u64 {
+        self.outgoing.buffered()
+    }
+
     /// Whether [`send`](Self::send) takes a frame now.
     pub(crate) fn can_send(&self) -> bool {
         let open = matches!(self.life, Life::Open) && !self.outgoing.is_finishing();
@@ -360,11 +365,6 @@ impl Connection {
     /// Slots in the ring of sent packets.
     pub(crate) fn tracked(&self) -> usize {
         self.sent.tracked()
-    }
-
-    /// Cost of frames not yet acknowledged.
-    pub(crate) fn buffered(&self) -> u64 {
-        self.outgoing.buffered()
     }
 
     /// Ranges of packet numbers that the peer may not know to have arrived.
