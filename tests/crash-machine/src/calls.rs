@@ -138,7 +138,10 @@ fn failing(case: &Case, town: &Town, nth: u32) -> Failing {
         how: case.how,
         nth,
         onwards: case.onwards,
-        paths: FILES.iter().map(|file| if file.is_empty() { data.to_owned() } else { data.join(file) }).collect(),
+        paths: FILES
+            .iter()
+            .map(|file| if file.is_empty() { data.to_owned() } else { data.join(file) })
+            .collect(),
         trace: town.folder().join(format!("trace-{nth}")),
     }
 }
@@ -149,7 +152,8 @@ fn close(report: &mut Report, town: Town, nth: u32, which: &str) {
     report.delivered += tally.delivered;
     report.refused += tally.refused;
     report.revived += tally.revived;
-    let violations: Vec<String> = town.news.read().ledger.violations().iter().map(Violation::to_string).collect();
+    let violations: Vec<String> =
+        town.news.read().ledger.violations().iter().map(Violation::to_string).collect();
     if !violations.is_empty() {
         report.violations.push(format!("n = {nth}, {which}"));
         report.violations.extend(violations);
@@ -288,7 +292,11 @@ fn one(town: &mut Town, case: &Case, failing: &Failing, report: &mut Report) -> 
 }
 
 fn restart_relay(town: &mut Town) -> Result<(), Fault> {
-    if town.launch(Part::Relay, Link::Town, None)? { Ok(()) } else { Err("the relay does not start again".into()) }
+    if town.launch(Part::Relay, Link::Town, None)? {
+        Ok(())
+    } else {
+        Err("the relay does not start again".into())
+    }
 }
 
 /// Everybody writes, round by round; until all is answered and, unless it is certain by then that the call has failed,
@@ -320,7 +328,10 @@ mod tests {
         for victim in [Part::Relay, Part::Person(WRITER), Part::Person(READER)] {
             for (calls, how) in TROUBLES {
                 let same = |case: &&Case| case.victim == victim && (case.calls, case.how) == (calls, how);
-                assert!(cases.iter().filter(same).any(|case| case.moment == Moment::Work), "{victim:?} {calls}");
+                assert!(
+                    cases.iter().filter(same).any(|case| case.moment == Moment::Work),
+                    "{victim:?} {calls}"
+                );
             }
         }
         assert!(cases.iter().any(|case| case.onwards));

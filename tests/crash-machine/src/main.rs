@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use chat_crash_machine::kills::{self, Options};
 use chat_crash_machine::{Fault, calls, program, results};
@@ -33,6 +34,9 @@ struct Arguments {
     /// Loops with the same people and data directories, before others come.
     #[arg(long, default_value_t = 1)]
     per_town: u64,
+    /// Begins no further town after so many minutes. The same command with the same log goes on.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// A built-in profile; all of them in turn if left out.
     #[arg(long)]
     profile: Option<String>,
@@ -106,7 +110,8 @@ fn failing_calls(from: u32, step: u32, to: u32, only: &str) -> Result<bool, Faul
     let mut kept = true;
     for case in calls::cases().iter().filter(|case| case.to_string().contains(only)) {
         let report = calls::run(case, (from..=to).step_by(step.max(1) as usize))?;
-        let calls::Report { failed, ended, through, delivered, refused, revived, violations, kept: folder } = report;
+        let calls::Report { failed, ended, through, delivered, refused, revived, violations, kept: folder } =
+            report;
         say(&format!(
             "{case}: failed {failed} times, {ended} ended with an error, {}; delivered {delivered}, refused {refused}, \
              revived {revived}",
@@ -126,8 +131,11 @@ fn run(arguments: &Arguments) -> Result<bool, Fault> {
     let mut outcomes = arguments.log.as_deref().map_or(Ok(Vec::new()), results::read)?;
     let commit = arguments.commit.clone().unwrap_or_else(results::commit);
     let towns = arguments.loops.div_ceil(arguments.per_town.max(1));
-    let mut kept = true;
+    let (began, mut kept) = (Instant::now(), true);
     for town in 0..towns {
+        if arguments.minutes.is_some_and(|minutes| began.elapsed().as_secs() >= 60 * minutes) {
+            break;
+        }
         let (profile, auto) = chosen[town as usize % chosen.len()];
         let seed = arguments.seed + town;
         if results::done(&outcomes, profile.name, auto).contains(&seed) {

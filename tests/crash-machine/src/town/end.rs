@@ -72,4 +72,3 @@ impl Town {
         self.talkers = None;
     }
 }
-

@@ -177,8 +177,11 @@ impl Town {
         command.arg("--listen").arg(format!("{}://{address}", self.profile.transport));
         let (news, stderr) = (Arc::clone(&self.news), self.stderr("relay"));
         self.news.change(|state| {
-            state.relay =
-                RelayPresence { alive: true, may_end: failing.is_some() || self.forgiving, ..Default::default() };
+            state.relay = RelayPresence {
+                alive: true,
+                may_end: failing.is_some() || self.forgiving,
+                ..Default::default()
+            };
         });
         self.starts += 1;
         let said = stderr.clone();
