@@ -3,15 +3,15 @@
 //! anywhere else may be the program's own way to wake a thread.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use chat_tests::profiles::TCP_X25519;
 
 use crate::Fault;
 use crate::kills::{bequeathed, heal, look_alone};
-use crate::ledger::{Depth, Rule, Violation};
+use crate::ledger::{Depth, Rule};
 use crate::news::State;
 use crate::program::Failing;
+use crate::report::Report;
 use crate::town::{Hosting, Link, Part, Town};
 
 /// Files of a data directory that are of interest; those that one does not have are never called upon.
@@ -43,9 +43,10 @@ pub const TROUBLES: &[(&str, &str)] = &[
 ];
 /// Not an error: the process is not there any more.
 const KILL: &str = "signal=KILL";
-/// The people: one who writes and one who reads, and both do both.
-const WRITER: usize = 0;
-const READER: usize = 1;
+/// One who writes. Both do both, but only this one stays away to see what becomes of what was stored.
+pub const WRITER: usize = 0;
+/// One who reads.
+pub const READER: usize = 1;
 /// Messages that everybody writes in a round of a run, and the rounds.
 const MESSAGES: u32 = 6;
 const ROUNDS: u32 = 3;
@@ -102,27 +103,6 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// How a case went.
-#[derive(Debug, Default, Clone)]
-pub struct Report {
-    /// Runs in which the call failed.
-    pub failed: u32,
-    /// Runs after which the program had ended by itself, with an error.
-    pub ended: u32,
-    /// It ran through without meeting the n-th call.
-    pub through: bool,
-    /// Messages that arrived, of all runs.
-    pub delivered: u64,
-    /// And that were refused.
-    pub refused: u64,
-    /// And that were there nevertheless: their sync had failed, which says nothing about what is written.
-    pub revived: u64,
-    /// Broken promises.
-    pub violations: Vec<String>,
-    /// Where everything was kept, if there are any.
-    pub kept: Option<PathBuf>,
-}
-
 /// Runs a case for these n, until one of them is not met.
 pub fn run(case: &Case, nths: impl IntoIterator<Item = u32>) -> Result<Report, Fault> {
     match case.moment {
@@ -146,21 +126,6 @@ fn failing(case: &Case, town: &Town, nth: u32) -> Failing {
     }
 }
 
-/// Notes what was broken, and keeps the town if something was.
-fn close(report: &mut Report, town: Town, nth: u32, which: &str) {
-    let tally = town.news.read().ledger.tally;
-    report.delivered += tally.delivered;
-    report.refused += tally.refused;
-    report.revived += tally.revived;
-    let violations: Vec<String> =
-        town.news.read().ledger.violations().iter().map(Violation::to_string).collect();
-    if !violations.is_empty() {
-        report.violations.push(format!("n = {nth}, {which}"));
-        report.violations.extend(violations);
-        report.kept = Some(town.keep());
-    }
-}
-
 /// A first start that fails somewhere, and then one that does not: it opens, and is still the same.
 fn first_starts(case: &Case, nths: impl IntoIterator<Item = u32>) -> Result<Report, Fault> {
     let mut report = Report::default();
@@ -178,7 +143,7 @@ fn first_starts(case: &Case, nths: impl IntoIterator<Item = u32>) -> Result<Repo
         if !town.launch(case.victim, Link::Nowhere, None)? {
             town.gone(case.victim)?;
         }
-        close(&mut report, town, nth, &failing.which());
+        report.close(town, &format!("n = {nth}, {}", failing.which()));
         if !report.violations.is_empty() || !met {
             report.through = !met;
             break;
@@ -195,22 +160,13 @@ fn met(case: &Case, failing: &Failing, ended: bool) -> bool {
 /// Ends the victim if it has not ended by itself; whether it had.
 fn stop(town: &mut Town, case: &Case) -> Result<bool, Fault> {
     let ended = !case.victim.is_alive(&town.news.read());
-    if ended && case.how == KILL {
-        // What is killed has nothing to say.
-        kill(town, case.victim)?;
-    } else if ended {
-        town.gone(case.victim)?;
+    // What is killed has nothing to say.
+    if ended && case.how != KILL {
+        town.gone(case.victim)?
     } else {
-        kill(town, case.victim)?;
+        town.kill_part(case.victim)?
     }
     Ok(ended)
-}
-
-fn kill(town: &mut Town, part: Part) -> Result<(), Fault> {
-    match part {
-        Part::Relay => town.kill(&[], true),
-        Part::Person(who) => town.kill(&[who], false),
-    }
 }
 
 /// The same people and the same data directories, run after run.
@@ -226,7 +182,7 @@ fn work(case: &Case, nths: impl IntoIterator<Item = u32>) -> Result<Report, Faul
     town.start(WRITER)?;
     town.start(READER)?;
     town.meet()?;
-    kill(&mut town, case.victim)?;
+    town.kill_part(case.victim)?;
     let (mut last, mut which) = (0, String::new());
     for nth in nths {
         let failing = failing(case, &town, nth);
@@ -241,7 +197,7 @@ fn work(case: &Case, nths: impl IntoIterator<Item = u32>) -> Result<Report, Faul
         if report.through || !town.news.read().ledger.violations().is_empty() {
             break;
         }
-        kill(&mut town, case.victim)?;
+        town.kill_part(case.victim)?;
     }
     if report.through || town.news.read().ledger.violations().is_empty() {
         for who in town.people() {
@@ -251,7 +207,7 @@ fn work(case: &Case, nths: impl IntoIterator<Item = u32>) -> Result<Report, Faul
         }
         town.news.change(|state| state.ledger.close());
     }
-    close(&mut report, town, last, &which);
+    report.close(town, &format!("n = {last}, {}", which));
     Ok(report)
 }
 
@@ -270,13 +226,19 @@ fn one(town: &mut Town, case: &Case, failing: &Failing, report: &mut Report) -> 
     let met = met(case, failing, ended);
     report.failed += u32::from(met);
     report.ended += u32::from(ended && met);
-    match case.victim {
+    recover(town, case.victim, failing.nth % 2 == 1)?;
+    Ok(met)
+}
+
+/// The victim, which is not there any more, comes back, and everything has to arrive: what a relay was shown to have
+/// stored also while its author is not there, if that is wanted.
+pub fn recover(town: &mut Town, victim: Part, without_author: bool) -> Result<(), Fault> {
+    match victim {
         Part::Person(who) => {
             look_alone(town, who)?;
             town.start(who)?;
         }
-        // What the relay was shown to have stored arrives, although its author is not there any more.
-        Part::Relay if failing.nth % 2 == 1 => {
+        Part::Relay if without_author => {
             town.kill(&[WRITER], false)?;
             restart_relay(town)?;
             bequeathed(town, WRITER)?;
@@ -288,7 +250,7 @@ fn one(town: &mut Town, case: &Case, failing: &Failing, report: &mut Report) -> 
     for who in town.people() {
         town.look(who, Depth::Due)?;
     }
-    Ok(met)
+    Ok(())
 }
 
 fn restart_relay(town: &mut Town) -> Result<(), Fault> {

@@ -12,6 +12,8 @@ use crate::{Fault, Who};
 /// How long nothing at all may happen while something is waited for. Far more than it needs: the machine may be busy,
 /// and what a relay refused for a while is tried again after a minute.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How often is looked at what no program tells: whether a disk is full, whether a call has failed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Numbers of requests below this one are those of messages.
 pub const FIRST_QUESTION: u64 = 1 << 40;
 
@@ -121,7 +123,11 @@ impl News {
             let Some(left) = PATIENCE.checked_sub(since.elapsed()) else {
                 return Err(format!("waited in vain for {what}").into());
             };
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, left.min(LOOK_EVERY))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

@@ -26,6 +26,14 @@ impl Town {
         Ok(())
     }
 
+    /// The same to one program.
+    pub fn kill_part(&mut self, part: Part) -> Result<(), Fault> {
+        match part {
+            Part::Relay => self.kill(&[], true),
+            Part::Person(who) => self.kill(&[who], false),
+        }
+    }
+
     /// Waits until a program that has ended by itself is gone. A broken promise, unless it says why on standard error,
     /// and with its exit code.
     pub fn gone(&mut self, part: Part) -> Result<(), Fault> {
