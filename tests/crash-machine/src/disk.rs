@@ -69,9 +69,10 @@ impl Disk {
 
     fn give_back(&self) -> Result<(), Fault> {
         let ballast = self.ballast();
-        Ok(if ballast.exists() {
-            std::fs::remove_file(ballast)?
-        })
+        if ballast.exists() {
+            std::fs::remove_file(ballast)?;
+        }
+        Ok(())
     }
 
     fn ballast(&self) -> PathBuf {

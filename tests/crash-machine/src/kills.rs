@@ -189,7 +189,7 @@ fn settle(town: &mut Town, turn: u64, chance: &mut Chance) -> Result<(), Fault> 
     }
     town.spawn_relay(None)?;
     if town.has_relay() && chance.one_in(2) {
-        thread::sleep(chance.moment(100));
+        pass(chance.moment(100));
         town.kill(&[], true)?;
         town.spawn_relay(None)?;
     }
@@ -199,7 +199,7 @@ fn settle(town: &mut Town, turn: u64, chance: &mut Chance) -> Result<(), Fault> 
     for who in town.people() {
         for _ in 0..chance.below(3) {
             town.spawn(who, Link::Town, None)?;
-            thread::sleep(chance.moment(400));
+            pass(chance.moment(400));
             town.kill(&[who], false)?;
         }
         town.start(who)?;
@@ -219,7 +219,7 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
     });
     for strike in strikes(chance, options) {
         await_all(town, "traffic", |state| state.ledger.progress() - base >= strike.at)?;
-        thread::sleep(strike.aim);
+        pass(strike.aim);
         deal(town, &strike)?;
     }
     heal(town)?;
@@ -230,6 +230,12 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
         town.news.change(|state| state.ledger.close());
     }
     Ok(())
+}
+
+/// The moment of a blow is drawn, also in the middle of a start, where no message tells one moment from another. Nothing
+/// is expected to have happened by then.
+fn pass(moment: Duration) {
+    thread::sleep(moment);
 }
 
 /// Waits until everything is said and delivered.
@@ -266,11 +272,11 @@ fn deal(town: &mut Town, strike: &Strike) -> Result<(), Fault> {
         Victims::Everybody => (town.people().collect(), apart),
     };
     town.kill(&people, relay)?;
-    thread::sleep(strike.away);
+    pass(strike.away);
     if relay {
         for after in &strike.again {
             town.spawn_relay(None)?;
-            thread::sleep(*after);
+            pass(*after);
             town.kill(&[], true)?;
         }
         town.spawn_relay(None)?;
@@ -287,7 +293,7 @@ fn deal(town: &mut Town, strike: &Strike) -> Result<(), Fault> {
         }
         for after in strike.again.iter().filter(|_| !relay) {
             town.spawn(who, Link::Town, None)?;
-            thread::sleep(*after);
+            pass(*after);
             town.kill(&[who], false)?;
         }
         town.start(who)?;

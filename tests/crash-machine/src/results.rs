@@ -49,7 +49,6 @@ which is what a database may do then. *to the end*: n was counted up until there
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "few, and never moved about")]
 pub enum Noted {
     /// A loop of traffic and kills.
     Loop(Outcome),
