@@ -50,6 +50,9 @@ pub struct Outcome {
     pub turn: u64,
     pub tally: Tally,
     pub kills: u64,
+    /// Those of them that hit a relay: a process of its own, or whoever hosted. All others hit who writes and reads.
+    #[serde(default)]
+    pub relays: u64,
     pub seconds: u64,
 }
 
@@ -117,7 +120,7 @@ pub fn run(options: &Options, mut after: impl FnMut(Outcome)) -> Result<(), Stri
     town.talk(options.seed, options.open as usize);
     let mut before = Tally::default();
     for turn in 0..options.loops {
-        let (began, kills) = (Instant::now(), town.kills);
+        let (began, kills, relays) = (Instant::now(), town.kills, town.relays_killed);
         let mut chance = Chance::of(options.seed, 1000 + turn);
         let last = turn + 1 == options.loops;
         let result =
@@ -136,6 +139,7 @@ pub fn run(options: &Options, mut after: impl FnMut(Outcome)) -> Result<(), Stri
             turn,
             tally: since(before, tally),
             kills: town.kills - kills,
+            relays: town.relays_killed - relays,
             seconds: began.elapsed().as_secs(),
         });
         before = tally;
@@ -271,6 +275,8 @@ fn deal(town: &mut Town, strike: &Strike) -> Result<(), Fault> {
         Victims::RelayAnd(who) | Victims::Testament(who) => (vec![who], true),
         Victims::Everybody => (town.people().collect(), apart),
     };
+    let hosts = people.iter().filter(|who| town.news.read().people[**who].hosting).count();
+    town.relays_killed += hosts as u64;
     town.kill(&people, relay)?;
     pass(strike.away);
     if relay {

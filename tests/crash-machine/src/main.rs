@@ -119,7 +119,9 @@ fn failing_calls(
     let mut kept = true;
     for case in calls::cases().iter().filter(|case| case.to_string().contains(only)) {
         let nths = (from..=to).step_by(step.max(1) as usize);
-        kept &= book.case(case.to_string(), || calls::run(case, nths))?;
+        // With all n, the name alone.
+        let some = if (from, step) == (1, 1) { String::new() } else { format!("; n = {from} + {step}k") };
+        kept &= book.case(format!("{case}{some}"), || calls::run(case, nths))?;
     }
     Ok(kept)
 }
@@ -158,6 +160,10 @@ impl<'a> Book<'a> {
             results::append(log, &noted)?;
         }
         self.noted.push(noted);
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), Fault> {
         if let Some(report) = self.report {
             std::fs::write(report, results::table(&self.noted))?;
         }
@@ -226,6 +232,8 @@ fn run(arguments: &Arguments) -> Result<bool, Fault> {
             kept = false;
         }
     }
+    // Also of a log that was put together elsewhere.
+    book.write()?;
     Ok(kept)
 }
 

@@ -14,6 +14,7 @@ impl Town {
         });
         let mut victims: Vec<Child> = people.iter().filter_map(|who| self.people[*who].take()).collect();
         if relay {
+            self.relays_killed += u64::from(self.relay.is_some());
             victims.extend(self.relay.take());
         }
         victims.iter_mut().for_each(Child::strike);

@@ -68,6 +68,8 @@ pub struct Town {
     pub news: Arc<News>,
     /// Processes that were killed.
     pub kills: u64,
+    /// Those of them that were the relay.
+    pub relays_killed: u64,
     /// Processes that were started.
     pub starts: u64,
     profile: Profile,
@@ -97,6 +99,7 @@ impl Town {
         Ok(Self {
             news: Arc::new(News::new(people)),
             kills: 0,
+            relays_killed: 0,
             starts: 0,
             profile,
             hosting,
