@@ -174,6 +174,7 @@ impl Options {
             }
             Misfit::UnknownWord { word, accepted } => {
                 let message = format!("`{word}` is not accepted here");
+                let place = place.of_a_word();
                 let error = Diagnostic::error(&place, message).accepted(&word, accepted.iter().copied());
                 self.withhold(error)
             }

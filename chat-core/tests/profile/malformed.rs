@@ -30,7 +30,7 @@ const CASES: &[Case] = &[
     case(Line("nick = \"alice\"", "nick = alice"), (3, 8), &["quotes", "^^^^^"]),
     case(Line("[identity]", "[identity"), (2, 10), &["unclosed table", "[identity"]),
     case(Line("nick = \"alice\"", "nick \"alice\""), (3, 6), &["key with no value, expected `=`"]),
-    case(Line("rto_ms = 200", "rto_ms = 0x"), (8, 10), &["0x"]),
+    case(Append("[relay]\nmax_clients = 0x\n"), (18, 15), &["max_clients = 0x"]),
     case(Line("rto_ms = 200", "rto_ms = 99999999999999999999999999999999999999999"), (8, 10), &["too large"]),
     case(Line("rto_ms = 200", "rto_ms = 1e999"), (8, 10), &["too large"]),
     case(Append("[x]\nd = 2026-13-01\n"), (18, 5), &["month"]),
@@ -249,7 +249,7 @@ const CASES: &[Case] = &[
     case(
         Line("rto_ms = 200", "rto_ms = \"200\""),
         (8, 10),
-        &["expected an integer from 0 to 65535, found a string", "^^^^^"],
+        &["expected an integer from 0 to 65535, found a string", "rto_ms = ***"],
     ),
     case(
         Line("rto_ms = 200", "rto_ms = 70000"),
@@ -349,7 +349,7 @@ error: `relay` is missing in [topology]
 error: unknown key `relais` in [topology]
  --> p.toml:5:1
   |
-5 | relais = \"127.0.0.1:12345\"
+5 | relais = ***
   | ^^^^^^
   = accepted: kind, relay, host, rooms
   = did you mean `relay`?";
