@@ -28,6 +28,11 @@ impl Home {
         self.dir.path()
     }
 
+    /// Gives the folder free as it was found, because the start was refused.
+    pub(crate) fn undo(self) {
+        self.dir.undo();
+    }
+
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
     pub(crate) fn identity(&self, key_file: Option<&Path>) -> Result<Identity, Failure> {
         self.dir.identity(key_file, &mut OsEntropy).map_err(Failure::failed)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::api::StopReason;
-use chat_core::{ClientHandle, FrontendError};
+use chat_core::profile::Stack;
+use chat_core::{ClientHandle, FrontendError, Profile};
 use chat_relay::exit::{Code, Failure, say};
 use chat_relay::signals;
 use client::Client;
@@ -31,16 +32,29 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
     stack.frontend.require().map_err(Failure::failed)?;
     let home = home::open_client(args.data_dir.as_deref(), profile.identity.nick.as_ref())?;
+    let node = match prepare(&profile, stack, &home) {
+        Ok(node) => node,
+        Err(failure) => {
+            home.undo();
+            return Err(failure);
+        }
+    };
+    if let Some(guest) = &home.guest {
+        say(format!("your data directory is in use by another chat; you are {guest} here"));
+    }
+    run_node(node, &home)
+}
+
+/// What may be refused once the data directory is taken.
+fn prepare(profile: &Profile, stack: Stack, home: &Home) -> Result<Node, Failure> {
     let identity = home.identity(profile.identity.key_file.as_deref())?;
+    let node = assemble(profile, stack, home, identity)?;
     let logs = match &profile.log.dir {
         Some(folder) => folder.clone(),
         None => home.logs()?,
     };
     logging::to_file(&logs, profile.log.level)?;
-    if let Some(guest) = &home.guest {
-        say(format!("your data directory is in use by another chat; you are {guest} here"));
-    }
-    run_node(assemble(&profile, stack, &home, identity)?, &home)
+    Ok(node)
 }
 
 /// Runs a node until its user leaves.
