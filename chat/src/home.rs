@@ -130,7 +130,7 @@ fn folder_name(nick: &Nick) -> String {
 }
 
 /// The login name, as far as it can be a nick.
-fn login_nick() -> Result<Nick, Failure> {
+pub(crate) fn login_nick() -> Result<Nick, Failure> {
     let login = whoami::username().unwrap_or_default();
     let usable: String = login.chars().filter(|&c| Nick::new(c.to_string()).is_ok()).take(32).collect();
     Nick::new(usable).map_err(|_| Failure::failed("your login name is no nick; give one with --nick"))

@@ -218,7 +218,10 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     validate::tables(&tree, problems);
 
     let relay_address = sections::relay_address(&tree, &file, problems);
-    let mut plugin = |kind| sections::plugin(&tree, kind, &file, problems);
+    let mut plugin = |kind| {
+        let names = inputs.check.as_ref().map(|check| check.names(kind)).unwrap_or_default();
+        sections::plugin(&tree, kind, &names, &file, problems)
+    };
     let transport = plugin(PluginKind::Transport);
     let key_exchange = plugin(PluginKind::KeyExchange);
     let cipher = plugin(PluginKind::Cipher);

@@ -21,7 +21,8 @@ pub(super) fn document(origin: Origin, bytes: &[u8], problems: &mut Problems) ->
     let whole = |text: &str| Source { origin: origin.clone(), text: text.to_owned(), masks: vec![] };
     if bytes.len() > MAX_PROFILE_BYTES {
         let start = Place::new(&Arc::new(whole("")), 0..0);
-        let message = format!("a profile has at most {MAX_PROFILE_BYTES} bytes, this has {}", bytes.len());
+        // Nobody has read it to its end.
+        let message = format!("a profile has at most {MAX_PROFILE_BYTES} bytes, and this has more");
         problems.push(Diagnostic::error(&start, message));
         return None;
     }

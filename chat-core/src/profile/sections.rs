@@ -166,6 +166,7 @@ fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut 
 pub(super) fn plugin(
     tree: &Table,
     kind: PluginKind,
+    plugins: &[&str],
     file: &Place,
     problems: &mut Problems,
 ) -> Option<Options> {
@@ -176,7 +177,7 @@ pub(super) fn plugin(
         return None;
     };
     match node.array() {
-        None => Options::read(name, node, problems),
+        None => Options::read(name, node, plugins, problems),
         Some(entries) => {
             let second = entries.get(1).filter(|entry| entry.table().is_some());
             let place = second.map_or(&node.place, |entry| &entry.place);

@@ -104,6 +104,16 @@ const CASES: &[Case] = &[
         &["expected a table, found a string", "nick, key_file"],
     ),
     case(
+        Line("[frontend]\nkind = \"tui\"", "[frontend]\nkind = 7"),
+        (14, 8),
+        &["expected a string, found an integer", "accepted: jsonrpc, tui"],
+    ),
+    case(
+        Line("[frontend]\nkind = \"tui\"", "[frontend]"),
+        (13, 1),
+        &["`kind` is missing", "accepted: jsonrpc, tui"],
+    ),
+    case(
         Line("[cipher]\nkind = \"aes-256-gcm\"", "[[cipher]]\nkind = \"aes-256-gcm\""),
         (11, 1),
         &["one table [cipher] is expected"],
@@ -323,6 +333,15 @@ fn every_fault_is_said_where_it_is() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+/// What is known but not built in is not offered.
+#[test]
+fn a_table_that_is_none_is_told_which_keys_it_takes() {
+    let text = GOOD.replace("[topology]\nrelay = \"127.0.0.1:12345\"\n", "");
+    let text = text.replace("schema_version = 1", "schema_version = 1\ntopology = 1");
+    let error = load(text).unwrap_err().to_string();
+    assert!(error.contains("[topology] has the keys kind, relay, host, rooms\n"), "{error}");
 }
 
 #[test]
