@@ -1,6 +1,7 @@
 //! The thread around the engine: clock, queues, and the link to the relay.
 
 mod link;
+mod unsent;
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -24,6 +25,8 @@ use crate::store::{Store, StoreError};
 use crate::watch;
 use link::LinkEvent;
 
+pub use unsent::Unsent;
+
 /// Most inputs of one turn: one commit serves all of them.
 const TURN_INPUTS: usize = 256;
 /// Longest time for [`Connector::prepare`].
@@ -46,15 +49,6 @@ pub enum StartError {
     /// No thread or no runtime.
     #[error("the client's thread could not be started: {0}")]
     Io(#[from] std::io::Error),
-}
-
-/// How many messages of one's own still need this client when it has ended. They are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsent {
-    /// Have reached no relay.
-    pub no_relay: u64,
-    /// Have reached the relay that this program hosted, and not all of their recipients: nobody else has them.
-    pub own_relay: u64,
 }
 
 /// A running client. Dropping it without [`Client::finish`] lets it end by itself, without a farewell.

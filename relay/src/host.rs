@@ -6,6 +6,7 @@
 
 mod folder;
 mod key_file;
+mod lock;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ use chat_core::identity::Identity;
 
 use super::HostError;
 use super::key_file::{self, KeyError, KeyProblem};
+use super::lock;
 
 /// The file of the identity in a data directory.
 pub(super) const IDENTITY_FILE: &str = "identity.key";
@@ -65,9 +66,9 @@ impl DataDir {
         builder.create(path).map_err(io)?;
         let lock_path = path.join(LOCK_FILE);
         is_file(&lock_path)?;
-        let (lock, made_lock) = open_lock(&lock_path).map_err(io)?;
+        let (lock, made_lock) = lock::open(&lock_path).map_err(io)?;
         match lock.try_lock() {
-            Ok(()) if is_at(&lock, &lock_path) => {}
+            Ok(()) if lock::is_at(&lock, &lock_path) => {}
             // Whoever had it has taken it away with its last file.
             Ok(()) | Err(TryLockError::WouldBlock) => return Err(HostError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(io(source)),
@@ -181,32 +182,6 @@ pub(super) fn private(options: &mut OpenOptions) -> &OpenOptions {
     options
 }
 
-/// The file, and whether it was made by this.
-fn open_lock(path: &Path) -> std::io::Result<(File, bool)> {
-    match private(OpenOptions::new().write(true).create_new(true)).open(path) {
-        Ok(lock) => Ok((lock, true)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let lock = private(OpenOptions::new().write(true).create(true).truncate(false)).open(path)?;
-            Ok((lock, false))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the open file is still the one at `path`.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let place = |found: &Metadata| (found.dev(), found.ino());
-    matches!((file.metadata(), path.metadata()), (Ok(open), Ok(there)) if place(&open) == place(&there))
-}
-
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> bool {
-    // An open file can't be taken away there.
-    true
-}
-
 /// Whether a file is there. Something else in its place is an error: opening a named pipe would wait for ever.
 fn is_file(path: &Path) -> Result<bool, HostError> {
     match std::fs::metadata(path) {
@@ -308,20 +283,6 @@ mod tests {
         left.sort();
         assert_eq!(left, ["identity.key", "lock", "notes"]);
         DataDir::open(&path).unwrap();
-    }
-
-    /// Who waits at the door of a folder that is taken away does not own the next one.
-    #[cfg(unix)]
-    #[test]
-    fn a_lock_that_was_taken_away_locks_nothing() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join(LOCK_FILE);
-        let (lock, made) = open_lock(&path).unwrap();
-        assert!(made && is_at(&lock, &path));
-        std::fs::remove_file(&path).unwrap();
-        assert!(!is_at(&lock, &path));
-        let (_other, made) = open_lock(&path).unwrap();
-        assert!(made && !is_at(&lock, &path));
     }
 
     #[test]
