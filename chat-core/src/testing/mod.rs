@@ -18,6 +18,7 @@
 //! | suite | for | rules |
 //! |---|---|---|
 //! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
+//! | [`frontend_suite!`](crate::frontend_suite) | a [`Frontend`](crate::Frontend), through a seat in front of it | [`frontend::RULES`] |
 //! | [`transport_suite!`](crate::transport_suite) | a [`Transport`](crate::Transport), bare or secure | [`transport::RULES`] |
 //!
 //! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
@@ -35,6 +36,7 @@ mod bytes;
 pub mod cipher;
 mod declared;
 mod entropy;
+pub mod frontend;
 mod log;
 mod rule;
 mod test_cipher;

@@ -251,4 +251,6 @@ where
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

@@ -212,6 +212,7 @@ fn a_turn_that_cannot_commit_has_not_happened() {
     assert_eq!(error.kind, ErrorKind::Store);
     assert_eq!(world.relay.record.len(), sent);
     limit(&mut world, 1 << 30);
+    world.disconnect("alice");
     world.connect("alice");
     world.send("alice", "bob", "after");
     world.settle();

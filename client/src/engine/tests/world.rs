@@ -12,6 +12,7 @@ use chat_core::ids::{EnvelopeId, MessageId, PeerId, Timestamp};
 use chat_core::key_exchange::Context;
 use chat_core::nick::{Nick, RoomName};
 use chat_core::profile::Options;
+use chat_core::testing::frontend::{Follower, Screen};
 use chat_core::transport::NoStats;
 use chat_core::wire::bundle::SignedBundle;
 use chat_core::wire::relay::Delivery;
@@ -59,6 +60,9 @@ pub(super) struct Person {
     pub(super) engine: Engine,
     pub(super) events: Vec<Event>,
     pub(super) online: bool,
+    /// Whoever goes by the events alone, and how many there were in this life.
+    follower: Follower,
+    told: u64,
     n: u64,
     path: tempfile::TempDir,
     nick: String,
@@ -67,6 +71,24 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// What events tell must be what a snapshot shows, after every turn.
+    fn follow(&mut self, events: &[Event]) {
+        for event in events {
+            self.told += 1;
+            let id = EventId { epoch: 1, n: self.told };
+            if let Some(unknown) = self.follower.follow(id, event).unwrap() {
+                // One's own message: its text is to be had from history.
+                let me = self.engine.config.identity.peer_id();
+                let row = self.engine.store.message(me, unknown.message).unwrap().unwrap();
+                let message = self.engine.message_view(&row).unwrap();
+                self.follower.learn(&serde_json::to_value(message).unwrap()).unwrap();
+            }
+        }
+        let now = self.engine.snapshot(EventId { epoch: 1, n: self.told });
+        let shown = Screen::from(&now).must_end(self.follower.screen());
+        assert!(shown.is_ok(), "who follows the events is told otherwise: {shown:?} by {events:?}");
+    }
+
     /// Takes effect at the next start.
     pub(super) fn rename(&mut self, nick: &str) {
         self.nick = nick.to_owned();
@@ -133,10 +155,11 @@ impl World {
 
     pub(super) fn add(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str) {
         let path = tempfile::tempdir().unwrap();
-        let engine = open(path.path(), nick, seed, cipher, self.now);
-        let (nick, cipher) = (nick.to_owned(), cipher.to_owned());
-        self.people
-            .insert(key, Person { engine, events: vec![], online: false, n: 0, path, nick, seed, cipher });
+        let mut engine = open(path.path(), nick, seed, cipher, self.now);
+        let (nick, cipher, follower) = (nick.to_owned(), cipher.to_owned(), follow(&mut engine));
+        let (events, online, told, n) = (vec![], false, 0, 0);
+        let person = Person { engine, events, online, follower, told, n, path, nick, seed, cipher };
+        self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
     }
@@ -188,6 +211,7 @@ impl World {
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
         person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, now);
+        (person.follower, person.told) = (follow(&mut person.engine), 0);
         person.path = folder;
         person.online = false;
     }
@@ -196,6 +220,7 @@ impl World {
         let now = self.now;
         let person = self.person(who);
         let mut turn = person.engine.turn(now, inputs);
+        person.follow(&turn.events);
         person.events.append(&mut turn.events);
         let records = std::mem::take(&mut turn.records);
         for record in records {
@@ -368,6 +393,10 @@ impl World {
         };
         self.person(who).events.iter().filter_map(alarm).collect()
     }
+}
+
+fn follow(engine: &mut Engine) -> Follower {
+    Follower::of(&engine.snapshot(EventId { epoch: 1, n: 0 })).unwrap()
 }
 
 fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, now: Timestamp) -> Engine {

@@ -278,9 +278,9 @@ impl Timeline {
         });
     }
 
-    /// Something is missing before a message.
+    /// Something is missing before a message, or is no more.
     pub(crate) fn set_gap(&mut self, gap: &MessageGap) {
-        self.change(gap.before, |message| message.gap_before = true);
+        self.change(gap.before, |message| message.gap_before = !gap.filled);
     }
 
     fn change(&mut self, id: MessageId, change: impl FnOnce(&mut MessageView)) {

@@ -254,7 +254,8 @@ fn events_carry_messages_that_left_the_snapshot() {
     };
     let from = Author { peer_id: BOB, nick: "bob".into() };
     let before = world.history(LOBBY).1[5].id;
-    let gap = MessageGap { address: Destination::Conversation(LOBBY), conversation: LOBBY, from, before };
+    let (address, conversation, filled) = (Destination::Conversation(LOBBY), LOBBY, false);
+    let gap = MessageGap { address, conversation, from, before, filled };
     state.news(world.news(vec![Event::MessageStatus(status), Event::MessageGap(gap)]));
     state.act(Action::Scroll(Step::Top));
     state.arrange(80, 24);
