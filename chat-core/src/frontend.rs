@@ -14,6 +14,14 @@ pub trait Frontend: Send {
     /// [`FrontendError`] if the terminal, window or stream failed. The engine shuts down in good order after it.
     fn run(self: Box<Self>, client: ClientHandle) -> Result<(), FrontendError>;
 
+    /// Whether it can run here, asked before anything is made: no file exists then, and nothing has started.
+    ///
+    /// # Errors
+    /// [`FrontendError`] with what is missing, such as a terminal.
+    fn require(&self) -> Result<(), FrontendError> {
+        Ok(())
+    }
+
     /// Whether a person sits there: such a frontend keeps trying when the relay can't be reached.
     fn interactive(&self) -> bool {
         true

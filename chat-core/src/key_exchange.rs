@@ -81,9 +81,13 @@ pub struct PeerBundle<'a> {
 
 /// Agrees on a session with a peer who may be offline: a bundle, one first message, two sessions.
 ///
+/// An exchange keeps nothing between calls, and takes all randomness from its context. A bundle does not depend on
+/// the cipher. What an implementation has to hold is written down as tests: `chat_core::key_exchange_suite!`, with
+/// the feature `testing`.
+///
 /// Every method is pure computation that may take long (RSA). The engine survives its panic, here and in a
 /// [`Session`]. [`KeyExchange::new_bundle`] runs beside the engine, under a deadline; all else runs on the engine's
-/// own thread, which waits for it.
+/// own thread, which waits for it: the program ends if a call does not return within half a minute.
 pub trait KeyExchange: Send + Sync {
     /// What this exchange gives, honestly.
     fn properties(&self) -> Properties;
@@ -135,6 +139,8 @@ pub trait KeyExchange: Send + Sync {
 }
 
 /// A protected conversation of two. A failed `open` leaves it unchanged to the byte.
+///
+/// The initiator seals first: an accepted session is asked to seal only after it opened a frame.
 pub trait Session: Send {
     /// Seals one frame.
     ///
@@ -142,16 +148,20 @@ pub trait Session: Send {
     /// [`CryptoError::Exhausted`] at the end of a key's life, [`CryptoError::Entropy`] without randomness; unchanged then.
     fn seal(&mut self, plaintext: &[u8], step: &mut Step<'_>) -> Result<Vec<u8>, CryptoError>;
 
-    /// Opens one frame, in any order within the window.
+    /// Opens one frame, in any order if no more than 1000 are on the way, each once.
     ///
     /// # Errors
-    /// Any [`CryptoError`]; the session is unchanged then and opens the next genuine frame.
+    /// Any [`CryptoError`]; the session is unchanged then and opens the next genuine frame. A frame that was opened
+    /// before is [`CryptoError::Duplicate`] or [`CryptoError::TooOld`] at least until the conversation has turned;
+    /// one that is out of reach is [`CryptoError::TooFarAhead`].
     fn open(&mut self, sealed: &[u8], step: &mut Step<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError>;
 
-    /// Whether it is time for a new session (age, or messages sealed).
+    /// Whether it is time for a new session (age, or messages sealed): in good time before sealing is
+    /// [`CryptoError::Exhausted`], and after 30 days at the latest if the session does not heal by itself.
     fn needs_renewal(&self, now: Timestamp) -> bool;
 
-    /// What changed since the last `save`. The first call after a handshake gives everything.
+    /// What changed since the last `save`, nothing if nothing did; at most 4 KiB for a step in order. The first call
+    /// after a handshake gives everything.
     fn save(&mut self) -> StateChange;
 }
 
@@ -203,5 +213,32 @@ impl SavedSession {
 impl fmt::Debug for SavedSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SavedSession(main: {} bytes, rows: {})", self.main.len(), self.rows.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_what_is_saved_shows_sizes_and_no_byte() {
+        let secret = || Zeroizing::new(vec![201; 40]);
+        let change =
+            StateChange { main: Some(secret()), put: vec![(vec![202], secret())], delete: vec![vec![203]] };
+        assert_eq!(format!("{change:?}"), "StateChange(main: true, put: 1, delete: 1)");
+        let mut saved = SavedSession::default();
+        saved.apply(change);
+        assert_eq!(format!("{saved:?}"), "SavedSession(main: 40 bytes, rows: 1)");
+    }
+
+    #[test]
+    fn a_row_that_is_erased_and_put_in_one_change_is_there() {
+        let mut saved = SavedSession::default();
+        let put = |value| vec![(vec![1], Zeroizing::new(vec![value]))];
+        saved.apply(StateChange { put: put(1), ..StateChange::default() });
+        saved.apply(StateChange { put: put(2), delete: vec![vec![1], vec![9]], ..StateChange::default() });
+        assert_eq!(saved.rows, BTreeMap::from([(vec![1], Zeroizing::new(vec![2]))]));
+        saved.apply(StateChange { delete: vec![vec![1]], ..StateChange::default() });
+        assert!(saved.rows.is_empty() && saved.main.is_empty());
     }
 }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`identity`], [`ids`], [`nick`] | who a node is, and the names of things |
 //! | [`cipher`], [`key_exchange`], [`transport`], [`frontend`], [`service`] | one trait of plugins each |
+//! | [`environment`], [`entropy`] | clock, randomness and threads, as values that are handed in |
 //! | [`plugin`] | registration, the registry and its guards |
 //! | [`profile`] | the TOML profile: parsing, layers, secrets, policy, errors with line and caret |
 //! | [`wire`] | what is on the wire, byte by byte (see `WIRE.md`) |
@@ -19,6 +20,7 @@
 pub mod api;
 pub mod cipher;
 pub mod entropy;
+pub mod environment;
 pub mod error;
 pub mod frontend;
 pub mod identity;
@@ -38,6 +40,7 @@ pub use api::{Command, Event, Reply, Snapshot};
 
 pub use cipher::{AeadKey, Cipher};
 pub use entropy::{Entropy, OsEntropy};
+pub use environment::{Environment, System};
 pub use error::{CryptoError, FrontendError, LinkError, ProfileError, ServiceError};
 pub use frontend::{ClientHandle, Frontend};
 pub use identity::{Identity, PeerKey};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Longest nick, in bytes of UTF-8.
@@ -61,6 +62,9 @@ pub enum NameError {
     /// White space, controls, `#`, `@`, `/` or `·`, which have a meaning of their own.
     #[error("a name may not contain {0:?}")]
     Forbidden(char),
+    /// A mark that belongs on the letter before it, of which there is none.
+    #[error("a name begins with a letter or sign of its own, not with the mark {0:?}")]
+    Mark(char),
     /// A room that does not begin with `#`.
     #[error("a room begins with `#`, as in `#lobby`")]
     NoHash,
@@ -79,16 +83,28 @@ fn check_name(name: &str) -> Result<(), NameError> {
             || is_invisible(c)
             || matches!(c, '#' | '@' | '/' | '\\' | '·' | ',')
     };
-    name.chars().find(forbidden).map_or(Ok(()), |c| Err(NameError::Forbidden(c)))
+    if let Some(c) = name.chars().find(forbidden) {
+        return Err(NameError::Forbidden(c));
+    }
+    match name.chars().next().filter(|&c| stands_on_another(c)) {
+        Some(mark) => Err(NameError::Mark(mark)),
+        None => Ok(()),
+    }
+}
+
+/// Whether `c` is shown as a part of what stands before it (Unicode's grapheme extenders and spacing marks, UAX #29).
+fn stands_on_another(c: char) -> bool {
+    format!("a{c}").graphemes(true).count() == 1
 }
 
 impl Nick {
-    /// Checks a nick the user chose.
+    /// Checks a nick the user chose. It is kept in Unicode's composed form (NFC), so that two spellings of one word are
+    /// one name.
     ///
     /// # Errors
     /// [`NameError`] says which character, or what else, is in the way.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
-        let name = name.into();
+        let name: String = name.into().nfc().collect();
         check_name(&name).map(|()| Self(name))
     }
 
@@ -129,12 +145,12 @@ impl fmt::Debug for Nick {
 pub struct RoomName(String);
 
 impl RoomName {
-    /// Checks a room name such as `#lobby`.
+    /// Checks a room name such as `#lobby`; kept in composed form, as a nick is.
     ///
     /// # Errors
     /// [`NameError`] says what is in the way.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
-        let name = name.into();
+        let name: String = name.into().nfc().collect();
         let rest = name.strip_prefix('#').ok_or(NameError::NoHash)?;
         if name.len() > MAX_ROOM_BYTES {
             return Err(NameError::TooLong);
@@ -213,15 +229,23 @@ mod tests {
             "\u{3164}",
             "a\u{2800}",
             "a\u{fe0f}",
+            // Marks without a letter of their own would stand on whatever is shown before the name.
+            "\u{301}bob",
+            "\u{903}",
+            "\u{1f3fb}bob",
             &"x".repeat(65),
         ] {
             assert!(Nick::new(bad).is_err(), "{bad:?}");
         }
-        for good in ["alice", "naïve", "日本", "bob-2", "o'neil"] {
+        for good in ["alice", "naïve", "nai\u{308}ve", "日本", "bob-2", "o'neil", "हिन्दी", "👩🏻"]
+        {
             assert!(Nick::new(good).is_ok(), "{good:?}");
         }
         assert_eq!(RoomName::new("lobby"), Err(NameError::NoHash));
         assert!(RoomName::new("#lobby").is_ok());
+        assert_eq!(RoomName::new("#\u{301}lobby"), Err(NameError::Mark('\u{301}')));
+        assert_eq!(Nick::new("nai\u{308}ve"), Nick::new("naïve"));
+        assert_eq!(RoomName::new("#cafe\u{301}"), RoomName::new("#café"));
     }
 
     #[test]

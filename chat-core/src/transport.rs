@@ -16,6 +16,10 @@ use crate::error::LinkError;
 use crate::identity::{Identity, PeerKey};
 use crate::ids::PeerId;
 
+mod receive;
+
+pub use receive::ReceiveMemory;
+
 /// Longest frame, in bytes.
 pub const MAX_FRAME_BYTES: usize = 2 << 20;
 /// Everything from a connection's first byte to an authenticated link must happen in this time.
@@ -57,6 +61,9 @@ impl Address {
             None if host.contains(':') => return Err(bad("an IPv6 address stands in [brackets]")),
             None => host,
         };
+        if host.contains(['[', ']']) {
+            return Err(bad("a bracket out of place"));
+        }
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }
@@ -234,6 +241,12 @@ pub trait Streams: Send + Sync {
 pub trait LinkStats: Send + Sync {
     /// The figures of this moment.
     fn figures(&self) -> LinkFigures;
+
+    /// Bytes that were given to the sink and flushed, and that the transport keeps until the peer has them; 0 if it
+    /// keeps none, as where the system does.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What a link knows about its path; `None` where the transport can't tell.

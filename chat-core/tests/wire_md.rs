@@ -66,7 +66,7 @@ mod tests {
             };
             assert!(read, "{name}");
         }
-        assert_eq!((to, from), (TO_RELAY.len(), 11));
+        assert_eq!((to, from), (TO_RELAY.len(), 12));
     }
 
     const TO_RELAY: [&str; 9] =
@@ -136,6 +136,7 @@ mod tests {
             ),
             ("Peer", FromRelay::Peer { bundle: vec![0xcc; 2], online: true }.encode()),
             ("Presence", FromRelay::Presence { peer, online: false }.encode()),
+            ("Members", FromRelay::Members { room: room.clone(), members: vec![peer] }.encode()),
             ("Room", FromRelay::Room { room, members: vec![peer] }.encode()),
             ("Unknown", FromRelay::Unknown { peer: Some(peer), nick: None }.encode()),
             ("Pong", FromRelay::Pong { n: 7 }.encode()),

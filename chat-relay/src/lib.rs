@@ -7,6 +7,7 @@
 
 mod args;
 pub mod exit;
+pub mod files;
 pub mod folder;
 mod hop;
 pub mod logging;

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use chat_core::entropy::OsEntropy;
 use chat_core::profile::RelaySection;
+use chat_core::transport::ReceiveMemory;
 use chat_core::{Identity, LinkError, Registry, Transport};
 use relay::host::{Host, HostError, Listen};
 use relay::{MailboxLimits, RelayConfig, Secure};
@@ -9,7 +10,7 @@ use relay::{MailboxLimits, RelayConfig, Secure};
 use crate::args::RelayArgs;
 use crate::exit::{Code, Failure, print};
 use crate::hop::Noise;
-use crate::{folder, logging, profiles, signals};
+use crate::{files, folder, logging, profiles, signals};
 
 /// Runs the relay of a profile until a signal ends it, with whatever transports are linked into the program.
 ///
@@ -31,7 +32,10 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
         let (kind, address) = (entry.options.kind().to_owned(), entry.address.clone());
         listen.push(Listen { kind, transport, address });
     }
-    let (config, limits) = limits(&profile.relay);
+    let (mut config, limits) = limits(&profile.relay);
+    files::provide(&mut config);
+    // What waits to be sent has the other half.
+    ReceiveMemory::limit(usize::try_from(profile.relay.max_memory_bytes / 2).unwrap_or(usize::MAX));
     let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
     let host = Host {
         data_dir: &folder,
@@ -59,7 +63,16 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
 
 /// The limits of a relay, as its profile says.
 pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
-    let config = RelayConfig { max_clients: section.max_clients as usize, ..RelayConfig::default() };
+    let config = RelayConfig {
+        max_clients: section.max_clients as usize,
+        links_per_address: section.max_links_per_address as usize,
+        new_peers_per_minute: section.new_peers_per_minute,
+        new_peers_burst: section.new_peers_per_minute.saturating_mul(5),
+        new_members_per_minute: section.new_members_per_minute,
+        new_members_burst: section.new_members_per_minute.saturating_mul(10),
+        memory_bytes: usize::try_from(section.max_memory_bytes / 2).unwrap_or(usize::MAX),
+        ..RelayConfig::default()
+    };
     let limits = MailboxLimits { mailbox_bytes: section.max_mailbox_bytes, ..MailboxLimits::default() };
     (config, limits)
 }
@@ -69,6 +82,10 @@ fn failure(error: HostError) -> Failure {
         HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => {
             Failure::failed(format!("{error}; choose another address with --listen or topology.relay"))
         }
+        HostError::Listen { source: LinkError::Resolve { .. }, .. } => Failure::new(
+            Code::Unreachable,
+            format!("{error}; check the address (--listen or topology.relay) and the network"),
+        ),
         _ => Failure::failed(error),
     }
 }

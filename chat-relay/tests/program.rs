@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The crates that `chat-relay` is made of, by the lock file, hold no engine, no session and no frontend.
+/// D05: the crates that `chat-relay` is made of, by the lock file, hold no engine, no session and no frontend.
 #[test]
 fn no_session_code_is_linked() {
     let lock = include_str!("../../Cargo.lock");
@@ -80,7 +80,11 @@ mod unix {
     }
 
     fn start(dir: &Path, extra: &[&str]) -> Running {
-        let mut child = command(dir, extra).spawn().unwrap();
+        launch(command(dir, extra))
+    }
+
+    fn launch(mut command: Command) -> Running {
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -139,6 +143,7 @@ mod unix {
         assert!(matches!(next(link).await, Some(FromRelay::Welcome { .. })));
     }
 
+    /// A09, D12.
     #[tokio::test]
     async fn serves_on_every_transport_and_drains_when_told() {
         let dir = tempfile::tempdir().unwrap();
@@ -200,6 +205,39 @@ mod unix {
         let (code, message) = fails(dir.path(), &[]);
         assert_eq!(code, Some(1));
         assert!(message.contains("relay.db") && message.contains("damaged"), "{message}");
+    }
+
+    /// The program after a shell has limited it, and what the system then lets it open.
+    #[cfg(target_os = "linux")]
+    fn limited(dir: &Path, ulimit: &str) -> (Running, u64) {
+        let plain = command(dir, &[]);
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .arg(format!("{ulimit}; exec \"$0\" \"$@\""))
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        shell.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = launch(shell);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id())).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft = files.split_whitespace().nth(3).unwrap().parse().unwrap();
+        (running, soft)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn it_asks_for_open_files_and_takes_no_more_clients_than_there_are_files_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut running, files) = limited(dir.path(), "ulimit -S -n 100; ulimit -H -n 700");
+        assert_eq!(files, 700, "as many as it may have");
+        running.stop("-TERM");
+        let mut said = String::new();
+        running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains("few open files") && said.contains("files=700"), "{said}");
+        let (mut running, files) = limited(dir.path(), "ulimit -S -n 100");
+        assert!(files > 700, "{files}");
+        running.stop("-TERM");
     }
 
     #[test]

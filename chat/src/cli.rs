@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
+use crate::commands::impair::ImpairArgs;
 use crate::run;
 use chat_relay::RelayArgs;
 use chat_relay::exit::{self, Failure};
@@ -76,6 +77,13 @@ enum Command {
         #[command(subcommand)]
         command: IdentityCommand,
     },
+    /// Passes on UDP or TCP as a bad network would, with loss, delay and more; for tests.
+    ///
+    /// What is asked is wrong in both directions, for each client on its own: a packet of UDP, or a segment of a TCP
+    /// connection, is lost, delayed and so on. A UDP client that is silent for two minutes is forgotten; there are 128
+    /// clients at a time at most. One JSON line says that it serves, and another one, when Ctrl+C or SIGTERM ends it,
+    /// what became of the packets.
+    Impair(ImpairArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,7 +122,11 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
     let Some(cli) = exit::parse::<Cli>()? else { return Ok(()) };
     match cli.command {
         None => run::run(&cli.run),
-        Some(Command::Relay(args)) => chat_relay::run(&args),
+        Some(Command::Relay(args)) => {
+            // This program has all plugins, so the whole profile must be right; `chat-relay` looks at less.
+            commands::check::one(&args.config, &args.set)?;
+            chat_relay::run(&args)
+        }
         Some(Command::Check { profiles, set }) => commands::check::run(&profiles, &set),
         Some(Command::Explain { profile }) => commands::explain::run(&profile),
         Some(Command::Config { command: ConfigCommand::Show { profile, set, nick, frontend } }) => {
@@ -125,6 +137,7 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
         Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
             commands::identity::show(nick, data_dir)
         }
+        Some(Command::Impair(args)) => commands::impair::run(&args),
     }
 }
 

@@ -202,7 +202,8 @@ impl Shared {
 
     async fn open_relay(&self) -> Result<Relay, Obstacle> {
         let Place { relay, limits, database, .. } = &self.place;
-        let (relay, limits, path) = (relay.clone(), limits.clone(), database.clone());
+        let (mut relay, limits, path) = (relay.clone(), limits.clone(), database.clone());
+        chat_relay::files::provide(&mut relay);
         let opened = tokio::task::spawn_blocking(move || Relay::open(relay, limits, &path)).await;
         let reason = match opened {
             Ok(Ok(relay)) => return Ok(relay),

@@ -29,6 +29,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let registry = plugins::registry()?;
     let profile = profiles::client(name, &args.set, args.nick.as_ref(), args.frontend.as_ref(), &registry)?;
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
+    stack.frontend.require().map_err(Failure::failed)?;
     let home = home::open_client(args.data_dir.as_deref(), profile.identity.nick.as_ref())?;
     let identity = home.identity(profile.identity.key_file.as_deref())?;
     let logs = match &profile.log.dir {

@@ -14,6 +14,14 @@ use chat_core::{Cipher, KeyExchange};
 pub enum StorePlace {
     /// A database file, made if it isn't there; its folder must exist.
     File(PathBuf),
+    /// A database file in a file system that was registered with SQLite under a name. For simulations, whose disks
+    /// fail on purpose.
+    Vfs {
+        /// Its name.
+        vfs: String,
+        /// The file in it, made if it isn't there.
+        path: PathBuf,
+    },
     /// In memory: gone with the process. For tests and simulations.
     Memory,
 }

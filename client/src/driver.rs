@@ -2,26 +2,26 @@
 
 mod link;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chat_core::api::event::{EventId, Ready};
 use chat_core::api::handle::{self, ClientHandle, EngineSide};
 use chat_core::api::{Event, StopReason};
-use chat_core::entropy::{Entropy, OsEntropy};
+use chat_core::environment::{Environment, System};
 use chat_core::error::CryptoError;
-use chat_core::ids::Timestamp;
 use chat_core::key_exchange::{Context, NewBundle};
 use chat_core::wire::ToRelay;
 use chat_core::{Cipher, KeyExchange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::config::{ClientConfig, StorePlace};
+use crate::config::ClientConfig;
 use crate::connect::{ConnectError, Connector};
-use crate::engine::{Engine, Input, Turn};
+use crate::engine::{Engine, Input, Moment, Turn, Uptime};
 use crate::store::{Store, StoreError};
+use crate::watch;
 use link::LinkEvent;
 
 /// Most inputs of one turn: one commit serves all of them.
@@ -55,11 +55,20 @@ pub struct Unsent(pub u64);
 /// A running client. Dropping it without [`Client::finish`] lets it end by itself, without a farewell.
 pub struct Client {
     finish: Option<oneshot::Sender<Duration>>,
-    thread: JoinHandle<Unsent>,
+    thread: JoinHandle<()>,
+    ended: std::sync::mpsc::Receiver<End>,
+}
+
+/// What becomes of the engine's thread.
+enum End {
+    Over(Unsent),
+    /// A plugin does not return, and so the thread never ends.
+    Hangs,
 }
 
 impl Client {
-    /// Opens the store and starts the engine on a thread of its own.
+    /// Opens the store and starts the engine on a thread of its own. If a call of a plugin does not return within half
+    /// a minute, every frontend is told to end, with exit code 1.
     ///
     /// # Errors
     /// [`StartError`]; nothing has started then.
@@ -67,42 +76,117 @@ impl Client {
         config: ClientConfig,
         connector: Arc<dyn Connector>,
     ) -> Result<(Self, ClientHandle), StartError> {
-        let store = match &config.store {
-            StorePlace::File(path) => Store::open(path)?,
-            StorePlace::Memory => Store::in_memory()?,
-        };
-        let mut entropy = OsEntropy;
-        let epoch = u32::from_be_bytes((&mut entropy as &mut dyn Entropy).bytes()?);
-        let max_backoff = config.max_backoff;
-        let ready = (config.identity.peer_id(), config.nick.clone());
-        let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
-        let mut engine = Engine::new(config, store, Box::new(entropy), Timestamp::now())?;
-        let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
+        Self::start_watched(config, connector, watch::LOOK_EVERY, watch::LOOKS)
+    }
+
+    fn start_watched(
+        config: ClientConfig,
+        connector: Arc<dyn Connector>,
+        every: Duration,
+        looks: u32,
+    ) -> Result<(Self, ClientHandle), StartError> {
+        let name = config.key_exchange_name.clone();
+        let (node, handle) = Node::new(config, connector, Arc::new(System))?;
         let (finish, finished) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = std::thread::Builder::new().name("client".to_owned()).spawn(move || {
-            let (made_keys, keys_made) = mpsc::channel(1);
-            let driver = Driver { engine, side, records: None, closer: None, keys, made_keys };
-            let ready = Ready { listen: Vec::new(), peer_id: ready.0, fingerprint: ready.0, nick: ready.1 };
-            let unsent = runtime.block_on(driver.run(connector, max_backoff, ready, keys_made, finished));
-            // A key generation that still runs must not hold up the end of the program.
-            runtime.shutdown_background();
-            unsent
-        })?;
-        Ok((Self { finish: Some(finish), thread }, handle))
+        let (tell, ended) = std::sync::mpsc::channel();
+        let (alive, gone) = std::sync::mpsc::channel();
+        let (watched, stopper) = (node.driver.engine.watch(), node.driver.side.stopper());
+        let tell_hanging = tell.clone();
+        let look_on = move || {
+            let Some(call) = watch::look_on(&watched, &gone, every, looks) else { return };
+            let seconds = every.as_secs().saturating_mul(looks.into());
+            let message = format!(
+                "{} hangs: it has not returned from `{}` for {seconds} s. The program ends; nothing that was committed \
+                 is lost",
+                call.culprit(&name),
+                call.name()
+            );
+            tracing::error!(message);
+            stopper.stop(StopReason { exit_code: 1, message: Some(message) });
+            // Nobody may wait for it.
+            drop(tell_hanging.send(End::Hangs));
+        };
+        std::thread::Builder::new().name("watch".to_owned()).spawn(look_on)?;
+        let run = move || {
+            let _alive: std::sync::mpsc::Sender<()> = alive;
+            drop(tell.send(End::Over(runtime.block_on(node.run(finished)))));
+        };
+        let thread = std::thread::Builder::new().name("client".to_owned()).spawn(run)?;
+        Ok((Self { finish: Some(finish), thread, ended }, handle))
     }
 
     /// Hands over what is queued if the relay is there, for at most `grace`, closes the link in good order
-    /// and ends. Blocks; not to be called from async code.
+    /// and ends. Blocks; not to be called from async code. An engine in which a plugin hangs is left behind.
     pub fn finish(mut self, grace: Duration) -> Unsent {
         if self.finish.take().is_some_and(|finish| finish.send(grace).is_err()) {
             tracing::debug!("the engine had ended already");
         }
-        self.thread.join().unwrap_or(Unsent(u64::MAX))
+        match self.ended.recv() {
+            Ok(End::Over(unsent)) if self.thread.join().is_ok() => unsent,
+            // It panicked, or hangs: how much is unsent is not known.
+            _ => Unsent(u64::MAX),
+        }
+    }
+}
+
+/// A client as a future, for a program that has a runtime for it: a simulation, or somebody who embeds it.
+/// [`Client`] gives it a thread.
+pub struct Node {
+    driver: Driver,
+    connector: Arc<dyn Connector>,
+    max_backoff: Duration,
+    ready: Ready,
+    keys_made: mpsc::Receiver<Result<NewBundle, CryptoError>>,
+}
+
+impl Node {
+    /// Opens the store, which blocks, and reads the state.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing has started then.
+    pub fn new(
+        config: ClientConfig,
+        connector: Arc<dyn Connector>,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Self, ClientHandle), StartError> {
+        let store = Store::open(&config.store)?;
+        let mut entropy = environment.entropy();
+        let epoch = u32::from_be_bytes(entropy.bytes()?);
+        let max_backoff = config.max_backoff;
+        let (me, nick) = (config.identity.peer_id(), config.nick.clone());
+        let ready = Ready { listen: Vec::new(), peer_id: me, fingerprint: me, nick };
+        let keys = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
+        let start = Moment { wall: environment.now(), up: Uptime::default() };
+        let mut engine = Engine::new(config, store, entropy, start)?;
+        let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
+        let (made_keys, keys_made) = mpsc::channel(1);
+        let driver = Driver {
+            engine,
+            side,
+            records: None,
+            closer: None,
+            keys,
+            made_keys,
+            environment,
+            began: None,
+            making_keys: Weak::new(),
+        };
+        Ok((Self { driver, connector, max_backoff, ready, keys_made }, handle))
+    }
+
+    /// Is the client, until `finished` gives the time that handing over what is queued may take, or is dropped.
+    /// Dropping the future ends it at once; whatever was committed is kept.
+    pub async fn run(self, finished: oneshot::Receiver<Duration>) -> Unsent {
+        let Self { driver, connector, max_backoff, ready, keys_made } = self;
+        driver.run(connector, max_backoff, ready, keys_made, finished).await
     }
 }
 
 struct Driver {
+    /// When it began to run.
+    began: Option<Instant>,
+    environment: Arc<dyn Environment>,
     engine: Engine,
     side: EngineSide,
     /// Where records of the live link go.
@@ -111,6 +195,8 @@ struct Driver {
     closer: Option<oneshot::Sender<String>>,
     keys: (Arc<dyn KeyExchange>, Arc<dyn Cipher>),
     made_keys: mpsc::Sender<Result<NewBundle, CryptoError>>,
+    /// Held by whoever makes keys.
+    making_keys: Weak<()>,
 }
 
 impl Driver {
@@ -135,7 +221,8 @@ impl Driver {
         self.engine.set_listen(ready.listen.clone());
         self.publish(vec![Event::Ready(ready)]);
         let (events, mut link_events) = mpsc::channel(64);
-        let link = tokio::spawn(link::keep_linked(connector, events, max_backoff));
+        let link =
+            tokio::spawn(link::keep_linked(connector, events, max_backoff, self.environment.entropy()));
         let mut ticks = interval(Duration::from_millis(self.engine.next_tick_ms()));
         let mut deadline = None;
         loop {
@@ -217,10 +304,16 @@ impl Driver {
         }
     }
 
+    fn moment(&mut self) -> Moment {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let up = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment { wall: self.environment.now(), up: Uptime(up) }
+    }
+
     fn turn(&mut self, inputs: Vec<Input>) {
         let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
-        let Turn { records, events, answers, drop_link, want_keys, stop } =
-            self.engine.turn(Timestamp::now(), inputs);
+        let at = self.moment();
+        let Turn { records, events, answers, drop_link, want_keys, stop } = self.engine.turn(at, inputs);
         if !events.is_empty() || !silent {
             self.publish(events);
         }
@@ -251,23 +344,42 @@ impl Driver {
 
     fn publish(&mut self, events: Vec<Event>) {
         let engine = &mut self.engine;
+        engine.read_figures();
         self.side.publish(events, |event| engine.snapshot(event));
     }
 
     /// Makes keys beside the engine: RSA takes its time, and the program is ready meanwhile.
-    fn make_keys(&self) {
+    fn make_keys(&mut self) {
         let (exchange, cipher) = (Arc::clone(&self.keys.0), Arc::clone(&self.keys.1));
+        let environment = Arc::clone(&self.environment);
+        let (made, making) = oneshot::channel();
+        // Work that hangs keeps its thread for ever; there is never a second one.
+        let at_it = Arc::new(());
+        let hangs = std::mem::replace(&mut self.making_keys, Arc::downgrade(&at_it)).upgrade();
+        if let Some(hanging) = hangs {
+            self.making_keys = Arc::downgrade(&hanging);
+            let failed = Err(CryptoError::Failed("it has not returned from making the last ones"));
+            // The last failure may still be on its way; then that one is told.
+            drop(self.made_keys.try_send(failed));
+            return;
+        }
+        let work = async move {
+            let _at_it = at_it;
+            let mut entropy = environment.entropy();
+            let mut cx = Context { now: environment.now(), entropy: &mut *entropy, cipher, binding: [0; 32] };
+            // Whoever waited may have given up.
+            drop(made.send(exchange.new_bundle(&mut cx)));
+        };
+        let spawned = self.environment.spawn("keys", Box::pin(work));
         let made_keys = self.made_keys.clone();
-        let making = tokio::task::spawn_blocking(move || {
-            let mut entropy = OsEntropy;
-            let mut cx = Context { now: Timestamp::now(), entropy: &mut entropy, cipher, binding: [0; 32] };
-            exchange.new_bundle(&mut cx)
-        });
         tokio::spawn(async move {
-            let keys = match timeout(KEYS_DEADLINE, making).await {
-                Ok(Ok(keys)) => keys,
-                Ok(Err(_)) => Err(CryptoError::Failed("it panicked while making keys")),
-                Err(_) => Err(CryptoError::Failed("it took too long to make keys")),
+            let keys = match spawned {
+                Ok(()) => match timeout(KEYS_DEADLINE, making).await {
+                    Ok(Ok(keys)) => keys,
+                    Ok(Err(_)) => Err(CryptoError::Failed("it panicked while making keys")),
+                    Err(_) => Err(CryptoError::Failed("it took too long to make keys")),
+                },
+                Err(_) => Err(CryptoError::Failed("there is no thread to make keys on")),
             };
             // The engine may have ended meanwhile.
             drop(made_keys.send(keys).await);
@@ -283,71 +395,4 @@ async fn until(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-    use chat_core::api::StackView;
-    use chat_core::nick::Nick;
-    use chat_core::profile::Options;
-    use chat_core::{Identity, Registry};
-
-    use super::*;
-    use crate::connect::Connected;
-
-    struct Unreachable;
-
-    #[async_trait]
-    impl Connector for Unreachable {
-        fn relay(&self) -> String {
-            "memory://nowhere".to_owned()
-        }
-        async fn prepare(&self) -> Result<Vec<String>, ConnectError> {
-            Ok(Vec::new())
-        }
-        async fn connect(&self) -> Result<Connected, ConnectError> {
-            Err(ConnectError::Retry("nobody is there".to_owned()))
-        }
-    }
-
-    fn config() -> ClientConfig {
-        let registry = Registry::linked().unwrap();
-        let options = |kind: &str, table| {
-            Options::parse_table(&format!("[{table}]\nkind = \"{kind}\"\n"), table).unwrap()
-        };
-        let exchange = registry.build::<dyn KeyExchange>(&options("x25519", "key_exchange")).unwrap();
-        let cipher = registry.build::<dyn Cipher>(&options("aes-256-gcm", "cipher")).unwrap();
-        ClientConfig {
-            identity: Identity::from_seed(&[1; 32]),
-            nick: Nick::new("alice").unwrap(),
-            rooms: Vec::new(),
-            stack: StackView {
-                transport: "memory".into(),
-                key_exchange: "x25519".into(),
-                cipher: "aes-256-gcm".into(),
-                frontend: "test".into(),
-                properties: exchange.properties(),
-            },
-            key_exchange: Arc::from(exchange),
-            key_exchange_name: "x25519".into(),
-            cipher: Arc::from(cipher),
-            config_text: String::new(),
-            store: StorePlace::Memory,
-            max_backoff: Duration::from_secs(1),
-        }
-    }
-
-    /// Before the first link, too, it is said which relay can't be reached.
-    #[test]
-    fn a_relay_that_was_never_reached_has_a_name() {
-        let (client, handle) = Client::start(config(), Arc::new(Unreachable)).unwrap();
-        let mut events = handle.events_since(EventId { n: 0, ..handle.snapshot().event }).unwrap();
-        let down = loop {
-            match events.next_blocking(PREPARE_DEADLINE).unwrap().unwrap().event.clone() {
-                Event::LinkDown(down) => break down,
-                _ => continue,
-            }
-        };
-        assert_eq!((down.relay.as_str(), down.reason.as_str()), ("memory://nowhere", "nobody is there"));
-        assert_eq!(handle.snapshot().link.relay, "memory://nowhere");
-        assert_eq!(client.finish(Duration::ZERO), Unsent(0));
-    }
-}
+mod tests;

@@ -10,14 +10,16 @@
 //! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
 //! | `store` | the SQLite database |
 //! | `driver` | the task around the engine: link, clock, queues |
+//! | `watch` | plugins called by the engine: panics contained, calls that never return noticed |
 
 mod config;
 mod connect;
 mod driver;
 mod engine;
 mod store;
+mod watch;
 
 pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
-pub use driver::{Client, StartError, Unsent};
+pub use driver::{Client, Node, StartError, Unsent};
 pub use store::StoreError;

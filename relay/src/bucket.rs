@@ -15,11 +15,26 @@ impl TokenBucket {
         Self { rate: rate.into(), burst: burst.into(), tokens: burst.into(), filled: Instant::now() }
     }
 
-    /// Takes one token, if there is one.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    /// So many a minute.
+    pub(crate) fn per_minute(rate: u32, burst: u32) -> Self {
+        Self { rate: f64::from(rate) / 60.0, ..Self::new(0, burst) }
+    }
+
+    fn fill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = now;
         self.tokens = (self.tokens + elapsed * self.rate).min(self.burst);
+    }
+
+    /// Whether it is as good as a new one.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.tokens >= self.burst
+    }
+
+    /// Takes one token, if there is one.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
         let enough = self.tokens >= 1.0;
         if enough {
             self.tokens -= 1.0;

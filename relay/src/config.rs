@@ -10,6 +10,20 @@ pub struct RelayConfig {
     /// Most connections that have not said `Hello` yet; one more closes the oldest of whoever
     /// has most of them: an IPv4 address, or an IPv6 network of 64 bits.
     pub max_handshakes: usize,
+    /// Most links of one network address at a time: an IPv4 address, or an IPv6 network of 64 bits.
+    pub links_per_address: usize,
+    /// Peers never seen before that one network address may bring in a minute, on average; identities cost nothing.
+    pub new_peers_per_minute: u32,
+    /// As above, at once.
+    pub new_peers_burst: u32,
+    /// Memberships of rooms that one network address may make in a minute, on average. To join where one is a member
+    /// is free.
+    pub new_members_per_minute: u32,
+    /// As above, at once.
+    pub new_members_burst: u32,
+    /// This machine (loopback), and transports without addresses, may do so many times as much as a network address:
+    /// many programs, tests, or people behind a proxy.
+    pub local_factor: u32,
     /// From the authenticated link to the first record.
     pub hello_timeout: Duration,
     /// A link that takes no frame for this long is closed; its envelopes wait in the mailbox.
@@ -24,8 +38,13 @@ pub struct RelayConfig {
     pub window_bytes: usize,
     /// Envelopes waiting in memory for one client, in bytes. Over it, the client reads its mailbox.
     pub live_bytes: usize,
-    /// The same for all clients together.
+    /// What waits in memory to be sent to all clients together, in bytes: answers, news, lists of members, envelopes.
+    /// Each client may hold 32 KiB beside it. One network address may use a quarter, this machine three quarters. Near
+    /// it, peers never seen before are refused and lists wait.
     pub memory_bytes: usize,
+    /// Envelopes submitted and not committed yet, of all clients together, in bytes; more wait in the frames they came
+    /// in.
+    pub submit_bytes: usize,
     /// Envelopes a client may submit in a second, on average.
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
@@ -43,6 +62,12 @@ impl Default for RelayConfig {
         Self {
             max_clients: 4096,
             max_handshakes: 256,
+            links_per_address: 64,
+            new_peers_per_minute: 30,
+            new_peers_burst: 150,
+            new_members_per_minute: 60,
+            new_members_burst: 600,
+            local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(90),
@@ -51,12 +76,38 @@ impl Default for RelayConfig {
             window_bytes: 1 << 20,
             live_bytes: 1 << 20,
             memory_bytes: 256 << 20,
+            submit_bytes: 32 << 20,
             submit_rate: 2000,
             submit_burst: 10_000,
             control_rate: 50,
             control_burst: 512,
             drain_timeout: Duration::from_secs(2),
         }
+    }
+}
+
+impl RelayConfig {
+    /// Most links at a time: those of clients, and those that were replaced or refused and are on their way out.
+    pub(crate) fn max_links(&self) -> usize {
+        self.max_clients.saturating_add(self.max_clients / 8).saturating_add(16)
+    }
+
+    /// Most connections at a time: each may take an open file.
+    pub fn max_connections(&self) -> usize {
+        self.max_links().saturating_add(self.max_handshakes)
+    }
+
+    /// Lowers [`RelayConfig::max_clients`] so that there are no more connections than this; one client stays.
+    pub fn limit_connections(&mut self, most: usize) {
+        if self.max_connections() > most {
+            let links = most.saturating_sub(self.max_handshakes).saturating_sub(16);
+            self.max_clients = (links / 9 * 8).max(1);
+        }
+    }
+
+    /// [`RelayConfig::submit_bytes`] in KiB.
+    pub(crate) fn submit_units(&self) -> u32 {
+        u32::try_from(self.submit_bytes / 1024).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3)
     }
 }
 
@@ -81,7 +132,8 @@ pub struct MailboxLimits {
     pub max_peers: u64,
     /// Most rooms of one peer.
     pub rooms_per_peer: u64,
-    /// Most members of one room.
+    /// Most members of one room. When it is full, those who are not connected and have never published a bundle, or
+    /// never submitted nor acknowledged an envelope, give way to newcomers.
     pub members_per_room: u64,
     /// Envelopes and the memory of their ids are forgotten after this time.
     pub ttl_ms: u64,
@@ -92,6 +144,9 @@ pub struct MailboxLimits {
     pub sweep_rows: u32,
     /// Peers and memberships are forgotten when unseen for this time.
     pub unseen_ms: u64,
+    /// Peers who have never submitted nor acknowledged an envelope are forgotten when unseen for this time and nothing
+    /// waits for them: those without a bundle; and if a room of theirs or the relay is more than half full, all.
+    pub silent_ms: u64,
     /// An envelope that was acknowledged and is submitted again is delivered again at most this often.
     pub redeliver_ms: u64,
     /// Bytes submitted and not yet committed, of all clients together.
@@ -115,9 +170,27 @@ impl Default for MailboxLimits {
             ids_per_sender: 100_000,
             sweep_rows: 10_000,
             unseen_ms: 30 * DAY_MS,
+            silent_ms: DAY_MS,
             redeliver_ms: 60_000,
             queue_bytes: 32 << 20,
             database_bytes: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_as_many_as_there_may_be_connections() {
+        for (max_clients, most, expected) in
+            [(10_000, 20_000, 10_000), (10_000, 1000, 640), (100, 1, 1), (1, 500, 1)]
+        {
+            let mut config = RelayConfig { max_clients, ..RelayConfig::default() };
+            config.limit_connections(most);
+            assert_eq!(config.max_clients, expected, "{most}");
+            assert!(config.max_connections() <= most.max(274));
         }
     }
 }

@@ -1,32 +1,32 @@
 //! The reading half of a link: checks each record, hands it to the mailbox, and sees to it that the answer
 //! finds its way.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_core::nick::{Nick, RoomName};
+use chat_core::PeerId;
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
 use chat_core::wire::relay::Refusal;
-use chat_core::wire::{FromRelay, SignedBundle, ToRelay, WIRE_VERSION};
-use chat_core::{PeerId, Timestamp};
+use chat_core::wire::{FromRelay, ToRelay};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::bucket::TokenBucket;
+use crate::gate::say;
 use crate::hub::error;
-use crate::mailbox::{Entry, Joined, MailboxError, NewEnvelope, Outcome, Published, Query, Write};
+use crate::mailbox::{MailboxError, NewEnvelope, Outcome, Write};
+use crate::memory::Account;
+use crate::origins::Visit;
 use crate::outgoing::Client;
 use crate::records::{self, Record, Submitted};
 use crate::server::{Inner, until_closing};
 use crate::settle::{refuse, settle};
-use crate::writer;
+use crate::writer::Writer;
 
 /// What one client may have submitted without an answer yet, in units of 1 KiB.
 const IN_FLIGHT_UNITS: u32 = 4096;
-/// Bytes of bundles in the answers to one `Find`.
-const FOUND_BYTES: usize = 256 << 10;
 
 /// Why a link ends.
 enum End {
@@ -38,6 +38,8 @@ enum End {
     Protocol(String),
     /// The relay stops.
     Moving,
+    /// It was told why already: the same peer has connected again, or the mailbox can't be read.
+    Told,
 }
 
 /// Takes the client out of the hub also if its task is aborted.
@@ -53,42 +55,51 @@ impl Drop for Attachment<'_> {
 }
 
 /// Serves a link whose peer has said `Hello`, until it ends.
-pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId) {
-    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters)));
-    client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now() });
-    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats: _stats, .. } = link;
-    let mut writer = pin!(writer::run(&relay, &client, sink));
-    if let Err(refused) = attach(&relay, &client).await {
-        tracing::info!(peer = %peer.short(), "not taken");
+pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visit) {
+    let account = Account::new(Arc::clone(&relay.memory), Arc::clone(&visit.memory));
+    let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters), account));
+    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats, .. } = link;
+    let mut writer = pin!(Writer { relay: &relay, client: &client, sink, stats }.run());
+    if let Err(refused) = attach(&relay, &client, &visit).await {
+        say!(relay, info, peer = %peer.short(), "not taken");
         client.finish(Some(&refused));
-        writer.await;
-        return;
+        return say_farewell(&relay, &client, writer).await;
     }
     let attachment = Attachment { relay: &relay, client: Arc::clone(&client) };
-    tracing::info!(peer = %peer.short(), "connected");
-    let mut reader = Reader::new(&relay, Arc::clone(&client));
+    say!(relay, info, peer = %peer.short(), "connected");
+    let mut reader = Reader::new(&relay, Arc::clone(&client), &visit);
     let end = tokio::select! {
+        biased;
         end = reader.run(source) => Some(end),
         () = &mut writer => None,
+        () = client.finishing() => Some(End::Told),
     };
     drop(attachment);
     if let Some(end) = end {
         client.finish(farewell(&relay, peer, end).as_ref());
-        writer.await;
+        say_farewell(&relay, &client, writer).await;
     }
-    tracing::info!(peer = %peer.short(), "disconnected");
+    say!(relay, info, peer = %peer.short(), "disconnected");
+}
+
+/// Writes what is left to be said, for as long as one frame may take and no longer: the link has no other use.
+async fn say_farewell(relay: &Inner, client: &Client, writer: Pin<&mut impl Future<Output = ()>>) {
+    if timeout(relay.config.write_timeout, writer).await.is_err() {
+        relay.counters.stalled.one();
+        tracing::debug!(peer = %client.peer.short(), "did not take its farewell in time");
+    }
 }
 
 fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
     match end {
-        End::Closed => None,
+        End::Closed | End::Told => None,
         End::Idle => {
             tracing::debug!(peer = %peer.short(), "silent for too long");
             None
         }
         End::Protocol(detail) => {
             relay.counters.protocol_errors.one();
-            tracing::warn!(peer = %peer.short(), "sent a record that is malformed or out of order");
+            say!(relay, warn, peer = %peer.short(), "sent a record that is malformed or out of order");
             Some(error(Refusal::Protocol, detail))
         }
         End::Moving => Some(FromRelay::Moving),
@@ -96,14 +107,24 @@ fn farewell(relay: &Inner, peer: PeerId, end: End) -> Option<FromRelay> {
 }
 
 /// Makes the peer known to the mailbox and the hub; the error is what to tell it.
-async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRelay> {
+async fn attach(relay: &Arc<Inner>, client: &Arc<Client>, visit: &Visit) -> Result<(), FromRelay> {
     let failed = || error(Refusal::Storage, "the mailbox failed");
+    let known = relay.in_time(relay.mailbox.knows(client.peer)).await.map_err(|_| failed())?;
+    if !known && client.is_tight() {
+        relay.counters.refused_addresses.one();
+        return Err(error(Refusal::TooFast, "the relay is short of memory; try again in a minute"));
+    }
+    if !known && !visit.may_bring_a_peer() {
+        relay.counters.refused_addresses.one();
+        let detail = "too many new peers from your network address; try again in a minute";
+        return Err(error(Refusal::TooFast, detail));
+    }
     let (tell, told) = oneshot::channel();
-    let (hub, attaching) = (Arc::clone(&relay.hub), Arc::clone(client));
+    let (hub, attaching, now) = (Arc::clone(&relay.hub), Arc::clone(client), relay.environment.now());
     // In the order of commits: what is committed later is routed to the client, what was earlier it reads.
     let done = Box::new(move |result: Result<_, MailboxError>| {
         let result = match result {
-            Ok(Some(attached)) => hub.attach(&attaching, &attached),
+            Ok(Some(attached)) => hub.attach(&attaching, &attached, now),
             Ok(None) => Err(error(Refusal::MailboxFull, "the relay remembers as many peers as it can")),
             Err(_) => Err(error(Refusal::Storage, "the mailbox failed")),
         };
@@ -111,7 +132,7 @@ async fn attach(relay: &Arc<Inner>, client: &Arc<Client>) -> Result<(), FromRela
             hub.detach(&attaching);
         }
     });
-    let attach = Write::Attach { peer: client.peer, now: Timestamp::now(), done };
+    let attach = Write::Attach { peer: client.peer, now, done };
     let attached = async {
         relay.mailbox.write(attach).await;
         told.await.map_err(|_| failed())?
@@ -133,9 +154,11 @@ impl Drop for Unanswered {
     }
 }
 
-struct Reader<'a> {
-    relay: &'a Arc<Inner>,
-    client: Arc<Client>,
+/// What reads and answers the records of one link.
+pub(crate) struct Reader<'a> {
+    pub(crate) relay: &'a Arc<Inner>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) visit: &'a Visit,
     /// What was submitted and not answered yet.
     in_flight: Arc<Semaphore>,
     submits: TokenBucket,
@@ -143,11 +166,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(relay: &'a Arc<Inner>, client: Arc<Client>) -> Self {
+    fn new(relay: &'a Arc<Inner>, client: Arc<Client>, visit: &'a Visit) -> Self {
         let config = &relay.config;
         Self {
             relay,
             client,
+            visit,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS as usize)),
             submits: TokenBucket::new(config.submit_rate, config.submit_burst),
             controls: TokenBucket::new(config.control_rate, config.control_burst),
@@ -159,6 +183,7 @@ impl<'a> Reader<'a> {
         loop {
             let next = timeout(self.relay.config.idle_timeout, source.next());
             let frame = tokio::select! {
+                biased;
                 () = until_closing(&mut closing) => return self.drain().await,
                 frame = next => frame,
             };
@@ -167,11 +192,16 @@ impl<'a> Reader<'a> {
                 Ok(Some(Err(_)) | None) => return End::Closed,
                 Err(_) => return End::Idle,
             };
-            if let Err(end) = self.record(&frame).await {
+            if let Err(end) = self.record(frame).await {
                 return end;
             }
             // Whoever does not read its answers is not read either; the writer's deadline ends that.
             self.client.takes_answers().await;
+            if self.client.is_tight() {
+                // Nor who is owed some: while memory is short, one record at a time.
+                drop(self.in_flight.acquire_many(IN_FLIGHT_UNITS).await);
+                self.client.takes_answers().await;
+            }
         }
     }
 
@@ -181,13 +211,13 @@ impl<'a> Reader<'a> {
         End::Moving
     }
 
-    async fn record(&mut self, frame: &[u8]) -> Result<(), End> {
+    async fn record(&mut self, frame: Bytes) -> Result<(), End> {
         if frame.len() > MAX_FRAME_BYTES {
             return Err(End::Protocol("the record is over the limit of size".into()));
         }
-        let record = records::parse(frame).map_err(|error| End::Protocol(error.to_string()))?;
+        let record = records::parse(&frame).map_err(|error| End::Protocol(error.to_string()))?;
         match record {
-            Record::Submit(envelopes) => self.submit(envelopes).await,
+            Record::Submit(envelopes) => self.submit(frame, envelopes).await,
             Record::Other(ToRelay::Ack { through }) => self.ack(through).await,
             Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
             Record::Other(ToRelay::Hello { .. }) => {
@@ -209,24 +239,24 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn control(&self, record: ToRelay) {
-        match record {
-            ToRelay::Publish { bundle } => self.publish(bundle.into()).await,
-            ToRelay::Join { room } => self.join(room).await,
-            ToRelay::Leave { room } => self.leave(room).await,
-            ToRelay::Find { peer, nick } => self.find(peer, nick).await,
-            ToRelay::Hello { .. } | ToRelay::Submit { .. } | ToRelay::Ack { .. } | ToRelay::Ping { .. } => {}
-        }
-    }
-
     /// Room among what is in flight, kept by whoever answers; none if the mailbox gives no answers.
-    async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(IN_FLIGHT_UNITS);
         let place = Arc::clone(&self.in_flight).acquire_many_owned(units);
         timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()
     }
 
-    fn failed(&self) {
+    /// The same, and room among what everybody has in flight.
+    async fn place_for_envelopes(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = self.place(bytes).await?;
+        let all = self.relay.config.submit_units();
+        let units = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(all);
+        let place = Arc::clone(&self.relay.submitting).acquire_many_owned(units);
+        let everybodys = timeout(self.relay.config.storage_timeout, place).await.ok()?.ok()?;
+        Some([own, everybodys])
+    }
+
+    pub(crate) fn failed(&self) {
         self.client.answer(&error(Refusal::Storage, "the mailbox failed"));
     }
 
@@ -235,9 +265,9 @@ impl<'a> Reader<'a> {
         timeout(self.relay.config.storage_timeout, self.relay.mailbox.write(change)).await.is_ok()
     }
 
-    async fn submit(&mut self, submitted: Vec<Submitted>) {
+    async fn submit(&mut self, frame: Bytes, submitted: Vec<Submitted>) {
         self.relay.counters.submitted.add(submitted.len());
-        let mut envelopes = Vec::with_capacity(submitted.len());
+        let mut taken = Vec::with_capacity(submitted.len());
         let mut bytes = 0;
         let now = Instant::now();
         for envelope in submitted {
@@ -253,18 +283,21 @@ impl<'a> Reader<'a> {
             match refusal {
                 Some(why) => refuse(self.relay, &self.client, envelope.id, why),
                 None => {
-                    bytes += envelope.bytes.len();
-                    let Submitted { id, to, bytes, .. } = envelope;
-                    envelopes.push(NewEnvelope { id, to, bytes });
+                    bytes += envelope.place.len();
+                    taken.push(envelope);
                 }
             }
         }
-        if envelopes.is_empty() {
+        if taken.is_empty() {
             return;
         }
-        let Some(place) = self.place(bytes).await else {
-            return envelopes.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
+        // The envelopes stay in their frame until there is room for them.
+        let Some(place) = self.place_for_envelopes(bytes).await else {
+            return taken.iter().for_each(|e| refuse(self.relay, &self.client, e.id, Refusal::Storage));
         };
+        let envelopes: Vec<NewEnvelope> =
+            taken.into_iter().map(|envelope| envelope.cut_out(&frame)).collect();
+        drop(frame);
         let mut unanswered = Unanswered {
             relay: Arc::clone(self.relay),
             client: Arc::clone(&self.client),
@@ -277,7 +310,8 @@ impl<'a> Reader<'a> {
             unanswered.envelopes.clear();
             drop(place);
         });
-        let store = Write::Store { from: self.client.peer, envelopes, now: Timestamp::now(), done };
+        let now = self.relay.environment.now();
+        let store = Write::Store { from: self.client.peer, envelopes, now, done };
         if !self.write(store).await {
             tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
         }
@@ -293,96 +327,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands over a change that is answered by an error only.
-    async fn change(&self, change: Write) {
+    pub(crate) async fn change(&self, change: Write) {
         if !self.write(change).await {
             self.failed();
-        }
-    }
-
-    async fn publish(&self, bundle: Bytes) {
-        let peer = self.client.peer;
-        let verified = match SignedBundle::verify(&bundle) {
-            Ok(verified) if verified.peer_id == peer => verified,
-            Ok(_) => {
-                self.client.answer(&error(Refusal::NotAllowed, "the bundle is another peer's"));
-                return;
-            }
-            Err(reason) => {
-                self.client.answer(&error(Refusal::NotAllowed, format!("the bundle is refused: {reason}")));
-                return;
-            }
-        };
-        let Some(place) = self.place(bundle.len()).await else { return self.failed() };
-        let (hub, client, published) =
-            (Arc::clone(&self.relay.hub), Arc::clone(&self.client), bundle.clone());
-        let done = Box::new(move |result: Result<Published, MailboxError>| {
-            match result {
-                Ok(Published::New) => hub.published(peer, &published),
-                Ok(Published::Old) => {}
-                Ok(Published::Full) => {
-                    client.answer(&error(Refusal::MailboxFull, "the directory is full"));
-                }
-                Err(_) => client.answer(&error(Refusal::Storage, "the bundle was not stored")),
-            }
-            drop(place);
-        });
-        let (nick, created) = (verified.bundle.nick, verified.bundle.created);
-        self.change(Write::Publish { peer, nick, created, bundle, done }).await;
-    }
-
-    async fn join(&self, room: RoomName) {
-        let Some(place) = self.place(0).await else { return self.failed() };
-        let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
-        let joining = room.clone();
-        let done = Box::new(move |result: Result<Joined, MailboxError>| {
-            match result {
-                Ok(Joined::New { bundle }) => hub.joined(peer, &joining, true, bundle),
-                Ok(Joined::Already) => hub.joined(peer, &joining, false, None),
-                Ok(Joined::TooManyRooms) => {
-                    client.answer(&error(Refusal::NotAllowed, "a member of too many rooms"));
-                }
-                Ok(Joined::RoomFull) => client.answer(&error(Refusal::TooLarge, "the room is full")),
-                Err(_) => client.answer(&error(Refusal::Storage, "the membership was not stored")),
-            }
-            drop(place);
-        });
-        self.change(Write::Join { peer, room, done }).await;
-    }
-
-    async fn leave(&self, room: RoomName) {
-        let Some(place) = self.place(0).await else { return self.failed() };
-        let (hub, client, peer) = (Arc::clone(&self.relay.hub), Arc::clone(&self.client), self.client.peer);
-        let leaving = room.clone();
-        let done = Box::new(move |result: Result<bool, MailboxError>| {
-            match result {
-                Ok(true) => hub.left(peer, &leaving),
-                Ok(false) => {}
-                Err(_) => client.answer(&error(Refusal::Storage, "leaving was not stored")),
-            }
-            drop(place);
-        });
-        self.change(Write::Leave { peer, room, done }).await;
-    }
-
-    async fn find(&self, peer: Option<PeerId>, nick: Option<Nick>) {
-        let query = match (peer, &nick) {
-            (Some(peer), _) => Query::Peer(peer),
-            (None, Some(nick)) => Query::Nick(nick.clone()),
-            (None, None) => return self.client.answer(&FromRelay::Unknown { peer, nick }),
-        };
-        let found = match self.relay.in_time(self.relay.mailbox.find(query, FOUND_BYTES)).await {
-            Ok(found) => found,
-            Err(_) => return self.client.answer(&error(Refusal::Storage, "the directory failed")),
-        };
-        let mut known = false;
-        for Entry { peer, bundle } in found {
-            let Some(bundle) = bundle else { continue };
-            known = true;
-            let online = self.relay.hub.is_online(peer);
-            self.client.answer(&FromRelay::Peer { bundle: bundle.to_vec(), online });
-        }
-        if !known {
-            self.client.answer(&FromRelay::Unknown { peer, nick });
         }
     }
 }

@@ -29,10 +29,15 @@ counters! {
     clients,
     /// Bytes of envelopes waiting in memory now.
     live_bytes,
+    /// Bytes of memory that what waits to be sent takes now, beyond what each client has of its own; see
+    /// [`crate::RelayConfig::memory_bytes`].
+    memory_bytes,
     /// Connections accepted.
     accepted,
     /// Connections that ended before `Hello`.
     failed_handshakes,
+    /// Links, new peers and memberships refused because their network address has or does too much.
+    refused_addresses,
     /// Links closed because the same peer connected again.
     replaced,
     /// Links closed because their peer took nothing for too long.
@@ -77,9 +82,5 @@ impl Counter {
 
     pub(crate) fn sub(&self, n: usize) {
         self.0.fetch_sub(n as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }

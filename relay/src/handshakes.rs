@@ -1,38 +1,10 @@
 //! Connections that have not said `Hello`, and who has how many of them.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::task::AbortHandle;
 
-/// Who pays for a connection: what one subscriber usually has of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Origin {
-    /// This machine.
-    Loopback,
-    V4(Ipv4Addr),
-    /// The first 64 bits: a subscriber's network (RFC 6177 §2).
-    V6([u16; 4]),
-    /// A transport without such addresses.
-    Unknown,
-}
-
-impl Origin {
-    /// Of what [`chat_core::transport::Incoming::remote`] says.
-    fn of(remote: &str) -> Self {
-        let address =
-            remote.parse().map(|remote: SocketAddr| remote.ip()).or_else(|_| remote.parse::<IpAddr>());
-        match address.map(|address| address.to_canonical()) {
-            Ok(address) if address.is_loopback() => Self::Loopback,
-            Ok(IpAddr::V4(address)) => Self::V4(address),
-            Ok(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6([a, b, c, d])
-            }
-            Err(_) => Self::Unknown,
-        }
-    }
-}
+use crate::origins::Origin;
 
 /// A flood of connections pushes out the oldest of whoever has most of them, so that one who floods is in its own
 /// way only; an honest client is done long before.
@@ -47,8 +19,7 @@ impl Handshakes {
         Self { max: max.max(1), running: VecDeque::new() }
     }
 
-    pub(crate) fn push(&mut self, remote: &str, task: AbortHandle) {
-        let origin = Origin::of(remote);
+    pub(crate) fn push(&mut self, origin: Origin, task: AbortHandle) {
         if self.running.len() >= self.max {
             self.running.retain(|(_, task)| !task.is_finished());
         }
@@ -83,34 +54,13 @@ impl Drop for Handshakes {
 mod tests {
     use super::*;
 
-    #[test]
-    fn addresses_of_one_subscriber_are_one_origin() {
-        let same = [
-            ("192.0.2.1:5", "192.0.2.1:6"),
-            ("192.0.2.1:5", "[::ffff:192.0.2.1]:7"),
-            ("192.0.2.1", "192.0.2.1:6"),
-            ("[2001:db8:1:2::3]:5", "[2001:db8:1:2:ffff::]:6"),
-            ("127.0.0.1:5", "127.9.9.9:5"),
-            ("127.0.0.1:5", "[::1]:5"),
-            ("memory", "a dialer in this process"),
-        ];
-        for (a, b) in same {
-            assert_eq!(Origin::of(a), Origin::of(b));
-        }
-        let others =
-            ["192.0.2.1:5", "192.0.2.2:5", "[2001:db8:1:2::3]:5", "[2001:db8:1:3::3]:5", "[::1]:5", "memory"];
-        for (i, a) in others.iter().enumerate() {
-            assert!(others.iter().skip(i + 1).all(|b| Origin::of(a) != Origin::of(b)), "{a}");
-        }
-    }
-
     /// Names the connections that are left, oldest first, after these came from their origins.
     async fn left(max: usize, remotes: &[&str]) -> Vec<usize> {
         let mut handshakes = Handshakes::new(max);
         let mut tasks = Vec::new();
         for remote in remotes {
             let task = tokio::spawn(std::future::pending::<()>());
-            handshakes.push(remote, task.abort_handle());
+            handshakes.push(Origin::of(remote), task.abort_handle());
             tasks.push(task.abort_handle());
         }
         assert!(handshakes.running.len() <= max);

@@ -1,15 +1,14 @@
 //! Who is connected, and which rooms they share. Everything here happens under one short lock and waits for
 //! nothing; what the mailbox has committed is routed in the order of its commits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use chat_core::PeerId;
 use chat_core::nick::RoomName;
 use chat_core::wire::relay::Refusal;
-use chat_core::wire::{FromRelay, Recipient};
-use tokio::sync::OnceCell;
+use chat_core::wire::{FromRelay, Recipient, WIRE_VERSION};
+use chat_core::{PeerId, Timestamp};
 
 use crate::figures::Counters;
 use crate::mail::Window;
@@ -25,27 +24,18 @@ pub(crate) struct Hub {
 
 #[derive(Default)]
 struct State {
-    clients: HashMap<PeerId, Arc<Client>>,
+    clients: BTreeMap<PeerId, Arc<Client>>,
     /// Rooms with members who are connected.
-    rooms: HashMap<RoomName, Room>,
+    rooms: BTreeMap<RoomName, BTreeMap<PeerId, Arc<Client>>>,
     closed: bool,
 }
-
-#[derive(Default)]
-struct Room {
-    online: BTreeMap<PeerId, Arc<Client>>,
-    list: RoomList,
-}
-
-/// The `Room` record of a room, encoded once for all its members; another cell after each change.
-pub(crate) type RoomList = Arc<OnceCell<Bytes>>;
 
 impl State {
     /// Everybody who shares a room with `peer`, once, without itself.
     fn neighbours(&self, peer: PeerId, rooms: impl IntoIterator<Item = RoomName>) -> Vec<Arc<Client>> {
         let mut found = BTreeMap::new();
         for room in rooms.into_iter().filter_map(|room| self.rooms.get(&room)) {
-            found.extend(room.online.iter().map(|(id, client)| (*id, client)));
+            found.extend(room.iter().map(|(id, client)| (*id, client)));
         }
         found.remove(&peer);
         found.into_values().cloned().collect()
@@ -58,19 +48,10 @@ impl State {
         }
     }
 
-    /// The members of a room have changed: everybody there gets the list, but `except`.
-    fn list_again(&mut self, room: &RoomName, except: Option<PeerId>) {
-        let Some(state) = self.rooms.get_mut(room) else { return };
-        state.list = RoomList::default();
-        for client in state.online.values().filter(|client| Some(client.peer) != except) {
-            client.room_changed(room);
-        }
-    }
-
     fn leave_room(&mut self, room: &RoomName, peer: PeerId) {
-        if let Some(state) = self.rooms.get_mut(room) {
-            state.online.remove(&peer);
-            if state.online.is_empty() {
+        if let Some(online) = self.rooms.get_mut(room) {
+            online.remove(&peer);
+            if online.is_empty() {
                 self.rooms.remove(room);
             }
         }
@@ -86,8 +67,13 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a client in. An older link of the same peer is closed.
-    pub(crate) fn attach(&self, client: &Arc<Client>, attached: &Attached) -> Result<(), FromRelay> {
+    /// Takes a client in and welcomes it. An older link of the same peer is closed.
+    pub(crate) fn attach(
+        &self,
+        client: &Arc<Client>,
+        attached: &Attached,
+        now: Timestamp,
+    ) -> Result<(), FromRelay> {
         let mut state = self.state();
         if state.closed {
             return Err(FromRelay::Moving);
@@ -95,10 +81,11 @@ impl Hub {
         if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
             return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
         }
+        client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now });
         client.attach(&attached.rooms, attached.cursor, self.window);
         let older = state.clients.insert(client.peer, Arc::clone(client));
         for room in &attached.rooms {
-            state.rooms.entry(room.clone()).or_default().online.insert(client.peer, Arc::clone(client));
+            state.rooms.entry(room.clone()).or_default().insert(client.peer, Arc::clone(client));
         }
         match older {
             Some(older) => {
@@ -142,8 +129,9 @@ impl Hub {
                     }
                 }
                 Recipient::Room(room) => {
-                    let online = state.rooms.get(room).map(|room| &room.online);
-                    for (_, client) in online.into_iter().flatten().filter(|(peer, _)| **peer != from) {
+                    for (_, client) in
+                        state.rooms.get(room).into_iter().flatten().filter(|(peer, _)| **peer != from)
+                    {
                         client.deliver(n, envelope);
                     }
                 }
@@ -157,17 +145,18 @@ impl Hub {
         let mut state = self.state();
         let client = state.clients.get(&peer).cloned();
         if new {
-            if let Some(bundle) = bundle {
-                let online = client.is_some();
-                let record: Bytes = FromRelay::Peer { bundle: bundle.to_vec(), online }.encode().into();
-                for other in state.neighbours(peer, [room.clone()]) {
+            let online = client.is_some();
+            let record = bundle.map(|bundle| FromRelay::Peer { bundle: bundle.to_vec(), online }.encode());
+            let record: Option<Bytes> = record.map(Bytes::from);
+            for other in state.neighbours(peer, [room.clone()]) {
+                if let Some(record) = &record {
                     other.news(record.clone());
                 }
+                other.member_joined(room, peer);
             }
-            state.list_again(room, Some(peer));
         }
         if let Some(client) = client {
-            state.rooms.entry(room.clone()).or_default().online.insert(peer, Arc::clone(&client));
+            state.rooms.entry(room.clone()).or_default().insert(peer, Arc::clone(&client));
             client.joined(room);
         }
     }
@@ -178,7 +167,6 @@ impl Hub {
         if let Some(client) = state.clients.get(&peer) {
             client.left(room);
         }
-        state.list_again(room, None);
     }
 
     /// `peer` has a newer bundle.
@@ -191,22 +179,12 @@ impl Hub {
         }
     }
 
-    /// These rooms lost members who were not connected.
-    pub(crate) fn members_expired(&self, rooms: &[RoomName]) {
-        let mut state = self.state();
-        rooms.iter().for_each(|room| state.list_again(room, None));
-    }
-
     pub(crate) fn is_online(&self, peer: PeerId) -> bool {
         self.state().clients.contains_key(&peer)
     }
 
     pub(crate) fn online(&self) -> Vec<PeerId> {
         self.state().clients.keys().copied().collect()
-    }
-
-    pub(crate) fn room_list(&self, room: &RoomName) -> RoomList {
-        self.state().rooms.get(room).map(|room| Arc::clone(&room.list)).unwrap_or_default()
     }
 
     /// No client is taken any more.

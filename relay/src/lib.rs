@@ -24,11 +24,16 @@
 mod bucket;
 mod config;
 mod connection;
+mod control;
 mod figures;
+mod gate;
 mod handshakes;
 mod hub;
 mod mail;
+mod memory;
+mod origins;
 mod outgoing;
+mod queues;
 mod records;
 mod server;
 mod settle;

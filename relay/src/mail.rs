@@ -11,9 +11,9 @@ use crate::records::{self, DELIVERY_OVERHEAD};
 
 /// Longest `Deliver` record that holds more than one envelope, in bytes: short enough that a slow link shows
 /// progress between two of them.
-const MAX_RECORD_BYTES: usize = 128 << 10;
+const MAX_RECORD_BYTES: usize = 64 << 10;
 /// Most bytes of a mailbox read at a time, unless one envelope has more.
-const PAGE_BYTES: usize = 64 << 10;
+pub(crate) const PAGE_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
@@ -68,6 +68,11 @@ impl Mail {
         self.live_bytes
     }
 
+    /// Envelopes in the live queue.
+    pub(crate) fn live_items(&self) -> usize {
+        self.live.len()
+    }
+
     /// A committed envelope for this client; numbers grow from call to call. `fits` says whether so many bytes
     /// may be queued. False if the client has fallen behind by this.
     pub(crate) fn push(&mut self, n: u64, envelope: Bytes, fits: impl FnOnce(usize) -> bool) -> bool {
@@ -98,12 +103,12 @@ impl Mail {
         self.unacked.len() < self.window.items.max(1) && self.unacked_bytes < self.window.bytes.max(1)
     }
 
-    /// What to read now, if anything.
-    pub(crate) fn catch_up(&self) -> Option<CatchUp> {
+    /// What to read now, if anything: at most so many bytes, but one envelope if there is one.
+    pub(crate) fn catch_up(&self, page_bytes: usize) -> Option<CatchUp> {
         (self.behind && self.live.is_empty() && self.window_is_open()).then(|| CatchUp {
             after: self.position,
             max_items: self.window.items.saturating_sub(self.unacked.len()).max(1),
-            max_bytes: self.window.bytes.saturating_sub(self.unacked_bytes).min(PAGE_BYTES),
+            max_bytes: self.window.bytes.saturating_sub(self.unacked_bytes).min(page_bytes),
         })
     }
 
@@ -136,6 +141,9 @@ impl Mail {
             self.unacked.push_back((n, len));
             self.sent = n;
             batch.push((n, envelope));
+        }
+        if self.live.is_empty() {
+            self.live = VecDeque::new();
         }
         let count = batch.len();
         (count > 0).then(|| (records::deliver(batch.iter().map(|(n, envelope)| (*n, envelope))), count))
@@ -199,7 +207,7 @@ mod tests {
 
     fn live(cursor: u64) -> Mail {
         let mut mail = Mail::new(cursor, WINDOW);
-        assert!(mail.catch_up().is_some());
+        assert!(mail.catch_up(PAGE_BYTES).is_some());
         mail.caught_up(page([], cursor, false));
         mail
     }
@@ -238,15 +246,15 @@ mod tests {
         assert_eq!(sent(&mut mail), [1, 2, 3, 4]);
         assert!(!mail.push(7, envelope(10), |_| false));
         assert_eq!(mail.live_bytes(), 0);
-        assert!(mail.catch_up().is_none(), "the window is full");
+        assert!(mail.catch_up(PAGE_BYTES).is_none(), "the window is full");
         assert!(mail.push(8, envelope(10), |_| true), "noted only");
         mail.ack(4);
-        let read = mail.catch_up().unwrap();
+        let read = mail.catch_up(PAGE_BYTES).unwrap();
         assert_eq!((read.after, read.max_items), (4, 4));
         // Number 9 was committed before the read and is routed after it; 8 was routed, but not in the snapshot.
         mail.caught_up(page([5, 6, 7], 7, false));
         assert_eq!(sent(&mut mail), [5, 6, 7]);
-        let read = mail.catch_up().unwrap();
+        let read = mail.catch_up(PAGE_BYTES).unwrap();
         assert_eq!((read.after, read.max_items), (7, 1));
         mail.caught_up(page([8], 8, true));
         assert_eq!(sent(&mut mail), [8]);
@@ -255,6 +263,6 @@ mod tests {
         assert!(mail.push(9, envelope(10), |_| true));
         assert!(mail.push(10, envelope(10), |_| true));
         assert_eq!(sent(&mut mail), [9, 10]);
-        assert_eq!(mail.catch_up(), None);
+        assert_eq!(mail.catch_up(PAGE_BYTES), None);
     }
 }

@@ -4,10 +4,13 @@
 //! | queue | bound | when it is full |
 //! |---|---|---|
 //! | answers to its own records | 256 KiB, and what its submissions in flight add | its records are not read |
-//! | news of its rooms | 256 KiB | dropped, and its rooms are listed again |
+//! | news of its rooms | 256 KiB, and 4096 new members | dropped, and its rooms are listed again |
 //! | envelopes | [`crate::RelayConfig::live_bytes`] | dropped, and its mailbox is read |
+//!
+//! All of them, and what was taken out of them and is not written yet, are in the client's account of
+//! [`crate::memory`]; where that has no room, they are full sooner.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -18,61 +21,28 @@ use tokio::sync::Notify;
 
 use crate::config::RelayConfig;
 use crate::figures::Counters;
-use crate::mail::{CatchUp, Mail, Window};
+use crate::mail::{CatchUp, Mail, PAGE_BYTES, Window};
 use crate::mailbox::Page;
+use crate::memory::{Account, FREE_BYTES, frame_cost};
+use crate::queues::{Queue, State, TURN_BYTES};
 
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 const MAX_NEWS_BYTES: usize = 256 << 10;
-/// Bytes of each queue that are written before the others have their turn again.
-const TURN_BYTES: usize = 256 << 10;
+/// Members of its rooms that a client is still to be told of; more, and the room is listed again.
+const MAX_NEW_MEMBERS: usize = 4096;
 
 /// A connected client, as the rest of the relay sees it.
 pub(crate) struct Client {
     pub(crate) peer: PeerId,
     live_bytes: usize,
-    memory_bytes: usize,
     counters: Arc<Counters>,
     state: Mutex<State>,
     /// There may be something to write.
     changed: Notify,
     /// Answers were written.
     drained: Notify,
-}
-
-struct State {
-    answers: Queue,
-    news: Queue,
-    rooms: BTreeSet<RoomName>,
-    /// Rooms whose members have changed.
-    changed_rooms: BTreeSet<RoomName>,
-    /// Rooms whose members are being listed, with the position of the next.
-    listings: VecDeque<(RoomName, u64)>,
-    mail: Mail,
-    finishing: bool,
-}
-
-#[derive(Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-}
-
-impl Queue {
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
-    }
-
-    fn take(&mut self, out: &mut Vec<Bytes>) {
-        let mut taken = 0;
-        while taken < TURN_BYTES
-            && let Some(frame) = self.frames.pop_front()
-        {
-            taken += frame.len();
-            self.bytes -= frame.len();
-            out.push(frame);
-        }
-    }
+    /// Nothing more is to come but a farewell.
+    finishing: Notify,
 }
 
 /// What the writer does next.
@@ -81,48 +51,34 @@ pub(crate) struct Turn {
     pub(crate) frames: Vec<Bytes>,
     /// A piece of the mailbox to read.
     pub(crate) catch_up: Option<CatchUp>,
-    pub(crate) roster: Roster,
+    /// A piece of a room's members to look up, from a position.
+    pub(crate) roster: Option<(RoomName, u64)>,
     /// Nothing comes after these frames.
     pub(crate) finished: bool,
 }
 
-/// What of a room's members the writer has to look up.
-#[derive(Default)]
-pub(crate) enum Roster {
-    #[default]
-    Nothing,
-    /// A piece of their bundles, from a position.
-    Bundles(RoomName, u64),
-    /// The list of them.
-    List(RoomName),
-}
-
-impl Turn {
-    pub(crate) fn is_idle(&self) -> bool {
-        let Self { frames, catch_up, roster, finished } = self;
-        frames.is_empty() && catch_up.is_none() && matches!(roster, Roster::Nothing) && !finished
-    }
-}
-
 impl Client {
-    pub(crate) fn new(peer: PeerId, config: &RelayConfig, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(peer: PeerId, config: &RelayConfig, counters: Arc<Counters>, account: Account) -> Self {
         let window = Window { items: config.window_items, bytes: config.window_bytes };
         Self {
             peer,
             live_bytes: config.live_bytes,
-            memory_bytes: config.memory_bytes,
             counters,
             state: Mutex::new(State {
                 answers: Queue::default(),
                 news: Queue::default(),
                 rooms: BTreeSet::new(),
-                changed_rooms: BTreeSet::new(),
+                new_members: BTreeMap::new(),
+                new_members_count: 0,
                 listings: VecDeque::new(),
                 mail: Mail::new(0, window),
+                writing: 0,
+                account,
                 finishing: false,
             }),
             changed: Notify::new(),
             drained: Notify::new(),
+            finishing: Notify::new(),
         }
     }
 
@@ -141,34 +97,67 @@ impl Client {
 
     /// An answer to one of its records.
     pub(crate) fn answer(&self, record: &FromRelay) {
-        self.state().answers.push(record.encode().into());
+        let mut state = self.state();
+        state.answers.push(record.encode().into());
+        state.settle();
+        drop(state);
         self.changed.notify_one();
     }
 
     /// Waits until there is room for answers. Cancel safe.
     pub(crate) async fn takes_answers(&self) {
-        while self.state().answers.bytes > MAX_ANSWER_BYTES {
+        while self.has_too_many_answers() {
             self.drained.notified().await;
         }
+    }
+
+    fn has_too_many_answers(&self) -> bool {
+        let state = self.state();
+        let most = if state.account.is_tight() { FREE_BYTES / 2 } else { MAX_ANSWER_BYTES };
+        state.answers.bytes > most
+    }
+
+    /// Whether memory is short for it.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.state().account.is_tight()
+    }
+
+    /// Whether it may hold so many bytes more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.state().account.has_room(bytes)
     }
 
     /// News of a peer in one of its rooms.
     pub(crate) fn news(&self, frame: Bytes) {
         let mut state = self.state();
-        if state.news.bytes + frame.len() > MAX_NEWS_BYTES {
+        let cost = frame_cost(frame.len());
+        if state.news.bytes + cost > MAX_NEWS_BYTES || !state.account.has_room(cost) {
             self.counters.resyncs.one();
             state.news = Queue::default();
+            state.new_members.clear();
+            state.new_members_count = 0;
             state.listings = state.rooms.iter().map(|room| (room.clone(), 0)).collect();
         } else {
             state.news.push(frame);
         }
+        state.settle();
         drop(state);
         self.changed.notify_one();
     }
 
-    /// A room it is in has other members than before.
-    pub(crate) fn room_changed(&self, room: &RoomName) {
-        self.state().changed_rooms.insert(room.clone());
+    /// Somebody has joined a room it is in.
+    pub(crate) fn member_joined(&self, room: &RoomName, peer: PeerId) {
+        let mut state = self.state();
+        if state.new_members_count >= MAX_NEW_MEMBERS || !state.account.has_room(PeerId::LEN) {
+            self.counters.resyncs.one();
+            state.forget_new_members(room);
+            state.list_again(room);
+        } else {
+            state.new_members.entry(room.clone()).or_default().push(peer);
+            state.new_members_count += 1;
+        }
+        state.settle();
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -176,8 +165,7 @@ impl Client {
     pub(crate) fn joined(&self, room: &RoomName) {
         let mut state = self.state();
         state.rooms.insert(room.clone());
-        state.listings.retain(|(listed, _)| listed != room);
-        state.listings.push_back((room.clone(), 0));
+        state.list_again(room);
         drop(state);
         self.changed.notify_one();
     }
@@ -186,8 +174,13 @@ impl Client {
     pub(crate) fn left(&self, room: &RoomName) {
         let mut state = self.state();
         state.rooms.remove(room);
-        state.changed_rooms.remove(room);
+        state.forget_new_members(room);
         state.listings.retain(|(listed, _)| listed != room);
+    }
+
+    /// Whether it is known to be in this room.
+    pub(crate) fn is_in(&self, room: &RoomName) -> bool {
+        self.state().rooms.contains(room)
     }
 
     pub(crate) fn rooms(&self) -> BTreeSet<RoomName> {
@@ -198,11 +191,10 @@ impl Client {
     pub(crate) fn deliver(&self, n: u64, envelope: &Bytes) {
         let mut state = self.state();
         let before = state.mail.live_bytes();
-        let in_time = state.mail.push(n, envelope.clone(), |bytes| {
-            let everybody = usize::try_from(self.counters.live_bytes.value()).unwrap_or(usize::MAX);
-            bytes <= self.live_bytes && everybody + envelope.len() <= self.memory_bytes
-        });
+        let has_room = state.account.has_room(frame_cost(envelope.len()));
+        let in_time = state.mail.push(n, envelope.clone(), |bytes| bytes <= self.live_bytes && has_room);
         self.count_live(before, &state);
+        state.settle();
         drop(state);
         if !in_time {
             self.counters.catch_ups.one();
@@ -233,8 +225,15 @@ impl Client {
                 state.answers.push(record.encode().into());
             }
         }
+        state.settle();
         drop(state);
+        self.finishing.notify_one();
         self.changed.notify_one();
+    }
+
+    /// Waits for [`Client::finish`], one at a time. Cancel safe.
+    pub(crate) async fn finishing(&self) {
+        self.finishing.notified().await;
     }
 
     /// Waits until there may be something to write. Cancel safe.
@@ -242,34 +241,58 @@ impl Client {
         self.changed.notified().await;
     }
 
-    /// What to write now.
+    /// What to write now. It is [written](Client::written) before the next.
     pub(crate) fn turn(&self) -> Turn {
         let mut guard = self.state();
         let state = &mut *guard;
         let mut turn = Turn::default();
-        let had_answers = state.answers.bytes;
         state.answers.take(&mut turn.frames);
-        if had_answers > MAX_ANSWER_BYTES {
-            self.drained.notify_one();
-        }
         if state.finishing {
             turn.finished = state.answers.frames.is_empty();
-            return turn;
+        } else {
+            state.news.take(&mut turn.frames);
+            let before = state.mail.live_bytes();
+            let mut bytes = 0;
+            while bytes < TURN_BYTES
+                && let Some((record, count)) = state.mail.next_record()
+            {
+                bytes += record.len();
+                self.counters.delivered.add(count);
+                turn.frames.push(record);
+            }
+            self.count_live(before, state);
+            let page_bytes = if state.account.is_tight() { FREE_BYTES / 2 } else { PAGE_BYTES };
+            turn.catch_up = state.mail.catch_up(page_bytes);
+            // News come first, so that a list of members names nobody the client was not told of.
+            if state.news.frames.is_empty() {
+                turn.frames.extend(std::iter::from_fn(|| state.take_new_members()));
+                turn.roster = state.listings.front().cloned();
+            }
         }
-        state.news.take(&mut turn.frames);
-        let before = state.mail.live_bytes();
-        let mut bytes = 0;
-        while bytes < TURN_BYTES
-            && let Some((record, count)) = state.mail.next_record()
-        {
-            bytes += record.len();
-            self.counters.delivered.add(count);
-            turn.frames.push(record);
-        }
-        self.count_live(before, state);
-        turn.catch_up = state.mail.catch_up();
-        turn.roster = state.roster();
+        state.writing += turn.frames.iter().map(|frame| frame_cost(frame.len())).sum::<usize>();
+        state.settle();
         turn
+    }
+
+    /// Frames that the writer has looked up and is about to write; false if there is no room for them.
+    pub(crate) fn writes(&self, frames: &[Bytes]) -> bool {
+        let cost = frames.iter().map(|frame| frame_cost(frame.len())).sum();
+        let mut state = self.state();
+        let has_room = state.account.has_room(cost);
+        if has_room {
+            state.writing += cost;
+            state.settle();
+        }
+        has_room
+    }
+
+    /// All that was taken is written; the link keeps so many bytes of what it was given.
+    pub(crate) fn written(&self, kept_by_link: usize) {
+        let mut state = self.state();
+        state.writing = kept_by_link;
+        state.settle();
+        drop(state);
+        self.drained.notify_one();
     }
 
     /// A piece of a room's members was written; the next begins at `next`.
@@ -278,38 +301,24 @@ impl Client {
         // Otherwise it was begun again, or the client has left.
         if state.listings.front().is_some_and(|(listed, at)| listed == room && *at == position) {
             state.listings.pop_front();
-            match next {
-                Some(next) => state.listings.push_front((room.clone(), next)),
-                None => drop(state.changed_rooms.insert(room.clone())),
+            if let Some(next) = next {
+                state.listings.push_front((room.clone(), next));
             }
         }
     }
 
-    /// The list of a room's members is about to be looked up; false if the client has left.
-    pub(crate) fn wants_room(&self, room: &RoomName) -> bool {
+    /// A piece of the mailbox was read; false if there is no room for it, then it is to be read again later.
+    pub(crate) fn caught_up(&self, page: Page) -> bool {
+        let cost = page.items.iter().map(|(_, envelope)| frame_cost(envelope.len())).sum();
         let mut state = self.state();
-        state.changed_rooms.remove(room) && state.rooms.contains(room)
-    }
-
-    /// A piece of the mailbox was read.
-    pub(crate) fn caught_up(&self, page: Page) {
-        let mut state = self.state();
+        if !state.account.has_room(cost) {
+            return false;
+        }
         let before = state.mail.live_bytes();
         state.mail.caught_up(page);
         self.count_live(before, &state);
-    }
-}
-
-impl State {
-    /// News come first, so that a list of members names nobody the client was not told of.
-    fn roster(&self) -> Roster {
-        if !self.news.frames.is_empty() {
-            return Roster::Nothing;
-        }
-        if let Some((room, position)) = self.listings.front() {
-            return Roster::Bundles(room.clone(), *position);
-        }
-        self.changed_rooms.first().cloned().map_or(Roster::Nothing, Roster::List)
+        state.settle();
+        true
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reading and writing the records of a hop without copying what the relay doesn't look at: an envelope is
 //! checked once, and from then on it is the bytes its sender wrote, unknown fields and all.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use chat_core::wire::bundle::MAX_HANDSHAKE_BYTES;
 use chat_core::wire::envelope::MAX_SEALED_BYTES;
@@ -10,6 +12,8 @@ use chat_core::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId};
 use minicbor::bytes::ByteSlice;
 use minicbor::decode::Error as DecodeError;
 use minicbor::{Decode, Decoder};
+
+use crate::mailbox::NewEnvelope;
 
 /// Everything in an envelope beside handshake and sealed frame, generously.
 const MAX_ADDRESSING_BYTES: usize = 1024;
@@ -30,8 +34,16 @@ pub(crate) struct Submitted {
     pub(crate) to: Recipient,
     pub(crate) from: PeerId,
     pub(crate) too_large: bool,
-    /// A copy: a slice would keep the whole frame it came in alive.
-    pub(crate) bytes: Bytes,
+    /// Where it is in the record.
+    pub(crate) place: Range<usize>,
+}
+
+impl Submitted {
+    /// The envelope by itself, of the frame that it was read from. A copy: a slice would keep the whole frame alive.
+    pub(crate) fn cut_out(self, frame: &[u8]) -> NewEnvelope {
+        let bytes = Bytes::copy_from_slice(frame.get(self.place).unwrap_or_default());
+        NewEnvelope { id: self.id, to: self.to, bytes }
+    }
 }
 
 /// The shape of [`chat_core::wire::Envelope`] without its contents. Every field is decoded, so that no
@@ -60,13 +72,12 @@ impl<'b, C> Decode<'b, C> for Submitted {
     fn decode(d: &mut Decoder<'b>, cx: &mut C) -> Result<Self, DecodeError> {
         let start = d.position();
         let head = EnvelopeHead::decode(d, cx)?;
-        let bytes = d.input().get(start..d.position()).ok_or_else(|| DecodeError::message("position"))?;
+        let place = start..d.position();
         let handshake_len = head.handshake.map_or(0, |handshake| handshake.len());
         let too_large = head.frame.len() > MAX_SEALED_BYTES
             || handshake_len > MAX_HANDSHAKE_BYTES
-            || bytes.len() > head.frame.len() + handshake_len + MAX_ADDRESSING_BYTES;
-        let bytes = Bytes::copy_from_slice(if too_large { &[] } else { bytes });
-        Ok(Self { id: head.id, to: head.to, from: head.from, too_large, bytes })
+            || place.len() > head.frame.len() + handshake_len + MAX_ADDRESSING_BYTES;
+        Ok(Self { id: head.id, to: head.to, from: head.from, too_large, place })
     }
 }
 
@@ -182,7 +193,8 @@ mod tests {
     #[test]
     fn submit_to_deliver_keeps_every_byte() {
         let sent: Vec<Envelope> = (0..200).map(|i| envelope(i, usize::from(i) * 17)).collect();
-        let submitted = submitted(sent.clone());
+        let record = ToRelay::Submit { envelopes: sent.clone() }.encode();
+        let submitted: Vec<_> = submitted(sent.clone()).into_iter().map(|s| s.cut_out(&record)).collect();
         for first in [0, 1, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 1 << 40] {
             let numbered = submitted.iter().enumerate();
             let frame = deliver(numbered.map(|(i, s)| (first + i as u64, &s.bytes)));
@@ -221,7 +233,7 @@ mod tests {
                     accepted += 1;
                     for (ours, theirs) in ours.iter().zip(&envelopes) {
                         assert_eq!((ours.id, &ours.to, ours.from), (theirs.id, &theirs.to, theirs.from));
-                        assert_eq!(Envelope::decode(&ours.bytes).as_ref(), Ok(theirs));
+                        assert_eq!(Envelope::decode(&bad[ours.place.clone()]).as_ref(), Ok(theirs));
                     }
                 } else {
                     refused += 1;

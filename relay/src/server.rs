@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chat_core::environment::{Environment, System};
 use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
@@ -18,11 +19,16 @@ use tokio::time::timeout;
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::connection;
 use crate::figures::{Counters, Figures};
+use crate::gate::Gate;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
+use crate::memory::Pool;
+use crate::origins::{Origin, Origins, Visit};
 
+/// How often it is told what the log left out.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 /// How often what is too old is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 /// Connection tasks there can be; far more than clients and handshakes.
@@ -47,11 +53,19 @@ pub struct Relay {
 pub(crate) struct Inner {
     pub(crate) config: RelayConfig,
     pub(crate) mailbox: Arc<dyn Mailbox>,
+    pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) closing: watch::Sender<bool>,
     /// A permit each task of a connection; all of them together are the proof that none is left.
     tasks: Arc<Semaphore>,
+    origins: Arc<Origins>,
+    /// For what waits to be sent.
+    pub(crate) memory: Arc<Pool>,
+    /// Room for submitted envelopes that are not committed, in KiB.
+    pub(crate) submitting: Arc<Semaphore>,
+    /// Of lines about links.
+    pub(crate) log: Gate,
     swept: AtomicBool,
 }
 
@@ -73,15 +87,36 @@ impl Inner {
 }
 
 impl Relay {
-    /// A relay over any mailbox.
+    /// A relay over any mailbox, on the real machine.
     pub fn new(config: RelayConfig, mailbox: Arc<dyn Mailbox>) -> Self {
+        Self::new_in(config, mailbox, Arc::new(System))
+    }
+
+    /// A relay over any mailbox, in any environment.
+    pub fn new_in(config: RelayConfig, mailbox: Arc<dyn Mailbox>, environment: Arc<dyn Environment>) -> Self {
         let counters = Arc::new(Counters::default());
         let window = Window { items: config.window_items, bytes: config.window_bytes };
         let hub = Arc::new(Hub::new(Arc::clone(&counters), config.max_clients, window));
         let tasks = Arc::new(Semaphore::new(MAX_TASKS as usize));
         let closing = watch::Sender::new(false);
-        let swept = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { config, mailbox, hub, counters, closing, tasks, swept }) }
+        let (origins, swept) = (Origins::new(&config), AtomicBool::new(false));
+        let (memory, log) = (Pool::new(config.memory_bytes), Gate::new());
+        let submitting = Arc::new(Semaphore::new(config.submit_units() as usize));
+        let inner = Inner {
+            config,
+            mailbox,
+            environment,
+            hub,
+            counters,
+            closing,
+            tasks,
+            origins,
+            memory,
+            submitting,
+            log,
+            swept,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// A relay over a [`SqliteMailbox`] at `database`. Blocks while the database is checked.
@@ -95,7 +130,8 @@ impl Relay {
     /// What it has counted.
     pub fn figures(&self) -> Figures {
         let (commits, commit_us) = self.inner.mailbox.commits();
-        Figures { commits, commit_us, ..self.inner.counters.figures() }
+        let memory_bytes = self.inner.memory.used() as u64;
+        Figures { commits, commit_us, memory_bytes, ..self.inner.counters.figures() }
     }
 
     /// Serves whoever comes to `listener`, until [`Relay::shutdown`]. May run for several listeners at a time.
@@ -110,11 +146,13 @@ impl Relay {
     ) -> Result<(), LinkError> {
         if !self.inner.swept.swap(true, Ordering::Relaxed) {
             tokio::spawn(sweep(Arc::clone(&self.inner)));
+            tokio::spawn(summarise(Arc::clone(&self.inner)));
         }
         let mut closing = self.inner.closing.subscribe();
         let mut handshakes = Handshakes::new(self.inner.config.max_handshakes);
         loop {
             let incoming = tokio::select! {
+                biased;
                 () = until_closing(&mut closing) => return Ok(()),
                 () = self.inner.mailbox.ended() => {
                     if *closing.borrow() {
@@ -127,9 +165,9 @@ impl Relay {
             };
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
             self.inner.counters.accepted.one();
-            let remote = incoming.remote();
-            let greeting = greet(Arc::clone(&self.inner), incoming, Arc::clone(&secure), task);
-            handshakes.push(&remote, tokio::spawn(greeting).abort_handle());
+            let origin = Origin::of(&incoming.remote());
+            let greeting = greet(Arc::clone(&self.inner), incoming, origin, Arc::clone(&secure), task);
+            handshakes.push(origin, tokio::spawn(greeting).abort_handle());
         }
     }
 
@@ -149,16 +187,35 @@ impl Relay {
     }
 }
 
+/// Tells what the log left out, as long as the relay runs.
+async fn summarise(inner: Arc<Inner>) {
+    let mut closing = inner.closing.subscribe();
+    let mut every = tokio::time::interval(SUMMARY_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = until_closing(&mut closing) => return,
+            _ = every.tick() => {}
+        }
+        let left_out = inner.log.left_out();
+        if left_out > 0 {
+            let figures = inner.counters.figures();
+            tracing::info!(left_out, clients = figures.clients, "lines about links, in the last minute");
+        }
+    }
+}
+
 /// Forgets what is too old, now and then, as long as the relay runs.
 async fn sweep(inner: Arc<Inner>) {
     let mut closing = inner.closing.subscribe();
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
+            biased;
             () = until_closing(&mut closing) => return,
             _ = every.tick() => {}
         }
-        let (now, mut online) = (Timestamp::now(), inner.hub.online());
+        let (now, mut online) = (inner.environment.now(), inner.hub.online());
         // What others wrote meanwhile comes between the pieces.
         while sweep_piece(&inner, now, std::mem::take(&mut online)).await && !*closing.borrow() {}
     }
@@ -167,10 +224,8 @@ async fn sweep(inner: Arc<Inner>) {
 /// Whether another piece is to follow at once.
 async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool {
     let (tell, told) = oneshot::channel();
-    let hub = Arc::clone(&inner.hub);
     let done = Box::new(move |result: Result<Swept, MailboxError>| match result {
         Ok(swept) => {
-            hub.members_expired(&swept.rooms);
             if tell.send(swept.more).is_err() {
                 tracing::debug!("a piece was swept late; the next follows at the next tick");
             }
@@ -191,6 +246,7 @@ async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool
 async fn greet(
     inner: Arc<Inner>,
     incoming: Box<dyn Incoming>,
+    origin: Origin,
     secure: Arc<dyn Secure>,
     task: OwnedSemaphorePermit,
 ) {
@@ -204,14 +260,14 @@ async fn greet(
             Peer::Name(_) => Err(LinkError::NotAuthenticated("a client proves its identity key, not a name")),
         });
     let greeted = match link {
-        Ok((peer, mut link)) => match hello(&inner, &mut link).await {
-            Ok(()) => Ok((peer, link)),
+        Ok((peer, mut link)) => match hello(&inner, &mut link, origin).await {
+            Ok(visit) => Ok((peer, link, visit)),
             Err(refused) => Err(refuse(link, refused).await),
         },
         Err(error) => Err(error),
     };
     match greeted {
-        Ok((peer, link)) => serve_link(inner, peer, link, task),
+        Ok((peer, link, visit)) => serve_link(inner, peer, link, visit, task),
         Err(error) => {
             inner.counters.failed_handshakes.one();
             tracing::debug!(%remote, %error, "a connection ended before `Hello`");
@@ -219,7 +275,7 @@ async fn greet(
     }
 }
 
-fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, task: OwnedSemaphorePermit) {
+fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, visit: Visit, task: OwnedSemaphorePermit) {
     let mut closing = inner.closing.subscribe();
     let drain = inner.config.drain_timeout;
     tokio::spawn(async move {
@@ -229,19 +285,23 @@ fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, task: OwnedSemaphoreP
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
-            () = connection::run(inner, link, peer) => {}
+            biased;
+            () = connection::run(inner, link, peer, visit) => {}
             () = overtime => {}
         }
     });
 }
 
-/// The first record.
-async fn hello(inner: &Inner, link: &mut Link) -> Result<(), FromRelay> {
+/// The first record, and a place for the link.
+async fn hello(inner: &Inner, link: &mut Link, origin: Origin) -> Result<Visit, FromRelay> {
     let out_of_order = || error(Refusal::Protocol, "expected `Hello`");
     let first = timeout(inner.config.hello_timeout, link.source.next()).await.map_err(|_| out_of_order())?;
     let Some(Ok(frame)) = first else { return Err(out_of_order()) };
     match ToRelay::decode(&frame) {
-        Ok(ToRelay::Hello { version: WIRE_VERSION }) => Ok(()),
+        Ok(ToRelay::Hello { version: WIRE_VERSION }) => inner.origins.visit(origin).ok_or_else(|| {
+            inner.counters.refused_addresses.one();
+            error(Refusal::TooFast, "too many links, of all or from your network address")
+        }),
         Ok(ToRelay::Hello { .. }) => {
             Err(error(Refusal::Version, format!("this relay speaks wire version {WIRE_VERSION}")))
         }
@@ -256,7 +316,7 @@ async fn refuse(mut link: Link, record: FromRelay) -> LinkError {
         link.sink.close().await
     };
     match timeout(HANDSHAKE_DEADLINE, farewell).await {
-        Ok(Ok(())) => LinkError::NotAuthenticated("no `Hello` of this version"),
+        Ok(Ok(())) => LinkError::NotAuthenticated("no `Hello` of this version, or too many links"),
         Ok(Err(error)) => error,
         Err(_) => LinkError::Timeout("farewell"),
     }

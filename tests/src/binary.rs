@@ -39,9 +39,11 @@ fn programs() -> &'static [PathBuf; 2] {
 
 /// Builds the programs; the folder they are in.
 fn build() -> PathBuf {
-    // TARGET/PROFILE/deps/this-test
-    let test = std::env::current_exe().expect("where this test is");
-    let folder = test.ancestors().nth(2).expect("a folder of the profile");
+    // TARGET/PROFILE/deps/this-test, or TARGET/PROFILE/a-program
+    let this = std::env::current_exe().expect("where this is");
+    let folder = this.parent().expect("a folder of it");
+    let folder =
+        if folder.ends_with("deps") { folder.parent().expect("a folder of the profile") } else { folder };
     let target = folder.parent().expect("the target folder");
     let profile = folder.file_name().and_then(|name| name.to_str()).expect("the profile's name");
     // The folder of Cargo's profile `dev` is `debug`; all others are called as they are.

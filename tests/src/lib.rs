@@ -10,6 +10,8 @@
 //! | [`Process`] | a process: what it says, how it ends |
 //! | [`Node`] | a user: `chat` with the `jsonrpc` frontend |
 //! | [`Relay`] | `chat relay` |
+//! | [`Impair`] | `chat impair`: a bad network between processes |
+//! | [`Besieged`] | a relay that strangers attack, and an honest pair on it |
 //! | [`Recorder`] | a proxy that writes down what passes, and may meddle with it |
 //! | [`memory`] | what is in a process's memory, and how much of it there is |
 //! | [`profiles`] | the built-in profiles; [`on_every_profile`] runs a scenario on each |
@@ -22,9 +24,11 @@
 
 use std::time::Duration;
 
+pub mod besieged;
 pub mod binary;
 pub mod event;
 pub mod files;
+pub mod impair;
 pub mod memory;
 pub mod node;
 pub mod process;
@@ -33,7 +37,9 @@ pub mod recorder;
 pub mod relay;
 pub mod world;
 
+pub use besieged::Besieged;
 pub use event::{Event, RpcError};
+pub use impair::Impair;
 pub use node::Node;
 pub use process::{Exit, Process};
 pub use profiles::{Network, Profile};

@@ -249,7 +249,7 @@ fn show(process: &Process) {
 
 /// A loopback address that no other test uses now. A port that a process gave back is then not taken by
 /// anybody else before that process is started again.
-fn own_address() -> Ipv4Addr {
+pub fn own_address() -> Ipv4Addr {
     static WORLDS: AtomicU32 = AtomicU32::new(0);
     if !cfg!(target_os = "linux") {
         return Ipv4Addr::LOCALHOST;

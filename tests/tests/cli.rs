@@ -15,7 +15,8 @@ fn help_is_no_mistake_and_nothing_is() {
         assert!(world.chat(arguments).succeeded().len() > 8, "{arguments:?}");
     }
     let help = world.chat(&["--help"]);
-    for word in ["--config", "relay", "check", "explain", "config", "plugins", "schema", "identity"] {
+    for word in ["--config", "relay", "check", "explain", "config", "plugins", "schema", "identity", "impair"]
+    {
         assert!(help.stdout.contains(word), "{word}");
     }
     let nothing = world.chat(&[]);
@@ -170,7 +171,7 @@ fn a_profile_from_standard_input() {
     assert_eq!(checked.succeeded(), "-: ok\n");
 }
 
-/// E18, B11: what acts on a terminal is data in a text: it arrives as it is, and is written as JSON escapes.
+/// What acts on a terminal is data in a text: it arrives as it is, and is written as JSON escapes.
 #[test]
 fn escapes_in_a_text_are_data() {
     let world = World::new();

@@ -3,70 +3,11 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 
-use chat_tests::memory::{Figures, figures};
 use chat_tests::profiles::{TCP_X25519, UDP_RSA};
-use chat_tests::{Exit, Node, PATIENCE, Profile, Recorder, Relay, World};
+use chat_tests::{Besieged, PATIENCE, Relay};
 
 /// Connections that are begun and never finished.
 const HALF_OPEN: usize = 200;
-/// What the relay may grow by, whatever strangers do. Generous: allocators keep what was given back.
-const MAX_GROWTH_BYTES: u64 = 48 << 20;
-/// Address space counts as well: 4 GiB set aside and never touched would show here.
-const MAX_VIRTUAL_BYTES: u64 = 1 << 30;
-
-/// A relay with an honest pair on it, and what one of them sent to come in, piece by piece.
-struct Scene {
-    world: World,
-    relay: Relay,
-    alice: Node,
-    bob: Node,
-    honest: Vec<Vec<u8>>,
-    before: Option<Figures>,
-    said: usize,
-}
-
-impl Scene {
-    fn new(profile: Profile) -> Self {
-        let world = World::new();
-        let relay = Relay::start_with(&world, profile, &["log.level=debug"]);
-        let recorder = Recorder::start(&world, profile.network, relay.address());
-        let alice = world.node(profile, "alice", recorder.address()).guest().start();
-        let bob = world.node(profile, "bob", relay.address()).guest().start();
-        alice.meet(&["bob"]);
-        bob.meet(&["alice"]);
-        let honest = recorder.to_relay().concat();
-        let before = figures(relay.process().pid());
-        let mut scene = Self { world, relay, alice, bob, honest, before, said: 0 };
-        scene.honest_pair_chats("before anything");
-        scene
-    }
-
-    /// The honest pair does not notice a thing.
-    fn honest_pair_chats(&mut self, when: &str) {
-        self.said += 1;
-        let text = format!("{when} ({})", self.said);
-        self.alice.wait_state(&self.alice.send("bob", &text), "delivered");
-        self.bob.wait_text(&text);
-        self.bob.wait_state(&self.bob.send("#lobby", &text), "delivered");
-    }
-
-    /// Somebody new can come, the relay has not grown, and it leaves in good order.
-    fn survived(self, profile: Profile) {
-        let carol = self.world.node(profile, "carol", self.relay.address()).guest().start();
-        carol.meet(&["alice", "bob"]);
-        if let (Some(before), Some(after)) = (self.before, figures(self.relay.process().pid())) {
-            let grown = after.resident.saturating_sub(before.resident);
-            assert!(grown < MAX_GROWTH_BYTES, "grown by {grown} bytes: {before:?} {after:?}");
-            let grown = after.peak_virtual.saturating_sub(before.peak_virtual);
-            assert!(grown < MAX_VIRTUAL_BYTES, "set aside {grown} bytes: {before:?} {after:?}");
-        }
-        for node in [&self.alice, &self.bob] {
-            let bad: Vec<_> = node.events().into_iter().filter(|event| event.method == "link.down").collect();
-            assert_eq!(bad, [], "the honest never lost their link");
-        }
-        assert_eq!(self.relay.leave(), Exit::Code(0));
-    }
-}
 
 /// A TLS 1.2 record with the beginning of a ClientHello (RFC 8446 §4.1.2, §5.1).
 const TLS_HELLO: &[u8] = b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03................................\x00";
@@ -107,7 +48,7 @@ fn closed_after(mut stream: TcpStream) -> usize {
 /// something is given up after the handshake's deadline; and the honest go on while all of it is open.
 #[test]
 fn streams_of_anything() {
-    let mut scene = Scene::new(TCP_X25519);
+    let mut scene = Besieged::new(TCP_X25519);
     let frame = |len: u32, rest: &[u8]| [TCP_PREAMBLE, &len.to_be_bytes(), rest].concat();
     let attacks: Vec<(&str, Vec<u8>)> = vec![
         ("garbage", garbage(1, 4096)),
@@ -142,11 +83,11 @@ fn streams_of_anything() {
     for stream in half_open {
         closed_after(stream);
     }
-    scene.survived(TCP_X25519);
+    scene.survived();
 }
 
 /// What an honest client sent, sent again: whole, and cut after each of its first bytes.
-fn replays(scene: &mut Scene) {
+fn replays(scene: &mut Besieged) {
     let honest = scene.honest.concat();
     assert!(honest.starts_with(TCP_PREAMBLE) && honest.len() > 200);
     let seen = scene.relay.process().stderr().matches("connected peer").count();
@@ -161,7 +102,7 @@ fn replays(scene: &mut Scene) {
 }
 
 /// Connections with nothing, a byte, the preamble, half a handshake.
-fn half_open(scene: &Scene) -> Vec<TcpStream> {
+fn half_open(scene: &Besieged) -> Vec<TcpStream> {
     let beginnings: [&[u8]; 5] =
         [b"", b"c", TCP_PREAMBLE, b"chattcp\x01\x00\x00\x00\x20half a key", b"chattcp\x01\x00\x00\xff\xff"];
     let open = |n: usize| {
@@ -176,7 +117,7 @@ fn half_open(scene: &Scene) -> Vec<TcpStream> {
 /// more out of it than was put in.
 #[test]
 fn datagrams_of_anything() {
-    let mut scene = Scene::new(UDP_RSA);
+    let mut scene = Besieged::new(UDP_RSA);
     let address = scene.relay.address().to_owned();
     let ip = scene.world.ip();
     let socket = || {
@@ -224,7 +165,7 @@ fn datagrams_of_anything() {
         let got = received(from);
         assert!(got <= 3 * 3 * first.len(), "{got} bytes for a handshake of {} bytes", first.len());
     }
-    scene.survived(UDP_RSA);
+    scene.survived();
 }
 
 /// How many bytes have come in answer.

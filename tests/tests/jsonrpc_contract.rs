@@ -244,7 +244,7 @@ fn shut_down_from_the_pipe() {
     assert_eq!(bob.process().wait_exit(), Exit::Code(0));
 }
 
-/// E18: the line that people type, for programs.
+/// The line that people type, for programs.
 #[test]
 fn a_line_as_it_would_be_typed() {
     let world = World::new();

@@ -81,20 +81,45 @@ fn what_keeps_a_relay_from_serving() {
     let relay = Relay::launch(&world, setup(&world, false));
     for alone in [false, true] {
         let other = Setup { folder: world.path("other"), ..setup(&world, alone) };
-        for (wrong, pieces) in [
-            (Setup { listen: vec![taken.clone()], ..other.clone() }, vec!["in use", "--listen"]),
+        for (wrong, code, pieces) in [
+            (Setup { listen: vec![taken.clone()], ..other.clone() }, 1, vec!["in use", "--listen"]),
             (
                 Setup { listen: vec!["tcp://no.such.name.invalid:1".into()], ..other },
-                vec!["does not resolve"],
+                4,
+                vec!["does not resolve", "--listen"],
             ),
-            (setup(&world, alone), vec!["in use", "data directory"]),
+            (setup(&world, alone), 1, vec!["in use", "data directory"]),
         ] {
             let refused = world.run(wrong.command(&world), "");
-            refused.refused(1, &pieces);
+            refused.refused(code, &pieces);
             assert!(refused.stderr.contains("error: "), "{}", refused.stderr);
             assert_eq!(refused.stdout, "");
         }
     }
     assert!(relay.process().is_alive());
     assert_eq!(json!(relay.fingerprint()), relay.ready()["fingerprint"]);
+}
+
+/// `chat relay` has every plugin, so it refuses what `chat check` refuses; `chat-relay` looks at what concerns it.
+#[test]
+fn a_profile_that_is_wrong_for_a_client_is_no_relays() {
+    let world = World::new();
+    let right = include_str!("../../configs/tcp-x25519.toml");
+    let wrong = right.replace("\"chacha20-poly1305\"", "\"chacha21-poly1305\"");
+    assert_ne!(right, wrong);
+    let profile = world.write("wrong.toml", wrong);
+    let refused = world.chat(&["relay", "--config", profile.to_str().unwrap()]);
+    refused.refused(2, &["chacha21-poly1305", "chacha20-poly1305"]);
+    assert_eq!(refused.stdout, "");
+}
+
+/// A frontend that can't run here is refused before anything is made.
+#[test]
+fn without_a_terminal_nothing_is_made() {
+    let world = World::new();
+    let folder = world.path("nobody");
+    let folder_name = folder.to_str().unwrap();
+    let refused = world.chat(&["--config", "udp-rsa.toml", "--nick", "alice", "--data-dir", folder_name]);
+    refused.refused(1, &["is not a terminal"]);
+    assert!(!folder.exists());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use super::snapshot::{ConversationView, MessageView, PeerView, StackView};
 use crate::ids::{ConversationId, MessageId, PeerId};
@@ -39,7 +40,8 @@ impl TryFrom<String> for Destination {
         match text.strip_prefix('@').unwrap_or(&text) {
             "" => Err("expected a peer id, a name or #room".to_owned()),
             // Room for a nick, the `·` and the digits that keep two of one name apart.
-            nick if nick.len() <= 96 => Ok(Self::Nick(nick.to_owned())),
+            // In composed form, as nicks are kept.
+            nick if nick.len() <= 96 => Ok(Self::Nick(nick.nfc().collect())),
             _ => Err("a name has at most 96 bytes".to_owned()),
         }
     }

@@ -3,6 +3,7 @@
 
 mod news;
 mod reader;
+mod stop;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,6 +16,7 @@ use super::snapshot::Snapshot;
 
 pub use news::NewsGuard;
 pub use reader::{EventReader, Lagged};
+pub use stop::Stopper;
 
 /// How many events are kept for readers that are behind.
 pub const KEPT_EVENTS: usize = 4096;
@@ -235,25 +237,6 @@ impl EngineSide {
         let wakers = log.wakers.clone();
         drop(log);
         self.shared.wake(wakers);
-    }
-
-    /// Tells every frontend to end. The first reason counts.
-    pub fn stop(&self, reason: StopReason) {
-        let mut log = self.shared.log();
-        log.stop.get_or_insert(reason);
-        let wakers = log.wakers.clone();
-        drop(log);
-        self.shared.wake(wakers);
-    }
-}
-
-impl Drop for EngineSide {
-    /// An engine that is gone, for whatever reason, must not leave a frontend waiting.
-    fn drop(&mut self) {
-        self.stop(StopReason {
-            exit_code: 1,
-            message: Some("the client engine ended unexpectedly".to_owned()),
-        });
     }
 }
 

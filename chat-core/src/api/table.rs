@@ -254,9 +254,10 @@ fn arguments(spec: &CommandSpec, mut rest: &str) -> Result<Map<String, Value>, C
 }
 
 fn unknown(word: &str) -> CommandError {
-    let words = COMMANDS.iter().flat_map(|spec| spec.slash).chain(&["help"]);
-    let near = words.map(|other| (strsim::damerau_levenshtein(word, other), other)).min();
+    // The distance costs time for each character, and a line may have millions.
     let word: String = crate::nick::inert(word).chars().take(32).collect();
+    let words = COMMANDS.iter().flat_map(|spec| spec.slash).chain(&["help"]);
+    let near = words.map(|other| (strsim::damerau_levenshtein(&word, other), other)).min();
     let message = match near {
         Some((distance, other)) if distance <= 2 => {
             format!("there is no command /{word}; did you mean /{other}?")

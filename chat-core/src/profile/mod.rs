@@ -133,6 +133,14 @@ pub struct RelaySection {
     pub access: Access,
     /// Most clients at once, 1 to 1 000 000.
     pub max_clients: u32,
+    /// Most links of one network address at once, 1 to 1 000 000.
+    pub max_links_per_address: u32,
+    /// Peers never seen before that one network address may bring in a minute, 1 to 1 000 000.
+    pub new_peers_per_minute: u32,
+    /// New memberships of rooms from one network address in a minute, 1 to 1 000 000.
+    pub new_members_per_minute: u32,
+    /// Most bytes of memory for what waits to be sent, one half, and for long frames that come in, the other; 16 MiB to 1 TiB.
+    pub max_memory_bytes: u64,
     /// Most bytes kept for one recipient who is away, 2 MiB (one frame) to 1 TiB.
     pub max_mailbox_bytes: u64,
 }

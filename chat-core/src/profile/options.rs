@@ -14,6 +14,9 @@ use super::source::{Origin, Place};
 use super::tree::{Node, Table, Value};
 use crate::plugin::{NoSuchPlugin, PluginKind};
 
+/// Most values that are looked for that don't fit a plugin's options: each costs a pass over all of them.
+const MAX_MISFITS: usize = 50;
+
 /// The key that selects the plugin.
 pub(super) const KIND_KEY: &str = "kind";
 /// The key of `[transport]` that is the core's, not the plugin's.
@@ -128,7 +131,7 @@ impl Options {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ProfileError> {
         let mut problems = Problems::default();
         let mut table = self.table.clone();
-        let mut reported = BTreeSet::new();
+        let (mut reported, mut misfits) = (BTreeSet::new(), 0);
         // Serde stops at the first misfit: the key that has it is taken out, and the rest is tried again.
         loop {
             let root = Node { value: Value::Table(table.clone()), place: self.place.clone() };
@@ -151,7 +154,8 @@ impl Options {
                     if !is_consequence {
                         problems.push(self.misfit(error));
                     }
-                    if top.and_then(|key| table.remove(&key)).is_none() {
+                    misfits += 1;
+                    if misfits == MAX_MISFITS || top.and_then(|key| table.remove(&key)).is_none() {
                         return problems.finish(None).map(|(value, _)| value);
                     }
                 }

@@ -244,6 +244,10 @@ pub(super) fn relay(
         listen,
         access: (section.text("access")?.0 == "open").then_some(Access::Open)?,
         max_clients: section.integer("max_clients")?,
+        max_links_per_address: section.integer("max_links_per_address")?,
+        new_peers_per_minute: section.integer("new_peers_per_minute")?,
+        new_members_per_minute: section.integer("new_members_per_minute")?,
+        max_memory_bytes: section.integer("max_memory_bytes")?,
         max_mailbox_bytes: section.integer("max_mailbox_bytes")?,
     })
 }

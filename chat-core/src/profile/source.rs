@@ -73,6 +73,21 @@ pub(super) struct Source {
     pub(super) secrets: Vec<Range<usize>>,
 }
 
+impl Source {
+    /// For each byte of a stretch the secret that it belongs to, the first if there are several. One pass: a line
+    /// may have as many secrets as it has room for.
+    fn hidden(&self, stretch: Range<usize>) -> Vec<Option<&Range<usize>>> {
+        let mut hidden = vec![None; stretch.len()];
+        for secret in &self.secrets {
+            let from = secret.start.max(stretch.start) - stretch.start;
+            let to = secret.end.min(stretch.end).saturating_sub(stretch.start);
+            let slots = hidden.get_mut(from..to.max(from)).unwrap_or_default();
+            slots.iter_mut().for_each(|slot| *slot = slot.or(Some(secret)));
+        }
+        hidden
+    }
+}
+
 /// The text may hold a secret, so only its origin is shown.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,12 +158,13 @@ impl Place {
             return None;
         }
         let end = self.span.end.min(line_start + line.len());
+        let hidden = self.source.hidden(line_start..line_start + line.len());
         let mut shown = Vec::new();
         let (mut from, mut to) = (None, None);
         let mut mask: Option<(Range<usize>, usize)> = None;
         for (offset, c) in line.char_indices() {
             let at = line_start + offset;
-            let secret = self.source.secrets.iter().find(|range| range.contains(&at));
+            let secret = hidden.get(offset).copied().flatten();
             let column = match (secret, &mask) {
                 (Some(range), Some((masked, column))) if range == masked => *column,
                 _ => shown.len(),

@@ -22,6 +22,10 @@ require = []
 [relay]
 access = "open"
 max_clients = 10000
+max_links_per_address = 64
+new_peers_per_minute = 30
+new_members_per_minute = 60
+max_memory_bytes = 536870912
 max_mailbox_bytes = 67108864
 [log]
 level = "info"
@@ -117,6 +121,8 @@ const POLICY: &[KeySpec] = &[key(
     "Properties without which the profile is refused, by check and by run.",
 )];
 
+/// The longest frames of a few clients.
+const MIN_MEMORY_BYTES: u64 = 8 * MAX_FRAME_BYTES as u64;
 /// One frame must fit.
 const MIN_MAILBOX_BYTES: u64 = MAX_FRAME_BYTES as u64;
 
@@ -132,6 +138,26 @@ const RELAY: &[KeySpec] = &[
         "Whom the relay serves: `open` = whoever connects.",
     ),
     key("max_clients", Shape::Integer { min: 1, max: 1_000_000 }, "Most clients connected at once."),
+    key(
+        "max_links_per_address",
+        Shape::Integer { min: 1, max: 1_000_000 },
+        "Most links of one network address (IPv4 address, IPv6 network of 64 bits) at once; this machine may have 32 times as many.",
+    ),
+    key(
+        "new_peers_per_minute",
+        Shape::Integer { min: 1, max: 1_000_000 },
+        "Peers never seen before that one network address may bring in a minute, and 5 times as many at once; this machine 32 times as many.",
+    ),
+    key(
+        "new_members_per_minute",
+        Shape::Integer { min: 1, max: 1_000_000 },
+        "New memberships of rooms from one network address in a minute, and 10 times as many at once; this machine 32 times as many.",
+    ),
+    key(
+        "max_memory_bytes",
+        Shape::Integer { min: MIN_MEMORY_BYTES, max: 1 << 40 },
+        "Most bytes of memory for what waits to be sent to all clients together, one half, and for long frames that are coming in, the other.",
+    ),
     key(
         "max_mailbox_bytes",
         Shape::Integer { min: MIN_MAILBOX_BYTES, max: 1 << 40 },

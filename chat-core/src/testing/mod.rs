@@ -19,6 +19,7 @@
 //! |---|---|---|
 //! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
 //! | [`frontend_suite!`](crate::frontend_suite) | a [`Frontend`](crate::Frontend), through a seat in front of it | [`frontend::RULES`] |
+//! | [`key_exchange_suite!`](crate::key_exchange_suite) | a [`KeyExchange`](crate::KeyExchange) and its [`Session`](crate::Session)s | [`key_exchange::RULES`] |
 //! | [`transport_suite!`](crate::transport_suite) | a [`Transport`](crate::Transport), bare or secure | [`transport::RULES`] |
 //!
 //! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
@@ -37,6 +38,7 @@ pub mod cipher;
 mod declared;
 mod entropy;
 pub mod frontend;
+pub mod key_exchange;
 mod log;
 mod rule;
 mod test_cipher;

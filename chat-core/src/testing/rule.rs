@@ -116,12 +116,19 @@ impl<T, E: fmt::Display> Must<T, E> for Result<T, E> {
     }
 }
 
-/// The table of a suite, out of its list of rules; used by the modules of the suites.
+/// The table of a suite, out of its list of rules; used by the modules of the suites. Rules of a module that is
+/// marked `[itself]` take the subject, those of one marked `[method]` are handed to that method of it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __rule_table {
-    (($subject:ty) $($module:ident::{$($name:ident),* $(,)?})*) => {
-        &[$($($crate::testing::Rule::<$subject>::new(stringify!($name), $module::$name)),*),*]
+    (($subject:ty) $([$by:ident] $module:ident::{$($name:ident),* $(,)?})*) => {
+        &[$($($crate::__rule_table!(@ $by, $subject, $module, $name)),*),*]
+    };
+    (@ itself, $subject:ty, $module:ident, $name:ident) => {
+        $crate::testing::Rule::<$subject>::new(stringify!($name), $module::$name)
+    };
+    (@ $by:ident, $subject:ty, $module:ident, $name:ident) => {
+        $crate::testing::Rule::<$subject>::new(stringify!($name), |subject| subject.$by($module::$name))
     };
 }
 
@@ -129,7 +136,7 @@ macro_rules! __rule_table {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __rule_tests {
-    (($subject:path, $rules:path) $($module:ident::{$($name:ident),* $(,)?})*) => {
+    (($subject:path, $rules:path) $($([$by:ident])? $module:ident::{$($name:ident),* $(,)?})*) => {
         $($(
             #[test]
             fn $name() -> ::std::result::Result<(), $crate::testing::Violation> {

@@ -1,7 +1,7 @@
 //! A cipher for the tests of key exchanges, so that a plugin crate needs no other plugin.
 
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::cipher::{AeadKey, Cipher, TAG_LEN};
@@ -9,7 +9,7 @@ use crate::error::CryptoError;
 
 /// Encrypt-then-MAC out of HMAC-SHA256: correct, slow, and for tests alone.
 ///
-/// The key stream is `HMAC(key, "stream" ‖ seq ‖ block number)`, the tag the first 16 bytes of
+/// The key stream is `SHA-256(HMAC(key, "stream" ‖ seq) ‖ block number)`, the tag the first 16 bytes of
 /// `HMAC(key, "tag" ‖ seq ‖ length of aad ‖ aad ‖ ciphertext)`.
 #[derive(Debug, Clone, Copy)]
 pub struct TestCipher {
@@ -50,15 +50,15 @@ struct Keyed {
 
 impl Keyed {
     fn mac(&self, label: &[u8], seq: u64) -> Result<Hmac<Sha256>, CryptoError> {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.key);
+        let mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key);
         let mac = mac.map_err(|_| CryptoError::Malformed("test-cipher key"))?;
         Ok(mac.chain_update(label).chain_update(seq.to_be_bytes()))
     }
 
     fn apply_stream(&self, seq: u64, text: &mut [u8]) -> Result<(), CryptoError> {
-        let stream = self.mac(b"stream", seq)?;
+        let stream = Sha256::new_with_prefix(self.mac(b"stream", seq)?.finalize().into_bytes());
         for (number, block) in (0_u64..).zip(text.chunks_mut(32)) {
-            let key = stream.clone().chain_update(number.to_be_bytes()).finalize().into_bytes();
+            let key = stream.clone().chain_update(number.to_be_bytes()).finalize();
             block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
         }
         Ok(())

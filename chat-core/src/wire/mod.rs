@@ -9,11 +9,12 @@
 //!
 //! Records are CBOR arrays (RFC 8949): fields a reader doesn't know are skipped, lengths are checked
 //! against the bytes that are really there before anything is allocated. Bundles and handshakes decode
-//! strictly: encoding them again gives the same bytes.
+//! strictly: encoding them again gives the same bytes. Nothing nests deeper than 16 levels, not even what is skipped.
 
 pub mod body;
 pub mod bundle;
 pub mod envelope;
+mod nesting;
 pub mod relay;
 
 pub use body::{Body, Plaintext};
@@ -66,6 +67,9 @@ pub(crate) fn decode<'b, T: minicbor::Decode<'b, ()>>(
     what: &'static str,
     bytes: &'b [u8],
 ) -> Result<T, WireError> {
+    if !nesting::is_shallow(bytes) {
+        return Err(WireError::Malformed { what, reason: "not well formed, or nested too deep".into() });
+    }
     let mut decoder = minicbor::Decoder::new(bytes);
     let value = decoder.decode().map_err(|e| WireError::Malformed { what, reason: e.to_string() })?;
     if decoder.position() == bytes.len() {

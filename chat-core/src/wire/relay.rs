@@ -98,7 +98,7 @@ pub enum Refusal {
     /// The sender in the envelope is not the peer at the link, or it isn't a member of the room.
     #[n(2)]
     NotAllowed,
-    /// Too many records in too short a time. Worth trying later.
+    /// Too many records in too short a time, or more than one network address may have or do. Worth trying later.
     #[n(3)]
     TooFast,
     /// The relay's disk failed. Worth trying later.
@@ -110,12 +110,15 @@ pub enum Refusal {
     /// Another version of the wire format is needed; the relay closes the link.
     #[n(6)]
     Version,
+    /// It is dated in the future by the relay's clock. Worth trying when both clocks are right.
+    #[n(7)]
+    Clock,
 }
 
 impl Refusal {
     /// Whether the same thing may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::MailboxFull | Self::TooFast | Self::Storage)
+        matches!(self, Self::MailboxFull | Self::TooFast | Self::Storage | Self::Clock)
     }
 }
 
@@ -176,13 +179,13 @@ pub enum FromRelay {
         #[n(1)]
         online: bool,
     },
-    /// All members of a room, after `Join`, and again whenever one joins or leaves.
+    /// The last members of a room: with those of the `Members` since `Join`, all are named.
     #[n(6)]
     Room {
         /// The room.
         #[n(0)]
         room: RoomName,
-        /// Its members, the client itself too.
+        /// Members; the client itself is named too.
         #[n(1)]
         members: Vec<PeerId>,
     },
@@ -216,6 +219,16 @@ pub enum FromRelay {
     /// The relay stops; reconnect after a moment.
     #[n(10)]
     Moving,
+    /// Some members of a room: a piece of all, before `Room` ends them; after that, whoever has joined since.
+    #[n(11)]
+    Members {
+        /// The room.
+        #[n(0)]
+        room: RoomName,
+        /// Members.
+        #[n(1)]
+        members: Vec<PeerId>,
+    },
 }
 
 macro_rules! record {

@@ -45,6 +45,10 @@ require = ["end-to-end"]           # file udp-rsa.toml:16
 [relay]
 access = "open"                    # default
 max_clients = 10000                # default
+max_links_per_address = 64         # default
+new_peers_per_minute = 30          # default
+new_members_per_minute = 60        # default
+max_memory_bytes = 536870912       # default
 max_mailbox_bytes = 67108864       # default
 
 [log]

@@ -136,7 +136,7 @@ fn declarations_that_are_wrong_are_told() {
         CipherPlugin { cipher: toy().cipher, ..CipherPlugin::of::<Registered>(Registered::EXAMPLE).unwrap() };
     check(Ok(named_otherwise), another_name.1);
     let two_lines = CipherPlugin::of::<TwoLines>(TwoLines::EXAMPLE).unwrap();
-    assert!(broken(RULES, &two_lines).contains(another_name.1[0]));
+    assert!(broken(RULES, &two_lines, &[]).contains(another_name.1[0]));
     assert!(CipherPlugin::linked("[cipher]\nkind = \"no-such\"\n").is_err());
 }
 

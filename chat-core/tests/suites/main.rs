@@ -4,17 +4,31 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy sees a test only in functions that carry the attribute.
 
 mod cipher;
+mod key_exchange;
 mod toy_cipher;
+mod toy_exchange;
 mod toy_transport;
 mod transport;
 
 use std::collections::BTreeSet;
 
-use chat_core::testing::Rule;
+use chat_core::testing::{Rule, check};
 
-/// The names of the rules that the subject breaks.
-fn broken<S>(rules: &[Rule<S>], subject: &S) -> BTreeSet<&'static str> {
-    rules.iter().filter(|rule| rule.check(subject).is_err()).map(Rule::name).collect()
+/// Rules that take a tenth of a second or more. They are tried on sound plugins and on the faults they are
+/// there for; on all the others they would take most of the time and tell nothing.
+const SLOW: &[&str] = &[
+    "messages_of_every_length_open_again",
+    "messages_of_all_sizes_go_both_ways",
+    "every_flipped_bit_of_a_frame_is_refused",
+    "frames_open_in_any_order",
+    "a_frame_far_ahead_opens_or_is_called_so",
+    "only_changes_are_saved_and_they_are_small",
+];
+
+/// The names of the rules that the subject breaks, of all that are quick or expected.
+fn broken<S>(rules: &[Rule<S>], subject: &S, expected: &[&str]) -> BTreeSet<&'static str> {
+    let tried = rules.iter().filter(|rule| !SLOW.contains(&rule.name()) || expected.contains(&rule.name()));
+    tried.filter(|rule| rule.check(subject).is_err()).map(Rule::name).collect()
 }
 
 /// Each rule is broken, and alone, by one of the faults at least: it sees what no other rule sees.
@@ -25,6 +39,12 @@ fn each_rule_has_its_own_fault<S, F>(rules: &[Rule<S>], faults: &[(F, &[&str])])
     assert!(without.is_empty(), "no fault breaks these alone: {without:?}");
     let names: BTreeSet<_> = rules.iter().map(Rule::name).collect();
     assert_eq!(names.len(), rules.len(), "a name stands for two rules");
+}
+
+/// That these rules are broken, among others.
+fn expect_some<S>(rules: &[Rule<S>], subject: &S, what: &str, names: &[&str]) -> Result<(), String> {
+    let found: BTreeSet<_> = names.iter().filter(|name| check(rules, name, subject).is_err()).collect();
+    if found.len() == names.len() { Ok(()) } else { Err(format!("{what} breaks only {found:?}")) }
 }
 
 /// Checks all of them, on as many threads as there are processors, and names every one that fails.
@@ -43,6 +63,6 @@ fn check_each<T: Sync>(items: &[T], check: impl Fn(&T) -> Result<(), String> + S
 
 /// That exactly these rules are broken.
 fn expect<S>(rules: &[Rule<S>], subject: &S, what: &str, names: &[&str]) -> Result<(), String> {
-    let (found, expected) = (broken(rules, subject), names.iter().copied().collect());
+    let (found, expected) = (broken(rules, subject, names), names.iter().copied().collect());
     if found == expected { Ok(()) } else { Err(format!("{what} breaks {found:?}, not {expected:?}")) }
 }

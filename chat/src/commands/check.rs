@@ -5,14 +5,17 @@ use chat_relay::profiles::{inputs, load};
 
 use crate::{plugins, profiles};
 
-pub(crate) fn run(names: &[String], sets: &[String]) -> Result<(), Failure> {
+/// Checks one profile.
+pub(crate) fn one(name: &str, sets: &[String]) -> Result<(), Failure> {
     let registry = plugins::registry()?;
+    load(&inputs(name, sets)?.for_client(&registry, profiles::GIVEN)).map(drop)
+}
+
+pub(crate) fn run(names: &[String], sets: &[String]) -> Result<(), Failure> {
     let mut failures = Vec::new();
     for name in names {
-        let checked =
-            inputs(name, sets).and_then(|inputs| load(&inputs.for_client(&registry, profiles::GIVEN)));
-        match checked {
-            Ok(_) => print(format!("{name}: ok"))?,
+        match one(name, sets) {
+            Ok(()) => print(format!("{name}: ok"))?,
             Err(failure) => failures.push(failure.message),
         }
     }

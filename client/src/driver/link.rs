@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::entropy::{Entropy, OsEntropy};
+use chat_core::entropy::Entropy;
 use chat_core::transport::{FrameSink, FrameSource, Peer};
 use chat_core::wire::{FromRelay, ToRelay};
 use futures_util::{SinkExt, StreamExt};
@@ -50,6 +50,7 @@ pub(super) async fn keep_linked(
     connector: Arc<dyn Connector>,
     events: mpsc::Sender<LinkEvent>,
     max_wait: Duration,
+    mut entropy: Box<dyn Entropy>,
 ) {
     let mut wait = FIRST_WAIT;
     loop {
@@ -77,13 +78,13 @@ pub(super) async fn keep_linked(
         if events.send(LinkEvent::Down { reason }).await.is_err() {
             return;
         }
-        sleep(jittered(wait)).await;
+        sleep(jittered(wait, &mut *entropy)).await;
         wait = (wait * 8 / 5).min(max_wait);
     }
 }
 
-fn jittered(wait: Duration) -> Duration {
-    let byte = (&mut OsEntropy as &mut dyn Entropy).bytes::<1>().map_or(255, |[byte]| byte);
+fn jittered(wait: Duration, entropy: &mut dyn Entropy) -> Duration {
+    let byte = entropy.bytes::<1>().map_or(255, |[byte]| byte);
     wait.mul_f64(0.25 + 0.75 * f64::from(byte) / 255.0)
 }
 
@@ -100,6 +101,7 @@ async fn use_link(connected: Connected, events: &mpsc::Sender<LinkEvent>) -> Opt
     events.send(LinkEvent::Up { info, records, closer }).await.ok()?;
     let mut sink = link.sink;
     let reason = tokio::select! {
+        biased;
         reason = read(link.source, events) => reason,
         written = write(&mut sink, queue) => written,
         reason = closed => Some(reason.unwrap_or_else(|_| "closed".to_owned())),
@@ -164,6 +166,7 @@ async fn write(sink: &mut FrameSink, mut queue: mpsc::Receiver<ToRelay>) -> Opti
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use chat_core::entropy::OsEntropy;
 
     use super::*;
 
@@ -187,7 +190,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_never_ends_is_given_up_and_made_again() {
         let (events, mut heard) = mpsc::channel(4);
-        let linking = tokio::spawn(keep_linked(Arc::new(Stuck), events, Duration::from_secs(1)));
+        let linking =
+            tokio::spawn(keep_linked(Arc::new(Stuck), events, Duration::from_secs(1), Box::new(OsEntropy)));
         for _ in 0..3 {
             assert!(matches!(heard.recv().await, Some(LinkEvent::Dialing)));
             let Some(LinkEvent::Down { reason }) = heard.recv().await else { panic!("down is next") };

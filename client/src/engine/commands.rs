@@ -9,7 +9,6 @@ use chat_core::wire::envelope::open_room_conversation;
 use std::sync::Arc;
 
 use super::Engine;
-use super::views::figures_of;
 use crate::store::StoreError;
 
 /// Messages given by `msg.history` if no number is asked for.
@@ -48,7 +47,16 @@ impl Engine {
 
     fn run(&mut self, command: Command) -> Answer {
         match command {
-            Command::Send(send) => Ok(self.send(&send)?.map(|id| Reply::Sent { id })),
+            Command::Send(send) => {
+                let unknown = self.look_for(&send.to);
+                let sent = self.send(&send)?.map_err(|mut error| {
+                    if unknown {
+                        error.message.push_str("; the relay is asked, so try again in a moment");
+                    }
+                    error
+                });
+                Ok(sent.map(|id| Reply::Sent { id }))
+            }
             Command::Retry(retry) => Ok(self.retry(retry.id)?.map(|()| Reply::Done {})),
             Command::History(history) => self.history(&history),
             Command::MarkRead(mark) => self.mark(&mark),
@@ -69,8 +77,9 @@ impl Engine {
         }
     }
 
-    fn stack(&self) -> Reply {
-        let link = self.link.as_ref().map(|link| figures_of(&*link.stats)).unwrap_or_default();
+    fn stack(&mut self) -> Reply {
+        self.read_figures();
+        let link = self.views.figures.clone();
         Reply::Stack { stack: Arc::new(self.config.stack.clone()), link }
     }
 
@@ -134,6 +143,17 @@ impl Engine {
             Target::Peer(peer) => self.direct(*peer),
             Target::Room(room) => open_room_conversation(room),
         }
+    }
+
+    /// Asks the relay for somebody who is written to by peer id and not known yet: whoever shares no room is found so.
+    /// Whether that is so.
+    fn look_for(&mut self, to: &Destination) -> bool {
+        let Destination::Peer(peer) = to else { return false };
+        let unknown = *peer != self.config.identity.peer_id() && !self.contacts.contains_key(peer);
+        if unknown {
+            self.ask_for(*peer);
+        }
+        unknown && self.welcomed
     }
 
     fn known(&self, peer: PeerId) -> Result<PeerId, CommandError> {

@@ -154,7 +154,9 @@ impl Engine {
     /// Shows what has been held long enough, with its gap.
     pub(super) fn release_overdue(&mut self) -> Result<(), StoreError> {
         let overdue = Timestamp(self.now.0.saturating_sub(HOLD_MS));
-        while let Some(mut first) = self.store.oldest_held(overdue)? {
+        // What is held from the future was held when the clock was ahead.
+        let ahead = self.now.plus_ms(HOLD_MS);
+        while let Some(mut first) = self.store.oldest_held(overdue, ahead)? {
             for _ in 0..MAX_WALK {
                 match self.store.held_with(first.conversation, first.author, first.previous)? {
                     Some(before) => first = before,

@@ -1,18 +1,28 @@
 //! What peers send: opened, checked, written, and only then receipted and acknowledged.
 
 use chat_core::api::event::AlarmKind;
-use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId};
+use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::wire::body::ReceiptKind;
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::refusal::refused;
+use super::peers::Contact;
+use super::refusal::{quietly, refused};
 use super::sessions::Opened;
-use super::{Engine, Fault, Refused, Renewal};
-use crate::store::{DeliveryState, NewMessage, StoreError};
+use super::{DAY_MS, Engine, Fault, Refused, Renewal};
+use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
 const MAX_WANTED: usize = 256;
+/// How long envelopes are remembered.
+pub(super) const MEMORY_MS: u64 = 30 * DAY_MS;
+
+fn hash_of(frame: &[u8]) -> FrameHash {
+    let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] = Sha256::digest(frame).into();
+    hash
+}
 
 impl Engine {
     /// Envelopes from the mailbox. Each is finished with in this turn, accepted or refused, so the relay may forget it.
@@ -55,9 +65,38 @@ impl Engine {
         let session = live.row.id;
         self.keep_opened(live, accepted)?;
         let text = matches!(plaintext.body, Body::Text(_) | Body::RoomText(_)).then_some(envelope.message);
-        self.store.remember_envelope(envelope.id, from, text, self.now)?;
+        self.store.remember_envelope(envelope.id, from, text, &hash_of(&envelope.frame), self.now)?;
         self.effect(from, session, &plaintext)?;
         Ok(())
+    }
+
+    /// What becomes of a frame whose number was used before. The same bytes again are a replay, of which nothing follows.
+    /// Other bytes under an old number were sealed by a peer that has an older copy of its data back, or of which two
+    /// copies run: all that it seals is refused until both have a new session. So is one that comes `too_late`, behind the
+    /// window in which numbers are told apart.
+    pub(super) fn number_used(
+        &self,
+        envelope: &Envelope,
+        began: Timestamp,
+        too_late: bool,
+    ) -> Result<Fault, StoreError> {
+        let from = envelope.from;
+        let replay = refused(AlarmKind::Replayed, from, "a frame that was opened before");
+        // Frames that were opened are remembered for so long. A peer renews a session long before.
+        let all_known = self.now.ms_since(began) < MEMORY_MS;
+        if !all_known || self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
+            return Ok(replay);
+        }
+        if too_late {
+            return Ok(quietly(from, "a frame that comes too late for its session", Renewal::Rewound));
+        }
+        let detail = format!(
+            "{} goes on from an older copy of its data, or two copies of it run: a message was sealed under a number \
+             that was used before; it is asked for again",
+            self.name_of(from)
+        );
+        let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::Rewound));
+        Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
     }
 
     /// What a body may not claim, checked before anything is written.
@@ -187,7 +226,7 @@ impl Engine {
     /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
     /// which the peer certainly has.
     fn renewed(&mut self, from: PeerId, session: SessionId) -> Result<(), StoreError> {
-        if !self.rates.may_seal_anew(from, self.now) {
+        if !self.rates.may_seal_anew(from, self.up) {
             return Ok(());
         }
         self.set_sending(from, session)?;
@@ -196,10 +235,12 @@ impl Engine {
 
     /// Asks a peer whose frames can't be opened to seal them anew.
     pub(super) fn renew(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
-        if !self.rates.may_renew(peer, self.now) {
+        if !self.rates.may_renew(peer, self.up) {
             return Ok(());
         }
-        if !self.contacts.contains_key(&peer) {
+        // A stranger, or nothing to begin a session with: the directory may have it.
+        let usable = |contact: &Contact| contact.bundle.bundle.expires >= self.now;
+        if !self.contacts.get(&peer).is_some_and(usable) {
             self.rates.forget_renewal(peer);
             if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {
                 self.ask_for(peer);
@@ -210,13 +251,41 @@ impl Engine {
         if over_this || self.initiate(peer)?.is_some() {
             self.send_control(peer, self.direct(peer), Body::Renewed)?;
         }
-        Ok(())
+        // A peer that has forgotten what it did has forgotten receipts, too, or sealed them in vain.
+        if how == Renewal::Rewound { self.seal_anew(peer) } else { Ok(()) }
     }
 
     /// Asks the directory for a peer, now and then.
     pub(super) fn ask_for(&mut self, peer: PeerId) {
-        if self.welcomed && self.rates.may_ask(peer, self.now) {
+        if self.welcomed && self.rates.may_ask(peer, self.up) {
             self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
         }
     }
+}
+
+/// What the core demands of every frame: the context until it is known, and that it stands in the right envelope.
+pub(super) fn check(
+    envelope: &Envelope,
+    bytes: &Zeroizing<Vec<u8>>,
+    row: &mut SessionRow,
+) -> Result<Plaintext, Fault> {
+    let tampered = |detail: &str| refused(AlarmKind::Tampered, envelope.from, detail);
+    let plaintext = Plaintext::decode(bytes).map_err(|e| tampered(&e.to_string()))?;
+    match plaintext.context {
+        Some(context) if context == row.binding => row.got_context = true,
+        Some(_) => return Err(tampered("a frame bound to another context")),
+        None if !row.got_context => return Err(tampered("a first frame without its context")),
+        // The peer stops sending the context once it knows that we have it, so it has ours.
+        None => row.peer_has_context = true,
+    }
+    if row.initiator {
+        row.peer_has_context = true;
+    }
+    if row.peer_has_context {
+        row.handshake = None;
+    }
+    if plaintext.conversation != envelope.conversation || plaintext.message != envelope.message {
+        return Err(tampered("a frame in the envelope of another message or conversation"));
+    }
+    Ok(plaintext)
 }

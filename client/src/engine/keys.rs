@@ -2,10 +2,12 @@
 
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
+use chat_core::ids::Timestamp;
 use chat_core::key_exchange::NewBundle;
 use chat_core::wire::ToRelay;
 use chat_core::wire::bundle::{Bundle, SignedBundle, VerifiedBundle};
 
+use super::clock::JUMP_MS;
 use super::{DAY_MS, Engine, MINUTE_MS};
 use crate::store::{StoreError, StoredBundle};
 
@@ -25,9 +27,11 @@ impl Engine {
         format!("{} {}", self.profile.key_exchange, self.profile.key_exchange_options)
     }
 
+    /// The newest keys that are not from the future.
     pub(super) fn load_keys(&mut self) -> Result<(), StoreError> {
         self.keys = None;
-        if let Some(stored) = self.store.newest_bundle(&self.exchange_key())? {
+        let ahead = self.now.plus_ms(JUMP_MS);
+        if let Some(stored) = self.store.newest_bundle(&self.exchange_key(), ahead)? {
             self.use_keys(stored)?;
         }
         Ok(())
@@ -37,7 +41,8 @@ impl Engine {
     fn use_keys(&mut self, stored: StoredBundle) -> Result<(), StoreError> {
         let current = stored.nick == self.config.nick.as_str()
             && stored.cipher == self.profile.cipher
-            && stored.expires > self.now;
+            && stored.expires > self.now
+            && stored.created >= self.store.newest_date(self.now.plus_ms(JUMP_MS))?;
         if current && let Ok(verified) = SignedBundle::verify(&stored.signed) {
             self.keys = Some(OwnKeys { stored, verified });
             return Ok(());
@@ -49,14 +54,17 @@ impl Engine {
         self.sign_keys(NewBundle { payload, secret, one_time: Vec::new() }, made)
     }
 
-    /// Signs a payload as one's bundle and stores it before anybody sees it.
-    fn sign_keys(&mut self, new: NewBundle, made: chat_core::Timestamp) -> Result<(), StoreError> {
+    /// Signs a payload as one's bundle and stores it before anybody sees it. Only the newest counts for others, so it is
+    /// dated after all others, also if the clock was set back by some hours meanwhile.
+    fn sign_keys(&mut self, new: NewBundle, made: Timestamp) -> Result<(), StoreError> {
+        let newest = self.store.newest_date(self.now.plus_ms(JUMP_MS))?;
+        let created = self.now.max(newest.plus_ms(1));
         let bundle = Bundle {
             identity: self.config.identity.public().as_bytes().to_vec(),
             profile: self.profile.clone(),
             nick: self.config.nick.clone(),
             payload: new.payload.clone(),
-            created: self.now,
+            created,
             expires: made.plus_ms(KEYS_VALID_MS),
         };
         let signed = SignedBundle::sign(&bundle, &self.config.identity).encode();
@@ -80,7 +88,7 @@ impl Engine {
             cipher: self.profile.cipher.clone(),
             nick: self.config.nick.to_string(),
             made,
-            created: self.now,
+            created,
             expires: bundle.expires,
         };
         self.store.put_bundle(&stored)?;
@@ -88,14 +96,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks for new keys if there are none, or they are old; after a failure not before a minute has passed.
+    /// Asks for new keys if there are none, or they are old; after a failure not before a minute has passed. Keys from
+    /// the future, made when the clock was ahead, are none: see [`Engine::load_keys`].
     pub(super) fn want_fresh_keys(&mut self) {
         let fresh =
             self.keys.as_ref().is_some_and(|keys| self.now.ms_since(keys.stored.made) < KEYS_FRESH_MS);
-        let waited = self.now.ms_since(self.last_keys_wanted) >= MINUTE_MS;
+        let waited = self.up.is_past(self.last_keys_wanted, MINUTE_MS);
         if !fresh && !self.keys_wanted && waited {
             self.keys_wanted = true;
-            self.last_keys_wanted = self.now;
+            self.last_keys_wanted = Some(self.up);
             self.out.want_keys = true;
         }
     }

@@ -1,13 +1,29 @@
 //! The link to the relay: it comes, is greeted, and goes.
 
-use chat_core::api::event::{LinkDown, LinkUp};
+use chat_core::api::event::{AlarmKind, LinkDown, LinkUp};
 use chat_core::api::{Event, LinkState};
+use chat_core::wire::relay::Refusal;
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
-use super::{Engine, LinkInfo};
+use super::{Engine, LinkInfo, MINUTE_MS};
 use crate::store::StoreError;
 
+/// How long after a temporary refusal bundle and rooms are told to the relay again; each time twice as long, up to
+/// the second.
+pub(super) const ANNOUNCE_AGAIN_MS: u64 = 5_000;
+pub(super) const ANNOUNCE_SELDOM_MS: u64 = 5 * MINUTE_MS;
+
 impl Engine {
+    /// What the program's own relay listens on, known before the first link.
+    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
+        self.listen = listen;
+    }
+
+    /// The relay's address, for people, known before the first link.
+    pub(crate) fn set_relay(&mut self, relay: String) {
+        self.relay = relay;
+    }
+
     pub(super) fn link_up(&mut self, link: LinkInfo) -> Result<(), StoreError> {
         self.relay.clone_from(&link.relay);
         if link.hosting {
@@ -16,6 +32,7 @@ impl Engine {
         self.link = Some(link);
         self.link_state = LinkState::Connecting;
         self.welcomed = false;
+        self.told_of_clock = false;
         self.out.records.push(ToRelay::Hello { version: WIRE_VERSION });
         Ok(())
     }
@@ -42,6 +59,32 @@ impl Engine {
         self.submit_everything()
     }
 
+    /// The relay refused a record other than an envelope: bundle or rooms. What may pass is tried again.
+    pub(super) fn refused_record(&mut self, why: Refusal, detail: &str) {
+        if why == Refusal::Clock {
+            self.announce_at = Some(self.up.plus_ms(MINUTE_MS));
+            if !std::mem::replace(&mut self.told_of_clock, true) {
+                let detail = "the relay's clock is more than a day behind this one, so it does not take your keys and \
+                              nobody new finds you: check the date of this machine; it will be tried again";
+                self.alarm(AlarmKind::Refused, None, detail.to_owned());
+            }
+            return;
+        }
+        let detail: String = chat_core::nick::inert(detail).chars().take(200).collect();
+        if !self.welcomed {
+            // Told as the reason why there is no link, and tried again as after any other.
+            let reason = format!("the relay takes no link now: {why:?} {detail}");
+            self.link_refused = Some(reason.clone());
+            self.out.drop_link = Some(reason);
+            return;
+        }
+        if why.is_temporary() && self.announce_at.is_none() {
+            self.announce_at = Some(self.up.plus_ms(self.announce_wait_ms));
+            self.announce_wait_ms = (self.announce_wait_ms * 2).min(ANNOUNCE_SELDOM_MS);
+        }
+        self.alarm(AlarmKind::Refused, None, format!("the relay refused a record: {why:?} {detail}"));
+    }
+
     /// Tells the relay one's bundle and rooms.
     pub(super) fn announce(&mut self) {
         self.publish();
@@ -58,12 +101,15 @@ impl Engine {
 
     /// What the end of a link means before anything is written.
     pub(super) fn forget_link(&mut self, reason: String) {
-        self.welcomed = false;
+        // That the relay closed it says less than what it said before.
+        let reason = self.link_refused.take().unwrap_or(reason);
+        let lost = std::mem::take(&mut self.welcomed);
+        self.link = None;
         self.announce_at = None;
+        self.announce_wait_ms = ANNOUNCE_AGAIN_MS;
         self.forget_announcements();
         self.submission.clear();
-        // One event for each time the link is lost, or the reason changes; not one an attempt.
-        let lost = self.link.take().is_some();
+        // One event for each time a link is lost that was told to be up, or the reason changes; not one an attempt.
         if lost || self.down_reason.as_ref() != Some(&reason) {
             let relay = self.relay.clone();
             self.out.events.push(Event::LinkDown(LinkDown { relay, reason: reason.clone() }));

@@ -1,8 +1,10 @@
 //! The state and its turns. Sans-IO: inputs with the time go in, records, events and answers come out,
 //! after the commit.
 
+mod clock;
 mod commands;
 mod gaps;
+mod housekeeping;
 mod inbound;
 mod keys;
 mod link;
@@ -16,10 +18,9 @@ mod status;
 mod submit;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 
-use chat_core::api::event::AlarmKind;
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
 use chat_core::entropy::Entropy;
@@ -33,6 +34,9 @@ use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
 use crate::store::{Store, StoreError};
+use crate::watch::Watch;
+use clock::Clock;
+pub(crate) use clock::{Moment, Uptime};
 use keys::OwnKeys;
 use peers::Contact;
 use rates::Rates;
@@ -46,8 +50,6 @@ use views::Views;
 pub(crate) const MINUTE_MS: u64 = 60_000;
 pub(crate) const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
-/// How long after a temporary refusal bundle and rooms are told to the relay again.
-const ANNOUNCE_AGAIN_MS: u64 = 5_000;
 
 /// What happens to the engine.
 pub(crate) enum Input {
@@ -97,20 +99,34 @@ pub(crate) struct Engine {
     profile: StackProfile,
     store: Store,
     entropy: Box<dyn Entropy>,
-    /// The time of this turn.
+    /// Knows which plugin's code runs.
+    watch: Arc<Watch>,
+    clock: Clock,
+    /// The date of this turn, as far as the wall clock is believed.
     now: Timestamp,
-    contacts: HashMap<PeerId, Contact>,
+    /// What the wall clock shows in this turn, for people.
+    wall: Timestamp,
+    /// How long this run has lasted; what is waited for goes by this.
+    up: Uptime,
+    /// The wall clock has jumped, and what follows from it is still to be done.
+    has_jumped: bool,
+    /// Since when in this run the wall clock is not believed as far as ages go.
+    doubt_since: Option<Uptime>,
+    contacts: BTreeMap<PeerId, Contact>,
     /// Whom a direct conversation is with.
-    directs: HashMap<ConversationId, PeerId>,
+    directs: BTreeMap<ConversationId, PeerId>,
     /// Names that peers had before: nobody else gets them.
-    former_names: HashMap<String, PeerId>,
+    former_names: BTreeMap<String, PeerId>,
     /// When bundle and rooms are told to the relay again, because it could not take them.
-    announce_at: Option<Timestamp>,
+    announce_at: Option<Uptime>,
+    announce_wait_ms: u64,
+    /// What the relay said in place of a welcome.
+    link_refused: Option<String>,
     rooms: BTreeMap<RoomName, Room>,
-    live: HashMap<SessionId, Live>,
+    live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
-    last_keys_wanted: Timestamp,
+    last_keys_wanted: Option<Uptime>,
     rates: Rates,
     /// Peers to renew with as soon as the directory knows them.
     renew_when_known: BTreeSet<PeerId>,
@@ -119,6 +135,8 @@ pub(crate) struct Engine {
     /// Why the relay was lost or not reached the last time.
     down_reason: Option<String>,
     welcomed: bool,
+    /// The user knows that the relay's clock and this one don't agree.
+    told_of_clock: bool,
     relay: String,
     listen: Vec<String>,
     submission: Submission,
@@ -132,8 +150,8 @@ pub(crate) struct Engine {
     alarms: u32,
     views: Views,
     out: Turn,
-    last_housekeeping: Timestamp,
-    last_nudge: Timestamp,
+    last_housekeeping: Option<Uptime>,
+    last_nudge: Uptime,
 }
 
 impl Engine {
@@ -142,7 +160,7 @@ impl Engine {
         config: ClientConfig,
         store: Store,
         entropy: Box<dyn Entropy>,
-        now: Timestamp,
+        at: Moment,
     ) -> Result<Self, StoreError> {
         let profile = StackProfile {
             wire_version: WIRE_VERSION,
@@ -155,20 +173,27 @@ impl Engine {
             profile,
             store,
             entropy,
-            now,
-            contacts: HashMap::new(),
-            directs: HashMap::new(),
+            watch: Arc::default(),
+            clock: Clock::new(at),
+            now: at.wall,
+            wall: at.wall,
+            up: at.up,
+            has_jumped: false,
+            doubt_since: None,
+            contacts: BTreeMap::new(),
+            directs: BTreeMap::new(),
             rooms: BTreeMap::new(),
-            live: HashMap::new(),
+            live: BTreeMap::new(),
             keys: None,
             keys_wanted: false,
-            last_keys_wanted: Timestamp::default(),
+            last_keys_wanted: None,
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
             link: None,
             link_state: LinkState::Connecting,
             down_reason: None,
             welcomed: false,
+            told_of_clock: false,
             relay: String::new(),
             listen: Vec::new(),
             submission: Submission::default(),
@@ -177,14 +202,17 @@ impl Engine {
             receipts: BTreeMap::new(),
             touched: BTreeSet::new(),
             alarms: 0,
-            former_names: HashMap::new(),
+            former_names: BTreeMap::new(),
             announce_at: None,
+            announce_wait_ms: link::ANNOUNCE_AGAIN_MS,
+            link_refused: None,
             views: Views::default(),
             out: Turn::default(),
-            last_housekeeping: Timestamp::default(),
-            last_nudge: now,
+            last_housekeeping: None,
+            last_nudge: at.up,
         };
         engine.store.begin()?;
+        engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
@@ -204,17 +232,25 @@ impl Engine {
     }
 
     /// One turn: everything in `inputs`, one commit, and what may leave after it.
-    pub(crate) fn turn(&mut self, now: Timestamp, inputs: Vec<Input>) -> Turn {
-        self.now = now;
+    pub(crate) fn turn(&mut self, at: Moment, inputs: Vec<Input>) -> Turn {
+        let (now, jumped) = self.clock.read(at);
+        (self.now, self.wall, self.up) = (now, at.wall, at.up);
+        self.has_jumped |= jumped;
         self.out = Turn::default();
         match self.steps(inputs).and_then(|()| self.store.commit()) {
-            Ok(()) => std::mem::take(&mut self.out),
+            Ok(()) => {
+                self.has_jumped = false;
+                std::mem::take(&mut self.out)
+            }
             Err(error) => self.undo(&error),
         }
     }
 
     fn steps(&mut self, inputs: Vec<Input>) -> Result<(), StoreError> {
         let mut failed = self.store.begin().err();
+        if self.has_jumped && failed.is_none() {
+            failed = self.clock_jumped().err();
+        }
         for input in inputs {
             match &failed {
                 Some(error) => {
@@ -275,7 +311,7 @@ impl Engine {
         Turn {
             answers: answers.collect(),
             events: failed.events.into_iter().filter(|event| matches!(event, Event::LinkDown(_))).collect(),
-            drop_link: Some(format!("the store failed: {error}")),
+            drop_link: Some(error.to_string()),
             stop: failed.stop,
             ..Turn::default()
         }
@@ -289,18 +325,15 @@ impl Engine {
             FromRelay::Deliver { items } => self.deliver(items),
             FromRelay::Peer { bundle, online } => self.peer_record(bundle, online),
             FromRelay::Presence { peer, online } => self.presence(peer, online),
-            FromRelay::Room { room, members } => self.room_record(&room, members),
+            FromRelay::Members { room, members } => self.members_record(&room, members, false),
+            FromRelay::Room { room, members } => self.members_record(&room, members, true),
             FromRelay::Unknown { peer, .. } => {
                 peer.map(|peer| self.renew_when_known.remove(&peer));
                 Ok(())
             }
             FromRelay::Pong { .. } => Ok(()),
             FromRelay::Error { why, detail } => {
-                let detail: String = chat_core::nick::inert(&detail).chars().take(200).collect();
-                if why.is_temporary() {
-                    self.announce_at = Some(self.now.plus_ms(ANNOUNCE_AGAIN_MS));
-                }
-                self.alarm(AlarmKind::Refused, None, format!("the relay refused a record: {why:?} {detail}"));
+                self.refused_record(why, &detail);
                 Ok(())
             }
             FromRelay::Moving => {
@@ -312,7 +345,7 @@ impl Engine {
 
     fn tick(&mut self) -> Result<(), StoreError> {
         self.tell_of_suppressed_alarms();
-        if self.announce_at.is_some_and(|at| at <= self.now) {
+        if self.announce_at.is_some_and(|at| at <= self.up) {
             self.announce_at = None;
             self.announce();
         }
@@ -320,22 +353,7 @@ impl Engine {
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.want_fresh_keys();
-        if self.now.ms_since(self.last_housekeeping) >= HOUR_MS {
-            self.last_housekeeping = self.now;
-            self.housekeeping()?;
-        }
-        Ok(())
-    }
-
-    /// What is done once an hour: ages end.
-    fn housekeeping(&mut self) -> Result<(), StoreError> {
-        let month_ago = Timestamp(self.now.0.saturating_sub(30 * DAY_MS));
-        self.store.forget_envelopes_before(month_ago)?;
-        self.store.forget_handshakes(self.now)?;
-        self.store.erase_bundles_before(month_ago)?;
-        self.store.remove_controls_before(month_ago)?;
-        self.expire_members(month_ago)?;
-        self.expire(month_ago)
+        self.keep_house()
     }
 
     /// When [`Input::Tick`] is due next.
@@ -356,14 +374,9 @@ impl Engine {
         !self.welcomed || (self.submission.is_idle() && self.unsent() == 0)
     }
 
-    /// What the program's own relay listens on, known before the first link.
-    pub(crate) fn set_listen(&mut self, listen: Vec<String>) {
-        self.listen = listen;
-    }
-
-    /// The relay's address, for people, known before the first link.
-    pub(crate) fn set_relay(&mut self, relay: String) {
-        self.relay = relay;
+    /// For whoever looks on from outside.
+    pub(crate) fn watch(&self) -> Weak<Watch> {
+        Arc::downgrade(&self.watch)
     }
 
     /// The direct conversation with a peer.

@@ -108,7 +108,7 @@ impl Engine {
             mine: true,
             in_room,
             text: &send.text,
-            sent_at: self.now,
+            sent_at: self.wall,
             arrived: self.now,
             position,
             gap: false,
@@ -240,7 +240,7 @@ impl Engine {
         let Ok(message) = self.new_id() else { return Ok(()) };
         let message = MessageId(message);
         let plaintext =
-            Plaintext { context: None, conversation, message, sent_at: self.now, previous: [0; 16], body };
+            Plaintext { context: None, conversation, message, sent_at: self.wall, previous: [0; 16], body };
         if let Some((id, _, envelope)) = self.sealed_envelope(peer, &plaintext)? {
             self.store.insert_control(id, peer, &envelope, self.now)?;
             self.submission.enqueue(id);

@@ -1,15 +1,16 @@
 //! Peers, by key: the directory's hints verified, names, presence, and one's own keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chat_core::api::Event;
 use chat_core::api::event::{AlarmKind, PeerEvent, PeerKeyChanged};
 use chat_core::api::snapshot::Author;
 use chat_core::api::{PeerView, Trust};
-use chat_core::ids::{PeerId, SessionId};
+use chat_core::ids::{PeerId, SessionId, Timestamp};
 use chat_core::wire::bundle::{SignedBundle, VerifiedBundle};
 
-use super::{DAY_MS, Engine, Renewal};
+use super::clock::JUMP_MS;
+use super::{Engine, Renewal};
 use crate::store::{ContactRow, StoreError};
 
 /// Most peers remembered: ids are free, memory is not.
@@ -26,7 +27,7 @@ impl Engine {
     pub(super) fn load_contacts(&mut self) -> Result<(), StoreError> {
         let online: Vec<PeerId> = self.online();
         self.former_names = self.store.former_names()?.into_iter().collect();
-        let mut contacts = HashMap::new();
+        let mut contacts = BTreeMap::new();
         for (row, bundle) in self.store.contacts()? {
             match SignedBundle::verify(&bundle) {
                 Ok(bundle) => {
@@ -131,15 +132,10 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let peer = verified.peer_id;
         let problem = self.profile.agree(&verified.bundle.profile).err().map(|mismatch| mismatch.to_string());
-        // A bundle from the future would stay the newest for ever.
-        if verified.bundle.created > self.now.plus_ms(DAY_MS) {
-            self.alarm(AlarmKind::Refused, Some(peer), "a bundle with a date in the future".to_owned());
-            return Ok(());
-        }
         let full = !self.contacts.contains_key(&peer) && !self.has_room_for_contact()?;
         match self.contacts.get(&peer) {
             // An older bundle of a known peer, also replayed by the relay, changes nothing.
-            Some(known) if known.bundle.bundle.created > verified.bundle.created => return Ok(()),
+            Some(known) if self.rank(&known.bundle) > self.rank(&verified) => return Ok(()),
             Some(known) if known.bundle.hash == verified.hash && known.row.problem == problem => {
                 return Ok(());
             }
@@ -187,6 +183,13 @@ impl Engine {
             self.tell_presence(peer, online);
         }
         if renamed { self.refresh_name_of(peer) } else { Ok(()) }
+    }
+
+    /// Which of two bundles of a peer counts: the newer one. One from the future was signed under a wrong clock, or this
+    /// node's is wrong; it is used as long as there is no other, else it would stay the newest for years.
+    fn rank(&self, bundle: &VerifiedBundle) -> (bool, Timestamp) {
+        let created = bundle.bundle.created;
+        (created <= self.now.plus_ms(JUMP_MS), created)
     }
 
     /// The nick itself, or with `·` and digits of the key if somebody else has it or had it: a name never moves by

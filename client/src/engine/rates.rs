@@ -1,10 +1,10 @@
 //! What peers may make the engine do in a while.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use chat_core::ids::{PeerId, Timestamp};
+use chat_core::ids::PeerId;
 
-use super::{HOUR_MS, MINUTE_MS};
+use super::{HOUR_MS, MINUTE_MS, Uptime};
 
 /// First messages of one peer that are looked at in an hour.
 const ACCEPTS_A_PEER: usize = 10;
@@ -21,14 +21,14 @@ const MAX_REMEMBERED: usize = 10_000;
 /// What is limited per time.
 #[derive(Default)]
 pub(crate) struct Rates {
-    accepts: HashMap<PeerId, VecDeque<Timestamp>>,
-    strangers: VecDeque<Timestamp>,
+    accepts: BTreeMap<PeerId, VecDeque<Uptime>>,
+    strangers: VecDeque<Uptime>,
     renewals: Backoff,
     wishes: Backoff,
     questions: Backoff,
 }
 
-fn within(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) -> bool {
+fn within(times: &mut VecDeque<Uptime>, now: Uptime, most: usize) -> bool {
     while times.front().is_some_and(|&at| now.ms_since(at) >= HOUR_MS) {
         times.pop_front();
     }
@@ -38,7 +38,7 @@ fn within(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) -> bool 
 impl Rates {
     /// Whether a first message of this peer is looked at. Strangers share one budget, so that they can't use up
     /// that of people one knows.
-    pub(super) fn may_accept(&mut self, peer: PeerId, stranger: bool, now: Timestamp) -> bool {
+    pub(super) fn may_accept(&mut self, peer: PeerId, stranger: bool, now: Uptime) -> bool {
         if stranger && !within(&mut self.strangers, now, ACCEPTS_OF_STRANGERS) {
             return false;
         }
@@ -47,7 +47,7 @@ impl Rates {
 
     /// A first message cost what a genuine one costs. One whose signature or MAC was wrong is not counted: anybody
     /// can send it in another's name.
-    pub(super) fn accepted(&mut self, peer: PeerId, stranger: bool, now: Timestamp) {
+    pub(super) fn accepted(&mut self, peer: PeerId, stranger: bool, now: Uptime) {
         self.accepts.retain(|_, times| {
             within(times, now, usize::MAX);
             !times.is_empty()
@@ -59,7 +59,7 @@ impl Rates {
     }
 
     /// Whether to begin a new session because a peer's frames can't be opened.
-    pub(super) fn may_renew(&mut self, peer: PeerId, now: Timestamp) -> bool {
+    pub(super) fn may_renew(&mut self, peer: PeerId, now: Uptime) -> bool {
         self.renewals.may(peer, now)
     }
 
@@ -69,12 +69,12 @@ impl Rates {
     }
 
     /// Whether to seal everything anew because a peer wishes it.
-    pub(super) fn may_seal_anew(&mut self, peer: PeerId, now: Timestamp) -> bool {
+    pub(super) fn may_seal_anew(&mut self, peer: PeerId, now: Uptime) -> bool {
         self.wishes.may(peer, now)
     }
 
     /// Whether to ask the directory for a peer.
-    pub(super) fn may_ask(&mut self, peer: PeerId, now: Timestamp) -> bool {
+    pub(super) fn may_ask(&mut self, peer: PeerId, now: Uptime) -> bool {
         self.questions.may(peer, now)
     }
 }
@@ -82,11 +82,11 @@ impl Rates {
 /// Something done at most once a minute and peer, and ever more seldom while it goes on.
 #[derive(Default)]
 struct Backoff {
-    last: HashMap<PeerId, (Timestamp, u32)>,
+    last: BTreeMap<PeerId, (Uptime, u32)>,
 }
 
 impl Backoff {
-    fn may(&mut self, peer: PeerId, now: Timestamp) -> bool {
+    fn may(&mut self, peer: PeerId, now: Uptime) -> bool {
         if self.last.len() >= MAX_REMEMBERED {
             self.last.retain(|_, (at, _)| now.ms_since(*at) < MEMORY_MS);
         }

@@ -27,6 +27,9 @@ pub(crate) enum Renewal {
     OverAny,
     /// Over a new session: the present one is at its end.
     Anew,
+    /// Over a new session, and what it has not confirmed is sealed anew as well: it, or this node, goes on from an older
+    /// copy of its data.
+    Rewound,
 }
 
 /// A refusal, and what follows from it.
@@ -57,15 +60,20 @@ pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Disp
     Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: None, quiet: false })
 }
 
+/// Ordinary after a restart, renewal or long wait.
+pub(super) fn quietly(peer: PeerId, detail: &str, renew: Renewal) -> Fault {
+    let (detail, renew) = (detail.to_owned(), Some(renew));
+    Fault::Refused(Refused { kind: AlarmKind::Refused, peer: Some(peer), detail, renew, quiet: true })
+}
+
 pub(super) fn unknown_session(peer: PeerId, detail: &str) -> Fault {
-    let detail = detail.to_owned();
-    Fault::Refused(Refused {
-        kind: AlarmKind::Refused,
-        peer: Some(peer),
-        detail,
-        renew: Some(Renewal::OverAny),
-        quiet: true,
-    })
+    quietly(peer, detail, Renewal::OverAny)
+}
+
+/// A peer begins a session with keys of this node's that are not here any more: they are too old, or the store is an
+/// older copy, which never had them. Then what this node seals with the sessions it has is refused.
+pub(super) fn unknown_keys(peer: PeerId) -> Fault {
+    quietly(peer, "a first message for keys that are not here any more", Renewal::Rewound)
 }
 
 /// A crypto error as a refusal.

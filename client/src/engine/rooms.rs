@@ -14,7 +14,7 @@ use super::Engine;
 use crate::store::{DeliveryState, StoreError};
 
 /// Most members of a room that are taken from a relay.
-const MAX_MEMBERS: usize = 10_000;
+pub(super) const MAX_MEMBERS: usize = 10_000;
 /// Most rooms one is in.
 const MAX_ROOMS: usize = 256;
 
@@ -125,23 +125,47 @@ impl Engine {
         Ok(Ok(()))
     }
 
-    /// The relay names the members of a room. Those it doesn't name stay for their 30 days: another relay
-    /// may simply not have met them yet, and whoever leaves says so itself.
-    pub(super) fn room_record(&mut self, name: &RoomName, members: Vec<PeerId>) -> Result<(), StoreError> {
-        let (me, now) = (self.config.identity.peer_id(), self.now);
+    /// The relay names members of a room, the last of them or not. Those it doesn't name stay for their 30 days: another
+    /// relay may simply not have met them yet, and whoever leaves says so itself.
+    pub(super) fn members_record(
+        &mut self,
+        name: &RoomName,
+        members: Vec<PeerId>,
+        last: bool,
+    ) -> Result<(), StoreError> {
+        let me = self.config.identity.peer_id();
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.joined) else { return Ok(()) };
-        let mut changed = !room.announced;
-        room.announced = true;
+        let mut changed = last && !room.announced;
+        room.announced |= last;
         for peer in members.into_iter().filter(|&peer| peer != me) {
-            if room.members.len() < MAX_MEMBERS && room.members.insert(peer) {
-                changed = true;
-            }
-            self.store.put_member(name.as_str(), peer, now)?;
+            changed |= self.take_member(name, peer)?;
+        }
+        if !self.rooms.get(name).is_some_and(|room| room.announced) {
+            return Ok(());
         }
         if changed {
             self.room_changed(name)?;
         }
         self.address_waiting(name)
+    }
+
+    /// Somebody is in a room; whether that is news. In a full room, a member of whom nothing is known gives way to one
+    /// who is known: a relay, or a crowd that came to it, can name any number of peer ids.
+    fn take_member(&mut self, name: &RoomName, peer: PeerId) -> Result<bool, StoreError> {
+        let Some(room) = self.rooms.get_mut(name) else { return Ok(false) };
+        let mut new = false;
+        if !room.members.contains(&peer) {
+            if room.members.len() >= MAX_MEMBERS {
+                let unknown = || room.members.iter().find(|member| !self.contacts.contains_key(member));
+                let known = self.contacts.contains_key(&peer);
+                let Some(gone) = unknown().filter(|_| known).copied() else { return Ok(false) };
+                room.members.remove(&gone);
+                self.store.remove_member(name.as_str(), gone)?;
+            }
+            new = room.members.insert(peer);
+        }
+        self.store.put_member(name.as_str(), peer, self.now)?;
+        Ok(new)
     }
 
     /// Another relay may know other members: what is written until it has told them waits.
@@ -158,9 +182,8 @@ impl Engine {
         peer: PeerId,
     ) -> Result<(), StoreError> {
         let Some(name) = self.room_of(conversation).map(|(name, _)| name.clone()) else { return Ok(()) };
-        let Some(room) = self.rooms.get_mut(&name) else { return Ok(()) };
-        if room.members.len() < MAX_MEMBERS && room.members.insert(peer) {
-            self.store.put_member(name.as_str(), peer, self.now)?;
+        let is_member = self.rooms.get(&name).is_some_and(|room| room.members.contains(&peer));
+        if !is_member && self.take_member(&name, peer)? {
             self.room_changed(&name)?;
         }
         Ok(())

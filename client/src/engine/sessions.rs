@@ -1,20 +1,20 @@
-//! Sessions: initiate, accept, seal, open, and which of several seals. Plugins run inside a guard: one
-//! that panics loses its session, not the program.
+//! Sessions: initiate, accept, seal, open, and which of several seals. Plugins run inside a guard:
+//! one that panics loses its session, not the program.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
-use chat_core::ids::{PeerId, SessionId};
+use chat_core::ids::{PeerId, SessionId, Timestamp};
 use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, Session, Step};
 use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use chat_core::wire::{Envelope, Plaintext};
-use zeroize::Zeroizing;
 
-use super::refusal::{refusal_of, refused, unknown_session};
+use super::clock::JUMP_MS;
+use super::refusal::{refusal_of, refused, unknown_keys, unknown_session};
 use super::{Engine, Fault};
 use crate::store::{SessionRow, StoreError};
+use crate::watch::Call;
 
 /// Most sessions kept with one peer.
 const MAX_SESSIONS_A_PEER: usize = 5;
@@ -27,11 +27,6 @@ const HANDSHAKE_MEMORY_MS: u64 = 60 * super::DAY_MS;
 pub(crate) struct Live {
     pub(crate) row: SessionRow,
     pub(crate) session: Box<dyn Session>,
-}
-
-/// Runs a plugin's code; a panic in it is an error like any other.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, CryptoError>) -> Result<T, CryptoError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(CryptoError::Failed("it panicked")))
 }
 
 /// An opened envelope whose effects are not yet written anywhere.
@@ -48,6 +43,8 @@ pub(super) struct Accepted {
     pub(super) verified: VerifiedBundle,
     /// Its bundle as signed.
     pub(super) signed: Vec<u8>,
+    /// When one's own keys expire that it was accepted with.
+    keys_expire: Timestamp,
 }
 
 impl Engine {
@@ -64,7 +61,7 @@ impl Engine {
         let cipher = Arc::clone(&self.config.cipher);
         let entropy = &mut *self.entropy;
         let mut cx = Context { now: self.now, entropy, cipher, binding: [0; 32] };
-        match guarded(|| exchange.restore(&saved, &mut cx)) {
+        match self.watch.guarded(Call::Restore, || exchange.restore(&saved, &mut cx)) {
             Ok(session) => Ok(Some(Live { row, session })),
             Err(error) => {
                 tracing::warn!(session = %id.short(), %error, "a stored session can't be restored");
@@ -75,7 +72,7 @@ impl Engine {
 
     /// Stores what changed in a session and keeps it in memory.
     fn put_live(&mut self, mut live: Live) -> Result<(), StoreError> {
-        let Ok(change) = guarded(|| Ok(live.session.save())) else {
+        let Ok(change) = self.watch.guarded(Call::Save, || Ok(live.session.save())) else {
             // Its store record stays as it was; the session is read again when it is needed.
             tracing::error!(session = %live.row.id.short(), "a session could not be saved");
             return Ok(());
@@ -115,16 +112,17 @@ impl Engine {
         let exchange = Arc::clone(&self.config.key_exchange);
         let cipher = Arc::clone(&self.config.cipher);
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
-        let (first, session) = match guarded(|| exchange.initiate(&own, &theirs, &mut cx)) {
-            Ok(made) => made,
-            Err(error) => {
-                tracing::warn!(peer = %peer.short(), %error, "no session could be begun");
-                if matches!(error, CryptoError::Untrusted(_) | CryptoError::Malformed(_)) {
-                    self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+        let (first, session) =
+            match self.watch.guarded(Call::Initiate, || exchange.initiate(&own, &theirs, &mut cx)) {
+                Ok(made) => made,
+                Err(error) => {
+                    tracing::warn!(peer = %peer.short(), %error, "no session could be begun");
+                    if matches!(error, CryptoError::Untrusted(_) | CryptoError::Malformed(_)) {
+                        self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+                    }
+                    return Ok(None);
                 }
-                return Ok(None);
-            }
-        };
+            };
         let handshake = Handshake {
             bundle: keys.stored.signed.clone(),
             peer_bundle_hash: contact.bundle.hash.to_vec(),
@@ -198,7 +196,8 @@ impl Engine {
             let bytes = plaintext.encode();
             let now = self.now;
             let entropy = &mut *self.entropy;
-            match guarded(|| live.session.seal(&bytes, &mut Step { now, entropy })) {
+            let mut step = Step { now, entropy };
+            match self.watch.guarded(Call::Seal, || live.session.seal(&bytes, &mut step)) {
                 Ok(frame) => {
                     let (session, handshake) = (live.row.id, live.row.handshake.clone());
                     self.put_live(live)?;
@@ -217,15 +216,22 @@ impl Engine {
             _ => None,
         };
         match found {
-            Some(live) if !guarded(|| Ok(live.session.needs_renewal(self.now))).unwrap_or(true) => {
-                Ok(Some(live))
-            }
+            Some(live) if !self.is_due(&live) => Ok(Some(live)),
             found => match self.initiate(peer)? {
                 Some(id) => self.take_live(id),
                 // Better an old session than silence.
                 None => Ok(found),
             },
         }
+    }
+
+    /// Whether a session is to be renewed. One from the future, begun when the clock was ahead, would never be old.
+    fn is_due(&self, live: &Live) -> bool {
+        live.row.created > self.now.plus_ms(JUMP_MS)
+            || self
+                .watch
+                .guarded(Call::NeedsRenewal, || Ok(live.session.needs_renewal(self.now)))
+                .unwrap_or(true)
     }
 
     /// Opens an envelope without writing anything.
@@ -242,19 +248,25 @@ impl Engine {
         }
         let now = self.now;
         let entropy = &mut *self.entropy;
-        let opened = guarded(|| live.session.open(&envelope.frame, &mut Step { now, entropy }));
+        let mut step = Step { now, entropy };
+        let opened = self.watch.guarded(Call::Open, || live.session.open(&envelope.frame, &mut step));
         let plaintext = match opened {
             Ok(plaintext) => plaintext,
             Err(error) => {
+                let began = live.row.created;
                 // A refused frame leaves a session unchanged; one that panicked is read from the store again.
                 if accepted.is_none() && !matches!(error, CryptoError::Failed(_)) {
                     self.live.insert(live.row.id, live);
                 }
-                return Err(refusal_of(&error, from, "a frame was refused"));
+                return Err(match error {
+                    CryptoError::Duplicate => self.number_used(envelope, began, false)?,
+                    CryptoError::TooOld => self.number_used(envelope, began, true)?,
+                    error => refusal_of(&error, from, "a frame was refused"),
+                });
             }
         };
         // From here on the session has moved: a refusal drops it, and the store still has it as it was.
-        let plaintext = check(envelope, &plaintext, &mut live.row)?;
+        let plaintext = super::inbound::check(envelope, &plaintext, &mut live.row)?;
         Ok(Opened { plaintext, live, accepted })
     }
 
@@ -281,11 +293,12 @@ impl Engine {
             ));
         }
         if theirs.bundle.expires < self.now {
-            return Err(refused(AlarmKind::Refused, from, "a first message with an expired bundle"));
+            // It has waited for long, or a clock is wrong: either way it is genuine, and comes again.
+            return Err(unknown_session(from, "a first message with an expired bundle"));
         }
         self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
-            return Err(unknown_session(from, "a first message for keys that are not here any more"));
+            return Err(unknown_keys(from));
         };
         let stranger = !self.contacts.contains_key(&from);
         if stranger && !self.has_room_for_contact()? {
@@ -295,7 +308,7 @@ impl Engine {
                 "a first message of a stranger: too many peers are known",
             ));
         }
-        if !self.rates.may_accept(from, stranger, self.now) {
+        if !self.rates.may_accept(from, stranger, self.up) {
             return Err(refused(AlarmKind::Refused, from, "too many first messages within an hour"));
         }
         let own_verified =
@@ -311,21 +324,27 @@ impl Engine {
         let exchange = Arc::clone(&self.config.key_exchange);
         let cipher = Arc::clone(&self.config.cipher);
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
-        let session = guarded(|| exchange.accept(&ours, &peer, &handshake.first, &mut cx));
+        let session =
+            self.watch.guarded(Call::Accept, || exchange.accept(&ours, &peer, &handshake.first, &mut cx));
         if !matches!(session, Err(CryptoError::Forged | CryptoError::Malformed(_))) {
-            self.rates.accepted(from, stranger, self.now);
+            self.rates.accepted(from, stranger, self.up);
         }
         let session = session.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
         let row = self.new_row(envelope.session, from, binding, None);
-        Ok((Live { row, session }, Some(Accepted { verified: theirs, signed: handshake.bundle })))
+        Ok((
+            Live { row, session },
+            Some(Accepted { verified: theirs, signed: handshake.bundle, keys_expire: own.expires }),
+        ))
     }
 
     /// Writes an opened envelope's session; a new one with everything that belongs to its acceptance.
     pub(super) fn keep_opened(&mut self, live: Live, accepted: Option<Accepted>) -> Result<(), StoreError> {
         let (id, peer) = (live.row.id, live.row.peer);
-        let Some(Accepted { verified, signed }) = accepted else { return self.put_live(live) };
+        let Some(Accepted { verified, signed, keys_expire }) = accepted else { return self.put_live(live) };
         self.store.insert_session(&live.row)?;
-        self.store.remember_handshake(id, self.now.plus_ms(HANDSHAKE_MEMORY_MS))?;
+        // However the clock goes: as long as the keys are here that it was accepted with, and longer.
+        let from = self.now.max(keys_expire);
+        self.store.remember_handshake(id, from.plus_ms(HANDSHAKE_MEMORY_MS))?;
         self.put_live(live)?;
         self.learn_bundle(verified, signed)?;
         if !self.own_flight_wins(peer)? {
@@ -360,27 +379,4 @@ pub(super) struct Sealed {
     pub(super) session: SessionId,
     pub(super) handshake: Option<Vec<u8>>,
     pub(super) frame: Vec<u8>,
-}
-
-/// What the core demands of every frame: the context until it is known, and that it stands in the right envelope.
-fn check(envelope: &Envelope, bytes: &Zeroizing<Vec<u8>>, row: &mut SessionRow) -> Result<Plaintext, Fault> {
-    let tampered = |detail: &str| refused(AlarmKind::Tampered, envelope.from, detail);
-    let plaintext = Plaintext::decode(bytes).map_err(|e| tampered(&e.to_string()))?;
-    match plaintext.context {
-        Some(context) if context == row.binding => row.got_context = true,
-        Some(_) => return Err(tampered("a frame bound to another context")),
-        None if !row.got_context => return Err(tampered("a first frame without its context")),
-        // The peer stops sending the context once it knows that we have it, so it has ours.
-        None => row.peer_has_context = true,
-    }
-    if row.initiator {
-        row.peer_has_context = true;
-    }
-    if row.peer_has_context {
-        row.handshake = None;
-    }
-    if plaintext.conversation != envelope.conversation || plaintext.message != envelope.message {
-        return Err(tampered("a frame in the envelope of another message or conversation"));
-    }
-    Ok(plaintext)
 }

@@ -1,12 +1,12 @@
 //! Handing envelopes to the relay: in order, in batches, with a bounded number on the way.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_core::ids::{EnvelopeId, PeerId, Timestamp};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{Envelope, ToRelay};
 
-use super::{Engine, MINUTE_MS};
+use super::{Engine, MINUTE_MS, Uptime};
 use crate::store::{DeliveryState, StoreError};
 
 /// Most bytes handed to the relay and not yet answered (one envelope may go beyond).
@@ -26,28 +26,28 @@ const MAX_RETRY_MS: u64 = 60_000;
 #[derive(Default)]
 pub(crate) struct Submission {
     queue: VecDeque<EnvelopeId>,
-    queued: HashSet<EnvelopeId>,
-    flight: HashMap<EnvelopeId, (usize, Timestamp)>,
+    queued: BTreeSet<EnvelopeId>,
+    flight: BTreeMap<EnvelopeId, (usize, Uptime)>,
     flight_bytes: usize,
     /// When the relay answered last.
-    answered_at: Timestamp,
+    answered_at: Uptime,
     /// The relay takes nothing before this time.
     pause: Option<Pause>,
     /// Recipients whose mailbox is full.
-    blocked: HashMap<PeerId, Pause>,
+    blocked: BTreeMap<PeerId, Pause>,
 }
 
 /// A wait that grows.
 #[derive(Clone, Copy)]
 struct Pause {
-    until: Timestamp,
+    until: Uptime,
     ms: u64,
     /// Over, but remembered until something is taken again.
     over: bool,
 }
 
 impl Pause {
-    fn after(earlier: Option<Self>, now: Timestamp) -> Self {
+    fn after(earlier: Option<Self>, now: Uptime) -> Self {
         let ms = earlier.map_or(RETRY_MS, |pause| (pause.ms * 2).min(MAX_RETRY_MS));
         Self { until: now.plus_ms(ms), ms, over: false }
     }
@@ -68,7 +68,7 @@ impl Submission {
         }
     }
 
-    fn answered(&mut self, id: EnvelopeId, now: Timestamp) {
+    fn answered(&mut self, id: EnvelopeId, now: Uptime) {
         self.answered_at = now;
         if let Some((bytes, _)) = self.flight.remove(&id) {
             self.flight_bytes -= bytes;
@@ -89,8 +89,8 @@ impl Submission {
         self.blocked.get(&peer).is_some_and(|pause| !pause.over)
     }
 
-    fn is_stuck(&self, now: Timestamp) -> bool {
-        let waits = |since: Timestamp| now.ms_since(since.max(self.answered_at)) > ANSWER_MS;
+    fn is_stuck(&self, now: Uptime) -> bool {
+        let waits = |since: Uptime| now.ms_since(since.max(self.answered_at)) > ANSWER_MS;
         self.flight.values().any(|(_, since)| waits(*since))
     }
 }
@@ -131,7 +131,7 @@ impl Engine {
             }
             batch_bytes += bytes;
             batch.push(envelope);
-            self.submission.flight.insert(id, (bytes, self.now));
+            self.submission.flight.insert(id, (bytes, self.up));
             self.submission.flight_bytes += bytes;
             if item.message.is_some() {
                 self.advance(id, DeliveryState::Sent, None)?;
@@ -140,7 +140,7 @@ impl Engine {
         if !batch.is_empty() {
             self.out.records.push(ToRelay::Submit { envelopes: batch });
         }
-        if self.submission.is_stuck(self.now) {
+        if self.submission.is_stuck(self.up) {
             self.out.drop_link = Some("the relay does not answer".to_owned());
         }
         Ok(())
@@ -170,16 +170,18 @@ impl Engine {
 
     /// The relay has these on its disk.
     pub(super) fn stored(&mut self, ids: &[EnvelopeId]) -> Result<(), StoreError> {
+        // A pause that is not over has something behind it that was refused and is to be handed over again.
         if !ids.is_empty() {
-            self.submission.pause = None;
+            self.submission.pause.take_if(|pause| pause.over);
         }
         for &id in ids {
-            self.submission.answered(id, self.now);
+            self.submission.answered(id, self.up);
             if self.store.remove_control(id)? {
                 continue;
             }
             if !self.submission.blocked.is_empty()
                 && let Some(delivery) = self.store.delivery_by_envelope(id)?
+                && self.submission.blocked.get(&delivery.peer).is_some_and(|pause| pause.over)
             {
                 self.submission.blocked.remove(&delivery.peer);
             }
@@ -190,7 +192,7 @@ impl Engine {
 
     /// The relay does not take this one: tried again later, in its order, or failed.
     pub(super) fn refused_by_relay(&mut self, id: EnvelopeId, why: Refusal) -> Result<(), StoreError> {
-        self.submission.answered(id, self.now);
+        self.submission.answered(id, self.up);
         let reason = match why {
             Refusal::MailboxFull => "the recipient's mailbox is full",
             Refusal::TooLarge => "too large for the relay",
@@ -209,10 +211,10 @@ impl Engine {
         if why == Refusal::MailboxFull {
             let earlier = self.submission.blocked.get(&item.peer).copied();
             if earlier.is_none_or(|pause| pause.over) {
-                self.submission.blocked.insert(item.peer, Pause::after(earlier, self.now));
+                self.submission.blocked.insert(item.peer, Pause::after(earlier, self.up));
             }
         } else if self.submission.pause.is_none_or(|pause| pause.over) {
-            self.submission.pause = Some(Pause::after(self.submission.pause, self.now));
+            self.submission.pause = Some(Pause::after(self.submission.pause, self.up));
         }
         self.tell_of_delay(id, reason)
     }
@@ -229,7 +231,7 @@ impl Engine {
 
     /// What was refused for a while is handed over again, in order.
     pub(super) fn resume_blocked(&mut self) -> Result<(), StoreError> {
-        let now = self.now;
+        let now = self.up;
         if let Some(pause) = &mut self.submission.pause
             && !pause.over
             && pause.until <= now
@@ -258,13 +260,13 @@ impl Engine {
     /// Copies that the relay has, for peers who are there, but whose receipt doesn't come: handed over again,
     /// in case the receipt was lost with another relay.
     pub(super) fn nudge_unconfirmed(&mut self) -> Result<(), StoreError> {
-        if !self.welcomed || self.now.ms_since(self.last_nudge) < MINUTE_MS {
+        if !self.welcomed || self.up.ms_since(self.last_nudge) < MINUTE_MS {
             return Ok(());
         }
-        self.last_nudge = self.now;
+        self.last_nudge = self.up;
         let minute_ago = Timestamp(self.now.0.saturating_sub(MINUTE_MS));
         for peer in self.online() {
-            for id in self.store.unconfirmed_envelopes(peer, minute_ago)? {
+            for id in self.store.unconfirmed_envelopes(peer, minute_ago, self.now)? {
                 self.submission.enqueue(id);
             }
         }

@@ -11,10 +11,11 @@ use chat_core::api::{
 };
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::nick::RoomName;
-use chat_core::transport::{LinkFigures, LinkStats};
+use chat_core::transport::LinkFigures;
 
-use super::Engine;
+use super::{Engine, LinkInfo};
 use crate::store::{MessageRow, StoreError};
+use crate::watch::Call;
 
 /// Most bytes of text that a conversation's newest messages hold in memory; the newest is held in any case.
 const RECENT_BYTES: usize = 1 << 20;
@@ -49,6 +50,7 @@ pub(crate) struct Views {
     /// Until a peer changes.
     peers: Option<Vec<Arc<PeerView>>>,
     stack: Option<Arc<StackView>>,
+    pub(super) figures: LinkFigures,
 }
 
 impl Engine {
@@ -273,7 +275,7 @@ impl Engine {
             relay_fingerprint: link.and_then(|link| link.fingerprint),
             hosting: link.is_some_and(|link| link.hosting),
             listen: self.listen.clone(),
-            figures: link.map(|link| figures_of(&*link.stats)).unwrap_or_default(),
+            figures: self.views.figures.clone(),
         };
         Snapshot {
             event,
@@ -285,11 +287,14 @@ impl Engine {
             peers: self.peer_views(),
         }
     }
-}
 
-/// A transport that panics over its figures has none.
-pub(super) fn figures_of(stats: &dyn LinkStats) -> LinkFigures {
-    super::sessions::guarded(|| Ok(stats.figures())).unwrap_or_default()
+    /// Asks the transport for the figures of the link, for the next snapshots: not while one is made, which holds up
+    /// every frontend. A transport that panics over its figures has none.
+    pub(crate) fn read_figures(&mut self) {
+        let watch = &self.watch;
+        let figures = |link: &LinkInfo| watch.guarded(Call::Figures, || Ok(link.stats.figures()));
+        self.views.figures = self.link.as_ref().and_then(|link| figures(link).ok()).unwrap_or_default();
+    }
 }
 
 /// Rooms first, by name; then peers, by name: a place that doesn't jump while one types.

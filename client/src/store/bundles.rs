@@ -56,10 +56,24 @@ impl Store {
         Ok(())
     }
 
-    /// The newest keys of this exchange.
-    pub(crate) fn newest_bundle(&self, exchange: &str) -> Result<Option<StoredBundle>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM bundles WHERE exchange = ? ORDER BY created DESC LIMIT 1");
-        Ok(self.db.prepare_cached(&sql)?.query_row([exchange], read).optional()?)
+    /// The newest keys of this exchange that are not dated after `ahead`.
+    pub(crate) fn newest_bundle(
+        &self,
+        exchange: &str,
+        ahead: Timestamp,
+    ) -> Result<Option<StoredBundle>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM bundles WHERE exchange = ?1 AND created <= ?2 AND made <= ?2
+             ORDER BY created DESC LIMIT 1"
+        );
+        Ok(self.db.prepare_cached(&sql)?.query_row(params![exchange, int(ahead.0)], read).optional()?)
+    }
+
+    /// The date of the newest bundle of any exchange that is not dated after `ahead`: peers know no older one any more.
+    pub(crate) fn newest_date(&self, ahead: Timestamp) -> Result<Timestamp, StoreError> {
+        let sql = "SELECT coalesce(max(created), 0) FROM bundles WHERE created <= ?";
+        let date: i64 = self.db.prepare_cached(sql)?.query_row([int(ahead.0)], |row| row.get(0))?;
+        Ok(Timestamp(uint(date)))
     }
 
     pub(crate) fn bundle(&self, hash: &[u8]) -> Result<Option<StoredBundle>, StoreError> {
@@ -67,8 +81,9 @@ impl Store {
         Ok(self.db.prepare_cached(&sql)?.query_row([hash], read).optional()?)
     }
 
-    pub(crate) fn erase_bundles_before(&self, created: Timestamp) -> Result<(), StoreError> {
-        self.db.execute("DELETE FROM bundles WHERE created < ?", [int(created.0)])?;
+    /// Erases what is too old, and what was made when the clock was ahead.
+    pub(crate) fn erase_bundles_outside(&self, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM bundles WHERE created < ? OR created > ?", [int(from.0), int(to.0)])?;
         Ok(())
     }
 }

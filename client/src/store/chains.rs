@@ -5,6 +5,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Store, StoreError, b, int};
 
+/// The first half of the SHA-256 of a sealed frame.
+pub(crate) type FrameHash = [u8; 16];
+
 impl Store {
     /// The last link of a chain; `None` before its first message.
     pub(crate) fn chain(
@@ -48,11 +51,21 @@ impl Store {
         id: EnvelopeId,
         sender: PeerId,
         message: Option<MessageId>,
+        frame: &FrameHash,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO seen_envelopes VALUES (?,?,?,?)")?;
-        put.execute(params![b(&id), b(&sender), message.as_ref().map(b), int(now.0)])?;
+        let mut put = self.db.prepare_cached(
+            "INSERT OR REPLACE INTO seen_envelopes (id, sender, message, at, frame) VALUES (?,?,?,?,?)",
+        )?;
+        put.execute(params![b(&id), b(&sender), message.as_ref().map(b), int(now.0), frame.as_slice()])?;
         Ok(())
+    }
+
+    /// Whether exactly these sealed bytes were opened before, in whatever envelope.
+    pub(crate) fn frame_is_known(&self, sender: PeerId, frame: &FrameHash) -> Result<bool, StoreError> {
+        let mut find =
+            self.db.prepare_cached("SELECT 1 FROM seen_envelopes WHERE frame = ? AND sender = ?")?;
+        Ok(find.exists(params![frame.as_slice(), b(&sender)])?)
     }
 
     pub(crate) fn forget_envelopes_before(&self, then: Timestamp) -> Result<(), StoreError> {

@@ -264,13 +264,17 @@ impl Store {
         Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read).optional()?)
     }
 
-    /// The held message that has waited longest, if it arrived before `then`.
-    pub(crate) fn oldest_held(&self, then: Timestamp) -> Result<Option<HeldMessage>, StoreError> {
+    /// The held message that has waited longest, if it arrived before `then`, or after `ahead`.
+    pub(crate) fn oldest_held(
+        &self,
+        then: Timestamp,
+        ahead: Timestamp,
+    ) -> Result<Option<HeldMessage>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT id, conversation, author, previous, link FROM messages
-             WHERE position IS NULL AND arrived <= ? ORDER BY arrived, sent_at, rowid LIMIT 1",
+             WHERE position IS NULL AND (arrived <= ? OR arrived > ?) ORDER BY arrived, sent_at, rowid LIMIT 1",
         )?;
-        Ok(find.query_row([int(then.0)], read_held).optional()?)
+        Ok(find.query_row([int(then.0), int(ahead.0)], read_held).optional()?)
     }
 
     /// Where the message with this link is shown, if it is.

@@ -289,17 +289,21 @@ impl Store {
         Ok(ids)
     }
 
-    /// Copies for these peers that the relay has, but whose receipt has not come since `then`.
+    /// Copies for these peers that the relay has, but whose receipt has not come since `then`. What is dated after `now`
+    /// was written when the clock was ahead.
     pub(crate) fn unconfirmed_envelopes(
         &self,
         peer: PeerId,
         then: Timestamp,
+        now: Timestamp,
     ) -> Result<Vec<EnvelopeId>, StoreError> {
         let mut all = self.db.prepare_cached(
             "SELECT envelope_id FROM deliveries
-             WHERE peer = ? AND state < 3 AND state = 2 AND envelope_id IS NOT NULL AND created < ? ORDER BY seq LIMIT 256",
+             WHERE peer = ? AND state < 3 AND state = 2 AND envelope_id IS NOT NULL
+               AND (created < ? OR created > ?) ORDER BY seq LIMIT 256",
         )?;
-        let rows = all.query_map(params![b(&peer), int(then.0)], |row| row.get(0).map(EnvelopeId))?;
+        let rows =
+            all.query_map(params![b(&peer), int(then.0), int(now.0)], |row| row.get(0).map(EnvelopeId))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -1,3 +1,11 @@
+CREATE TABLE node (               -- the one whose store this is
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    identity   BLOB,                        -- its peer id; NULL until its first start
+    kept_at    INTEGER NOT NULL DEFAULT 0,  -- ms; when what is too old was last forgotten, 0 = never yet
+    doubted_at INTEGER NOT NULL DEFAULT 0   -- ms; the clock when it was first found far from there, 0 = it is not
+);
+INSERT INTO node (one) VALUES (1);
+
 CREATE TABLE bundles (            -- one's own, newest first in use, old ones kept for peers who still have them
     hash     BLOB PRIMARY KEY,
     signed   BLOB NOT NULL,
@@ -132,6 +140,8 @@ CREATE TABLE seen_envelopes (
     sender  BLOB NOT NULL,
     message BLOB,                   -- of a text: a repeat is answered with its receipt
     at      INTEGER NOT NULL,
+    frame   BLOB,                   -- hash of what was sealed in it: the same again is a replay
     PRIMARY KEY (id, sender)
 ) WITHOUT ROWID;
 CREATE INDEX seen_envelopes_by_age ON seen_envelopes (at);
+CREATE INDEX seen_frames ON seen_envelopes (frame);

@@ -5,6 +5,9 @@ mod connection;
 mod desk;
 mod dialogue;
 mod feed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lines;
 mod methods;
 mod pipes;

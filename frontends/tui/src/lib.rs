@@ -77,8 +77,12 @@ impl Plugin<dyn Frontend> for Tui {
 }
 
 impl Frontend for Tui {
+    fn require(&self) -> Result<(), FrontendError> {
+        terminal::require()
+    }
+
     fn run(self: Box<Self>, client: ClientHandle) -> Result<(), FrontendError> {
-        terminal::require()?;
+        self.require()?;
         let guard = terminal::Guard::enter()?;
         let mut screen = Terminal::new(Repainting::new(CrosstermBackend::new(guard.writer()))?)?;
         let (wakes, to) = Wakes::new();

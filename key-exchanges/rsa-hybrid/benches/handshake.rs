@@ -4,11 +4,12 @@
 use std::sync::{Arc, LazyLock};
 
 use chat_core::key_exchange::{KeyExchange, NewBundle};
+use chat_core::testing::TestEntropy;
+use chat_core::testing::key_exchange::{Scene, bundle_context};
 use chat_core::{Cipher, Plugin as _};
 use cipher_chacha20_poly1305::ChaCha;
 use divan::Bencher;
 use key_exchange_rsa_hybrid::{Options, RsaHybrid};
-use static_session::testing::{Scene, TestEntropy, bundle_context};
 
 fn main() {
     divan::main();
@@ -47,6 +48,6 @@ fn initiate(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn accept(bencher: Bencher<'_, '_>) {
     let scene = scene();
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().expect("a first message");
     bencher.bench_local(|| scene.accept(&first));
 }

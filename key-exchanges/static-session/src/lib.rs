@@ -26,8 +26,6 @@
 mod record;
 mod session;
 mod state;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 mod window;
 
 pub use record::{decode_strictly, encode};

@@ -109,7 +109,10 @@ impl Session for StaticSession {
     fn needs_renewal(&self, now: Timestamp) -> bool {
         // Half of a small cipher's limit leaves time for the new handshake.
         let due_at = RENEWAL_MESSAGES.min(self.limit() / 2);
-        self.state.next_seq >= due_at || now.ms_since(self.state.created) >= RENEWAL_MS
+        // A session begun under a clock that ran ahead has no known age once the clock is right: that is due too,
+        // or it would live until the clock catches up.
+        let age_ms = now.0.abs_diff(self.state.created.0);
+        self.state.next_seq >= due_at || age_ms >= RENEWAL_MS
     }
 
     fn save(&mut self) -> StateChange {
@@ -139,8 +142,9 @@ impl fmt::Debug for StaticSession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::TestEntropy;
+    use crate::window::WINDOW;
     use chat_core::Entropy;
+    use chat_core::testing::TestEntropy;
     use cipher_aes_gcm::Aes256Gcm;
     use cipher_chacha20_poly1305::{ChaCha, XChaCha};
 
@@ -219,7 +223,11 @@ mod tests {
         let mut session = session(Role::Initiator, Arc::new(ChaCha));
         assert!(!session.needs_renewal(NOW.plus_ms(RENEWAL_MS - 1)));
         assert!(session.needs_renewal(NOW.plus_ms(RENEWAL_MS)));
-        assert!(!session.needs_renewal(Timestamp(0)), "a clock set back is no reason");
+        let began_ahead = Timestamp(NOW.0 + RENEWAL_MS);
+        assert!(!session.needs_renewal(Timestamp(0)), "a clock set back by less is no reason");
+        session.state.created = began_ahead;
+        assert!(session.needs_renewal(NOW) && !session.needs_renewal(NOW.plus_ms(1)));
+        session.state.created = NOW;
         session.state.next_seq = RENEWAL_MESSAGES - 1;
         assert!(!session.needs_renewal(NOW));
         seal(&mut session).unwrap();
@@ -249,6 +257,74 @@ mod tests {
             let frame = [&seq.to_be_bytes()[..], &[0; 64]].concat();
             assert_eq!(open(&mut bob, &frame), Err(CryptoError::Malformed("sequence number")));
         }
+    }
+
+    #[test]
+    fn a_damaged_frame_is_forged_whatever_its_number_says() {
+        let mut alice = session(Role::Initiator, Arc::new(ChaCha));
+        let mut bob = session(Role::Responder, Arc::new(ChaCha));
+        let frame = seal(&mut alice).unwrap();
+        open(&mut bob, &frame).unwrap();
+        assert_eq!(open(&mut bob, &frame), Err(CryptoError::Duplicate));
+        for at in 0..frame.len() {
+            let mut damaged = frame.clone();
+            damaged[at] ^= 1;
+            let error = open(&mut bob, &damaged).unwrap_err();
+            assert!(matches!(error, CryptoError::Forged | CryptoError::Malformed(_)), "byte {at}: {error}");
+        }
+        assert_eq!(open(&mut bob, &[&frame[..], &[0]].concat()), Err(CryptoError::Forged));
+        assert!(matches!(open(&mut bob, &frame[..39]), Err(CryptoError::Malformed(_))));
+    }
+
+    #[test]
+    fn what_fell_out_of_the_window_is_told_apart_from_what_was_seen() {
+        let mut alice = session(Role::Initiator, Arc::new(ChaCha));
+        let mut bob = session(Role::Responder, Arc::new(ChaCha));
+        let frames: Vec<_> = (0..WINDOW + 2).map(|_| seal(&mut alice).unwrap()).collect();
+        for frame in frames.iter().skip(2).rev() {
+            open(&mut bob, frame).unwrap();
+        }
+        assert_eq!(open(&mut bob, &frames[0]), Err(CryptoError::TooOld));
+        assert_eq!(open(&mut bob, &frames[1]), Err(CryptoError::TooOld));
+        assert_eq!(open(&mut bob, &frames[2]), Err(CryptoError::Duplicate));
+    }
+
+    /// One number, sealed by two copies of a state: the salts differ, the second one to arrive is a duplicate.
+    #[test]
+    fn copies_of_a_state_count_on_under_other_salts() {
+        let seal_with = |seed| {
+            let mut step = Step { now: NOW, entropy: &mut TestEntropy::new(seed) };
+            session(Role::Initiator, Arc::new(ChaCha)).seal(b"text", &mut step).unwrap()
+        };
+        let [frame, copied] = [seal_with(3), seal_with(4)];
+        assert_eq!(frame[..8], copied[..8], "the same sequence number");
+        assert_ne!(frame[8..24], copied[8..24], "another salt");
+        let mut bob = session(Role::Responder, Arc::new(ChaCha));
+        assert_eq!(*open(&mut bob, &copied).unwrap(), b"text");
+        assert_eq!(open(&mut bob, &frame), Err(CryptoError::Duplicate));
+    }
+
+    #[test]
+    fn a_state_of_another_version_or_cipher_or_with_rows_is_refused_by_name() {
+        let change = session(Role::Initiator, Arc::new(ChaCha)).save();
+        let mut good = SavedSession::default();
+        good.apply(change);
+        assert!(good.main.len() < 512, "{}", good.main.len());
+        let restore = |saved: &SavedSession, cipher: Arc<dyn Cipher>| {
+            let mut entropy = TestEntropy::new(1);
+            let cx = Context { now: NOW, entropy: &mut entropy, cipher, binding: [0; 32] };
+            StaticSession::restore(saved, &cx).map(drop)
+        };
+        assert_eq!(restore(&good, Arc::new(ChaCha)), Ok(()));
+        let malformed = |what| Err(CryptoError::Malformed(what));
+        assert_eq!(restore(&good, Arc::new(XChaCha)), malformed("saved session of another cipher"));
+        // The version is the first field, behind the head of the array.
+        let mut newer = good.clone();
+        newer.main[1] += 1;
+        assert_eq!(restore(&newer, Arc::new(ChaCha)), malformed("saved session of another version"));
+        let mut with_row = good.clone();
+        with_row.rows.insert(vec![1], Zeroizing::new(vec![2]));
+        assert_eq!(restore(&with_row, Arc::new(ChaCha)), malformed("saved session"));
     }
 
     #[test]

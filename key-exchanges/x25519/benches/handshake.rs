@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use chat_core::Cipher;
 use chat_core::key_exchange::KeyExchange;
+use chat_core::testing::TestEntropy;
+use chat_core::testing::key_exchange::{Scene, bundle_context};
 use cipher_chacha20_poly1305::ChaCha;
 use divan::Bencher;
 use key_exchange_x25519::X25519;
-use static_session::testing::{Scene, TestEntropy, bundle_context};
 
 fn main() {
     divan::main();
@@ -38,6 +39,6 @@ fn initiate(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn accept(bencher: Bencher<'_, '_>) {
     let scene = scene();
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().expect("a first message");
     bencher.bench_local(|| scene.accept(&first));
 }

@@ -1,11 +1,11 @@
-//! The exchange as a whole: known answers, the attack suite with every cipher, doubtful keys.
+//! The exchange as a whole: the suite of the core with every cipher, known answers, one-time keys, doubtful keys.
 
 use std::sync::Arc;
 
 use chat_core::key_exchange::{KeyExchange, NewBundle, OwnBundle, PeerBundle};
-use chat_core::profile::Options as ProfileOptions;
-use chat_core::{Cipher, CryptoError, Entropy, Plugin, Registry, Session, Step};
-use static_session::testing::{FailingEntropy, Scene, TestEntropy, bundle_context};
+use chat_core::testing::key_exchange::{End, Scene, bundle_context};
+use chat_core::testing::{FailingEntropy, TestEntropy};
+use chat_core::{Cipher, CryptoError, Entropy, Session, Step};
 use zeroize::Zeroizing;
 
 use super::X25519;
@@ -31,19 +31,30 @@ fn scenes() -> Vec<Scene> {
         .collect()
 }
 
-static_session::attack_suite!(scenes);
+mod conformance {
+    use cipher_aes_gcm::Aes256Gcm;
+    use cipher_chacha20_poly1305::{ChaCha, XChaCha};
+
+    chat_core::key_exchange_suite!(crate::X25519, ciphers: [Aes256Gcm, ChaCha, XChaCha]);
+}
 
 #[test]
-fn the_example_builds_and_an_unknown_option_does_not() {
-    let registry = Registry::linked().unwrap();
-    let options = ProfileOptions::parse_table(X25519::EXAMPLE, "key_exchange").unwrap();
-    let exchange = registry.build::<dyn KeyExchange>(&options).unwrap();
-    let gives = exchange.properties();
+fn it_claims_to_be_deniable_and_nothing_more() {
+    let gives = X25519.properties();
     assert!(gives.deniable && !gives.forward_secrecy && !gives.healing && !gives.post_quantum);
-    assert_eq!(exchange.shared_options(), "");
-    let text = format!("{}curve = \"p256\"\n", X25519::EXAMPLE);
-    let options = ProfileOptions::parse_table(&text, "key_exchange").unwrap();
-    assert!(registry.build::<dyn KeyExchange>(&options).is_err());
+    assert_eq!(X25519.shared_options(), "");
+}
+
+/// The confirmation refuses at once, so that nothing is stored for a message that means something else.
+#[test]
+fn another_binding_and_another_sender_are_forged_at_once() {
+    let scene = &scenes()[0];
+    let (first, _) = scene.initiate().unwrap();
+    let forged = Some(CryptoError::Forged);
+    assert_eq!(scene.accept_from(&scene.alice, [6; 32], &first).err(), forged);
+    assert_eq!(scene.accept_from(&scene.mallory, scene.binding, &first).err(), forged);
+    assert!(matches!(scene.accept(&[&first[..], &[0]].concat()).err(), Some(CryptoError::Malformed(_))));
+    assert!(scene.accept(&first).is_ok());
 }
 
 /// Gives the same byte for ever, as a private key, or the bytes that count up, as a salt.
@@ -105,8 +116,8 @@ fn known_answers() {
         let one_time = with_one_time.then_some(&one_time_secret[..]);
         let own = OwnBundle { payload: &bob, secret: &[0xb2; 32], one_time, ..scene.bob.own() };
         let peer = PeerBundle { identity: alice_key, payload: &alice, one_time: None };
-        let mut accepted = X25519.accept(&own, &peer, &first, &mut cx).unwrap();
-        scene.opens(&mut *accepted, &frame, b"known answer");
+        let accepted = X25519.accept(&own, &peer, &first, &mut cx).unwrap();
+        End::new(scene, accepted).unwrap().opens(&frame, b"known answer").unwrap();
     }
 }
 
@@ -130,10 +141,10 @@ fn accept(scene: &Scene, first: &[u8], one_time: Option<&[u8]>) -> Result<Box<dy
 #[test]
 fn a_one_time_key_counts_and_is_needed() {
     for scene in &scenes() {
-        let (first, mut alice, kept) = with_one_time_key(scene);
-        let frame = scene.seal(&mut *alice, b"hello");
-        let mut bob = accept(scene, &first, Some(&kept)).unwrap();
-        scene.opens(&mut *bob, &frame, b"hello");
+        let (first, alice, kept) = with_one_time_key(scene);
+        let frame = End::new(scene, alice).unwrap().seal(b"hello").unwrap();
+        let bob = accept(scene, &first, Some(&kept)).unwrap();
+        End::new(scene, bob).unwrap().opens(&frame, b"hello").unwrap();
 
         // Used before and erased; or another one; or cut.
         let unknown = |one_time| matches!(accept(scene, &first, one_time), Err(CryptoError::UnknownKey(_)));
@@ -149,7 +160,7 @@ fn a_one_time_key_counts_and_is_needed() {
             assert!(accept(scene, &damaged, Some(&kept)).is_err(), "bit {bit}");
         }
         // A key that the message doesn't name is left alone.
-        let (without, _) = scene.initiate();
+        let (without, _) = scene.initiate().unwrap();
         assert!(accept(scene, &without, Some(&kept)).is_ok());
     }
 }
@@ -182,10 +193,11 @@ fn with_point(record: &[u8], point: &[u8; 32]) -> Vec<u8> {
     [&record[..record.len() - 32], point].concat()
 }
 
+/// B01.
 #[test]
 fn low_order_and_non_canonical_points_are_refused_wherever_they_stand() {
     let scene = &scenes()[0];
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().unwrap();
     let one_time = PublicKey::new(1, &SecretKey::from_slice(&[1; 32]).unwrap()).encode().unwrap();
     let mut seen = 0;
     for (point, why) in doubtful_points() {
@@ -238,7 +250,7 @@ fn bundles_decode_strictly() {
 #[test]
 fn a_message_for_a_bundle_that_was_rotated_away_names_the_reason() {
     let scene = &scenes()[0];
-    let (first, _) = scene.initiate();
+    let (first, _) = scene.initiate().unwrap();
     let rotated = bundle(2000, &scene.cipher);
     let own = OwnBundle { payload: &rotated.payload, secret: &rotated.secret, ..scene.bob.own() };
     let mut entropy = scene.entropy();

@@ -3,6 +3,7 @@
 mod sqlite;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +48,9 @@ pub enum MailboxError {
 /// Called once with what became of a [`Write`], after its commit. Runs on the mailbox's thread: it must not block.
 /// Should it panic, only it is lost.
 pub type Done<T> = Box<dyn FnOnce(Result<T, MailboxError>) + Send>;
+
+/// Says whether a peer is connected now. Must not block.
+pub type IsOnline = Arc<dyn Fn(PeerId) -> bool + Send + Sync>;
 
 /// An envelope to be stored.
 #[derive(Debug, Clone)]
@@ -106,19 +110,24 @@ pub enum Write {
         peer: PeerId,
         /// The name it claims.
         nick: Nick,
-        /// Only a newer one replaces what is there.
+        /// Only a newer one replaces what is there, or one that is not dated in the future, as that is.
         created: Timestamp,
+        /// The wall clock.
+        now: Timestamp,
         /// The bundle as published.
         bundle: Bytes,
         /// What became of it.
         done: Done<Published>,
     },
-    /// A peer becomes, or stays, a member of a room.
+    /// A peer becomes, or stays, a member of a room. In a full room, members who are not connected and of whom nobody
+    /// has had anything give way.
     Join {
         /// Who.
         peer: PeerId,
         /// Where.
         room: RoomName,
+        /// Called on the mailbox's thread.
+        is_online: IsOnline,
         /// What became of it.
         done: Done<Joined>,
     },
@@ -172,9 +181,15 @@ pub enum Published {
     New,
     /// The directory holds the same or a newer one.
     Old,
+    /// It is dated more than [`MAX_AHEAD_MS`] in the future.
+    Ahead,
     /// The directory is full.
     Full,
 }
+
+/// How far ahead of the relay's clock a bundle may be dated: a day. One from further would stay the newest for as long,
+/// and its owner, once its clock is right, could publish no other.
+pub const MAX_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What became of a [`Write::Join`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,6 +258,12 @@ pub trait Mailbox: Send + Sync {
     /// Cancel safe: dropped before it returns, the change has not been queued, and `done` is not called.
     async fn write(&self, change: Write);
 
+    /// Whether `peer` has connected before and is remembered.
+    ///
+    /// # Errors
+    /// [`MailboxError::Storage`], [`MailboxError::Closed`].
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError>;
+
     /// What waits for `peer` after number `after`: its own envelopes and those of its rooms. At most
     /// `max_items`, and `max_bytes` of envelopes, but one if there is one.
     ///
@@ -262,12 +283,6 @@ pub trait Mailbox: Send + Sync {
     /// # Errors
     /// As [`Mailbox::waiting`].
     async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError>;
-
-    /// The members of a room.
-    ///
-    /// # Errors
-    /// As [`Mailbox::waiting`].
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError>;
 
     /// Who is in the directory; at most `max_bytes` of bundles, but one if there is one.
     ///

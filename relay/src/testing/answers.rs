@@ -7,7 +7,7 @@ use chat_core::Timestamp;
 use chat_core::testing::{Must as _, Violation};
 use tokio::sync::oneshot;
 
-use super::desk::{Desk, NOW, content, envelope, nick, peer, polled_once, room, soon, to};
+use super::desk::{Desk, NOW, content, envelope, everybody, nick, peer, polled_once, room, soon, to};
 use super::{Shelf, ensure};
 use crate::MailboxLimits;
 use crate::mailbox::{Done, Outcome, Query, Write};
@@ -24,9 +24,18 @@ fn change(number: usize, told: impl Fn() + Send + 'static) -> Result<Write, Viol
         2 => Write::Attach { peer, now, done: Box::new(move |_| told()) },
         3 => {
             let (created, bundle) = (Timestamp(number as u64), content(number as u64, 300));
-            Write::Publish { peer, nick: nick("somebody")?, created, bundle, done: Box::new(move |_| told()) }
+            Write::Publish {
+                peer,
+                nick: nick("somebody")?,
+                created,
+                now,
+                bundle,
+                done: Box::new(move |_| told()),
+            }
         }
-        4 => Write::Join { peer, room: room("#all")?, done: Box::new(move |_| told()) },
+        4 => {
+            Write::Join { peer, room: room("#all")?, is_online: everybody(), done: Box::new(move |_| told()) }
+        }
         _ => Write::Leave { peer, room: room("#all")?, done: Box::new(move |_| told()) },
     })
 }
@@ -105,13 +114,13 @@ pub(super) async fn reads_see_what_was_answered(shelf: &dyn Shelf) -> Result<(),
         desk.must_wait(9, &expected, "right after the answer").await?;
         let member = 100 + round;
         desk.join(member, "#all").await?;
-        let members = soon("reading", desk.0.members(room("#all")?)).await?.must("reading members")?;
+        let members = soon("reading", desk.members(room("#all")?)).await?.must("reading members")?;
         ensure!(members.contains(&peer(member)), "who has joined is not among the members");
         desk.publish(member, "somebody", 1, content(number, 20)).await?;
         let found = soon("reading", desk.0.find(Query::Peer(peer(member)), 1000)).await?.must("finding")?;
         ensure!(found.len() == 1, "what was published is not found");
         desk.leave(member, "#all").await?;
-        let members = soon("reading", desk.0.members(room("#all")?)).await?.must("reading members")?;
+        let members = soon("reading", desk.members(room("#all")?)).await?.must("reading members")?;
         ensure!(!members.contains(&peer(member)), "who has left is among the members");
     }
     desk.close().await

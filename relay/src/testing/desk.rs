@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::{Shelf, ensure};
 use crate::MailboxLimits;
 use crate::mailbox::{
-    Attached, Done, Joined, Mailbox, MailboxError, NewEnvelope, Outcome, Published, Swept, Write,
+    Attached, Done, IsOnline, Joined, Mailbox, MailboxError, NewEnvelope, Outcome, Published, Swept, Write,
 };
 
 /// Only so that a defect does not hang the tests.
@@ -106,6 +106,19 @@ impl Desk {
         soon("queueing a change", self.0.write(change)).await
     }
 
+    /// The members of a room, page by page.
+    pub(super) async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
+        let (mut members, mut position) = (Vec::new(), 0);
+        loop {
+            let roster = self.0.roster(room.clone(), position, usize::MAX).await?;
+            members.extend(roster.entries.into_iter().map(|entry| entry.peer));
+            match roster.next {
+                Some(next) => position = next,
+                None => return Ok(members),
+            }
+        }
+    }
+
     /// A change, and what became of it.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
@@ -164,7 +177,7 @@ impl Desk {
 
     pub(super) async fn join(&self, seed: u8, name: &str) -> Result<Joined, Violation> {
         let (peer, room) = (peer(seed), room(name)?);
-        self.ask(|done| Write::Join { peer, room, done }).await?.must("joining")
+        self.ask(|done| Write::Join { peer, room, is_online: everybody(), done }).await?.must("joining")
     }
 
     pub(super) async fn leave(&self, seed: u8, name: &str) -> Result<bool, Violation> {
@@ -180,7 +193,9 @@ impl Desk {
         bundle: Bytes,
     ) -> Result<Published, Violation> {
         let (peer, nick, created) = (peer(seed), nick(name)?, Timestamp(created));
-        self.ask(|done| Write::Publish { peer, nick, created, bundle, done }).await?.must("publishing")
+        self.ask(|done| Write::Publish { peer, nick, created, now: created, bundle, done })
+            .await?
+            .must("publishing")
     }
 
     /// Sweeps until nothing more is to follow.
@@ -221,4 +236,9 @@ impl Desk {
         ensure!(waiting == expected, "{what}: other bytes wait for peer {seed} than were stored");
         Ok(())
     }
+}
+
+/// Everybody is connected, so that nobody gives way in a full room.
+pub(super) fn everybody() -> IsOnline {
+    Arc::new(|_| true)
 }

@@ -48,7 +48,7 @@ pub(super) async fn a_closed_mailbox_says_so(shelf: &dyn Shelf) -> Result<(), Vi
     let attached = desk.ask(|done| Write::Attach { peer: peer(1), now, done }).await?;
     desk.write(Write::Ack { peer: peer(1), through: 1 }).await?;
     let waiting = soon("reading", desk.0.waiting(peer(9), 0, 1, 1)).await?;
-    let members = soon("reading", desk.0.members(room("#all")?)).await?;
+    let members = soon("reading", desk.members(room("#all")?)).await?;
     let roster = soon("reading", desk.0.roster(room("#all")?, 0, 1)).await?;
     let found = soon("reading", desk.0.find(Query::Nick(nick("alice")?), 1)).await?;
     let refusals = [stored.err(), attached.err(), waiting.err(), members.err(), roster.err(), found.err()];

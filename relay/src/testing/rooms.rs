@@ -94,7 +94,7 @@ pub(super) async fn memberships_are_told(shelf: &dyn Shelf) -> Result<(), Violat
     }
     let left = (desk.leave(1, "#all").await?, desk.leave(1, "#all").await?, desk.leave(1, "#no").await?);
     ensure!(left == (true, false, false), "leaving once, twice and nowhere says {left:?}");
-    let members = soon("reading", desk.0.members(room("#all")?)).await?.must("reading members")?;
+    let members = soon("reading", desk.members(room("#all")?)).await?.must("reading members")?;
     ensure!(members.len() == usize::from(MEMBERS) - 1, "{} members are left", members.len());
     desk.close().await
 }
@@ -137,7 +137,7 @@ pub(super) async fn rooms_and_members_are_bounded(shelf: &dyn Shelf) -> Result<(
     desk.join(1, "#two").await?;
     let joined = desk.join(1, "#three").await?;
     ensure!(joined == Joined::TooManyRooms, "who has all rooms one may have is told {joined:?}");
-    let members = soon("reading", desk.0.members(room("#three")?)).await?.must("reading members")?;
+    let members = soon("reading", desk.members(room("#three")?)).await?.must("reading members")?;
     ensure!(members.is_empty(), "a room that could not be joined has members");
     desk.leave(2, "#all").await?;
     let joined = desk.join(4, "#all").await?;

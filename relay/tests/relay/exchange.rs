@@ -56,6 +56,7 @@ async fn what_waits_comes_after_reconnecting_in_order_and_once() {
     node.stop().await;
 }
 
+/// A16.
 #[tokio::test]
 async fn a_repeat_is_answered_and_not_delivered_twice() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,6 +104,7 @@ async fn an_acknowledged_envelope_is_delivered_again_for_its_receipt() {
     node.stop().await;
 }
 
+/// A21.
 #[tokio::test]
 async fn a_restart_keeps_what_waits() {
     let dir = tempfile::tempdir().unwrap();
@@ -180,6 +182,7 @@ async fn a_newer_link_of_the_same_peer_replaces_the_older() {
     node.stop().await;
 }
 
+/// A18.
 #[tokio::test]
 async fn a_room_envelope_reaches_every_other_member_unchanged() {
     let dir = tempfile::tempdir().unwrap();

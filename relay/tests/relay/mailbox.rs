@@ -1,13 +1,14 @@
 //! The SQLite mailbox by itself: time, quotas, crashes and damage.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_core::nick::Nick;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{Envelope, Recipient};
 use chat_core::{Identity, PeerId, Timestamp};
-use relay::mailbox::{Attached, Done, Joined, NewEnvelope, Outcome, Published, Query, Write};
+use relay::mailbox::{Attached, Done, IsOnline, Joined, NewEnvelope, Outcome, Published, Query, Write};
 use relay::{Mailbox, MailboxError, MailboxLimits, SqliteMailbox};
 use tokio::sync::oneshot;
 
@@ -47,20 +48,49 @@ impl Store {
     }
 
     pub(crate) async fn join(&self, peer: &Identity, name: &str) -> Joined {
-        let (peer, room) = (peer.peer_id(), room(name));
-        self.ask(|done| Write::Join { peer, room, done }).await.unwrap()
+        self.join_among(peer, name, &[]).await
     }
 
-    async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
+    /// While these are connected.
+    pub(crate) async fn join_among(&self, peer: &Identity, name: &str, online: &[PeerId]) -> Joined {
+        let (peer, room, online) = (peer.peer_id(), room(name), online.to_vec());
+        let is_online: IsOnline = Arc::new(move |peer| online.contains(&peer));
+        self.ask(|done| Write::Join { peer, room, is_online, done }).await.unwrap()
+    }
+
+    /// Of a room with few of them.
+    pub(crate) async fn members(&self, name: &str) -> Vec<PeerId> {
+        let roster = self.0.roster(room(name), 0, usize::MAX).await.unwrap();
+        assert_eq!(roster.next, None);
+        roster.entries.iter().map(|entry| entry.peer).collect()
+    }
+
+    pub(crate) async fn publish(&self, me: &Identity, nick: &str, created: u64) -> Published {
+        self.publish_at(me, nick, created, created).await
+    }
+
+    pub(crate) async fn publish_at(&self, me: &Identity, nick: &str, created: u64, now: u64) -> Published {
         let (peer, bundle) = (me.peer_id(), Bytes::from(bundle(me, nick, created)));
-        let (nick, created) = (Nick::new(nick).unwrap(), Timestamp(created));
-        self.ask(|done| Write::Publish { peer, nick, created, bundle, done }).await.unwrap()
+        let (nick, created, now) = (Nick::new(nick).unwrap(), Timestamp(created), Timestamp(now));
+        self.ask(|done| Write::Publish { peer, nick, created, now, bundle, done }).await.unwrap()
     }
 
     pub(crate) async fn sweep(&self, now: u64, online: &[&Identity]) -> Vec<String> {
         let online: Vec<PeerId> = online.iter().map(|peer| peer.peer_id()).collect();
         let swept = self.ask(|done| Write::Sweep { now: Timestamp(now), online, done }).await.unwrap();
         swept.rooms.iter().map(|room| room.as_str().to_owned()).collect()
+    }
+
+    /// All pieces.
+    pub(crate) async fn sweep_all(&self, now: u64, online: &[&Identity]) {
+        let mut online: Vec<PeerId> = online.iter().map(|peer| peer.peer_id()).collect();
+        loop {
+            let online = std::mem::take(&mut online);
+            let swept = self.ask(|done| Write::Sweep { now: Timestamp(now), online, done }).await.unwrap();
+            if !swept.more {
+                return;
+            }
+        }
     }
 
     /// Acknowledges, and sees to it that it counts.
@@ -110,7 +140,7 @@ async fn thirty_days_end_envelopes_memories_and_memberships() {
     assert_eq!(mailbox.sweep(32 * DAY, &[&alice]).await, ["#lobby"]);
     mailbox.sweep(32 * DAY + 1, &[&alice]).await;
     assert_eq!(mailbox.waiting(&bob).await, [(n, new)]);
-    assert_eq!(mailbox.0.members(room("#lobby")).await.unwrap(), [alice.peer_id()]);
+    assert_eq!(mailbox.members("#lobby").await, [alice.peer_id()]);
     // Carol is forgotten; Bob has mail.
     let known = mailbox.0.find(Query::Nick(Nick::new("somebody").unwrap()), usize::MAX).await.unwrap();
     let known: Vec<PeerId> = known.into_iter().map(|entry| entry.peer).collect();

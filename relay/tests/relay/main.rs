@@ -9,13 +9,19 @@ mod hostile;
 #[cfg(test)]
 mod mailbox;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod quotas;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod slow_readers;
 #[cfg(test)]
 mod storage_failure;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

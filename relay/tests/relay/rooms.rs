@@ -1,10 +1,11 @@
 //! Rooms, presence and the directory.
 
+use crate::mailbox::{DAY, Store};
 use crate::support::{Client, Node, bundle, identity, room};
 use chat_core::nick::Nick;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay};
-use chat_core::{Identity, PeerId};
+use chat_core::{Identity, PeerId, Timestamp};
 use relay::{MailboxLimits, RelayConfig};
 
 async fn presence(client: &mut Client, of: &Identity) -> bool {
@@ -48,9 +49,10 @@ async fn a_joiner_learns_of_the_members_and_they_of_it_before_the_list() {
     let list = FromRelay::Room { room: room("#lobby"), members: everybody };
     assert_eq!(b.next().await, Some(FromRelay::Peer { bundle: alices, online: true }));
     assert_eq!(b.next().await, Some(FromRelay::Peer { bundle: bobs.clone(), online: true }));
-    assert_eq!(b.next().await, Some(list.clone()));
+    assert_eq!(b.next().await, Some(list));
     assert_eq!(a.next().await, Some(FromRelay::Peer { bundle: bobs, online: true }));
-    assert_eq!(a.next().await, Some(list));
+    let joined = FromRelay::Members { room: room("#lobby"), members: vec![bob.peer_id()] };
+    assert_eq!(a.next().await, Some(joined));
     node.stop().await;
 }
 
@@ -81,7 +83,9 @@ async fn presence_goes_to_those_who_share_a_room() {
     assert!(a.settle().await.is_empty());
     assert!(c.settle().await.is_empty(), "shares no room");
     newer.send(ToRelay::Leave { room: room("#one") }).await;
-    assert_eq!(a.room("#one").await, [alice.peer_id()]);
+    newer.settle().await;
+    assert!(a.settle().await.is_empty(), "whoever leaves says so itself");
+    assert_eq!(a.join("#one").await, [alice.peer_id()]);
     drop(newer);
     assert!(!presence(&mut a, &bob).await, "they still share #two");
     node.stop().await;
@@ -128,6 +132,26 @@ async fn a_newer_bundle_is_news_and_an_older_is_not() {
 }
 
 #[tokio::test]
+async fn a_bundle_from_the_future_is_refused_by_name_and_the_next_one_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let alice = identity(1);
+    let mut a = node.connect(&alice).await;
+    publish(&mut a, &alice, "alice", Timestamp::now().plus_ms(20 * 365 * DAY).0).await;
+    let refused = |record: &FromRelay| match record {
+        FromRelay::Error { why, detail } => Some((*why, detail.contains("future"))),
+        _ => None,
+    };
+    assert_eq!(a.wait(refused).await, (Refusal::Clock, true));
+    let today = publish(&mut a, &alice, "alice", Timestamp::now().0).await;
+    // What is asked after joining is asked after the commit.
+    a.join("#lobby").await;
+    a.send(ToRelay::Find { peer: Some(alice.peer_id()), nick: None }).await;
+    assert_eq!(peer(&mut a).await.0, today);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn rooms_and_directory_outlive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (alice, bob) = (identity(1), identity(2));
@@ -150,6 +174,64 @@ async fn rooms_and_directory_outlive_a_restart() {
     assert_eq!(a.join("#lobby").await, [alice.peer_id(), bob.peer_id()]);
     assert_eq!(peer(&mut a).await, (bobs, false));
     node.stop().await;
+}
+
+/// What it costs to join: the members are told of one, and the one gets all of them in pieces.
+#[tokio::test]
+async fn in_a_large_room_a_joiner_is_one_small_record_to_each_member_and_gets_the_list_in_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    let mut everybody = Vec::new();
+    for n in 0..600_u16 {
+        let [a, b] = n.to_be_bytes();
+        let mut seed = [9; 32];
+        (seed[0], seed[1]) = (a, b);
+        let me = Identity::from_seed(&seed);
+        everybody.push(me.peer_id());
+        mailbox.attach(&me, chat_core::Timestamp::now().0).await.unwrap();
+        mailbox.join(&me, "#lobby").await;
+        if n % 2 == 0 {
+            mailbox.publish(&me, "somebody", 1).await;
+        }
+    }
+    relay::Mailbox::close(&mailbox.0).await;
+    drop(mailbox);
+    let node = Node::start(dir.path());
+    let (alice, bob) = (identity(1), identity(2));
+    let mut a = node.connect(&alice).await;
+    assert_eq!(list(&mut a, "#lobby").await.0.len(), 601);
+    let mut b = node.connect(&bob).await;
+    let (members, pieces, bundles) = list(&mut b, "#lobby").await;
+    everybody.extend([alice.peer_id(), bob.peer_id()]);
+    assert_eq!(members, everybody);
+    assert!((3..20).contains(&pieces), "{pieces}");
+    assert_eq!(bundles, 300);
+    let told = FromRelay::Members { room: room("#lobby"), members: vec![bob.peer_id()] };
+    assert_eq!(a.settle().await, [told]);
+    node.stop().await;
+}
+
+/// Joins, and gives the members that are named up to the last piece, the pieces, and the bundles.
+async fn list(client: &mut Client, name: &str) -> (Vec<PeerId>, usize, usize) {
+    client.send(ToRelay::Join { room: room(name) }).await;
+    let (mut all, mut pieces, mut bundles) = (Vec::new(), 0, 0);
+    loop {
+        let (members, last) = match client.next().await {
+            Some(FromRelay::Members { members, .. }) => (members, false),
+            Some(FromRelay::Room { members, .. }) => (members, true),
+            Some(FromRelay::Peer { .. }) => {
+                bundles += 1;
+                continue;
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(members.len() <= 256);
+        all.extend(members);
+        pieces += 1;
+        if last {
+            return (all, pieces, bundles);
+        }
+    }
 }
 
 #[tokio::test]
@@ -176,7 +258,7 @@ async fn rooms_are_bounded_both_ways() {
     clients[0].join("#d").await;
     clients[1].join("#d").await;
     clients[2].send(ToRelay::Join { room: room("#d") }).await;
-    clients[2].wait(refused(Refusal::TooLarge)).await;
+    clients[2].wait(refused(Refusal::MailboxFull)).await;
     clients[1].send(ToRelay::Leave { room: room("#d") }).await;
     clients[1].settle().await;
     assert_eq!(clients[2].join("#d").await, [identity(1).peer_id(), identity(3).peer_id()]);

@@ -52,9 +52,10 @@ async fn memory_is_bounded_for_all_together() {
             a.store(&envelope).await;
             expected.push(envelope);
         }
-        let live = node.relay.figures().live_bytes;
-        // The bound, and the envelope that each of ten may have read from its mailbox.
-        assert!(live <= 200 << 10, "{live}");
+        let figures = node.relay.figures();
+        assert!(figures.memory_bytes <= 100 << 10, "{figures:?}");
+        // The bound, and what each of ten has of its own.
+        assert!(figures.live_bytes <= (100 + 10 * 32) << 10, "{figures:?}");
     }
     for (_, client, expected) in &mut readers {
         assert_eq!(envelopes(&client.take(10, true).await), *expected);

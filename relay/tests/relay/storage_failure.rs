@@ -58,6 +58,9 @@ impl Mailbox for Moody {
         }
         self.inner.write(change).await;
     }
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.inner.knows(peer).await
+    }
     async fn waiting(
         &self,
         peer: PeerId,
@@ -69,9 +72,6 @@ impl Mailbox for Moody {
     }
     async fn roster(&self, room: RoomName, position: u64, bytes: usize) -> Result<Roster, MailboxError> {
         self.inner.roster(room, position, bytes).await
-    }
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
-        self.inner.members(room).await
     }
     async fn find(&self, whom: Query, bytes: usize) -> Result<Vec<Entry>, MailboxError> {
         self.inner.find(whom, bytes).await

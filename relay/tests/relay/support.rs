@@ -41,6 +41,7 @@ fn half(tx: mpsc::Sender<Bytes>, rx: mpsc::Receiver<Bytes>) -> (FrameSink, Frame
 }
 
 struct Dialing {
+    remote: String,
     sink: FrameSink,
     source: FrameSource,
 }
@@ -48,10 +49,10 @@ struct Dialing {
 #[async_trait]
 impl Incoming for Dialing {
     fn remote(&self) -> String {
-        "memory".into()
+        self.remote.clone()
     }
     async fn handshake(self: Box<Self>) -> Result<Dialed, LinkError> {
-        let Self { sink, source } = *self;
+        let Self { sink, source, .. } = *self;
         let (transport, role, stats) = ("memory", Role::Responder, Arc::new(NoStats));
         Ok(Dialed::Bare(BareLink { transport, role, sink, source, stats }))
     }
@@ -119,10 +120,15 @@ impl Node {
 
     /// A link whose first frame says who is there; nothing else was sent.
     pub(crate) async fn raw(&self, who: &[u8]) -> Client {
+        self.raw_from("memory", who).await
+    }
+
+    /// The same, from an address.
+    pub(crate) async fn raw_from(&self, remote: &str, who: &[u8]) -> Client {
         let (to_relay, at_relay) = mpsc::channel(LINK_FRAMES);
         let (to_client, at_client) = mpsc::channel(LINK_FRAMES);
         let (sink, source) = half(to_client, at_relay);
-        self.dial.send(Dialing { sink, source }).await.unwrap();
+        self.dial.send(Dialing { remote: remote.to_owned(), sink, source }).await.unwrap();
         let (sink, source) = half(to_relay, at_client);
         let mut client = Client { sink, source, early: Vec::new(), fates: HashMap::new() };
         client.send_bytes(who.to_vec()).await;

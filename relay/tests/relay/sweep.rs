@@ -2,7 +2,7 @@
 
 use chat_core::wire::Envelope;
 use chat_core::wire::relay::Refusal;
-use relay::mailbox::Outcome;
+use relay::mailbox::{MAX_AHEAD_MS, Outcome, Published};
 use relay::{Mailbox, MailboxLimits, RelayConfig};
 use tokio::time::timeout;
 
@@ -87,5 +87,25 @@ async fn a_clock_that_jumps_drops_no_mail_until_it_stands_by_it() {
     let mailbox = Store::open(dir.path(), MailboxLimits::default());
     mailbox.sweep(300 * DAY + HOUR, &[]).await;
     assert!(mailbox.waiting(&bob).await.is_empty());
+    mailbox.0.close().await;
+}
+
+/// A bundle from the future would be the newest for years. One that was published while this relay's clock was ahead,
+/// too, gives way to any that is not.
+#[tokio::test]
+async fn a_bundle_from_the_future_blocks_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Store::open(dir.path(), MailboxLimits::default());
+    let (alice, today, later) = (identity(1), 100 * DAY, 7_300 * DAY);
+    assert_eq!(mailbox.publish_at(&alice, "alice", today, today).await, Published::New);
+    assert_eq!(mailbox.publish_at(&alice, "alice", later, today).await, Published::Ahead);
+    let ahead = today + MAX_AHEAD_MS;
+    assert_eq!(mailbox.publish_at(&alice, "alice", ahead + 1, today).await, Published::Ahead);
+    assert_eq!(mailbox.publish_at(&alice, "alice", ahead, today).await, Published::New);
+    assert_eq!(mailbox.publish_at(&alice, "alice", today + 1, today).await, Published::Old);
+    // Both clocks are wrong for a while.
+    assert_eq!(mailbox.publish_at(&alice, "alice", later, later).await, Published::New);
+    assert_eq!(mailbox.publish_at(&alice, "alice", today, today).await, Published::New);
+    assert_eq!(mailbox.publish_at(&alice, "alice", today, today).await, Published::Old);
     mailbox.0.close().await;
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use chat_core::LinkError;
-use chat_core::transport::{FrameSink, FrameSource, MAX_FRAME_BYTES};
+use chat_core::transport::{FrameSink, FrameSource, MAX_FRAME_BYTES, ReceiveMemory};
 use futures_util::{Sink, Stream};
 
 use crate::messages::{FULL, MALFORMED, Message, Opener, Sealer};
@@ -113,18 +113,22 @@ pub(crate) struct SealedSource {
     opener: Opener,
     /// What has come of a frame of which more follows.
     partial: BytesMut,
+    memory: ReceiveMemory,
     state: State,
 }
 
 impl SealedSource {
     pub(crate) fn new(inner: FrameSource, opener: Opener) -> Self {
-        Self { inner, opener, partial: BytesMut::new(), state: State::Open }
+        let (partial, memory) = (BytesMut::new(), ReceiveMemory::default());
+        Self { inner, opener, partial, memory, state: State::Open }
     }
 
     /// A frame if the message completes one, an error, or nothing yet.
     fn take(&mut self, message: Message<BytesMut>) -> Result<Option<Bytes>, LinkError> {
         let (data, complete) = match message {
-            Message::Last(whole) if self.partial.is_empty() => return Ok(Some(whole.freeze())),
+            Message::Last(whole) if self.partial.is_empty() => {
+                return Ok(Some(ReceiveMemory::keep(whole.freeze())));
+            }
             // One frame has one form: the last part is never empty.
             Message::Last(part) if part.is_empty() => return Err(MALFORMED),
             Message::Last(part) => (part, true),
@@ -139,8 +143,14 @@ impl SealedSource {
         if len > MAX_FRAME_BYTES {
             return Err(LinkError::FrameTooLarge { len, max: MAX_FRAME_BYTES });
         }
+        self.memory.hold(len)?;
         self.partial.extend_from_slice(&data);
-        Ok(complete.then(|| std::mem::take(&mut self.partial).freeze()))
+        if !complete {
+            return Ok(None);
+        }
+        let frame = ReceiveMemory::keep(std::mem::take(&mut self.partial).freeze());
+        self.memory.hold(0)?;
+        Ok(Some(frame))
     }
 }
 
@@ -159,7 +169,7 @@ impl Stream for SealedSource {
                 Ok(None) => {}
                 Err(error) => {
                     self.state = State::Broken;
-                    self.partial = BytesMut::new();
+                    (self.partial, self.memory) = Default::default();
                     return Poll::Ready(Some(Err(error)));
                 }
             }

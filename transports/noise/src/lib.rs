@@ -66,6 +66,9 @@
 mod error;
 mod foreign;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod messages;
 mod over;
@@ -77,7 +80,7 @@ pub use foreign::looks_like;
 pub use handshake::{Handshake, MESSAGE_LENGTHS, Secured};
 pub use messages::MAX_MESSAGE_BYTES;
 pub use over::OverNoise;
-pub use secure::{accept, check_pin, dial, secure};
+pub use secure::{accept, check_pin, dial, dial_with, secure, secure_with};
 
 // Named for the feature `zeroize`, with which the expanded keys of `aes-gcm` erase themselves.
 use {aes as _, ghash as _};

@@ -2,7 +2,9 @@ use std::io;
 
 use bytes::Bytes;
 use chat_core::transport::{BareLink, HANDSHAKE_DEADLINE, Peer};
-use chat_core::{Address, Dialed, Identity, Incoming, Link, LinkError, PeerId, PeerKey, Transport};
+use chat_core::{
+    Address, Dialed, Entropy, Identity, Incoming, Link, LinkError, OsEntropy, PeerId, PeerKey, Transport,
+};
 use futures_util::{SinkExt as _, StreamExt as _};
 
 use crate::error::HandshakeError;
@@ -17,7 +19,19 @@ use crate::messages::{Opener, Sealer};
 /// # Errors
 /// [`LinkError::NotAuthenticated`], [`LinkError::ForeignProtocol`], [`LinkError::Timeout`], or those of the bare link.
 pub async fn secure(bare: BareLink, me: &Identity) -> Result<Link, LinkError> {
-    in_time(handshake(bare, me, None)).await
+    secure_with(bare, me, Box::new(OsEntropy)).await
+}
+
+/// As [`secure`], with the randomness handed in.
+///
+/// # Errors
+/// As [`secure`].
+pub async fn secure_with(
+    bare: BareLink,
+    me: &Identity,
+    entropy: Box<dyn Entropy>,
+) -> Result<Link, LinkError> {
+    in_time(handshake(bare, me, None, entropy)).await
 }
 
 /// Dials, secures the link if it is bare, and checks the address's pin: all of it within [`HANDSHAKE_DEADLINE`].
@@ -27,8 +41,21 @@ pub async fn secure(bare: BareLink, me: &Identity) -> Result<Link, LinkError> {
 /// # Errors
 /// As [`Transport::dial`], [`secure`] and [`check_pin`].
 pub async fn dial(transport: &dyn Transport, to: &Address, me: &Identity) -> Result<Link, LinkError> {
+    dial_with(transport, to, me, Box::new(OsEntropy)).await
+}
+
+/// As [`dial`], with the randomness of the layer (not of the transport) handed in.
+///
+/// # Errors
+/// As [`dial`].
+pub async fn dial_with(
+    transport: &dyn Transport,
+    to: &Address,
+    me: &Identity,
+    entropy: Box<dyn Entropy>,
+) -> Result<Link, LinkError> {
     in_time(async {
-        let link = finish(transport.dial(to, me).await?, me, to.pin).await?;
+        let link = finish(transport.dial(to, me).await?, me, to.pin, entropy).await?;
         check_pin(&link, to)?;
         Ok(link)
     })
@@ -41,7 +68,7 @@ pub async fn dial(transport: &dyn Transport, to: &Address, me: &Identity) -> Res
 /// # Errors
 /// As [`Incoming::handshake`] and [`secure`].
 pub async fn accept(incoming: Box<dyn Incoming>, me: &Identity) -> Result<Link, LinkError> {
-    in_time(async { finish(incoming.handshake().await?, me, None).await }).await
+    in_time(async { finish(incoming.handshake().await?, me, None, Box::new(OsEntropy)).await }).await
 }
 
 /// Checks that the pinned peer is at the other end, if the address pins one.
@@ -68,16 +95,26 @@ async fn in_time(link: impl Future<Output = Result<Link, LinkError>>) -> Result<
     tokio::time::timeout(HANDSHAKE_DEADLINE, link).await.unwrap_or_else(late)
 }
 
-async fn finish(dialed: Dialed, me: &Identity, pin: Option<PeerId>) -> Result<Link, LinkError> {
+async fn finish(
+    dialed: Dialed,
+    me: &Identity,
+    pin: Option<PeerId>,
+    entropy: Box<dyn Entropy>,
+) -> Result<Link, LinkError> {
     match dialed {
         Dialed::Secure(link) => Ok(link),
-        Dialed::Bare(bare) => handshake(bare, me, pin).await,
+        Dialed::Bare(bare) => handshake(bare, me, pin, entropy).await,
     }
 }
 
-async fn handshake(bare: BareLink, me: &Identity, pin: Option<PeerId>) -> Result<Link, LinkError> {
+async fn handshake(
+    bare: BareLink,
+    me: &Identity,
+    pin: Option<PeerId>,
+    mut entropy: Box<dyn Entropy>,
+) -> Result<Link, LinkError> {
     let BareLink { transport, role, mut sink, mut source, stats } = bare;
-    let mut handshake = Handshake::new(role, transport, me)?;
+    let mut handshake = Handshake::with_entropy(role, transport, me, &mut *entropy)?;
     let mut first = true;
     while !handshake.is_finished() {
         if handshake.is_my_turn() {

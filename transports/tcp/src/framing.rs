@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use chat_core::LinkError;
-use chat_core::transport::MAX_FRAME_BYTES;
+use chat_core::transport::{MAX_FRAME_BYTES, ReceiveMemory};
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use transport_noise::{MAX_MESSAGE_BYTES, looks_like};
@@ -50,12 +50,14 @@ pub(crate) struct Reader<R> {
     greeted: bool,
     frames: u64,
     ended: bool,
+    memory: ReceiveMemory,
     counters: Arc<Counters>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     pub(crate) fn new(io: R, counters: Arc<Counters>) -> Self {
-        Self { io, buf: BytesMut::new(), greeted: false, frames: 0, ended: false, counters }
+        let (buf, memory) = Default::default();
+        Self { io, buf, greeted: false, frames: 0, ended: false, memory, counters }
     }
 
     /// Waits for the other side's preamble. Cancel safe.
@@ -114,10 +116,19 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Reads what is there, with room for `missing` bytes as far as they are trusted to come; `false` at the end.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<io::Result<bool>> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<Result<bool, LinkError>> {
         let trusted = if self.frames < HANDSHAKE_FRAMES { READ_BYTES } else { MAX_READ_BYTES };
-        self.buf.reserve(missing.clamp(READ_BYTES, trusted.max(self.buf.len())));
-        let read = ready!(pin!(self.io.read_buf(&mut self.buf)).poll(cx))?;
+        let room = missing.clamp(READ_BYTES, trusted.max(self.buf.len()));
+        self.memory.hold(self.buf.len() + room)?;
+        self.buf.reserve(room);
+        let Poll::Ready(read) = pin!(self.io.read_buf(&mut self.buf)).poll(cx) else {
+            if self.buf.is_empty() {
+                // A link on which nothing comes needs no buffer; there are thousands of them.
+                (self.buf, self.memory) = Default::default();
+            }
+            return Poll::Pending;
+        };
+        let read = read?;
         self.counters.received.fetch_add(read as u64, Ordering::Relaxed);
         Poll::Ready(Ok(read > 0))
     }
@@ -190,6 +201,10 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             self.queue.pop_front();
         }
         self.tail.advance(written);
+        // What was needed once is not kept for as long as the link lives.
+        if self.waiting == 0 && self.tail.capacity() > COPY_BELOW_BYTES {
+            (self.queue, self.tail) = Default::default();
+        }
     }
 }
 

@@ -28,6 +28,9 @@
 
 mod connect;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listener;
 
 use std::sync::Arc;
@@ -39,12 +42,12 @@ use async_trait::async_trait;
 use chat_core::transport::MAX_FRAME_BYTES;
 use chat_core::transport::{BareLink, HANDSHAKE_DEADLINE, LinkFigures, LinkStats, Role};
 use chat_core::{Address, Dialed, Identity, LinkError, Listener, Plugin, ProfileError, Transport};
+use futures_util::SinkExt as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::framing::{PREAMBLE, Reader, Writer};
 
@@ -95,11 +98,10 @@ impl Plugin<dyn Transport> for Tcp {
 #[async_trait]
 impl Transport for Tcp {
     async fn dial(&self, to: &Address, _: &Identity) -> Result<Dialed, LinkError> {
-        let mut stream = connect::connect(to).await?;
+        let stream = connect::connect(to).await?;
         self.options.apply(&stream)?;
-        stream.write_all(&PREAMBLE).await?;
-        let (reader, writer, stats) = halves(stream, PREAMBLE.len() as u64);
-        Ok(bare(Role::Initiator, reader, writer, stats))
+        let (read, write) = stream.into_split();
+        over(Role::Initiator, read, write).await
     }
 
     async fn listen(&self, on: &Address, _: &Identity) -> Result<Box<dyn Listener>, LinkError> {
@@ -144,21 +146,38 @@ impl LinkStats for Counters {
     }
 }
 
-/// The stream as a source and a sink of frames; `sent` bytes were written already.
-fn halves(stream: TcpStream, sent: u64) -> (Reader<OwnedReadHalf>, Writer<OwnedWriteHalf>, Arc<Counters>) {
-    let stats = Arc::new(Counters { sent: sent.into(), ..Counters::default() });
-    let (read, write) = stream.into_split();
-    (Reader::new(read, Arc::clone(&stats)), Writer::new(write, Arc::clone(&stats)), stats)
-}
-
-fn bare(
-    role: Role,
-    reader: Reader<OwnedReadHalf>,
-    writer: Writer<OwnedWriteHalf>,
-    stats: Arc<Counters>,
-) -> Dialed {
+/// The transport's frames over any stream of bytes, such as one of a simulated network: exchanges the preambles as
+/// the role demands. Cancel safe: dropping it closes the stream.
+///
+/// # Errors
+/// [`LinkError::ForeignProtocol`], [`LinkError::Timeout`] after [`HANDSHAKE_DEADLINE`], and those of the stream.
+pub async fn over<R, W>(role: Role, read: R, mut write: W) -> Result<Dialed, LinkError>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let stats = Arc::new(Counters::default());
+    let (mut reader, mut writer);
+    match role {
+        Role::Initiator => {
+            write.write_all(&PREAMBLE).await?;
+            stats.sent.store(PREAMBLE.len() as u64, Ordering::Relaxed);
+            (reader, writer) =
+                (Reader::new(read, Arc::clone(&stats)), Writer::new(write, Arc::clone(&stats)));
+        }
+        Role::Responder => {
+            (reader, writer) =
+                (Reader::new(read, Arc::clone(&stats)), Writer::new(write, Arc::clone(&stats)));
+            let exchange = async {
+                reader.preamble().await?;
+                writer.send_preamble();
+                writer.flush().await
+            };
+            in_time(exchange, || LinkError::Timeout("the preamble of a TCP connection")).await?;
+        }
+    }
     let (sink, source) = (Box::pin(writer), Box::pin(reader));
-    Dialed::Bare(BareLink { transport: NAME, role, sink, source, stats })
+    Ok(Dialed::Bare(BareLink { transport: NAME, role, sink, source, stats }))
 }
 
 /// Gives up `work` when a handshake must be over.

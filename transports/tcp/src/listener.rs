@@ -5,11 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chat_core::transport::Role;
 use chat_core::{Address, Dialed, Incoming, LinkError, Listener};
-use futures_util::SinkExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{TcpOptions, bare, halves, in_time};
+use crate::{TcpOptions, over};
 
 pub(crate) struct TcpListener {
     socket: tokio::net::TcpListener,
@@ -97,14 +96,8 @@ impl Incoming for Accepted {
 
     async fn handshake(self: Box<Self>) -> Result<Dialed, LinkError> {
         self.options.apply(&self.stream)?;
-        let (mut reader, mut writer, stats) = halves(self.stream, 0);
-        let exchange = async {
-            reader.preamble().await?;
-            writer.send_preamble();
-            writer.flush().await
-        };
-        in_time(exchange, || LinkError::Timeout("the preamble of a TCP connection")).await?;
-        Ok(bare(Role::Responder, reader, writer, stats))
+        let (read, write) = self.stream.into_split();
+        over(Role::Responder, read, write).await
     }
 }
 

@@ -8,21 +8,7 @@ use chat_core::transport::HANDSHAKE_DEADLINE;
 use chat_core::{Address, LinkError};
 use tokio::time::timeout;
 
-use crate::driver::socket::Socket;
-
-/// The two ends of a path, as far as they matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) remote: SocketAddr,
-    /// The address of ours that the peer sent to, if the socket may have several: it waits for an answer from there.
-    pub(crate) local: Option<IpAddr>,
-}
-
-impl From<SocketAddr> for Route {
-    fn from(remote: SocketAddr) -> Self {
-        Self { remote, local: None }
-    }
-}
+use crate::network::{Network, Socket};
 
 /// Longest that a name may take to resolve.
 const RESOLVE: Duration = Duration::from_secs(HANDSHAKE_DEADLINE.as_secs() / 2);
@@ -53,10 +39,10 @@ pub(crate) async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, LinkEr
 ///
 /// # Errors
 /// [`LinkError::AddressInUse`], and [`LinkError::BadAddress`] for one that is not this machine's.
-pub(crate) async fn bind(on: &Address) -> Result<Socket, LinkError> {
+pub(crate) async fn bind(network: &dyn Network, on: &Address) -> Result<Box<dyn Socket>, LinkError> {
     let mut last = None;
     for address in resolve(on).await? {
-        match Socket::bind(address).await {
+        match network.bind(address).await {
             Ok(socket) => return Ok(socket),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return Err(LinkError::AddressInUse { address: on.place.clone() });

@@ -10,7 +10,8 @@
 //! | `ack`, `loss`, `rtt`, `congestion` | acknowledgements, losses, how much may be in flight | RFC 9002, RFC 6298 |
 //! | `stream` | frames cut up and put together, credit | |
 //! | `connection`, `endpoint` | one connection, all connections of a socket; sans-IO | |
-//! | `driver`, `transport`, `address` | the clock, the socket and the links; tokio | |
+//! | [`network`] | the sockets, the system's or others | |
+//! | `driver`, `transport`, `address` | the clock, the tasks and the links; tokio | |
 
 mod ack;
 mod address;
@@ -20,8 +21,12 @@ mod congestion;
 mod connection;
 mod driver;
 mod endpoint;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod loss;
+pub mod network;
 mod packet;
 mod protect;
 mod range_set;
@@ -33,19 +38,48 @@ mod tests;
 mod transport;
 mod varint;
 
+use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::{Plugin, ProfileError, Transport};
+use chat_core::{Entropy, Environment, OsEntropy, Plugin, ProfileError, Transport};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use config::Config;
+use network::{Network, Udp};
 
 /// Reliable, ordered frames over UDP. Secure by itself: it gives [`chat_core::Dialed::Secure`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct UdpArq {
     config: Config,
+    network: Arc<dyn Network>,
+    entropy: EntropySource,
+}
+
+/// Gives each connection its own source of randomness, by its number.
+pub(crate) type EntropySource = Arc<dyn Fn(u64) -> Box<dyn Entropy> + Send + Sync>;
+
+impl fmt::Debug for UdpArq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpArq").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl UdpArq {
+    /// The same transport with other sockets, and with the randomness of `environment`.
+    ///
+    /// # Errors
+    /// As [`Plugin::build`].
+    pub fn over(
+        options: Options,
+        network: Arc<dyn Network>,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self, ProfileError> {
+        let config = Config::try_from(options)?;
+        Ok(Self { config, network, entropy: Arc::new(move |_| environment.entropy()) })
+    }
 }
 
 /// The keys of `[transport]` beside `kind = "udp-arq"`.
@@ -87,7 +121,17 @@ impl Plugin<dyn Transport> for UdpArq {
     type Options = Options;
 
     fn build(options: Options) -> Result<Box<dyn Transport>, ProfileError> {
-        let mut config = Config::default();
+        let config = Config::try_from(options)?;
+        let entropy: EntropySource = Arc::new(|_| Box::new(OsEntropy));
+        Ok(Box::new(Self { config, network: Arc::new(Udp), entropy }))
+    }
+}
+
+impl TryFrom<Options> for Config {
+    type Error = ProfileError;
+
+    fn try_from(options: Options) -> Result<Self, ProfileError> {
+        let mut config = Self::default();
         if let Some(mtu) = within("mtu", options.mtu, 1200..=9000)? {
             config.mtu = mtu as usize;
         }
@@ -95,7 +139,7 @@ impl Plugin<dyn Transport> for UdpArq {
         let rto_ms = within("rto_ms", options.rto_ms, 10..=60_000)?;
         config.rto = rto_ms.map(|ms| Duration::from_millis(u64::from(ms)));
         config.max_retries = within("max_retries", options.max_retries, 1..=1000)?;
-        Ok(Box::new(Self { config }))
+        Ok(config)
     }
 }
 

@@ -2,29 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use chat_core::transport::HANDSHAKE_DEADLINE;
-use chat_core::{Address, Dialed, Entropy, Identity, Incoming, LinkError, Listener, OsEntropy, Transport};
+use chat_core::{Address, Dialed, Identity, Incoming, LinkError, Listener, Transport};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::UdpArq;
 use crate::address::{bind, resolve};
-use crate::config::Config;
 use crate::driver::link::Halves;
 use crate::driver::shared::{Shared, Wakeups};
-use crate::driver::socket::Socket;
-use crate::driver::{Arrival, Command, Driver};
+use crate::driver::{Arrival, Command, Driver, now};
 use crate::endpoint::{Endpoint, Handle, MAX_HALF_OPEN};
 
 /// Requests to the task that wait.
 const COMMANDS: usize = 2 * MAX_HALF_OPEN;
-
-fn os_entropy(_: u64) -> Box<dyn Entropy> {
-    Box::new(OsEntropy)
-}
 
 fn ended() -> LinkError {
     LinkError::Io(std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the task of the socket has ended"))
@@ -33,15 +26,15 @@ fn ended() -> LinkError {
 #[async_trait]
 impl Transport for UdpArq {
     async fn dial(&self, to: &Address, me: &Identity) -> Result<Dialed, LinkError> {
-        let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+        let deadline = now() + HANDSHAKE_DEADLINE;
         let addresses = resolve(to).await?;
         let mut reasons: Vec<String> = Vec::new();
         for (tried, &address) in addresses.iter().enumerate() {
             // A silent address gets its share of the time, so that one way that leads nowhere (IPv6, often) does
             // not use up that of the others.
             let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            let share = deadline.saturating_duration_since(Instant::now()) / left;
-            let reason = match timeout(share, dial_one(&self.config, to, address, me)).await {
+            let share = deadline.saturating_duration_since(now()) / left;
+            let reason = match timeout(share, self.dial_one(to, address, me)).await {
                 Ok(Err(LinkError::Unreachable { reason, .. })) => reason,
                 Ok(Err(LinkError::Timeout(_))) | Err(_) => "no answer in time".to_owned(),
                 // Somebody answered, and that is the answer.
@@ -53,9 +46,9 @@ impl Transport for UdpArq {
     }
 
     async fn listen(&self, on: &Address, me: &Identity) -> Result<Box<dyn Listener>, LinkError> {
-        let socket = bind(on).await?;
+        let socket = bind(&*self.network, on).await?;
         let address = Address { place: socket.local_address()?.to_string(), pin: on.pin };
-        let endpoint = Endpoint::new(self.config.clone(), me.clone(), true, os_entropy);
+        let endpoint = Endpoint::new(self.config.clone(), me.clone(), true, Arc::clone(&self.entropy));
         let wakeups = Arc::new(Wakeups::default());
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (arrivals_in, arrivals) = mpsc::channel(MAX_HALF_OPEN);
@@ -65,31 +58,28 @@ impl Transport for UdpArq {
     }
 }
 
-/// Dials one address. Dropping it drops the halves, and with them the connection.
-async fn dial_one(
-    config: &Config,
-    to: &Address,
-    address: SocketAddr,
-    me: &Identity,
-) -> Result<Dialed, LinkError> {
-    let unreachable = |error: std::io::Error| LinkError::Unreachable {
-        address: to.place.clone(),
-        reason: error.to_string(),
-    };
-    let socket = Socket::connect(address).await.map_err(unreachable)?;
-    let mut endpoint = Endpoint::new(config.clone(), me.clone(), false, os_entropy);
-    let handle = endpoint.connect(Instant::now(), address, to.pin)?;
-    let wakeups = Arc::new(Wakeups::default());
-    let shared = Shared::new(handle, Arc::clone(&wakeups));
-    let halves = Halves::new(&shared);
-    let (answer, answered) = oneshot::channel();
-    // Nobody sends commands to a socket that dials.
-    let (_, commands) = mpsc::channel(1);
-    let mut driver = Driver::new(endpoint, socket, wakeups, commands, None);
-    driver.attach(handle, shared, answer);
-    tokio::spawn(driver.run());
-    let peer = answered.await.unwrap_or_else(|_| Err(ended()))?;
-    Ok(Dialed::Secure(halves.into_link(peer)))
+impl UdpArq {
+    /// Dials one address. Dropping it drops the halves, and with them the connection.
+    async fn dial_one(&self, to: &Address, address: SocketAddr, me: &Identity) -> Result<Dialed, LinkError> {
+        let unreachable = |error: std::io::Error| LinkError::Unreachable {
+            address: to.place.clone(),
+            reason: error.to_string(),
+        };
+        let socket = self.network.connect(address).await.map_err(unreachable)?;
+        let mut endpoint = Endpoint::new(self.config.clone(), me.clone(), false, Arc::clone(&self.entropy));
+        let handle = endpoint.connect(now(), address, to.pin)?;
+        let wakeups = Arc::new(Wakeups::default());
+        let shared = Shared::new(handle, Arc::clone(&wakeups));
+        let halves = Halves::new(&shared);
+        let (answer, answered) = oneshot::channel();
+        // Nobody sends commands to a socket that dials.
+        let (_, commands) = mpsc::channel(1);
+        let mut driver = Driver::new(endpoint, socket, wakeups, commands, None);
+        driver.attach(handle, shared, answer);
+        tokio::spawn(driver.run());
+        let peer = answered.await.unwrap_or_else(|_| Err(ended()))?;
+        Ok(Dialed::Secure(halves.into_link(peer)))
+    }
 }
 
 struct Listening {

@@ -51,12 +51,12 @@ macro_rules! cipher_suite {
 macro_rules! __cipher_rules {
     ($then:ident $pass:tt) => {
         $crate::$then! { $pass
-            declaration::{
+            [itself] declaration::{
                 is_registered_and_its_example_builds,
                 unknown_options_are_refused,
                 name_and_summary_are_well_formed
             }
-            shape::{
+            [itself] shape::{
                 only_the_stated_key_length_is_taken,
                 messages_of_every_length_open_again,
                 the_overhead_is_the_tag,
@@ -65,7 +65,7 @@ macro_rules! __cipher_rules {
                 uses_of_a_key_leave_no_trace,
                 a_key_serves_many_threads
             }
-            tampering::{
+            [itself] tampering::{
                 every_flipped_bit_of_the_ciphertext_is_refused,
                 other_associated_data_is_refused,
                 another_sequence_number_is_refused,
@@ -75,14 +75,14 @@ macro_rules! __cipher_rules {
                 a_refused_open_leaves_no_plaintext,
                 random_bytes_are_refused
             }
-            secrecy::{
+            [itself] secrecy::{
                 nothing_of_the_plaintext_shows,
                 sequence_numbers_share_no_key_stream,
                 keys_share_no_key_stream,
                 every_byte_of_the_tag_counts,
                 nothing_secret_is_logged
             }
-            limits::{
+            [itself] limits::{
                 the_message_limit_holds,
                 the_ends_of_the_sequence_numbers_are_safe
             }

@@ -3,7 +3,7 @@
 use super::{CipherPlugin, open, seal, text};
 use crate::cipher::{AeadKey, TAG_LEN};
 use crate::error::CryptoError;
-use crate::testing::bytes::{bits_to_try, extended, flipped, lengths_to_try, shares_a_run};
+use crate::testing::bytes::{bits_to_try, crossed, extended, flipped, lengths_to_try, shares_a_run};
 use crate::testing::entropy::TestEntropy;
 use crate::testing::rule::{Must as _, Violation, ensure};
 
@@ -16,7 +16,8 @@ fn is_forged(key: &dyn AeadKey, seq: u64, aad: &[u8], sealed: &[u8], what: &str)
     Ok(())
 }
 
-/// All bits of short messages and of their tags, and a sample of a long one's.
+/// All bits of short messages and of their tags, a sample of a long one's, and the parts of two messages put
+/// together.
 pub fn every_flipped_bit_of_the_ciphertext_is_refused(plugin: &CipherPlugin) -> Result<(), Violation> {
     let key = plugin.key(1)?;
     let mut tried = 0;
@@ -30,6 +31,10 @@ pub fn every_flipped_bit_of_the_ciphertext_is_refused(plugin: &CipherPlugin) -> 
         open(&*key, 1, AAD, &sealed).must("opening what was not damaged")?;
     }
     ensure!(tried >= 1500, "only {tried} bits were tried");
+    let (one, other) = (seal(&*key, 1, AAD, &text(40))?, seal(&*key, 1, AAD, &[7; 40])?);
+    for crossed in crossed(&one, &other, 100) {
+        is_forged(&*key, 1, AAD, &crossed, "a message put together from two")?;
+    }
     Ok(())
 }
 

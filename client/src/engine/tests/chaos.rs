@@ -131,6 +131,7 @@ fn check(seed: u64, world: &mut World, sent: &[Sent]) {
     }
 }
 
+/// A16, A17, A20.
 #[test]
 fn whatever_happens_every_message_arrives_once_and_in_order() {
     let mut delivered = 0;

@@ -65,7 +65,7 @@ fn garbage_leaves_the_working_session_in_place() {
     assert_eq!(before, after);
 }
 
-/// A replay older than the window begins a new session.
+/// A36, C24: A replay older than the window begins a new session.
 #[test]
 fn a_replay_changes_nothing_however_old() {
     let mut world = World::of(&["alice", "bob"]);

@@ -14,6 +14,7 @@ fn states(world: &mut World, who: &str) -> Vec<MessageState> {
     world.person(who).events.iter().filter_map(status).collect()
 }
 
+/// A11, A32.
 #[test]
 fn a_direct_message_goes_through_every_state_and_arrives_once() {
     let mut world = World::of(&["alice", "bob"]);
@@ -47,6 +48,7 @@ fn a_hundred_messages_to_one_who_is_away_survive_the_crash_of_their_sender() {
     assert_eq!(world.alarms("bob"), [""; 0]);
 }
 
+/// A16.
 #[test]
 fn a_resend_is_byte_identical_and_is_answered_by_a_receipt() {
     let mut world = World::of(&["alice", "bob"]);
@@ -114,6 +116,7 @@ fn a_hole_is_held_then_shown_and_the_late_message_takes_its_place() {
     assert_eq!(world.state("alice", two), MessageState::Delivered);
 }
 
+/// A16, A17.
 #[test]
 fn reordering_and_doubling_change_nothing() {
     let mut world = World::of(&["alice", "bob"]);
@@ -175,6 +178,7 @@ fn what_cannot_be_sent_is_refused_and_changes_nothing() {
     assert_eq!(world.state("alice", id), MessageState::Delivered);
 }
 
+/// A13.
 #[test]
 fn what_never_arrives_fails_after_thirty_days_and_may_be_retried() {
     let mut world = World::of(&["alice", "bob"]);
@@ -194,6 +198,7 @@ fn what_never_arrives_fails_after_thirty_days_and_may_be_retried() {
     assert_eq!(world.run("alice", retry).unwrap_err().kind, ErrorKind::NotAllowed);
 }
 
+/// A35.
 #[test]
 fn a_turn_that_cannot_commit_has_not_happened() {
     let mut world = World::of(&["alice", "bob"]);

@@ -1,11 +1,14 @@
 //! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
 
 mod chaos;
+mod clock;
 mod hostile;
 mod life;
 mod peers;
 
 mod refusals;
+mod restored;
 mod rooms;
+mod strangers;
 mod unlucky;
 mod world;

@@ -44,6 +44,7 @@ fn alarm_of(established: bool, expected: &str, alter: impl Fn(&mut Envelope) + '
     assert!(alarms.iter().any(|alarm| alarm.starts_with(expected)), "{expected}: {alarms:?}");
 }
 
+/// C15, A07.
 #[test]
 fn a_flipped_bit_in_a_frame_is_an_alarm_and_the_genuine_one_opens() {
     for established in [false, true] {
@@ -55,6 +56,7 @@ fn a_flipped_bit_in_a_frame_is_an_alarm_and_the_genuine_one_opens() {
     }
 }
 
+/// C17.
 #[test]
 fn a_relabelled_envelope_is_an_alarm_and_the_genuine_one_opens() {
     for established in [false, true] {
@@ -98,6 +100,7 @@ fn a_handshake_damaged_at_any_byte_begins_nothing() {
     assert!(world.texts("bob", "alice").is_empty());
 }
 
+/// A36, C24.
 #[test]
 fn replays_under_new_ids_and_from_others_are_refused() {
     let mut world = World::of(&["alice", "bob", "carol"]);

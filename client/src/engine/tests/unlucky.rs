@@ -4,7 +4,6 @@ use super::world::World;
 use crate::engine::Input;
 use chat_core::api::command::InRoom;
 use chat_core::api::{Command, Destination, MessageState};
-use chat_core::ids::Timestamp;
 use chat_core::nick::RoomName;
 use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
@@ -52,7 +51,7 @@ fn failed_keeps_its_reason() {
     assert!(row.reason.is_some());
 }
 
-/// Delivered though the recipient refused it, as it is not in the room.
+/// A35, A11: delivered though the recipient refused it, as it is not in the room.
 #[test]
 fn delivered_means_in_the_peers_history() {
     let mut world = World::of(&["alice", "bob"]);
@@ -91,9 +90,9 @@ fn keys_are_wanted_again_after_a_failed_turn() {
     let person = world.person("alice");
     person.engine.keys = None;
     person.engine.keys_wanted = false;
-    person.engine.last_keys_wanted = Timestamp::default();
+    person.engine.last_keys_wanted = None;
     person.engine.store.db.execute_batch("DELETE FROM bundles").unwrap();
-    person.engine.last_housekeeping = Timestamp::default();
+    person.engine.last_housekeeping = None;
     // The disk refuses the first housekeeping.
     person
         .engine
@@ -230,7 +229,7 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
         world.settle();
     }
     let (alice, bob) = (world.id("alice"), world.id("bob"));
-    world.send("alice", "bob", "first");
+    let first = world.send("alice", "bob", "first");
     // The relay says TooFast to this one: take it out again.
     let envelope = world.relay.boxes.get_mut(&bob).unwrap().pop().unwrap().1;
     rec(&mut world, "alice", FromRelay::Refused { id: envelope.id, why: Refusal::TooFast });
@@ -243,6 +242,25 @@ fn one_envelope_tried_again_later_needs_no_new_session() {
     world.pass(6_000);
     world.settle();
     assert_eq!(world.person("bob").engine.contacts[&alice].row.sending, before);
+    assert_eq!(world.state("alice", first), MessageState::Delivered);
+}
+
+/// One batch is refused for want of disk, the one behind it is stored: the first is not forgotten.
+#[test]
+fn what_was_refused_for_a_while_is_tried_again_though_others_are_stored() {
+    for why in [Refusal::Storage, Refusal::TooFast, Refusal::MailboxFull] {
+        let mut world = World::of(&["alice", "bob"]);
+        let second = world.send("alice", "bob", "stored");
+        let stored = world.relay.record.iter().find(|e| e.message == second).unwrap().id;
+        world.relay.refuses = Some(why);
+        let first = world.send("alice", "bob", "refused");
+        rec(&mut world, "alice", FromRelay::Stored { ids: vec![stored] });
+        world.pass(6_000);
+        world.settle();
+        for id in [first, second] {
+            assert_eq!(world.state("alice", id), MessageState::Delivered, "{why:?}");
+        }
+    }
 }
 
 /// A late farewell
@@ -307,7 +325,9 @@ fn a_link_lost_in_a_failed_turn_is_lost() {
     let (reply, _) = tokio::sync::oneshot::channel();
     let command = Input::Command(chat_core::api::handle::Request { command: Command::Send(send), reply });
     // As the driver gathers them: a command first is possible when the link ends right after (or a record that fails).
-    world.input("alice", vec![command, Input::LinkDown { reason: "gone".into() }]);
+    let turn = world.input("alice", vec![command, Input::LinkDown { reason: "gone".into() }]);
+    let why = turn.drop_link.unwrap();
+    assert_eq!(why.matches("the store failed").count(), 1, "{why}");
     world.person("alice").engine.store.db.execute_batch("DROP TRIGGER full").unwrap();
     assert!(world.person("alice").engine.link.is_none());
 }

@@ -1,6 +1,6 @@
 //! The world of the engine's tests: people, their stores, and a relay in which the test can meddle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::api::event::EventId;
@@ -15,7 +15,7 @@ use chat_core::profile::Options;
 use chat_core::testing::frontend::{Follower, Screen};
 use chat_core::transport::NoStats;
 use chat_core::wire::bundle::SignedBundle;
-use chat_core::wire::relay::Delivery;
+use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{Envelope, FromRelay, Recipient, ToRelay};
 use chat_core::{KeyExchange, Registry};
 use cipher_aes_gcm as _;
@@ -24,7 +24,7 @@ use key_exchange_x25519 as _;
 use tokio::sync::oneshot;
 
 use crate::config::{ClientConfig, StorePlace};
-use crate::engine::{Engine, Input, LinkInfo, Turn};
+use crate::engine::{DAY_MS, Engine, Input, LinkInfo, Moment, Turn, Uptime};
 use crate::store::Store;
 
 pub(super) fn key_exchange() -> Arc<dyn KeyExchange> {
@@ -63,6 +63,8 @@ pub(super) struct Person {
     /// Whoever goes by the events alone, and how many there were in this life.
     follower: Follower,
     told: u64,
+    /// How far this person's wall clock is off, in milliseconds.
+    pub(super) off: i64,
     n: u64,
     path: tempfile::TempDir,
     nick: String,
@@ -89,6 +91,11 @@ impl Person {
         assert!(shown.is_ok(), "who follows the events is told otherwise: {shown:?} by {events:?}");
     }
 
+    /// The clocks of this person: one that may be wrong, and the true time for the other.
+    fn moment(&self, now: Timestamp) -> Moment {
+        Moment { wall: Timestamp(now.0.saturating_add_signed(self.off)), up: Uptime(now.0) }
+    }
+
     /// Takes effect at the next start.
     pub(super) fn rename(&mut self, nick: &str) {
         self.nick = nick.to_owned();
@@ -98,9 +105,13 @@ impl Person {
 /// The relay: what it stores, and who is a member where.
 #[derive(Default)]
 pub(super) struct MapRelay {
+    /// What the next envelope is refused with.
+    pub(super) refuses: Option<Refusal>,
     pub(super) boxes: BTreeMap<PeerId, Vec<(u64, Envelope)>>,
     had: BTreeSet<(PeerId, EnvelopeId)>,
     next: u64,
+    /// How far its wall clock is off, in milliseconds.
+    pub(super) off: i64,
     bundles: BTreeMap<PeerId, Vec<u8>>,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     /// Every envelope that was ever submitted.
@@ -111,6 +122,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) people: BTreeMap<&'static str, Person>,
     pub(super) relay: MapRelay,
+    on_the_way: VecDeque<(String, ToRelay)>,
+    travelling: bool,
     /// The relay tells nobody who comes and who joins.
     pub(super) quiet: bool,
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
@@ -138,6 +151,8 @@ impl World {
             now: Timestamp(1_700_000_000_000),
             people: BTreeMap::new(),
             relay: MapRelay::default(),
+            on_the_way: VecDeque::new(),
+            travelling: false,
             quiet: false,
             meddle: Box::new(|envelope| vec![envelope]),
         }
@@ -154,11 +169,17 @@ impl World {
     }
 
     pub(super) fn add(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str) {
+        self.add_under(key, nick, seed, cipher, 0);
+    }
+
+    /// Somebody whose wall clock is so many milliseconds off.
+    pub(super) fn add_under(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str, off: i64) {
         let path = tempfile::tempdir().unwrap();
-        let mut engine = open(path.path(), nick, seed, cipher, self.now);
+        let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
+        let mut engine = open(path.path(), nick, seed, cipher, at);
         let (nick, cipher, follower) = (nick.to_owned(), cipher.to_owned(), follow(&mut engine));
         let (events, online, told, n) = (vec![], false, 0, 0);
-        let person = Person { engine, events, online, follower, told, n, path, nick, seed, cipher };
+        let person = Person { engine, events, online, follower, told, off, n, path, nick, seed, cipher };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
@@ -167,8 +188,10 @@ impl World {
     pub(super) fn make_keys(&mut self, who: &str) {
         let exchange = key_exchange();
         let mut entropy = OsEntropy;
+        let now = self.now;
+        let now = self.person(who).moment(now).wall;
         let cipher = Arc::clone(&self.person(who).engine.config.cipher);
-        let mut cx = Context { now: self.now, entropy: &mut entropy, cipher, binding: [0; 32] };
+        let mut cx = Context { now, entropy: &mut entropy, cipher, binding: [0; 32] };
         let keys = exchange.new_bundle(&mut cx);
         self.input(who, vec![Input::Keys(keys)]);
     }
@@ -202,15 +225,26 @@ impl World {
 
     /// The process is gone; what was committed is there again.
     pub(super) fn crash(&mut self, who: &str) {
-        let now = self.now;
-        let person = self.person(who);
+        let copy = self.copy_of(who);
+        self.restore(who, copy);
+    }
+
+    /// A copy of the files as they are now: a killed process closes nothing.
+    pub(super) fn copy_of(&mut self, who: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        // A copy of the files as they are now: a killed process closes nothing.
-        for entry in std::fs::read_dir(person.path.path()).unwrap() {
+        for entry in std::fs::read_dir(self.person(who).path.path()).unwrap() {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
-        person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, now);
+        folder
+    }
+
+    /// Starts again with these files.
+    pub(super) fn restore(&mut self, who: &str, folder: tempfile::TempDir) {
+        let now = self.now;
+        let person = self.person(who);
+        let at = person.moment(now);
+        person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, at);
         (person.follower, person.told) = (follow(&mut person.engine), 0);
         person.path = folder;
         person.online = false;
@@ -219,12 +253,18 @@ impl World {
     pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
         let now = self.now;
         let person = self.person(who);
-        let mut turn = person.engine.turn(now, inputs);
+        let at = person.moment(now);
+        let mut turn = person.engine.turn(at, inputs);
         person.follow(&turn.events);
         person.events.append(&mut turn.events);
-        let records = std::mem::take(&mut turn.records);
-        for record in records {
-            self.at_relay(who, record);
+        // In the order in which they left, as on a link, though the relay's answers give rise to more.
+        let of = std::mem::take(&mut turn.records).into_iter().map(|record| (who.to_owned(), record));
+        self.on_the_way.extend(of);
+        if !std::mem::replace(&mut self.travelling, true) {
+            while let Some((who, record)) = self.on_the_way.pop_front() {
+                self.at_relay(&who, record);
+            }
+            self.travelling = false;
         }
         turn
     }
@@ -281,7 +321,16 @@ impl World {
                 self.tell_all(&FromRelay::Presence { peer: me, online: true }, me);
             }
             ToRelay::Publish { bundle } => {
-                SignedBundle::verify(&bundle).unwrap();
+                let created = SignedBundle::verify(&bundle).unwrap().bundle.created;
+                let latest = Timestamp(self.now.0.saturating_add_signed(self.relay.off)).plus_ms(DAY_MS);
+                if created > latest {
+                    return self.tell(me, FromRelay::Error { why: Refusal::Clock, detail: "date".into() });
+                }
+                let known = self.relay.bundles.get(&me);
+                let known = known.map(|known| SignedBundle::verify(known).unwrap().bundle.created);
+                if known.is_some_and(|known| known >= created && known <= latest) {
+                    return;
+                }
                 self.relay.bundles.insert(me, bundle.clone());
                 self.tell_all(&FromRelay::Peer { bundle, online: true }, me);
             }
@@ -303,6 +352,12 @@ impl World {
                 self.relay.rooms.entry(room).or_default().remove(&me);
             }
             ToRelay::Submit { envelopes } => {
+                let mut envelopes = std::collections::VecDeque::from(envelopes);
+                if let Some(why) = self.relay.refuses.take()
+                    && let Some(refused) = envelopes.pop_front()
+                {
+                    self.tell(me, FromRelay::Refused { id: refused.id, why });
+                }
                 let ids = envelopes.iter().map(|envelope| envelope.id).collect();
                 for envelope in envelopes {
                     assert_eq!(envelope.from, me);
@@ -350,7 +405,9 @@ impl World {
         self.now = self.now.plus_ms(ms);
         let names: Vec<&'static str> = self.people.keys().copied().collect();
         for name in names {
-            self.input(name, vec![Input::Tick]);
+            if self.input(name, vec![Input::Tick]).want_keys {
+                self.make_keys(name);
+            }
         }
     }
 
@@ -399,9 +456,9 @@ fn follow(engine: &mut Engine) -> Follower {
     Follower::of(&engine.snapshot(EventId { epoch: 1, n: 0 })).unwrap()
 }
 
-fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, now: Timestamp) -> Engine {
-    let store = Store::open(&folder.join("client.db")).unwrap();
+fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, at: Moment) -> Engine {
+    let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
     // A crash in here copies files within one running system: what is written counts, synced or not.
     store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), now).unwrap()
+    Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), at).unwrap()
 }

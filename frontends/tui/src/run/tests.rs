@@ -76,6 +76,7 @@ fn a_thousand_keys_are_one_frame_and_all_are_there() {
     });
 }
 
+/// A27.
 #[test]
 fn a_key_is_drawn_in_the_turn_it_comes_though_a_peer_floods() {
     let mut world = World::new();

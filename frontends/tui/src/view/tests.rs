@@ -38,6 +38,7 @@ fn rows(buffer: &Buffer) -> Vec<String> {
     (0..buffer.area.height).map(|y| row(buffer, y)).collect()
 }
 
+/// A23.
 #[test]
 fn the_screen_at_80x24() {
     let mut world = World::new();
@@ -86,6 +87,7 @@ fn the_status_line_tells_trust_and_link() {
     assert!(row(&screen(&mut state, 80, 24, COLOUR), 22).contains("│ connecting"));
 }
 
+/// A24.
 #[test]
 fn without_colour_everything_is_still_told_apart() {
     let mut world = World::new();
@@ -143,6 +145,7 @@ fn hostile_names_stay_names() {
     assert!(rows[0].contains("2 bob_hi_--_22:14[7m"), "{}", rows[0]);
 }
 
+/// A25.
 #[test]
 fn graphemes_are_whole_and_wide_ones_take_two_cells() {
     let mut world = World::new();
@@ -220,6 +223,7 @@ fn many_tabs_show_the_current_one() {
     assert!(tabs.starts_with("… ") && tabs.ends_with("…"), "{tabs}");
 }
 
+/// A26.
 #[test]
 fn every_size_survives_a_long_history() {
     let mut world = World::new();

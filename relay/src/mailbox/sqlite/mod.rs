@@ -15,6 +15,7 @@
 
 mod log;
 mod peers;
+mod quiet;
 mod reader;
 mod schema;
 mod senders;
@@ -24,14 +25,14 @@ mod writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use async_trait::async_trait;
 use chat_core::PeerId;
+use chat_core::environment::{Environment, System, Work};
 use chat_core::nick::RoomName;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::{Entry, Mailbox, MailboxError, Page, Query, Roster, Write};
 use crate::config::MailboxLimits;
@@ -69,9 +70,9 @@ pub struct SqliteMailbox {
     /// Bounds the queue of changes in bytes.
     places: Arc<Semaphore>,
     max_places: u32,
-    orders: Mutex<Option<SyncSender<Order>>>,
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
     read_places: Arc<Semaphore>,
-    reads: Mutex<Option<SyncSender<Read>>>,
+    reads: Mutex<Option<mpsc::Sender<Read>>>,
     figures: Arc<CommitFigures>,
     /// Whether the thread that writes has ended, and with it the database's lock; and the one that reads.
     writer_ended: watch::Receiver<bool>,
@@ -97,15 +98,19 @@ impl Drop for Ending {
 }
 
 /// Runs something on a thread of its own, and tells when that has ended.
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<watch::Receiver<bool>, MailboxError> {
+fn spawn(
+    environment: &dyn Environment,
+    name: &'static str,
+    work: Work,
+) -> Result<watch::Receiver<bool>, MailboxError> {
     let (ending, ended) = watch::channel(false);
     let ending = Ending(ending);
-    let run = move || {
+    let work = async move {
         let _ending = ending;
-        run();
+        work.await;
     };
-    let spawned = thread::Builder::new().name(name.into()).spawn(run);
-    spawned.map(|_| ended).map_err(|error| MailboxError::Storage(error.to_string()))
+    let spawned = environment.spawn(name, Box::pin(work));
+    spawned.map(|()| ended).map_err(|error| MailboxError::Storage(error.to_string()))
 }
 
 async fn end_of(thread: &watch::Receiver<bool>) {
@@ -120,16 +125,50 @@ impl SqliteMailbox {
     /// # Errors
     /// [`MailboxError`] says whether it is in use, from a later version, damaged, or whether the disk failed.
     pub fn open(path: &Path, limits: MailboxLimits) -> Result<Self, MailboxError> {
-        let opened = schema::open(path, limits.database_bytes)?;
+        Self::open_in(path, limits, &System)
+    }
+
+    /// As [`SqliteMailbox::open`], with threads of any environment.
+    ///
+    /// # Errors
+    /// As [`SqliteMailbox::open`].
+    pub fn open_in(
+        path: &Path,
+        limits: MailboxLimits,
+        environment: &dyn Environment,
+    ) -> Result<Self, MailboxError> {
+        Self::over(schema::open(path, None, limits.database_bytes)?, limits, environment)
+    }
+
+    /// As [`SqliteMailbox::open`], in a file system that was registered with SQLite under the name `vfs`, and in any
+    /// environment: for simulations, whose disks fail on purpose. SQLite alone reaches it, so there is no lock beside
+    /// the file: to open it once is the caller's part.
+    ///
+    /// # Errors
+    /// As [`SqliteMailbox::open`], but not that it is in use.
+    pub fn open_on_vfs(
+        vfs: &str,
+        path: &Path,
+        limits: MailboxLimits,
+        environment: &dyn Environment,
+    ) -> Result<Self, MailboxError> {
+        Self::over(schema::open(path, Some(vfs), limits.database_bytes)?, limits, environment)
+    }
+
+    fn over(
+        opened: schema::Opened,
+        limits: MailboxLimits,
+        environment: &dyn Environment,
+    ) -> Result<Self, MailboxError> {
         let max_places = u32::try_from(limits.queue_bytes / QUEUE_UNIT).unwrap_or(u32::MAX).max(1);
         let figures = Arc::new(CommitFigures::default());
         let writer = Writer::new(opened.writer, opened.lock, limits, Arc::clone(&figures))?;
         // One place a change at least, so these channels are never full.
-        let (orders, order_queue) = sync_channel(max_places as usize + 1);
-        let (reads, read_queue) = sync_channel::<Read>(MAX_READS);
-        let reader = opened.reader;
-        let writer_ended = spawn("mailbox-writer", move || writer.run(&order_queue))?;
-        let reader_ended = spawn("mailbox-reader", move || reader::run(&reader, &read_queue))?;
+        let (orders, order_queue) = mpsc::channel(max_places as usize + 1);
+        let (reads, read_queue) = mpsc::channel::<Read>(MAX_READS);
+        let writer_ended = spawn(environment, "mailbox-writer", Box::pin(writer.run(order_queue)))?;
+        let reading = reader::run(opened.reader, read_queue);
+        let reader_ended = spawn(environment, "mailbox-reader", Box::pin(reading))?;
         Ok(Self {
             places: Arc::new(Semaphore::new(max_places as usize)),
             max_places,
@@ -173,14 +212,17 @@ impl Mailbox for SqliteMailbox {
         let order = Order::Write(Queued { write, _place: place });
         let refused = match orders {
             Some(orders) => orders.try_send(order).err().map(|error| match error {
-                std::sync::mpsc::TrySendError::Full(order)
-                | std::sync::mpsc::TrySendError::Disconnected(order) => order,
+                TrySendError::Full(order) | TrySendError::Closed(order) => order,
             }),
             None => Some(order),
         };
         if let Some(Order::Write(queued)) = refused {
             queued.write.fail(MailboxError::Closed);
         }
+    }
+
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.read(move |db| reader::knows(db, peer)).await
     }
 
     async fn waiting(
@@ -195,10 +237,6 @@ impl Mailbox for SqliteMailbox {
 
     async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError> {
         self.read(move |db| reader::roster(db, &room, position, max_bytes)).await
-    }
-
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
-        self.read(move |db| reader::members(db, &room)).await
     }
 
     async fn find(&self, whom: Query, max_bytes: usize) -> Result<Vec<Entry>, MailboxError> {
@@ -220,6 +258,7 @@ impl Mailbox for SqliteMailbox {
 
     async fn ended(&self) {
         tokio::select! {
+            biased;
             () = end_of(&self.writer_ended) => {}
             () = end_of(&self.reader_ended) => {}
         }

@@ -5,7 +5,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::{PeerId, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-use super::super::{Attached, Joined, Published};
+use super::super::{Attached, IsOnline, Joined, MAX_AHEAD_MS, Published};
 use super::writer::{Writer, from_sql, to_sql};
 
 impl Writer {
@@ -68,17 +68,22 @@ impl Writer {
         &mut self,
         peer: PeerId,
         nick: &Nick,
-        created: Timestamp,
+        (created, now): (Timestamp, Timestamp),
         bundle: &Bytes,
     ) -> rusqlite::Result<Published> {
+        let latest = now.plus_ms(MAX_AHEAD_MS);
+        if created > latest {
+            return Ok(Published::Ahead);
+        }
         let id = self.peer_id(peer)?;
-        let created = to_sql(created.0);
+        let (created, latest) = (to_sql(created.0), to_sql(latest.0));
         let known: Option<(i64, i64)> = self
             .db
             .prepare_cached("SELECT created, length(bundle) FROM directory WHERE peer = ?1")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        if known.is_some_and(|(known, _)| known >= created) {
+        // What is dated in the future came when this clock was wrong.
+        if known.is_some_and(|(known, _)| known >= created && known <= latest) {
             return Ok(Published::Old);
         }
         let others = self.counters.directory_bytes.saturating_sub(known.map_or(0, |(_, len)| from_sql(len)));
@@ -110,7 +115,12 @@ impl Writer {
         Ok(self.is_member(room, peer)?.then_some(room))
     }
 
-    pub(super) fn join(&mut self, peer: PeerId, room: &RoomName) -> rusqlite::Result<Joined> {
+    pub(super) fn join(
+        &mut self,
+        peer: PeerId,
+        room: &RoomName,
+        is_online: &IsOnline,
+    ) -> rusqlite::Result<Joined> {
         let id = self.peer_id(peer)?;
         let known = self.room_id(room)?;
         if let Some((room, _)) = known
@@ -125,7 +135,10 @@ impl Writer {
         if from_sql(rooms) >= self.limits.rooms_per_peer {
             return Ok(Joined::TooManyRooms);
         }
-        if known.is_some_and(|(_, members)| from_sql(members) >= self.limits.members_per_room) {
+        if let Some((room, members)) = known
+            && from_sql(members) >= self.limits.members_per_room
+            && !self.make_room(room, is_online)?
+        {
             return Ok(Joined::RoomFull);
         }
         let room = match known {

@@ -1,11 +1,10 @@
 //! The thread that reads, on a connection of its own: what is committed, as of one moment.
 
-use std::sync::mpsc::Receiver;
-
 use bytes::Bytes;
 use chat_core::PeerId;
 use chat_core::nick::RoomName;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::mpsc::Receiver;
 
 use super::super::{Entry, Page, Query, Roster};
 use super::log::checksum;
@@ -20,9 +19,9 @@ const MAX_FOUND: i64 = 64;
 const ROSTER_ROWS: i64 = 256;
 
 /// Until nobody can ask any more.
-pub(super) fn run(db: &Connection, reads: &Receiver<Read>) {
-    while let Ok(read) = reads.recv() {
-        read(db);
+pub(super) async fn run(db: Connection, mut reads: Receiver<Read>) {
+    while let Some(read) = reads.recv().await {
+        read(&db);
     }
 }
 
@@ -31,6 +30,10 @@ fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<(i64, i64)
     db.prepare_cached("SELECT id, acked FROM peers WHERE peer = ?1")?
         .query_row([peer.as_ref()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
+}
+
+pub(super) fn knows(db: &Connection, peer: PeerId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM peers WHERE peer = ?1 AND last_seen > 0")?.exists([peer.as_ref()])
 }
 
 /// Number and size of what waits in one box, oldest first, up to `limit`.
@@ -125,29 +128,23 @@ pub(super) fn roster(
          LEFT JOIN directory ON directory.peer = members.peer
          WHERE rooms.name = ?1 AND members.peer > ?2 ORDER BY members.peer LIMIT ?3",
     )?;
-    let mut rows = query.query(params![room.as_str(), to_sql(position), ROSTER_ROWS])?;
+    // One more than are given tells whether there is more.
+    let mut rows = query.query(params![room.as_str(), to_sql(position), ROSTER_ROWS + 1])?;
     let mut roster = Roster { entries: Vec::new(), next: None };
-    let mut bytes = 0;
+    let (mut count, mut bytes, mut last) = (0, 0, 0);
     while let Some(row) = rows.next()? {
+        if count == ROSTER_ROWS || (count > 0 && bytes >= max_bytes) {
+            roster.next = Some(last);
+            break;
+        }
         if let Some(entry) = entry(row)? {
             bytes += entry.bundle.as_ref().map_or(0, Bytes::len);
             roster.entries.push(entry);
         }
-        roster.next = Some(from_sql(row.get(2)?));
-        if bytes >= max_bytes {
-            break;
-        }
+        last = from_sql(row.get(2)?);
+        count += 1;
     }
     Ok(roster)
-}
-
-pub(super) fn members(db: &Connection, room: &RoomName) -> rusqlite::Result<Vec<PeerId>> {
-    let mut query = db.prepare_cached(
-        "SELECT peers.peer FROM rooms JOIN members ON members.room = rooms.id
-         JOIN peers ON peers.id = members.peer WHERE rooms.name = ?1 ORDER BY members.peer",
-    )?;
-    let peers = query.query_map([room.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
-    peers.filter_map(|peer| peer.map(|peer| PeerId::from_slice(&peer)).transpose()).collect()
 }
 
 pub(super) fn find(db: &Connection, whom: &Query, max_bytes: usize) -> rusqlite::Result<Vec<Entry>> {

@@ -1,6 +1,7 @@
 //! Opening the database: lock, checks, tables.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,8 +86,8 @@ CREATE INDEX seen_sender ON seen(sender, n);
 pub(super) struct Opened {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
-    /// Held as long as the writer lives.
-    pub(super) lock: File,
+    /// Held as long as the writer lives; none in a file system that SQLite alone reaches.
+    pub(super) lock: Option<File>,
 }
 
 pub(super) fn storage(error: rusqlite::Error) -> MailboxError {
@@ -106,8 +107,8 @@ fn private_file(path: &Path) -> Result<File, MailboxError> {
     options.open(path).map_err(io)
 }
 
-/// Opens or makes the database at `path`.
-pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Opened, MailboxError> {
+/// Keeps other relays out, and makes the file if it isn't there.
+fn lock(path: &Path) -> Result<File, MailboxError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let lock = private_file(&PathBuf::from(lock_path))?;
@@ -116,12 +117,76 @@ pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Opened, Mailbo
         Err(TryLockError::WouldBlock) => return Err(MailboxError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    drop(private_file(path)?);
-    let mut writer = connect(path)?;
+    make_if_missing(path)?;
+    Ok(lock)
+}
+
+/// Opens or makes the database at `path`, in the file system that SQLite knows as `vfs`.
+pub(super) fn open(path: &Path, vfs: Option<&str>, max_bytes: Option<u64>) -> Result<Opened, MailboxError> {
+    let lock = if vfs.is_none() { Some(lock(path)?) } else { None };
+    let mut writer = connect(path, vfs)?;
     prepare(&mut writer, max_bytes).map_err(|error| named(error, path))?;
-    let reader = connect(path)?;
+    let reader = connect(path, vfs)?;
     reader.pragma_update(None, "query_only", true).map_err(storage)?;
     Ok(Opened { writer, reader, lock })
+}
+
+/// Makes the database if it isn't there: under another name until all of it is on the disk, so that an empty file has
+/// lost what was in it, however a first start ended.
+fn make_if_missing(path: &Path) -> Result<(), MailboxError> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let len = |path: &Path| match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(found.len())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(error)),
+    };
+    let lost = |reason: &str| MailboxError::Corrupt { path: path.to_owned(), reason: reason.to_owned() };
+    match (len(path)?, len(&beside("-wal"))?) {
+        (Some(0), _) => {
+            return Err(lost(
+                "it is empty, so something has cut it off; remove it to begin with an empty mailbox",
+            ));
+        }
+        (Some(_), _) => return Ok(()),
+        // SQLite would apply an old log to the new file.
+        (None, Some(1..)) => {
+            return Err(lost(
+                "it is gone, but its log is there; remove that too to begin with an empty mailbox",
+            ));
+        }
+        (None, _) => {}
+    }
+    let new = beside(".new");
+    for left in [new.clone(), beside(".new-journal")] {
+        match std::fs::remove_file(left) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    drop(private_file(&new)?);
+    let mut db = connect(&new, None)?;
+    db.pragma_update(None, "synchronous", "FULL").and_then(|()| make_tables(&mut db)).map_err(storage)?;
+    db.close().map_err(|(_, error)| storage(error))?;
+    std::fs::rename(&new, path).map_err(io)?;
+    match path.parent().filter(|folder| cfg!(unix) && !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(io),
+        None => Ok(()),
+    }
+}
+
+fn make_tables(db: &mut Connection) -> rusqlite::Result<()> {
+    let new = db.transaction()?;
+    new.execute_batch(TABLES)?;
+    new.pragma_update(None, "application_id", APPLICATION_ID)?;
+    new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    new.commit()?;
+    // Without the path: it may hold a name.
+    tracing::info!("new mailbox database");
+    Ok(())
 }
 
 /// Damage and foreign files get the path and the reason; the file is left alone.
@@ -149,12 +214,28 @@ impl From<rusqlite::Error> for PrepareError {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, MailboxError> {
+fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection, MailboxError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(storage)?;
+    let db = match vfs {
+        None => Connection::open_with_flags(path, flags),
+        // Nobody else has made the file.
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_CREATE, vfs),
+    };
+    let db = db.map_err(storage)?;
     db.busy_timeout(Duration::from_secs(5)).map_err(storage)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
+}
+
+/// Asks for the write-ahead log, and says which journal there is now.
+///
+/// All rows are asked for, though there is one: SQLite gives the row before it commits the change. If the disk fails
+/// then, only the next step says so, and the connection would go on with a rollback journal and call it `wal`; with
+/// `synchronous = FULL` a power cut may undo the last commit of such a one.
+fn use_log(db: &Connection) -> rusqlite::Result<String> {
+    let mut pragma = db.prepare("PRAGMA journal_mode = WAL")?;
+    let mode: Vec<String> = pragma.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(mode.concat())
 }
 
 fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareError> {
@@ -171,7 +252,7 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
     if verdict != "ok" {
         return Err(PrepareError::Corrupt(verdict));
     }
-    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    let mode = use_log(db)?;
     if mode != "wal" {
         return Err(PrepareError::Corrupt(format!("its file system gives no write-ahead log ({mode})")));
     }
@@ -180,18 +261,18 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
     )?;
+    // What an earlier process left in the log goes to the medium before anything is written behind it: after a sync
+    // that failed, parts of it may be in the system's memory alone (on Linux), and a power cut would take all behind.
+    let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(PrepareError::Corrupt("its log is in use by another process".into()));
+    }
     if let Some(max_bytes) = max_bytes {
         let pages = max_bytes / u64::try_from(pragma(db, "page_size")?).unwrap_or(4096).max(1);
         db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
     if tables == 0 {
-        let new = db.transaction()?;
-        new.execute_batch(TABLES)?;
-        new.pragma_update(None, "application_id", APPLICATION_ID)?;
-        new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        new.commit()?;
-        // Without the path: it may hold a name.
-        tracing::info!("new mailbox database");
+        make_tables(db)?;
     } else if version < 2 {
         let newer = db.transaction()?;
         newer.execute_batch(FROM_VERSION_1)?;
@@ -207,7 +288,7 @@ mod tests {
     use super::*;
 
     fn reason(path: &Path) -> MailboxError {
-        match open(path, None) {
+        match open(path, None, None) {
             Ok(_) => panic!("opened"),
             Err(error) => error,
         }
@@ -217,10 +298,10 @@ mod tests {
     fn opens_again_and_only_once_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.db");
-        let opened = open(&path, None).unwrap();
+        let opened = open(&path, None, None).unwrap();
         assert_eq!(reason(&path), MailboxError::InUse(path.clone()));
         drop(opened);
-        open(&path, None).unwrap();
+        open(&path, None, None).unwrap();
     }
 
     #[test]
@@ -236,7 +317,7 @@ mod tests {
                 .unwrap();
             query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
         };
-        let opened = open(&path, None).unwrap();
+        let opened = open(&path, None, None).unwrap();
         let new = columns(&opened.writer);
         opened
             .writer
@@ -248,10 +329,29 @@ mod tests {
             .unwrap();
         assert_ne!(columns(&opened.writer), new);
         drop(opened);
-        let opened = open(&path, None).unwrap();
+        let opened = open(&path, None, None).unwrap();
         assert_eq!(columns(&opened.writer), new);
         let sender: i64 = opened.writer.query_row("SELECT sender FROM seen", [], |row| row.get(0)).unwrap();
         assert_eq!(sender, 0);
+    }
+
+    #[test]
+    fn a_database_that_was_cut_off_is_no_empty_mailbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        // A first start that was killed is begun anew.
+        for left in ["relay.db.new", "relay.db.new-journal"] {
+            std::fs::write(dir.path().join(left), "half of it").unwrap();
+        }
+        drop(open(&path, None, None).unwrap());
+        assert!(!dir.path().join("relay.db.new").exists());
+        std::fs::write(&path, "").unwrap();
+        assert!(matches!(reason(&path), MailboxError::Corrupt { reason, .. } if reason.contains("empty")));
+        assert_eq!(path.metadata().unwrap().len(), 0);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(dir.path().join("relay.db-wal"), "a log").unwrap();
+        assert!(matches!(reason(&path), MailboxError::Corrupt { reason, .. } if reason.contains("log")));
+        assert!(!path.exists());
     }
 
     #[cfg(unix)]
@@ -259,7 +359,8 @@ mod tests {
     fn nobody_else_may_read_the_files() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let opened = open(&dir.path().join("relay.db"), None).unwrap();
+        let opened = open(&dir.path().join("relay.db"), None, None).unwrap();
+        opened.writer.execute_batch("UPDATE counters SET swept_at = 0").unwrap();
         let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).collect();
         assert!(files.len() >= 3, "{files:?}");
         for file in files {
@@ -272,7 +373,7 @@ mod tests {
     fn newer_foreign_and_damaged_files_are_told_apart_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let newer = dir.path().join("newer.db");
-        let opened = open(&newer, None).unwrap();
+        let opened = open(&newer, None, None).unwrap();
         opened.writer.pragma_update(None, "user_version", 7).unwrap();
         drop(opened);
         assert_eq!(reason(&newer), MailboxError::NewerSchema { found: 7, known: SCHEMA_VERSION });
@@ -287,7 +388,7 @@ mod tests {
         assert_eq!(std::fs::read(&text).unwrap(), "no database ".repeat(1000).as_bytes());
 
         let damaged = dir.path().join("damaged.db");
-        drop(open(&damaged, None).unwrap());
+        drop(open(&damaged, None, None).unwrap());
         let mut bytes = std::fs::read(&damaged).unwrap();
         assert!(bytes.len() > 3 * 4096);
         bytes[2 * 4096..3 * 4096].fill(0x5a);

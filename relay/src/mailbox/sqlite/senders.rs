@@ -1,6 +1,6 @@
 //! What each sender has waiting in all boxes together, and how many ids of its envelopes are remembered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
@@ -15,15 +15,15 @@ struct Total {
 /// Totals by sender. A sender has connected once, so there are about as many as peers that are remembered.
 #[derive(Default)]
 pub(super) struct Senders {
-    totals: HashMap<i64, Total>,
+    totals: BTreeMap<i64, Total>,
     /// What the totals that changed were before the transaction that is open: counting them again would read
     /// both tables.
-    before: HashMap<i64, Total>,
+    before: BTreeMap<i64, Total>,
 }
 
 impl Senders {
     pub(super) fn load(db: &Connection) -> rusqlite::Result<Self> {
-        let mut totals: HashMap<i64, Total> = HashMap::new();
+        let mut totals: BTreeMap<i64, Total> = BTreeMap::new();
         let mut query = db.prepare("SELECT sender, sum(size) FROM log GROUP BY sender")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
@@ -34,7 +34,7 @@ impl Senders {
         while let Some(row) = rows.next()? {
             totals.entry(row.get(0)?).or_default().ids = from_sql(row.get(1)?);
         }
-        Ok(Self { totals, before: HashMap::new() })
+        Ok(Self { totals, before: BTreeMap::new() })
     }
 
     fn of(&self, sender: i64) -> Total {

@@ -59,7 +59,9 @@ impl Writer {
         }
         let round_done = self.sweep_seen(expired)?;
         let (rooms, peers_left) = self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))?;
-        Ok(Swept { rooms, more: !round_done || peers_left || self.is_full_piece(dropped.len()) })
+        let silent_done = self.sweep_silent(to_sql(now.0.saturating_sub(self.limits.silent_ms)))?;
+        let more = !round_done || !silent_done || peers_left || self.is_full_piece(dropped.len());
+        Ok(Swept { rooms, more })
     }
 
     fn is_full_piece(&self, rows: usize) -> bool {
@@ -167,7 +169,7 @@ impl Writer {
         Ok((changed, gone_is_full || self.is_full_piece(forgotten.len())))
     }
 
-    fn forget_peer(&mut self, id: i64, was_here: bool) -> rusqlite::Result<()> {
+    pub(super) fn forget_peer(&mut self, id: i64, was_here: bool) -> rusqlite::Result<()> {
         let bundles: Vec<i64> = self
             .db
             .prepare_cached("DELETE FROM directory WHERE peer = ?1 RETURNING length(bundle)")?

@@ -1,16 +1,19 @@
 //! The thread that writes: gathers what waits, commits it as one transaction, answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use chat_core::PeerId;
 use rusqlite::Connection;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
+use super::quiet::Unyielding;
 use super::schema::storage;
 use super::senders::Senders;
 use super::{CommitFigures, Order, Queued, contained};
@@ -29,7 +32,7 @@ const MAX_CACHED: usize = 100_000;
 #[derive(Default, Clone)]
 pub(super) struct Usage {
     pub(super) total: u64,
-    pub(super) by_sender: HashMap<i64, u64>,
+    pub(super) by_sender: BTreeMap<i64, u64>,
 }
 
 /// Numbers that are kept in memory and in the table `counters`.
@@ -53,16 +56,19 @@ pub(super) struct Writer {
     pub(super) limits: MailboxLimits,
     pub(super) counters: Counters,
     /// Caches of what the tables say, dropped whenever a transaction fails.
-    pub(super) usage: HashMap<i64, Usage>,
+    pub(super) usage: BTreeMap<i64, Usage>,
     /// Boxes and senders ever put into `usage`.
     pub(super) usage_entries: usize,
-    pub(super) peer_ids: HashMap<PeerId, i64>,
+    pub(super) peer_ids: BTreeMap<PeerId, i64>,
     pub(super) senders: Senders,
     /// Where the sweep of `seen` goes on.
     pub(super) swept: (i64, Vec<u8>),
-    acks: HashMap<PeerId, u64>,
+    /// Where the sweep of silent peers goes on.
+    pub(super) swept_peers: i64,
+    pub(super) unyielding: Unyielding,
+    acks: BTreeMap<PeerId, u64>,
     figures: Arc<CommitFigures>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 pub(super) fn to_sql(value: u64) -> i64 {
@@ -91,7 +97,7 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
 impl Writer {
     pub(super) fn new(
         db: Connection,
-        lock: File,
+        lock: Option<File>,
         limits: MailboxLimits,
         figures: Arc<CommitFigures>,
     ) -> Result<Self, MailboxError> {
@@ -101,23 +107,25 @@ impl Writer {
             db,
             limits,
             counters,
-            usage: HashMap::new(),
+            usage: BTreeMap::new(),
             usage_entries: 0,
-            peer_ids: HashMap::new(),
+            peer_ids: BTreeMap::new(),
             senders,
             swept: (i64::MIN, Vec::new()),
-            acks: HashMap::new(),
+            swept_peers: 0,
+            unyielding: Unyielding::default(),
+            acks: BTreeMap::new(),
             figures,
             _lock: lock,
         })
     }
 
     /// Until it is told to close, or nobody can send any more.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+    pub(super) async fn run(mut self, mut orders: Receiver<Order>) {
         let mut open = true;
         while open {
             let mut group = Vec::new();
-            open = self.gather(orders, &mut group);
+            open = self.gather(&mut orders, &mut group).await;
             self.commit(group);
         }
         // What was queued before the end is still done.
@@ -141,25 +149,23 @@ impl Writer {
     }
 
     /// Waits for something to do, then takes what else is there. False if it is to close, or nobody can send any more.
-    fn gather(&mut self, orders: &Receiver<Order>, group: &mut Vec<Queued>) -> bool {
-        let deadline = Instant::now() + ACK_DELAY;
+    async fn gather(&mut self, orders: &mut Receiver<Order>, group: &mut Vec<Queued>) -> bool {
+        let deadline = Due::now() + ACK_DELAY;
         let mut frames = 0;
         while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {
             let order = match orders.try_recv() {
                 Ok(order) => order,
                 Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) if !group.is_empty() => return true,
-                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv() {
-                    Ok(order) => order,
-                    Err(_) => return false,
+                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv().await {
+                    Some(order) => order,
+                    None => return false,
                 },
-                Err(TryRecvError::Empty) => {
-                    match orders.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                        Ok(order) => order,
-                        Err(RecvTimeoutError::Timeout) => return true,
-                        Err(RecvTimeoutError::Disconnected) => return false,
-                    }
-                }
+                Err(TryRecvError::Empty) => match timeout_at(deadline, orders.recv()).await {
+                    Ok(Some(order)) => order,
+                    Ok(None) => return false,
+                    Err(_) => return true,
+                },
             };
             match order {
                 Order::Write(Queued { write: Write::Ack { peer, through }, .. }) => {
@@ -276,10 +282,10 @@ impl Writer {
             Write::Store { from, envelopes, now, done } => settle(done, self.store(from, &envelopes, now)),
             Write::Ack { peer, through } => (Box::new(|_| ()), self.ack(peer, through)),
             Write::Attach { peer, now, done } => settle(done, self.attach(peer, now)),
-            Write::Publish { peer, nick, created, bundle, done } => {
-                settle(done, self.publish(peer, &nick, created, &bundle))
+            Write::Publish { peer, nick, created, now, bundle, done } => {
+                settle(done, self.publish(peer, &nick, (created, now), &bundle))
             }
-            Write::Join { peer, room, done } => settle(done, self.join(peer, &room)),
+            Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
             Write::Discard { numbers } => (Box::new(|_| ()), self.discard(&numbers)),
             Write::Sweep { now, online, done } => settle(done, self.sweep(now, &online)),

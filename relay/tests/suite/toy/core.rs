@@ -72,11 +72,11 @@ impl Core {
                 let attached = self.attach(peer, now);
                 Box::new(move || done(Ok(attached)))
             }
-            Write::Publish { peer, nick, created, bundle, done } => {
+            Write::Publish { peer, nick, created, bundle, done, .. } => {
                 let published = self.publish(peer, nick, created, bundle);
                 Box::new(move || done(Ok(published)))
             }
-            Write::Join { peer, room, done } => {
+            Write::Join { peer, room, done, .. } => {
                 let joined = self.join(peer, &room);
                 Box::new(move || done(Ok(joined)))
             }
@@ -252,13 +252,8 @@ impl Core {
         Swept { rooms: rooms.into_iter().collect(), more: false }
     }
 
-    pub(super) fn members(&self, room: &RoomName) -> Vec<PeerId> {
-        let of = |state: &State| {
-            let members = state.members.keys().filter(|(name, _)| name == room);
-            members.map(|(_, peer)| *peer).collect::<Vec<_>>()
-        };
-        let before = of(&self.before);
-        if self.fault == Fault::ReadsAreBehind && before.len() <= 1 { before } else { of(&self.state) }
+    pub(super) fn knows(&self, peer: PeerId) -> bool {
+        self.state.peers.get(&peer).is_some_and(|(seen, _)| seen.is_some())
     }
 
     pub(super) fn waiting(&self, peer: PeerId, after: u64, max_items: usize, max_bytes: usize) -> Page {
@@ -291,7 +286,13 @@ impl Core {
     }
 
     pub(super) fn roster(&self, room: &RoomName, position: u64, max_bytes: usize) -> Roster {
-        let members = self.state.members.keys().filter(|(name, _)| name == room).map(|(_, peer)| *peer);
+        let of = |state: &State| {
+            let members = state.members.keys().filter(|(name, _)| name == room);
+            members.map(|(_, peer)| *peer).collect::<Vec<_>>()
+        };
+        let before = of(&self.before);
+        let is_behind = self.fault == Fault::ReadsAreBehind && before.len() <= 1;
+        let members = if is_behind { before } else { of(&self.state) };
         let (mut roster, mut bytes) = (Roster { entries: vec![], next: None }, 0);
         for (at, peer) in (1..).zip(members).skip(usize::try_from(position).unwrap()) {
             let entry = Entry { peer, bundle: self.bundle(peer) };

@@ -161,6 +161,10 @@ impl Mailbox for Toy {
         }
     }
 
+    async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
+        self.read(|core| core.knows(peer))
+    }
+
     async fn waiting(
         &self,
         peer: PeerId,
@@ -173,10 +177,6 @@ impl Mailbox for Toy {
 
     async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError> {
         self.read(|core| core.roster(&room, position, max_bytes))
-    }
-
-    async fn members(&self, room: RoomName) -> Result<Vec<PeerId>, MailboxError> {
-        self.read(|core| core.members(&room))
     }
 
     async fn find(&self, whom: Query, max_bytes: usize) -> Result<Vec<Entry>, MailboxError> {

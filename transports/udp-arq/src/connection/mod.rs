@@ -235,6 +235,11 @@ impl Connection {
         matches!(self.life, Life::Closed)
     }
 
+    /// Cost of frames not yet acknowledged.
+    pub(crate) fn buffered(&self) -> u64 {
+        self.outgoing.buffered()
+    }
+
     /// Whether [`send`](Self::send) takes a frame now.
     pub(crate) fn can_send(&self) -> bool {
         let open = matches!(self.life, Life::Open) && !self.outgoing.is_finishing();
@@ -339,22 +344,27 @@ impl Connection {
     }
 }
 
-/// What tests look at, or begin otherwise.
-#[cfg(test)]
+/// What tests and fuzz targets look at, or begin otherwise.
+#[cfg(any(test, feature = "fuzzing"))]
 impl Connection {
     /// Cost of what is held for a reader.
     pub(crate) fn held(&self) -> u64 {
         self.incoming.held()
     }
 
+    /// Packets of both directions are numbered from here.
+    pub(crate) fn number_from(&mut self, first: u64) {
+        self.sent = SentPackets::new(first);
+        self.opener.expect_from(first);
+    }
+}
+
+/// What tests look at.
+#[cfg(test)]
+impl Connection {
     /// Slots in the ring of sent packets.
     pub(crate) fn tracked(&self) -> usize {
         self.sent.tracked()
-    }
-
-    /// Cost of frames not yet acknowledged.
-    pub(crate) fn buffered(&self) -> u64 {
-        self.outgoing.buffered()
     }
 
     /// Ranges of packet numbers that the peer may not know to have arrived.
@@ -373,11 +383,5 @@ impl Connection {
 
     pub(crate) fn key_updates(&self) -> u64 {
         self.keys.updates()
-    }
-
-    /// Packets of both directions are numbered from here.
-    pub(crate) fn number_from(&mut self, first: u64) {
-        self.sent = SentPackets::new(first);
-        self.opener.expect_from(first);
     }
 }

@@ -7,7 +7,7 @@ use crate::ack::MAX_ACK_DELAY;
 use crate::chunk::{self, Ack, Chunk, CloseCode};
 use crate::loss::Losses;
 use crate::protect::Refused;
-use crate::stream::MAIN;
+use crate::stream::{self, MAIN};
 
 /// The peer did what the protocol forbids.
 struct Violation(&'static str);
@@ -87,8 +87,11 @@ impl Connection {
             }
             Chunk::Data(data) if data.stream != MAIN => return Err(another_stream),
             Chunk::Data(data) => {
-                self.incoming.on_data(data).map_err(|_| {
-                    Violation("the other end sent more than it may, or pieces that don't fit")
+                self.incoming.on_data(data).map_err(|violation| match violation {
+                    stream::Violation::Memory => {
+                        Violation("there is no memory now for frames of this length")
+                    }
+                    _ => Violation("the other end sent more than it may, or pieces that don't fit"),
                 })?;
             }
         }

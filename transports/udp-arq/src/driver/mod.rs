@@ -3,7 +3,6 @@
 
 pub(crate) mod link;
 pub(crate) mod shared;
-pub(crate) mod socket;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,11 +13,10 @@ use std::time::Instant;
 use chat_core::{LinkError, PeerKey};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::address::Route;
 use crate::connection::End;
 use crate::endpoint::{Endpoint, Event, Handle};
+use crate::network::{MAX_DATAGRAM, Received, Route, Sent, Socket};
 use shared::{Shared, Wakeups};
-use socket::{MAX_DATAGRAM, Received, Sent, Socket};
 
 /// Datagrams that are read before those they concern are served.
 const RECEIVE_BATCH: usize = 64;
@@ -26,6 +24,11 @@ const RECEIVE_BATCH: usize = 64;
 const SEND_BATCH: usize = 32;
 /// Errors of the socket in a row, that tell of no peer, after which it is taken for broken.
 const MAX_SOCKET_ERRORS: u32 = 64;
+
+/// The clock of the runtime, which a test or a simulation may have in its hand.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// Tells how a handshake ended.
 pub(crate) type Answer = oneshot::Sender<Result<PeerKey, LinkError>>;
@@ -72,7 +75,7 @@ enum Turn {
 /// The task of a socket.
 pub(crate) struct Driver {
     endpoint: Endpoint,
-    socket: Socket,
+    socket: Box<dyn Socket>,
     wakeups: Arc<Wakeups>,
     commands: mpsc::Receiver<Command>,
     /// Where those go who want in; none if nobody listens.
@@ -87,7 +90,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         endpoint: Endpoint,
-        socket: Socket,
+        socket: Box<dyn Socket>,
         wakeups: Arc<Wakeups>,
         commands: mpsc::Receiver<Command>,
         arrivals: Option<mpsc::Sender<Arrival>>,
@@ -117,7 +120,11 @@ impl Driver {
 
     /// Serves what is ready, then waits for something to happen. Whether there is anything left to do.
     async fn turn(&mut self) -> bool {
-        let now = Instant::now();
+        // Time, requests and wakeups have their place in each turn, however much comes in over the socket.
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+        }
+        let now = now();
         self.endpoint.handle_timeouts(now);
         self.serve(now);
         if (self.arrivals.is_none() && self.endpoint.len() == 0) || self.errors > MAX_SOCKET_ERRORS {
@@ -137,6 +144,7 @@ impl Driver {
             }
         };
         tokio::select! {
+            biased;
             ready = self.socket.ready(self.blocked.is_some()) => match ready {
                 Ok(()) => self.receive(),
                 Err(error) => self.socket_error(&error),
@@ -161,7 +169,7 @@ impl Driver {
                     datagrams += len.div_ceil(stride.max(1)).max(1);
                     let received = self.buffer.get_mut(..len).unwrap_or_default();
                     for datagram in received.chunks_mut(stride.max(1)) {
-                        self.endpoint.handle_datagram(Instant::now(), from, datagram);
+                        self.endpoint.handle_datagram(now(), from, datagram);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -175,7 +183,7 @@ impl Driver {
 
     fn socket_error(&mut self, error: &io::Error) {
         if self.socket.says_unreachable(error) {
-            self.endpoint.handle_unreachable(Instant::now(), &error.to_string());
+            self.endpoint.handle_unreachable(now(), &error.to_string());
         } else {
             self.errors += 1;
             tracing::debug!(%error, "UDP socket");
@@ -186,13 +194,13 @@ impl Driver {
         match command {
             Command::Accept { handle, shared, answer } => {
                 self.attach(handle, shared, answer);
-                self.endpoint.accept(Instant::now(), handle);
+                self.endpoint.accept(now(), handle);
                 // The deadline may have passed before anybody came for it.
                 if !self.endpoint.knows(handle) {
                     self.fail(handle, LinkError::Timeout("the handshake"));
                 }
             }
-            Command::Refuse(handle) => self.endpoint.release(Instant::now(), handle),
+            Command::Refuse(handle) => self.endpoint.release(now(), handle),
         }
     }
 
@@ -224,7 +232,7 @@ impl Driver {
                     let arrival = Arrival { handle, remote };
                     let taken = self.arrivals.as_ref().is_some_and(|to| to.try_send(arrival).is_ok());
                     if !taken {
-                        self.endpoint.release(Instant::now(), handle);
+                        self.endpoint.release(now(), handle);
                     }
                 }
                 Event::Connected(handle) => {
@@ -311,7 +319,7 @@ impl Driver {
                 self.blocked = Some((to, datagram));
                 return false;
             }
-            Sent::Unreachable(error) => self.endpoint.handle_unreachable(Instant::now(), &error.to_string()),
+            Sent::Unreachable(error) => self.endpoint.handle_unreachable(now(), &error.to_string()),
             Sent::Lost(error) => tracing::debug!(%error, "a datagram could not be sent"),
         }
         true

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chat_core::LinkError;
-use chat_core::transport::{LinkFigures, LinkStats, MAX_FRAME_BYTES};
+use chat_core::transport::{LinkFigures, LinkStats, MAX_FRAME_BYTES, ReceiveMemory};
 use tokio::sync::Notify;
 
 use crate::connection::{Connection, End, SendError};
@@ -94,6 +94,10 @@ struct State {
     end: Option<End>,
     end_told: bool,
     figures: LinkFigures,
+    /// What the connection has taken and the peer has not acknowledged, in bytes.
+    unacknowledged: usize,
+    /// For the queue of frames that nobody has taken.
+    memory: ReceiveMemory,
     /// Whether the task was rung for and has not come yet.
     rung: bool,
 }
@@ -191,6 +195,8 @@ impl Shared {
         let mut state = lock(&self.state);
         let had_room = state.inward.has_room();
         if let Some(frame) = state.inward.pop() {
+            let bytes = state.inward.bytes;
+            state.memory.count(bytes);
             if !had_room {
                 self.ring(&mut state);
             }
@@ -231,6 +237,7 @@ impl Shared {
         state.delivered = connection.is_delivered();
         state.complete = connection.is_read_to_the_end();
         state.figures = connection.figures();
+        state.unacknowledged = usize::try_from(connection.buffered()).unwrap_or(usize::MAX);
         state.end = state.end.or(connection.end());
         if state.delivered || state.end.is_some() {
             state.out.wake();
@@ -298,11 +305,17 @@ fn give_incoming(state: &mut State, connection: &mut Connection) {
         }
     }
     if gave {
+        state.memory.count(state.inward.bytes);
         state.inward.wake();
     }
 }
 
 impl LinkStats for Shared {
+    fn waiting_bytes(&self) -> usize {
+        let state = lock(&self.state);
+        state.out.bytes.saturating_add(state.unacknowledged)
+    }
+
     fn figures(&self) -> LinkFigures {
         lock(&self.state).figures.clone()
     }

@@ -13,8 +13,8 @@ use chat_core::LinkError;
 use transport_noise::MESSAGE_LENGTHS;
 
 use super::{Endpoint, Event, Handle, State};
-use crate::address::Route;
 use crate::handshake::Cookie;
+use crate::network::Route;
 use crate::packet::{ConnectionId, Long, LongKind};
 
 /// Handshakes with addresses that are not proved.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use chat_core::LinkError;
 
 use super::{Endpoint, Entry, Event, Handle, State};
-use crate::address::Route;
 use crate::connection::Connection;
 use crate::handshake::Established;
+use crate::network::Route;
 use crate::packet::{self, ConnectionId, Datagram, Long, LongKind};
 
 /// UNKNOWN packets a second, over all addresses.

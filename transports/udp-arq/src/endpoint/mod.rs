@@ -7,17 +7,18 @@
 mod admission;
 mod dispatch;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use chat_core::transport::HANDSHAKE_DEADLINE;
-use chat_core::{Entropy, Identity, LinkError, PeerId};
+use chat_core::{Identity, LinkError, PeerId};
 
-use crate::address::Route;
+use crate::EntropySource;
 use crate::config::Config;
 use crate::connection::{Connection, End};
 use crate::handshake::{Cookies, Initiator, Responder};
+use crate::network::Route;
 use crate::packet::ConnectionId;
 use admission::{HalfOpen, Standing};
 
@@ -84,9 +85,9 @@ pub(crate) struct Endpoint {
     config: Config,
     me: Identity,
     /// Makes the randomness of a connection from its number.
-    entropy: fn(u64) -> Box<dyn Entropy>,
+    entropy: EntropySource,
     listening: bool,
-    entries: HashMap<Handle, Entry>,
+    entries: BTreeMap<Handle, Entry>,
     by_id: HashMap<ConnectionId, Handle>,
     by_origin: HashMap<(SocketAddr, ConnectionId), Handle>,
     half_open: HalfOpen,
@@ -102,22 +103,18 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// An endpoint that dials; with `listening`, others may dial it.
-    pub(crate) fn new(
-        config: Config,
-        me: Identity,
-        listening: bool,
-        entropy: fn(u64) -> Box<dyn Entropy>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, me: Identity, listening: bool, entropy: EntropySource) -> Self {
+        let cookies = Cookies::new(entropy(u64::MAX));
         Self {
             config,
             me,
             entropy,
             listening,
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             by_id: HashMap::new(),
             by_origin: HashMap::new(),
             half_open: HalfOpen::default(),
-            cookies: Cookies::new(entropy(u64::MAX)),
+            cookies,
             next_handle: 0,
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),

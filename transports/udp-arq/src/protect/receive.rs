@@ -60,7 +60,7 @@ impl ReceiveKeys {
     }
 
     /// The next number is near this one.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn expect_from(&mut self, first: u64) {
         self.largest = first.checked_sub(1);
     }

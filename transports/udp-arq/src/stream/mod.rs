@@ -7,7 +7,7 @@ pub(crate) mod send;
 
 use chat_core::transport::MAX_FRAME_BYTES;
 
-pub(crate) use reassembly::ReceiveStream;
+pub(crate) use reassembly::{ReceiveStream, Violation};
 pub(crate) use send::SendStream;
 
 /// The stream of the link's frames.

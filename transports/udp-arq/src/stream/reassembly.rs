@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use chat_core::transport::ReceiveMemory;
 
 use super::{OVERHEAD, WINDOW, cost};
 use crate::chunk::Data;
@@ -24,6 +25,9 @@ pub(crate) enum Violation {
     Pieces,
     #[error("a message behind the end, or an end that moved")]
     End,
+    /// No fault of the peer's; but what was taken cannot be left out.
+    #[error("a message that there is no memory for now")]
+    Memory,
 }
 
 #[derive(Debug)]
@@ -52,11 +56,20 @@ pub(crate) struct ReceiveStream {
     announced: u64,
     /// How many messages there are, once the peer has said so.
     end: Option<u64>,
+    memory: ReceiveMemory,
 }
 
 impl ReceiveStream {
     pub(crate) fn new() -> Self {
-        Self { next: 0, slots: VecDeque::new(), read: 0, held: 0, announced: WINDOW, end: None }
+        Self {
+            next: 0,
+            slots: VecDeque::new(),
+            read: 0,
+            held: 0,
+            announced: WINDOW,
+            end: None,
+            memory: ReceiveMemory::default(),
+        }
     }
 
     /// Takes a fragment; a repeated one changes nothing.
@@ -92,6 +105,9 @@ impl ReceiveStream {
         if self.read + self.held + cost > self.announced {
             return Err(Violation::OverCredit);
         }
+        self.memory
+            .hold(usize::try_from(self.held + cost).unwrap_or(usize::MAX))
+            .map_err(|_| Violation::Memory)?;
         self.held += cost;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || Slot::Missing);
@@ -125,7 +141,8 @@ impl ReceiveStream {
         self.next += 1;
         self.held -= cost(bytes.len());
         self.read += cost(bytes.len());
-        Some(bytes)
+        self.memory.count(usize::try_from(self.held).unwrap_or(usize::MAX));
+        Some(ReceiveMemory::keep(bytes))
     }
 
     /// Whether the peer said the end and everything before it was read.
@@ -149,7 +166,7 @@ impl ReceiveStream {
     }
 
     /// Cost of what is held and not read; for tests of the bound.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn held(&self) -> u64 {
         self.held
     }

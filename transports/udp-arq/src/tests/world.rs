@@ -1,6 +1,7 @@
 //! Two endpoints, one that dials and one that listens, and a virtual network between them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,8 +47,8 @@ impl World {
         Self {
             net: Net::new(seed, path),
             ends: [
-                Endpoint::new(config.clone(), identity(1), false, entropy),
-                Endpoint::new(config, identity(2), true, server_entropy),
+                Endpoint::new(config.clone(), identity(1), false, Arc::new(entropy)),
+                Endpoint::new(config, identity(2), true, Arc::new(server_entropy)),
             ],
             incoming: Vec::new(),
             accepting: true,

@@ -36,6 +36,7 @@ fn new_messages_do_not_move_what_is_being_read() {
     assert_eq!(state.arranged().unwrap().below, None);
 }
 
+/// A33.
 #[test]
 fn scrolling_passes_every_row_once() {
     let mut world = World::new();
@@ -209,6 +210,7 @@ fn memory_is_bounded_while_following() {
     assert!(lines.filter(|entry| matches!(entry, timeline::Entry::System(_))).count() <= 500);
 }
 
+/// A32.
 #[test]
 fn delivery_is_marked() {
     let mut world = World::new();

@@ -1,0 +1,130 @@
+//! The file of the store: made whole or not at all, so that an empty one, or one whose log stands alone, has lost what
+//! was in it, however the program ended before.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+
+/// What SQLite, or a start that was killed, may have left beside the file that is being made.
+const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// Makes the store if it isn't there.
+pub(super) fn make_if_missing(path: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() == 0 => return Err(StoreError::Empty),
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(StoreError::File(error)),
+    }
+    // SQLite would apply an old log to the new file.
+    match std::fs::metadata(beside(path, "-wal")) {
+        Ok(log) if log.len() > 0 => return Err(StoreError::LogAlone),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(StoreError::File(error)),
+        _ => {}
+    }
+    let new = beside(path, ".new");
+    make(path, &new).inspect_err(|_| {
+        if let Err(error) = remove(&new) {
+            tracing::warn!(%error, "a store that was not finished is left behind");
+        }
+    })
+}
+
+fn remove(new: &Path) -> std::io::Result<()> {
+    for ending in BESIDE {
+        match std::fs::remove_file(beside(new, ending)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Under another name until all of it is on the disk.
+fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
+    remove(new).map_err(StoreError::File)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(new).map_err(StoreError::File)?);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(new, flags)?;
+    db.execute_batch("PRAGMA synchronous = FULL")?;
+    super::make_tables(&db)?;
+    db.close().map_err(|(_, error)| error)?;
+    std::fs::rename(new, path).map_err(StoreError::File)?;
+    match path.parent() {
+        Some(folder) if cfg!(unix) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::File)
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorePlace;
+    use crate::store::Store;
+
+    fn path(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().join("client.db")
+    }
+
+    /// Killed at any moment before the rename, a first start leaves nothing that keeps the second from starting.
+    #[test]
+    fn a_first_start_that_was_killed_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        for left in BESIDE {
+            std::fs::write(beside(&path(&folder), &format!(".new{left}")), "half of it").unwrap();
+        }
+        let store = Store::open(&StorePlace::File(path(&folder))).unwrap();
+        drop(store);
+        let mut found: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        found.sort();
+        assert_eq!(found, ["client.db"]);
+        Store::open(&StorePlace::File(path(&folder))).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_was_cut_off_is_no_empty_history() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(&StorePlace::File(path(&folder))).unwrap());
+        let whole = std::fs::read(path(&folder)).unwrap();
+        std::fs::write(path(&folder), "").unwrap();
+        assert!(matches!(Store::open(&StorePlace::File(path(&folder))), Err(StoreError::Empty)));
+        assert_eq!(path(&folder).metadata().unwrap().len(), 0);
+        // Its log alone is no store either.
+        std::fs::remove_file(path(&folder)).unwrap();
+        let log = beside(&path(&folder), "-wal");
+        std::fs::write(&log, "a log").unwrap();
+        assert!(matches!(Store::open(&StorePlace::File(path(&folder))), Err(StoreError::LogAlone)));
+        assert_eq!(std::fs::read(&log).unwrap(), b"a log");
+        std::fs::remove_file(log).unwrap();
+        std::fs::write(path(&folder), whole).unwrap();
+        Store::open(&StorePlace::File(path(&folder))).unwrap();
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        Connection::open(path(&folder)).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let before = std::fs::read(path(&folder)).unwrap();
+        assert!(matches!(Store::open(&StorePlace::File(path(&folder))), Err(StoreError::Damaged(_))));
+        assert_eq!(std::fs::read(path(&folder)).unwrap(), before);
+    }
+}

@@ -1,0 +1,308 @@
+//! The data directory that one process owns: identity, databases.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use chat_core::Entropy;
+use chat_core::identity::Identity;
+
+use super::HostError;
+use super::key_file::{self, KeyError, KeyProblem};
+
+/// The file of the identity in a data directory.
+pub(super) const IDENTITY_FILE: &str = "identity.key";
+/// The file of the mailbox.
+const MAILBOX_FILE: &str = "relay.db";
+/// The file of a client's history and sessions, which make sense with the identity only that they were made with.
+const CLIENT_FILE: &str = "client.db";
+
+/// A folder that this process alone uses, until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the folder if it is missing (0700), and takes it.
+    ///
+    /// # Errors
+    /// [`HostError::InUse`] if another process has it, [`HostError::NotAFile`], [`HostError::Io`].
+    pub fn open(path: &Path) -> Result<Self, HostError> {
+        let io = |source| HostError::Io { path: path.to_owned(), source };
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(io)?;
+        let lock_path = path.join("lock");
+        is_file(&lock_path)?;
+        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
+            .open(lock_path)
+            .map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(HostError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file in here. If the file is there, nobody else can read it from now on, whatever the folder's
+    /// own mode is; whoever makes it sees to that. SQLite gives the files beside a database the mode of the database.
+    ///
+    /// # Errors
+    /// [`HostError::NotAFile`], [`HostError::Io`] if it can't be written.
+    pub fn private_file(&self, name: &str) -> Result<PathBuf, HostError> {
+        let path = self.path.join(name);
+        if !is_file(&path)? {
+            return Ok(path);
+        }
+        let close = || -> std::io::Result<()> {
+            let _file = OpenOptions::new().write(true).open(&path)?;
+            #[cfg(unix)]
+            _file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            Ok(())
+        };
+        match close() {
+            Ok(()) => Ok(path),
+            Err(source) => Err(HostError::Io { path, source }),
+        }
+    }
+
+    /// The relay's mailbox.
+    ///
+    /// # Errors
+    /// As [`DataDir::private_file`].
+    pub fn mailbox(&self) -> Result<PathBuf, HostError> {
+        self.private_file(MAILBOX_FILE)
+    }
+
+    /// The identity in `key_file`, or else in `identity.key` of this folder: if that is missing, a new one, which is
+    /// on the disk before it is given. There is no new one for a history that is there already.
+    ///
+    /// # Errors
+    /// [`HostError`] says what is wrong with the file; it is never replaced.
+    pub fn identity(
+        &self,
+        key_file: Option<&Path>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Identity, HostError> {
+        if let Some(path) = key_file {
+            let found = key_file::read(path).and_then(|found| found.ok_or(KeyProblem::Missing));
+            return found.map_err(|problem| bad_key(path, true, problem));
+        }
+        if let Some(identity) = existing_identity(&self.path)? {
+            return Ok(identity);
+        }
+        let path = self.path.join(IDENTITY_FILE);
+        let client = self.path.join(CLIENT_FILE);
+        if std::fs::symlink_metadata(&client).is_ok() {
+            return Err(bad_key(&path, false, KeyProblem::Orphaned(client)));
+        }
+        let identity = Identity::generate(entropy).map_err(HostError::Entropy)?;
+        match key_file::write(&identity, &self.path, &path) {
+            Ok(()) => Ok(identity),
+            Err(source) => Err(HostError::Io { path, source }),
+        }
+    }
+}
+
+/// The identity in a data directory, if there is one, without taking the directory.
+///
+/// # Errors
+/// As [`DataDir::identity`].
+pub fn existing_identity(data_dir: &Path) -> Result<Option<Identity>, HostError> {
+    let path = data_dir.join(IDENTITY_FILE);
+    key_file::read(&path).map_err(|problem| bad_key(&path, false, problem))
+}
+
+fn bad_key(path: &Path, by_setting: bool, problem: KeyProblem) -> HostError {
+    HostError::Key(KeyError { path: path.to_owned(), by_setting, problem })
+}
+
+/// For files that only their owner may read.
+pub(super) fn private(options: &mut OpenOptions) -> &OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// Whether a file is there. Something else in its place is an error: opening a named pipe would wait for ever.
+fn is_file(path: &Path) -> Result<bool, HostError> {
+    match std::fs::metadata(path) {
+        Ok(found) => match not_a_file(&found) {
+            None => Ok(true),
+            Some(what) => Err(HostError::NotAFile { path: path.to_owned(), what }),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(HostError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// What it is, for people, if it is no file.
+pub(super) fn not_a_file(found: &Metadata) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = found.file_type();
+        if kind.is_fifo() {
+            return Some("a named pipe");
+        } else if kind.is_socket() {
+            return Some("a socket");
+        } else if kind.is_char_device() || kind.is_block_device() {
+            return Some("a device");
+        }
+    }
+    match (found.is_file(), found.is_dir()) {
+        (true, _) => None,
+        (_, true) => Some("a directory"),
+        _ => Some("something else than a file"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::CryptoError;
+
+    use super::*;
+
+    struct Counting(u8);
+
+    impl Entropy for Counting {
+        fn fill(&mut self, buf: &mut [u8]) -> Result<(), CryptoError> {
+            self.0 += 1;
+            buf.fill(self.0);
+            Ok(())
+        }
+    }
+
+    fn problem(error: HostError) -> KeyProblem {
+        match error {
+            HostError::Key(error) => error.problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_identity_stays_and_the_folder_is_for_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let mut entropy = Counting(0);
+        let dir = DataDir::open(&path).unwrap();
+        let first = dir.identity(None, &mut entropy).unwrap();
+        assert!(matches!(DataDir::open(&path), Err(HostError::InUse(_))));
+        drop(dir);
+        let dir = DataDir::open(&path).unwrap();
+        let again = dir.identity(None, &mut entropy).unwrap();
+        assert_eq!((first.peer_id(), entropy.0), (again.peer_id(), 1));
+        assert_eq!(std::fs::read(path.join(IDENTITY_FILE)).unwrap(), [1; 32]);
+        assert!(!path.join("identity.new").exists());
+        // A key file that is named must be there.
+        let elsewhere = parent.path().join("key");
+        let error = dir.identity(Some(&elsewhere), &mut entropy).unwrap_err();
+        assert!(error.to_string().starts_with("identity.key_file: "), "{error}");
+        assert!(matches!(problem(error), KeyProblem::Missing));
+        std::fs::copy(path.join(IDENTITY_FILE), &elsewhere).unwrap();
+        assert_eq!(dir.identity(Some(&elsewhere), &mut entropy).unwrap().peer_id(), first.peer_id());
+    }
+
+    #[test]
+    fn a_file_that_is_no_identity_is_refused_and_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(parent.path()).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
+        let path = parent.path().join(IDENTITY_FILE);
+        for len in [0, 31, 33, 1000] {
+            std::fs::write(&path, vec![7; len]).unwrap();
+            let found = problem(dir.identity(None, &mut Counting(9)).unwrap_err());
+            assert!(matches!(found, KeyProblem::NoKey), "{len}");
+            assert_eq!(std::fs::read(&path).unwrap(), vec![7; len]);
+        }
+    }
+
+    /// A key is made for an empty folder only.
+    #[test]
+    fn there_is_no_new_identity_for_an_old_history() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(parent.path()).unwrap();
+        let key = parent.path().join(IDENTITY_FILE);
+        std::fs::write(parent.path().join(CLIENT_FILE), "history").unwrap();
+        let error = dir.identity(None, &mut Counting(0)).unwrap_err();
+        assert!(error.to_string().contains("move the whole data directory away"), "{error}");
+        assert!(matches!(problem(error), KeyProblem::Orphaned(_)) && !key.exists());
+        std::fs::write(&key, [7; 32]).unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
+    }
+
+    /// None of these is opened: reading a pipe, or a device of zeros, might never end.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_named_at_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(parent.path()).unwrap();
+        let key = parent.path().join(IDENTITY_FILE);
+        let socket = parent.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let all = [
+            (Path::new("/dev/zero"), "a device"),
+            (parent.path(), "a directory"),
+            (socket.as_path(), "a socket"),
+        ];
+        for (place, what) in all {
+            std::os::unix::fs::symlink(place, &key).unwrap();
+            for (key_file, says) in [(None, key.as_path()), (Some(place), place)] {
+                let error = dir.identity(key_file, &mut Counting(0)).unwrap_err();
+                let (said, says) = (error.to_string(), format!("{} is {what}", says.display()));
+                assert!(said.contains(&says), "{said}");
+                assert!(matches!(problem(error), KeyProblem::NotAFile(_)));
+            }
+            std::fs::remove_file(&key).unwrap();
+        }
+        // A link to nothing is not replaced either.
+        std::os::unix::fs::symlink("/nowhere/key", &key).unwrap();
+        assert!(matches!(problem(dir.identity(None, &mut Counting(0)).unwrap_err()), KeyProblem::Io(_)));
+        std::fs::create_dir(parent.path().join("relay.db")).unwrap();
+        assert!(matches!(dir.mailbox(), Err(HostError::NotAFile { what: "a directory", .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(parent.path()).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
+        let path = parent.path().join(IDENTITY_FILE);
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        for exposed in [0o640, 0o604, 0o666] {
+            mode(&path, exposed);
+            let error = dir.identity(None, &mut Counting(9)).unwrap_err();
+            let said = error.to_string();
+            assert!(
+                said.contains("chmod 600") && said.contains("The key alone must not be removed"),
+                "{said}"
+            );
+            assert!(matches!(problem(error), KeyProblem::Exposed(_)));
+        }
+        mode(&path, 0o400);
+        dir.identity(None, &mut Counting(9)).unwrap();
+        // The mailbox is not made in here, but closed to others.
+        let mailbox = dir.mailbox().unwrap();
+        assert!(!mailbox.exists());
+        std::fs::write(&mailbox, "").unwrap();
+        mode(&mailbox, 0o644);
+        dir.mailbox().unwrap();
+        assert_eq!(mailbox.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,26 @@
+//! Simulation of whole nodes: everything they touch is simulated, and a seed decides what happens.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`run`] | one seed from beginning to end |
+//! | [`plan`] | what a seed stands for |
+//! | [`person`], [`post`] | the machines: somebody's client, the relay |
+//! | [`machine`] | clock and randomness of a machine |
+//! | [`net`] | the network |
+//! | [`disk`] | a file system in memory that loses power: what was not synced may be gone or torn afterwards |
+//! | [`record`], [`check`] | what was said and shown, and what must hold of it |
+//! | [`stack`] | the plugins |
+//! | [`rng`], [`trace`] | the numbers a seed stands for; what happened as one number |
+
+pub mod check;
+pub mod disk;
+pub mod machine;
+pub mod net;
+pub mod person;
+pub mod plan;
+pub mod post;
+pub mod record;
+pub mod rng;
+pub mod run;
+pub mod stack;
+pub mod trace;
