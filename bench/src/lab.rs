@@ -42,6 +42,11 @@ impl Lab {
         Ok(Self { program: program.clone(), profile: profile.to_owned(), address, relay, folder })
     }
 
+    /// Where the relay listens, as `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn relay_pid(&self) -> u32 {
         self.relay.pid()
     }

@@ -15,6 +15,7 @@ mod report;
 mod screen;
 mod start;
 mod stats;
+mod strangers;
 mod throughput;
 
 use std::io::Write;
@@ -59,6 +60,8 @@ enum What {
     Throughput,
     /// Processor and memory of programs with nothing to do.
     Idle,
+    /// Memory of a relay to which crowds of strangers come.
+    Strangers,
     /// From a key press to its echo on the screen, quiet and while a peer floods.
     Echo,
     /// Cold builds and sizes. Takes minutes.
@@ -93,11 +96,12 @@ fn run(args: &Args) -> Result<(), Fault> {
     };
     let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds };
     type Measure = fn(&Plan) -> Result<Table, Fault>;
-    let all: [(What, Measure); 6] = [
+    let all: [(What, Measure); 7] = [
         (What::Start, start::measure),
         (What::Latency, latency::measure),
         (What::Throughput, throughput::measure),
         (What::Idle, idle::measure),
+        (What::Strangers, strangers::measure),
         (What::Echo, echo::measure),
         (What::Build, cold_build::measure),
     ];
