@@ -93,19 +93,19 @@ macro_rules! frontend_suite {
 macro_rules! __frontend_rules {
     ($then:ident $pass:tt) => {
         $crate::$then! { $pass
-            showing::{
+            [itself] showing::{
                 what_there_is_is_shown_at_any_point,
                 every_step_is_shown,
                 many_steps_at_once_lead_to_the_same_screen,
                 who_lags_ends_at_the_same_screen,
                 hostile_text_acts_on_nothing
             }
-            asking::{
+            [itself] asking::{
                 commands_reach_the_engine_as_they_were_given,
                 each_answer_finds_its_question,
                 a_refusal_is_shown
             }
-            ending::{
+            [itself] ending::{
                 it_ends_when_it_is_told,
                 it_ends_when_the_engine_is_gone,
                 the_next_one_takes_over
