@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy sees a test only in functions that carry the attribute.
 
 mod cipher;
+mod frontend;
 mod key_exchange;
 mod toy_cipher;
 mod toy_exchange;
+mod toy_frontend;
 mod toy_transport;
 mod transport;
 

@@ -149,4 +149,4 @@ impl Seat for Program {
     }
 }
 
-chat_core::frontend_suite!(|client| Ok(Box::new(Program::start(client)?)));
+chat_core::frontend_suite!(frontend_jsonrpc::JsonRpc, seat: |client| Ok(Box::new(Program::start(client)?)));

@@ -8,13 +8,13 @@ use crate::api::handle::Request;
 use crate::api::table::{self, Line};
 use crate::testing::rule::{Must as _, Violation, ensure};
 
-fn begin(start: &Subject) -> Result<(Stage, Box<dyn Seat>), Violation> {
+fn begin(subject: &Subject) -> Result<(Stage, Box<dyn Seat>), Violation> {
     let mut stage = Stage::new()?;
     stage.publish(|world| {
         let came = vec![world.link_up(), world.seen(BOB, true)?, world.hear(LOBBY, CAROL, "hello")?];
         Ok(came)
     })?;
-    let mut seat = start(stage.client())?;
+    let mut seat = subject.start(stage.client())?;
     seat.screen(stage.at)?;
     Ok((stage, seat))
 }
@@ -35,8 +35,8 @@ fn reply(request: Request, answer: Result<Reply, CommandError>) -> Result<(), Vi
     request.reply.send(answer).map_err(|_| Violation::new("nobody waits for the answer any more"))
 }
 
-pub(super) fn commands_reach_the_engine_as_they_were_given(start: &Subject) -> Result<(), Violation> {
-    let (mut stage, mut seat) = begin(start)?;
+pub(super) fn commands_reach_the_engine_as_they_were_given(subject: &Subject) -> Result<(), Violation> {
+    let (mut stage, mut seat) = begin(subject)?;
     let lines = [
         "/msg carol hello  there, with blanks  in it",
         "/msg #lobby žluťoučký kůň 👩\u{200d}👩\u{200d}👧",
@@ -62,8 +62,8 @@ pub(super) fn commands_reach_the_engine_as_they_were_given(start: &Subject) -> R
 }
 
 /// Whatever order they come in.
-pub(super) fn each_answer_finds_its_question(start: &Subject) -> Result<(), Violation> {
-    let (mut stage, mut seat) = begin(start)?;
+pub(super) fn each_answer_finds_its_question(subject: &Subject) -> Result<(), Violation> {
+    let (mut stage, mut seat) = begin(subject)?;
     let mut open = Vec::new();
     for line in ["/members #lobby", "/join #one", "/join #two", "/msg bob hello", "/leave #three"] {
         open.push(ask(&mut stage, &mut *seat, line)?);
@@ -81,8 +81,8 @@ pub(super) fn each_answer_finds_its_question(start: &Subject) -> Result<(), Viol
     Ok(())
 }
 
-pub(super) fn a_refusal_is_shown(start: &Subject) -> Result<(), Violation> {
-    let (mut stage, mut seat) = begin(start)?;
+pub(super) fn a_refusal_is_shown(subject: &Subject) -> Result<(), Violation> {
+    let (mut stage, mut seat) = begin(subject)?;
     let (refused, pending) = ask(&mut stage, &mut *seat, "/msg nobody hello")?;
     let (_, other) = ask(&mut stage, &mut *seat, "/members #lobby")?;
     let words = "nobody of that name is known";

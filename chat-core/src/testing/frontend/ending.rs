@@ -9,9 +9,9 @@ use crate::api::handle::Request;
 use crate::testing::rule::{Violation, ensure};
 
 /// A frontend at work: it has shown something, and a command of its waits for an answer if `asks`.
-fn at_work(stage: &mut Stage, start: &Subject, asks: bool) -> Result<Box<dyn Seat>, Violation> {
+fn at_work(stage: &mut Stage, subject: &Subject, asks: bool) -> Result<Box<dyn Seat>, Violation> {
     stage.publish(|world| Ok(vec![world.link_up(), world.hear(LOBBY, BOB, "hello")?]))?;
-    let mut seat = start(stage.client())?;
+    let mut seat = subject.start(stage.client())?;
     seat.screen(stage.at)?.must_show(&stage.world().whole())?;
     if asks {
         seat.type_line("/members #lobby")?;
@@ -19,10 +19,10 @@ fn at_work(stage: &mut Stage, start: &Subject, asks: bool) -> Result<Box<dyn Sea
     Ok(seat)
 }
 
-pub(super) fn it_ends_when_it_is_told(start: &Subject) -> Result<(), Violation> {
+pub(super) fn it_ends_when_it_is_told(subject: &Subject) -> Result<(), Violation> {
     for asks in [false, true] {
         let mut stage = Stage::new()?;
-        let seat = at_work(&mut stage, start, asks)?;
+        let seat = at_work(&mut stage, subject, asks)?;
         let pending = asks.then(|| stage.request()).transpose()?;
         stage.publish(|world| Ok(vec![world.hear(LOBBY, CAROL, "one more thing")?]))?;
         stage.stop();
@@ -33,10 +33,10 @@ pub(super) fn it_ends_when_it_is_told(start: &Subject) -> Result<(), Violation> 
 }
 
 /// Whatever became of it.
-pub(super) fn it_ends_when_the_engine_is_gone(start: &Subject) -> Result<(), Violation> {
+pub(super) fn it_ends_when_the_engine_is_gone(subject: &Subject) -> Result<(), Violation> {
     for asks in [false, true] {
         let mut stage = Stage::new()?;
-        let seat = at_work(&mut stage, start, asks)?;
+        let seat = at_work(&mut stage, subject, asks)?;
         let pending = asks.then(|| stage.request()).transpose()?;
         drop((stage, pending));
         seat.end().map_err(|why| why.under(format!("with {} commands unanswered", u8::from(asks))))?;
@@ -45,13 +45,13 @@ pub(super) fn it_ends_when_the_engine_is_gone(start: &Subject) -> Result<(), Vio
 }
 
 /// One is killed in the middle of what it does; the engine goes on, and the next one has what it needs.
-pub(super) fn the_next_one_takes_over(start: &Subject) -> Result<(), Violation> {
+pub(super) fn the_next_one_takes_over(subject: &Subject) -> Result<(), Violation> {
     let mut stage = Stage::new()?;
     let (first, rest) = SCRIPT.split_at(SCRIPT.len() / 2);
     for step in first {
         stage.play(step)?;
     }
-    let mut seat = start(stage.client())?;
+    let mut seat = subject.start(stage.client())?;
     seat.screen(stage.at)?;
     let mut pending = Vec::new();
     for _ in 0..3 {
@@ -62,7 +62,7 @@ pub(super) fn the_next_one_takes_over(start: &Subject) -> Result<(), Violation> 
     for step in rest {
         stage.play(step)?;
     }
-    let mut seat = start(stage.client())?;
+    let mut seat = subject.start(stage.client())?;
     let screen = seat.screen(stage.at)?;
     screen.must_show(&stage.world().whole()).map_err(|why| why.under("the next frontend"))?;
     // What the first one asked for is answered to nobody.

@@ -6,12 +6,13 @@
 //! suite plays.
 //!
 //! ```ignore
-//! chat_core::frontend_suite!(|client| Ok(Box::new(MySeat::new(client))));
+//! chat_core::frontend_suite!(MyFrontend, seat: |client| Ok(Box::new(MySeat::new(client))));
 //! ```
 //!
 //! No rule measures a time. What must come is waited for for a minute.
 
 mod asking;
+mod declaration;
 mod ending;
 mod follower;
 mod screen;
@@ -20,8 +21,11 @@ mod showing;
 mod stage;
 mod world;
 
+use super::declared::Declared;
 use super::rule::{Rule, Violation};
 use crate::api::{ClientHandle, EventId};
+use crate::frontend::Frontend;
+use crate::plugin::Plugin;
 
 pub use follower::{Follower, Unknown};
 pub use screen::{Conversation, Message, Screen};
@@ -70,20 +74,57 @@ pub struct Answered {
     pub refused: Option<String>,
 }
 
-/// Starts a frontend with somebody in front of it.
-pub type Subject = fn(ClientHandle) -> Result<Box<dyn Seat>, Violation>;
+type Start = dyn Fn(ClientHandle) -> Result<Box<dyn Seat>, Violation> + Send + Sync;
 
-/// Runs every rule of [`RULES`](crate::testing::frontend::RULES) as a test, on one frontend: a function, or a closure that
-/// captures nothing, which starts it on a [`ClientHandle`](crate::ClientHandle) and gives the
-/// [`Seat`](crate::testing::frontend::Seat) in front of it.
+/// A frontend that is put to the test: how to start one with somebody in front of it.
+pub struct Subject {
+    declared: Option<Declared<dyn Frontend>>,
+    start: Box<Start>,
+}
+
+impl Subject {
+    /// A frontend of any make.
+    pub fn new(
+        start: impl Fn(ClientHandle) -> Result<Box<dyn Seat>, Violation> + Send + Sync + 'static,
+    ) -> Self {
+        Self { declared: None, start: Box::new(start) }
+    }
+
+    /// The plugin `P`.
+    pub fn of<P: Plugin<dyn Frontend>>(
+        start: impl Fn(ClientHandle) -> Result<Box<dyn Seat>, Violation> + Send + Sync + 'static,
+    ) -> Self {
+        Self { declared: Some(Declared::of::<P>()), ..Self::new(start) }
+    }
+
+    /// What it says of itself, if it is a plugin.
+    fn declared(&self) -> Option<&Declared<dyn Frontend>> {
+        self.declared.as_ref()
+    }
+
+    fn start(&self, client: ClientHandle) -> Result<Box<dyn Seat>, Violation> {
+        (self.start)(client)
+    }
+}
+
+/// Runs every rule of [`RULES`](crate::testing::frontend::RULES) as a test, on one frontend: `seat` is a function that starts
+/// it on a [`ClientHandle`](crate::ClientHandle) and gives the [`Seat`](crate::testing::frontend::Seat) in front of it.
+///
+/// ```ignore
+/// chat_core::frontend_suite!(MyFrontend, seat: |client| Ok(Box::new(MySeat::new(client))));
+/// chat_core::frontend_suite!(subject: Subject::new(|client| Ok(Box::new(MySeat::new(client))))); // no plugin by itself
+/// ```
 #[macro_export]
 macro_rules! frontend_suite {
-    ($start:expr) => {
+    (subject: $subject:expr) => {
         fn frontend_under_test()
         -> ::std::result::Result<$crate::testing::frontend::Subject, $crate::testing::Violation> {
-            Ok($start)
+            Ok($subject)
         }
         $crate::__frontend_rules!(__rule_tests(frontend_under_test, $crate::testing::frontend::RULES));
+    };
+    ($plugin:ty, seat: $start:expr) => {
+        $crate::frontend_suite!(subject: $crate::testing::frontend::Subject::of::<$plugin>($start));
     };
 }
 
@@ -93,6 +134,11 @@ macro_rules! frontend_suite {
 macro_rules! __frontend_rules {
     ($then:ident $pass:tt) => {
         $crate::$then! { $pass
+            [itself] declaration::{
+                is_registered_and_its_example_builds,
+                unknown_options_are_refused,
+                name_and_summary_are_well_formed
+            }
             [itself] showing::{
                 what_there_is_is_shown_at_any_point,
                 every_step_is_shown,

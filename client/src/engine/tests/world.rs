@@ -12,7 +12,6 @@ use chat_core::ids::{EnvelopeId, MessageId, PeerId, Timestamp};
 use chat_core::key_exchange::Context;
 use chat_core::nick::{Nick, RoomName};
 use chat_core::profile::Options;
-use chat_core::testing::frontend::{Follower, Screen};
 use chat_core::transport::NoStats;
 use chat_core::wire::bundle::SignedBundle;
 use chat_core::wire::relay::{Delivery, Refusal};
@@ -26,6 +25,8 @@ use tokio::sync::oneshot;
 use crate::config::{ClientConfig, StorePlace};
 use crate::engine::{DAY_MS, Engine, Input, LinkInfo, Moment, Turn, Uptime};
 use crate::store::Store;
+
+use super::onlooker::Onlooker;
 
 pub(super) fn key_exchange() -> Arc<dyn KeyExchange> {
     let options = Options::parse_table("[key_exchange]\nkind = \"x25519\"\n", "key_exchange").unwrap();
@@ -60,9 +61,7 @@ pub(super) struct Person {
     pub(super) engine: Engine,
     pub(super) events: Vec<Event>,
     pub(super) online: bool,
-    /// Whoever goes by the events alone, and how many there were in this life.
-    follower: Follower,
-    told: u64,
+    onlooker: Onlooker,
     /// How far this person's wall clock is off, in milliseconds.
     pub(super) off: i64,
     n: u64,
@@ -73,24 +72,6 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// What events tell must be what a snapshot shows, after every turn.
-    fn follow(&mut self, events: &[Event]) {
-        for event in events {
-            self.told += 1;
-            let id = EventId { epoch: 1, n: self.told };
-            if let Some(unknown) = self.follower.follow(id, event).unwrap() {
-                // One's own message: its text is to be had from history.
-                let me = self.engine.config.identity.peer_id();
-                let row = self.engine.store.message(me, unknown.message).unwrap().unwrap();
-                let message = self.engine.message_view(&row).unwrap();
-                self.follower.learn(&serde_json::to_value(message).unwrap()).unwrap();
-            }
-        }
-        let now = self.engine.snapshot(EventId { epoch: 1, n: self.told });
-        let shown = Screen::from(&now).must_end(self.follower.screen());
-        assert!(shown.is_ok(), "who follows the events is told otherwise: {shown:?} by {events:?}");
-    }
-
     /// The clocks of this person: one that may be wrong, and the true time for the other.
     fn moment(&self, now: Timestamp) -> Moment {
         Moment { wall: Timestamp(now.0.saturating_add_signed(self.off)), up: Uptime(now.0) }
@@ -177,9 +158,9 @@ impl World {
         let path = tempfile::tempdir().unwrap();
         let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
         let mut engine = open(path.path(), nick, seed, cipher, at);
-        let (nick, cipher, follower) = (nick.to_owned(), cipher.to_owned(), follow(&mut engine));
-        let (events, online, told, n) = (vec![], false, 0, 0);
-        let person = Person { engine, events, online, follower, told, off, n, path, nick, seed, cipher };
+        let (nick, cipher, onlooker) = (nick.to_owned(), cipher.to_owned(), Onlooker::of(&mut engine));
+        let (events, online, n) = (vec![], false, 0);
+        let person = Person { engine, events, online, onlooker, off, n, path, nick, seed, cipher };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
@@ -245,17 +226,24 @@ impl World {
         let person = self.person(who);
         let at = person.moment(now);
         person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, at);
-        (person.follower, person.told) = (follow(&mut person.engine), 0);
+        person.onlooker = Onlooker::of(&mut person.engine);
         person.path = folder;
         person.online = false;
     }
 
-    pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
+    /// A turn of an engine, of which nobody else hears.
+    pub(super) fn turn(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
         let now = self.now;
         let person = self.person(who);
         let at = person.moment(now);
-        let mut turn = person.engine.turn(at, inputs);
-        person.follow(&turn.events);
+        let turn = person.engine.turn(at, inputs);
+        person.onlooker.hear(&mut person.engine, &turn.events);
+        turn
+    }
+
+    pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
+        let mut turn = self.turn(who, inputs);
+        let person = self.person(who);
         person.events.append(&mut turn.events);
         // In the order in which they left, as on a link, though the relay's answers give rise to more.
         let of = std::mem::take(&mut turn.records).into_iter().map(|record| (who.to_owned(), record));
@@ -450,10 +438,6 @@ impl World {
         };
         self.person(who).events.iter().filter_map(alarm).collect()
     }
-}
-
-fn follow(engine: &mut Engine) -> Follower {
-    Follower::of(&engine.snapshot(EventId { epoch: 1, n: 0 })).unwrap()
 }
 
 fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, at: Moment) -> Engine {

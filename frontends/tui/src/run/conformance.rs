@@ -148,4 +148,4 @@ impl Seat for Person {
     }
 }
 
-chat_core::frontend_suite!(|client| Ok(Box::new(Person::sit_down(client)?)));
+chat_core::frontend_suite!(crate::Tui, seat: |client| Ok(Box::new(Person::sit_down(client)?)));

@@ -228,9 +228,14 @@ impl Timeline {
         self.touched = true;
     }
 
-    /// Takes in a message that an event brought; what a snapshot said before is newer.
-    pub(crate) fn add(&mut self, message: &MessageView) {
-        if !self.places.contains_key(&message.id) {
+    /// Takes in a message that an event brought; what a snapshot said before is newer. Only where nothing is between it and
+    /// what is here: what stands further up comes with history, and what is new only if the events brought it `all`.
+    pub(crate) fn add(&mut self, message: &MessageView, all: bool) {
+        let place = Place::of(message);
+        let mut messages = self.entries.keys().filter(|place| place.after == 0);
+        let is_before = self.has_older && messages.next().is_some_and(|first| place < *first);
+        let is_behind = messages.next_back().is_none_or(|last| place > *last);
+        if !self.places.contains_key(&message.id) && !is_before && (all || !is_behind) {
             self.touched = true;
             self.put(Arc::new(message.clone()));
             self.trim();
