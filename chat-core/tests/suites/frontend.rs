@@ -65,6 +65,8 @@ const FAULTS: &[(Wrong, &[&str])] = &[
     (
         Wrong::Runs(Fault::StartsEmpty),
         &[
+            "it_ends_when_it_is_told",
+            "it_ends_when_the_engine_is_gone",
             "many_steps_at_once_lead_to_the_same_screen",
             "the_next_one_takes_over",
             "what_there_is_is_shown_at_any_point",

@@ -25,6 +25,8 @@ const SLOW: &[&str] = &[
     "frames_open_in_any_order",
     "a_frame_far_ahead_opens_or_is_called_so",
     "only_changes_are_saved_and_they_are_small",
+    "many_steps_at_once_lead_to_the_same_screen",
+    "who_lags_ends_at_the_same_screen",
 ];
 
 /// The names of the rules that the subject breaks, of all that are quick or expected.
