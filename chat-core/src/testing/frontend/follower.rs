@@ -1,7 +1,7 @@
 //! A screen that is kept up to date by what is told alone, in the form in which JSON-RPC tells it: what a program does
 //! that was written from the protocol's description.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +44,7 @@ struct WireConversation {
     members: Vec<PeerId>,
     unread: u32,
     messages: Vec<WireMessage>,
+    has_older: bool,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +120,8 @@ pub struct Follower {
     screen: Screen,
     /// Where a message stands, and whose it is.
     stands: HashMap<MessageId, (i64, PeerId)>,
+    /// Conversations of which more was said before what is here.
+    longer: HashSet<ConversationId>,
     /// With whom a conversation of two is.
     with: HashMap<ConversationId, PeerId>,
     /// What everybody is called.
@@ -136,6 +139,7 @@ impl Follower {
         let mut follower = Self {
             screen: Screen::default(),
             stands: HashMap::new(),
+            longer: HashSet::new(),
             with: HashMap::new(),
             names: snapshot.peers.iter().map(|peer| (peer.peer_id, peer.nick.clone())).collect(),
             at: snapshot.event,
@@ -150,6 +154,9 @@ impl Follower {
             follower.with.extend(told.peer.map(|peer| (told.id, peer)));
             for message in told.messages {
                 follower.put(message)?;
+            }
+            if told.has_older {
+                follower.longer.insert(told.id);
             }
         }
         Ok(follower)
@@ -320,11 +327,18 @@ impl Follower {
             reason,
             gap_before: message.gap_before,
         };
-        self.stands.insert(message.id, (message.position, message.from.peer_id));
-        let stands = &self.stands;
         let Some(conversation) = self.screen.conversations.get_mut(&message.conversation_id) else {
             return Err(Violation::new("a message of a conversation that nobody has told of"));
         };
+        let first = conversation.messages.first().and_then(|first| self.stands.get(&first.id));
+        if self.longer.contains(&message.conversation_id)
+            && first.is_some_and(|(position, _)| message.position < *position)
+        {
+            // Between it and what is here stands what is not.
+            return Ok(());
+        }
+        self.stands.insert(message.id, (message.position, message.from.peer_id));
+        let stands = &self.stands;
         conversation.messages.retain(|known| known.id != shown.id);
         let place = conversation.messages.partition_point(|known| {
             stands.get(&known.id).is_none_or(|(position, _)| *position < message.position)

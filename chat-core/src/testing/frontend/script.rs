@@ -82,6 +82,11 @@ steps! {
         }
         events
     };
+    "something is missing far up": |world| {
+        let id = world.first(LOBBY)?;
+        vec![world.set_gap(id, true)?]
+    };
+    "it comes very late": |world| { let id = world.first(LOBBY)?; world.hear_late(id, "where are you all?")? };
     "the last of it": |world| {
         let events = vec![world.hear(LOBBY, BOB, "the end")?, world.read(LOBBY, 0)?, world.read(WITH_BOB, 0)?];
         events

@@ -121,6 +121,11 @@ impl World {
         all.max_by_key(|message| message.id).map(|message| message.id).unwrap_or_default()
     }
 
+    /// The id of the first thing that was said there.
+    pub(super) fn first(&mut self, id: ConversationId) -> Result<MessageId, Violation> {
+        self.told(id)?.history.first().map(|message| message.id).ok_or_else(|| missing("a message"))
+    }
+
     /// Somebody else says something.
     pub(super) fn hear(&mut self, id: ConversationId, from: PeerId, text: &str) -> Result<Event, Violation> {
         let message = self.view(id, from, text)?;

@@ -185,12 +185,16 @@ fn events_carry_messages_that_left_the_snapshot() {
     let before = world.history(LOBBY).1[5].id;
     let (address, conversation, filled) = (Destination::Conversation(LOBBY), LOBBY, false);
     let gap = MessageGap { address, conversation, from, before, filled };
+    let filled = Event::MessageGap(MessageGap { filled: true, ..gap.clone() });
     state.news(world.news(vec![Event::MessageStatus(status), Event::MessageGap(gap)]));
     state.act(Action::Scroll(Step::Top));
     state.arrange(80, 24);
     let rows = seen(&state);
     assert_eq!(rows[1], "✓✓|alice  mine");
     assert_eq!(rows[6..8], ["??|something bob said before this has not arrived", "  |bob  4"]);
+    state.news(world.news(vec![filled]));
+    state.arrange(80, 24);
+    assert_eq!(seen(&state)[5..7], ["  |bob  3", "  |bob  4"]);
 }
 
 #[test]
