@@ -10,7 +10,7 @@ use crate::api::handle::KEPT_EVENTS;
 use crate::testing::rule::{Violation, ensure};
 
 /// How far apart the points are from which all that follows is told at once.
-const EVERY: usize = 4;
+const EVERY: usize = 3;
 
 /// A frontend that starts now shows what there is now: nothing is lost by starting late.
 pub(super) fn what_there_is_is_shown_at_any_point(subject: &Subject) -> Result<(), Violation> {
