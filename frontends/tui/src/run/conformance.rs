@@ -52,7 +52,7 @@ impl Person {
         Err(Violation::new(format!("it never came about: {what}")))
     }
 
-    fn lines<'a>(tabs: &'a [Tab]) -> impl Iterator<Item = &'a Arc<SystemLine>> {
+    fn lines(tabs: &[Tab]) -> impl Iterator<Item = &Arc<SystemLine>> {
         let entries = tabs.iter().flat_map(|tab| tab.timeline.entries().values());
         entries.filter_map(|entry| match entry {
             Entry::System(line) => Some(line),
