@@ -1,4 +1,4 @@
-//! What every [`Frontend`](crate::Frontend) must hold: a script of what happens and what is asked for gives the same
+//! What every [`Frontend`] must hold: a script of what happens and what is asked for gives the same
 //! screen, whatever it looks like.
 //!
 //! A frontend is looked at through a [`Seat`], which is a small adapter that its tests bring: it says what is shown, types what
