@@ -162,7 +162,7 @@ async fn said_again_under_other_ids(stack: Stack) {
         assert_eq!(scene["bob"].alarms(), [], "a repeat is ordinary");
         let again = Envelope { id: fresh_id(), ..envelope.clone() };
         scene.relay.with(|desk| desk.hand(bob, again));
-        scene["bob"].wait_alarm(AlarmKind::Replayed, "a frame was refused").await;
+        scene["bob"].wait_alarm(AlarmKind::Replayed, "opened before").await;
         assert_eq!(count(&scene, "once").await, 1);
         scene["bob"].restart().await;
         scene.goes_on("alice", "bob").await;
@@ -183,7 +183,7 @@ async fn a_first_message_said_again(stack: Stack) {
     for _ in 0..2 {
         let again = Envelope { id: fresh_id(), ..first.clone() };
         scene.relay.with(|desk| desk.hand(bob, again));
-        scene["bob"].wait_alarm(AlarmKind::Replayed, "a frame was refused").await;
+        scene["bob"].wait_alarm(AlarmKind::Replayed, "opened before").await;
         scene.goes_on("alice", "bob").await;
         assert_eq!(count(&scene, "first").await, 1);
         scene["bob"].restart().await;
