@@ -56,7 +56,8 @@ impl World {
     pub fn nameless(&self, profile: Profile, relay: &str) -> Setup {
         let (world, relay) = (Arc::clone(self.inner()), relay.to_owned());
         let label = "nameless".into();
-        Setup { world, profile, label, program: None, nick: None, folder: None, relay, sets: vec![] }
+        let sets = profile.sets.iter().map(|&set| set.to_owned()).collect();
+        Setup { world, profile, label, program: None, nick: None, folder: None, relay, sets }
     }
 }
 

@@ -103,7 +103,8 @@ impl Evidence {
 
     /// The files of a relay, as they are now; its key is its own.
     pub fn add_relay(&mut self, folder: &Path) {
-        for (path, bytes) in contents(folder).into_iter().filter(|(path, _)| !path.ends_with("identity.key")) {
+        for (path, bytes) in contents(folder).into_iter().filter(|(path, _)| !path.ends_with("identity.key"))
+        {
             self.add(Place::RelayFiles, path.display().to_string(), bytes);
         }
     }

@@ -208,7 +208,8 @@ impl Scenario {
         let in_memory = memory::scan(one.process().pid(), &[self.canary.as_bytes()]).is_ok_and(|it| it[0]);
         self.leave();
         let files = chat_tests::files::contents(self.people[0].folder());
-        let stored = files.iter().any(|(_, bytes)| chat_tests::files::find(bytes, self.canary.as_bytes()).is_some());
+        let stored =
+            files.iter().any(|(_, bytes)| chat_tests::files::find(bytes, self.canary.as_bytes()).is_some());
         assert!(stored || in_memory, "{} has the text nowhere", NICKS[0]);
         assert!(self.secrets.keys() >= 10, "{} keys", self.secrets.keys());
         if self.relay.process().is_alive() {
@@ -229,7 +230,10 @@ impl Scenario {
     fn check_evidence(&mut self, log_says: &[&str]) {
         let recorded = self.wire.to_relay().into_iter().find_map(|track| track.into_iter().next());
         if let Some(capture) = self.capture.take() {
-            capture.finish().into_iter().for_each(|flow| self.evidence.add(Place::Wire, "a captured flow", flow));
+            capture
+                .finish()
+                .into_iter()
+                .for_each(|flow| self.evidence.add(Place::Wire, "a captured flow", flow));
             let recorded = recorded.expect("something was recorded");
             assert!(self.evidence.holds(Place::Wire, &recorded), "the capture has what the recorder has");
         }

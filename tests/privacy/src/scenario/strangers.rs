@@ -9,7 +9,7 @@ use chat_hostile::lie::{self, Hears};
 use chat_hostile::mangle::{flips, garbage};
 use chat_hostile::raw::{TcpPeer, TcpStep, UdpPeer, UdpStep};
 use chat_hostile::stack::transport;
-use chat_hostile::{Clock, Desk, LyingRelay, RSA, Stack, Stranger, X25519};
+use chat_hostile::{Clock, Desk, LyingRelay, Stack, Stranger};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
@@ -24,10 +24,7 @@ fn runtime() -> Runtime {
 
 impl Scenario {
     fn stack(&self) -> Stack {
-        match self.profile.network {
-            Network::Tcp => X25519,
-            Network::Udp => RSA,
-        }
+        Stack::of(self.profile)
     }
 
     fn id(&self, person: usize) -> PeerId {
@@ -123,7 +120,8 @@ impl Scenario {
         let [one, two] = [0, 1].map(|person| self.id(person));
         self.people[0].wait_state(&self.people[0].send(NICKS[1], &self.canary), "delivered");
         let of_both = |it: &&Envelope| it.from == one && it.to == Recipient::Peer(two);
-        let genuine = lying.with(|desk| desk.submitted().iter().rfind(of_both).cloned()).expect("it was sent");
+        let genuine =
+            lying.with(|desk| desk.submitted().iter().rfind(of_both).cloned()).expect("it was sent");
         let anew = || Envelope { id: EnvelopeId(fresh()), ..genuine.clone() };
         let mut flipped = anew();
         flipped.frame[20] ^= 1;
