@@ -27,6 +27,8 @@ const HANDSHAKE_FRAMES: u64 = 2;
 /// Space for reading, at least; and at most for what has only been announced, before and after the handshake.
 const READ_BYTES: usize = 8 << 10;
 const MAX_READ_BYTES: usize = 64 << 10;
+/// Smaller frames are copied out of the buffer.
+const TAKEN_BYTES: usize = READ_BYTES / 2;
 
 /// Smaller frames are copied behind each other, larger ones are written from where they are.
 const COPY_BELOW_BYTES: usize = 1 << 10;
@@ -99,7 +101,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     if self.buf.len() - PREFIX_BYTES >= len {
                         self.buf.advance(PREFIX_BYTES);
                         self.frames += 1;
-                        return Poll::Ready(Ok(Some(self.buf.split_to(len).freeze())));
+                        return Poll::Ready(Ok(Some(self.take(len))));
                     }
                     PREFIX_BYTES + len
                 }
@@ -112,6 +114,18 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     Err(cut("the link was cut within a frame"))
                 });
             }
+        }
+    }
+
+    /// The first bytes that have been read, as a frame. What is cut from the buffer keeps all of it alive for as long as
+    /// somebody keeps the frame, so small ones are copied: thousands that wait together cost what they hold.
+    fn take(&mut self, len: usize) -> Bytes {
+        if len < TAKEN_BYTES {
+            let frame = Bytes::copy_from_slice(&self.buf[..len]);
+            self.buf.advance(len);
+            frame
+        } else {
+            self.buf.split_to(len).freeze()
         }
     }
 

@@ -213,6 +213,24 @@ async fn memory_grows_only_as_bytes_arrive() {
     }
 }
 
+/// Found by fuzzing: a frame kept the whole buffer it was read into, 8 KiB for each that came alone.
+#[tokio::test]
+async fn small_frames_that_wait_together_keep_no_buffers() {
+    let (mut reader, mut far) = reader(1 << 10).await;
+    let mut kept = Vec::new();
+    for len in [0, 1, 10, 100, 1000] {
+        assert!(reader.next().now_or_never().is_none(), "nothing has come");
+        far.write_all(&frame(&vec![7; len])).await.unwrap();
+        kept.push(reader.next().await.unwrap().unwrap());
+    }
+    drop(reader);
+    for frame in kept {
+        let len = frame.len();
+        let memory = frame.try_into_mut().map_or(0, |memory| memory.capacity());
+        assert!(memory <= 2 * len, "{len} bytes keep {memory}");
+    }
+}
+
 #[tokio::test]
 async fn a_frame_over_the_limit_is_not_sent_and_the_sink_goes_on() {
     let mut writer = Writer::new(Writes::default(), counters());

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chat_core::{Entropy, Identity, PeerId};
+use chat_core::{Identity, PeerId};
 
 use super::Seeded;
+use crate::EntropySource;
 use crate::config::Config;
 use crate::endpoint::{Endpoint, Event, Handle};
 
@@ -50,12 +52,9 @@ pub struct World {
 }
 
 /// An endpoint draws the keys of a handshake by its number, so each endpoint has a source of its own.
-fn entropy<const ENDPOINT: u64>(handshake: u64) -> Box<dyn Entropy> {
-    Box::new(Seeded(handshake ^ (ENDPOINT << 32)))
+fn entropy(endpoint: u64) -> EntropySource {
+    Arc::new(move |handshake| Box::new(Seeded(handshake ^ (endpoint << 32))))
 }
-
-const CLIENT_ENTROPY: [fn(u64) -> Box<dyn Entropy>; World::MAX_CLIENTS] =
-    [entropy::<1>, entropy::<2>, entropy::<3>, entropy::<4>];
 
 fn listener_address() -> SocketAddr {
     SocketAddr::from(([10, 9, 9, 9], 4000))
@@ -74,7 +73,7 @@ impl World {
         let me = Identity::from_seed(&[7; 32]);
         Self {
             now: Instant::now(),
-            listener: Endpoint::new(Config::default(), me, true, entropy::<0>),
+            listener: Endpoint::new(Config::default(), me, true, entropy(0)),
             clients: Vec::new(),
             waiting: Vec::new(),
             live: Vec::new(),
@@ -91,8 +90,11 @@ impl World {
     /// One more client, which dials. Its number, if there is room for one more.
     pub fn dial(&mut self) -> Option<usize> {
         let client = self.clients.len();
-        let entropy = *CLIENT_ENTROPY.get(client)?;
-        let mut endpoint = Endpoint::new(Config::default(), identity(client), false, entropy);
+        if client == Self::MAX_CLIENTS {
+            return None;
+        }
+        let mut endpoint =
+            Endpoint::new(Config::default(), identity(client), false, entropy(client as u64 + 1));
         endpoint.connect(self.now, listener_address(), None).unwrap();
         self.clients.push(Client { endpoint, connected: false });
         Some(client)
