@@ -319,6 +319,21 @@ fn who_was_no_member_leaves_no_gap() {
     assert_eq!(column(&writer, "SELECT members FROM rooms"), [0]);
 }
 
+/// A sixteenth of a full room gives way at once, and no more.
+#[test]
+fn of_32_silent_members_two_give_way() {
+    let (_dir, mut writer) = writer(MailboxLimits { members_per_room: 32, ..limits() });
+    for n in 1..=33 {
+        assert_eq!(join(&mut writer, PeerId([n; 32])), Joined::New { bundle: None });
+    }
+    assert_eq!(column(&writer, "SELECT members FROM rooms"), [31]);
+    assert_eq!(
+        column(&writer, "SELECT min(peer) FROM members"),
+        [3],
+        "who was there first, as nobody was seen later"
+    );
+}
+
 #[test]
 fn peers_and_memberships_are_as_many_as_they_may_be() {
     let (_dir, mut writer) =
