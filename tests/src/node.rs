@@ -4,16 +4,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::process::Said;
 use crate::world::Inner;
-use crate::{Event, Exit, PATIENCE, Process, Profile, RpcError, World, binary};
-
-/// Pause between two looks into history.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+use crate::{Event, Exit, Process, Profile, RpcError, World, binary};
 
 /// How a node is to be started.
 #[derive(Clone)]
@@ -21,6 +17,7 @@ pub struct Setup {
     world: Arc<Inner>,
     profile: Profile,
     label: String,
+    program: Option<PathBuf>,
     nick: Option<String>,
     folder: Option<PathBuf>,
     relay: String,
@@ -54,7 +51,9 @@ impl World {
     /// A node that takes nick and folder as they come.
     pub fn nameless(&self, profile: Profile, relay: &str) -> Setup {
         let (world, relay) = (Arc::clone(self.inner()), relay.to_owned());
-        Setup { world, profile, label: "nameless".into(), nick: None, folder: None, relay, sets: vec![] }
+        let label = "nameless".into();
+        let sets = profile.sets.iter().map(|&set| set.to_owned()).collect();
+        Setup { world, profile, label, program: None, nick: None, folder: None, relay, sets }
     }
 }
 
@@ -64,6 +63,12 @@ impl Setup {
     pub fn set(mut self, set: &str) -> Self {
         self.sets.push(set.to_owned());
         self
+    }
+
+    /// Another program than `chat`, with its command line.
+    #[must_use]
+    pub fn program(self, program: &Path) -> Self {
+        Self { program: Some(program.to_owned()), ..self }
     }
 
     /// It never is the relay itself.
@@ -92,7 +97,7 @@ impl Setup {
     }
 
     fn spawn(&self) -> Arc<Process> {
-        let mut command = self.world.command(binary::chat());
+        let mut command = self.world.command(self.program.as_deref().unwrap_or_else(|| binary::chat()));
         command.args(["--config", self.profile.name, "--frontend", "jsonrpc"]);
         command.arg("--set").arg(format!("topology.relay={}", self.relay));
         if let Some(nick) = &self.nick {
@@ -222,25 +227,18 @@ impl Node {
         serde_json::from_value(history["messages"].take()).expect("a list of messages")
     }
 
-    /// Asks for history until these messages of its own are in one of these states there. What was reached in an
-    /// earlier run is not told again, but history knows.
+    /// Waits until these messages of its own have come to one of these states, in this run or before. What was reached in
+    /// an earlier run is not told again, but history knows.
     #[track_caller]
     pub fn wait_history(&self, with: &str, ids: &[String], states: &[&str]) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let reached = |message: &&Value| {
-                message["delivery"]["state"].as_str().is_some_and(|it| states.contains(&it))
-            };
-            let history = self.history(with);
-            let there: HashSet<_> =
-                history.iter().filter(reached).filter_map(|message| message["id"].as_str()).collect();
-            let missing = ids.iter().filter(|id| !there.contains(id.as_str())).count();
-            if missing == 0 {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{missing} messages to {with} are not {states:?}");
-            std::thread::sleep(ASK_EVERY);
-        }
+        let reached =
+            |message: &&Value| message["delivery"]["state"].as_str().is_some_and(|it| states.contains(&it));
+        let history = self.history(with);
+        let there: HashSet<_> =
+            history.iter().filter(reached).filter_map(|message| message["id"].as_str()).collect();
+        let missing: Vec<String> = ids.iter().filter(|id| !there.contains(id.as_str())).cloned().collect();
+        // What was not reached when history was asked for is told from here on, or was told before the answer.
+        self.wait_states(&missing, states);
     }
 }
 
