@@ -26,8 +26,8 @@ const HEAD: &str = "\
 cargo run --release -p chat-crash-machine -- --loops 1000 --messages 100000 --log tests/crash-machine/results.jsonl --report tests/crash-machine/RESULTS.md
 ```
 
-It takes half a minute a loop on two idle cores, and may be stopped (`--minutes`): the same command goes on after the last
-seed in the log. A loop is traffic of three people with 3 to 7 blows, `kill -9` of one to four processes each at random
+A loop takes about a minute on two cores that others use as well. `--minutes` ends it sooner: the same command goes on after
+the last seed in the log. A loop is traffic of three people with 3 to 7 blows, `kill -9` of one to four processes each at random
 moments, and then everything has to arrive; each loop has people of its own. Everybody writes and reads: whoever is killed
 and is no relay is a sender and a receiver at once. What is checked stands in the crate's documentation.
 
