@@ -79,6 +79,16 @@ fn a_store_of_a_later_program_is_left_alone() {
     );
 }
 
+/// In a file system that SQLite alone reaches, SQLite makes the file; this one is the system's.
+#[cfg(unix)]
+#[test]
+fn a_store_in_another_file_system_is_made_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = StorePlace::Vfs { vfs: "unix".into(), path: folder.path().join("client.db") };
+    Store::open(&place).unwrap().insert_message(&from_bob(1, Some(1))).unwrap();
+    assert_eq!(shown(&Store::open(&place).unwrap()), [1]);
+}
+
 /// A log that an earlier process left is in the database, and gone, before anything is written behind it.
 #[test]
 fn a_log_that_was_left_is_settled_first() {

@@ -1,5 +1,9 @@
 //! What the mailbox counts, to the byte and to the millisecond: on the writer itself, without its thread.
 
+mod forgetting;
+mod queue;
+mod reading;
+
 use bytes::Bytes;
 use chat_core::nick::{Nick, RoomName};
 use chat_core::wire::Recipient;
@@ -273,39 +277,6 @@ fn numbers_outside_the_databases_range_stay_at_its_ends() {
     assert_eq!((from_sql(7), from_sql(-7)), (7, 0));
 }
 
-/// Takes work and never does it.
-struct Idle;
-impl Environment for Idle {
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
-    fn entropy(&self) -> Box<dyn chat_core::Entropy> {
-        Box::new(chat_core::entropy::OsEntropy)
-    }
-    fn spawn(&self, _: &'static str, work: Work) -> std::io::Result<()> {
-        // Its ends of the channels stay open, as those of a busy thread.
-        std::mem::forget(work);
-        Ok(())
-    }
-}
-
-/// Each change takes a place for every begun KiB, so that the queue is bounded in bytes, and never full in number.
-#[tokio::test]
-async fn the_queue_is_counted_in_kibibytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let limits = MailboxLimits { queue_bytes: 10 * 1024 + 1023, ..limits() };
-    let mailbox = SqliteMailbox::open_in(&dir.path().join("relay.db"), limits, &Idle).unwrap();
-    assert_eq!(mailbox.places.available_permits(), 10);
-    assert_eq!(mailbox.orders.lock().unwrap().as_ref().unwrap().max_capacity(), 11, "one is for the end");
-    let mut left = Vec::new();
-    for len in [0, 1024 - 128 - 1, 1024 - 128, 2 * 1024] {
-        let envelopes = vec![envelope(1, Recipient::Peer(BOB), len)];
-        mailbox.write(Write::Store { from: ANNA, envelopes, now: Timestamp(1), done: Box::new(drop) }).await;
-        left.push(mailbox.places.available_permits());
-    }
-    assert_eq!(left, [9, 8, 6, 3]);
-}
-
 #[test]
 fn a_change_takes_about_its_bytes() {
     let two = vec![envelope(1, Recipient::Peer(BOB), 10), envelope(2, Recipient::Peer(BOB), 20)];
@@ -333,4 +304,46 @@ async fn commits_are_counted() {
         assert_eq!(mailbox.commits().0, expected);
     }
     mailbox.close().await;
+    assert_eq!(mailbox.commits().0, 2, "none for nothing");
+}
+
+#[test]
+fn who_was_no_member_leaves_no_gap() {
+    let (_dir, mut writer) = writer(limits());
+    assert!(!writer.leave(ANNA, &room()).unwrap(), "there is no such room");
+    join(&mut writer, ANNA);
+    assert_eq!(join(&mut writer, ANNA), Joined::Already);
+    assert!(!writer.leave(BOB, &room()).unwrap());
+    assert_eq!(column(&writer, "SELECT members FROM rooms"), [1]);
+    assert!(writer.leave(ANNA, &room()).unwrap());
+    assert_eq!(column(&writer, "SELECT members FROM rooms"), [0]);
+}
+
+#[test]
+fn peers_and_memberships_are_as_many_as_they_may_be() {
+    let (_dir, mut writer) =
+        writer(MailboxLimits { max_peers: 2, members_per_room: 2, rooms_per_peer: 1, ..limits() });
+    // Somebody to whom is written takes no place until it connects.
+    store(&mut writer, ANNA, CARL, 1);
+    let mut attach =
+        |peer| writer.attach(peer, Timestamp(1)).unwrap().map(|attached| (attached.cursor, attached.rooms));
+    assert_eq!((attach(ANNA), attach(BOB)), (Some((0, vec![])), Some((0, vec![]))));
+    assert_eq!((attach(CARL), attach(DORA)), (None, None));
+    assert_eq!(attach(ANNA), Some((0, vec![])), "who is known comes back");
+    assert_eq!(writer.counters.peers, 2);
+    writer.ack(ANNA, 99).unwrap();
+    join(&mut writer, ANNA);
+    let attached = writer.attach(ANNA, Timestamp(1)).unwrap().unwrap();
+    assert_eq!(
+        (attached.cursor, attached.rooms),
+        (1, vec![room()]),
+        "nothing is acknowledged before it is there"
+    );
+    let offline: super::super::IsOnline = Arc::new(|_| false);
+    let other = RoomName::new("#other").unwrap();
+    assert_eq!(writer.join(ANNA, &other, &offline).unwrap(), Joined::TooManyRooms);
+    // Anna has acknowledged something, and nobody is silent who is connected.
+    let online: super::super::IsOnline = Arc::new(|_| true);
+    assert_eq!(writer.join(BOB, &room(), &online).unwrap(), Joined::New { bundle: None });
+    assert_eq!(writer.join(DORA, &room(), &online).unwrap(), Joined::RoomFull);
 }
