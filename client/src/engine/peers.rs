@@ -234,7 +234,14 @@ impl Engine {
 
     pub(super) fn presence(&mut self, peer: PeerId, online: bool) -> Result<(), StoreError> {
         let now = self.now;
-        let Some(contact) = self.contacts.get_mut(&peer) else { return Ok(()) };
+        let Some(contact) = self.contacts.get_mut(&peer) else {
+            // Whatever became of its bundle on the way: as long as it is not known, nothing that is said in the room
+            // would go to it.
+            if online && self.rooms.values().any(|room| room.members.contains(&peer)) {
+                self.ask_for(peer);
+            }
+            return Ok(());
+        };
         let changed = contact.online != online;
         contact.online = online;
         if !changed {
