@@ -93,7 +93,8 @@ impl World {
         if client == Self::MAX_CLIENTS {
             return None;
         }
-        let mut endpoint = Endpoint::new(Config::default(), identity(client), false, entropy(client as u64 + 1));
+        let mut endpoint =
+            Endpoint::new(Config::default(), identity(client), false, entropy(client as u64 + 1));
         endpoint.connect(self.now, listener_address(), None).unwrap();
         self.clients.push(Client { endpoint, connected: false });
         Some(client)
