@@ -14,12 +14,13 @@ pub const MAX_ROOM_BYTES: usize = 64;
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// Whether `c` could act on a terminal or reorder what stands around it: C0 and C1 controls, line and
-/// paragraph separators, bidi overrides and isolates, interlinear annotation, tags, the byte order mark.
+/// paragraph separators, bidi overrides and isolates, interlinear annotation, the byte order mark; or is a tag, which
+/// shows nothing and can hide a text in another.
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{206F}'
-            | '\u{FFF9}'..='\u{FFFB}' | '\u{FEFF}' | '\u{E0000}'..='\u{E001F}')
+            | '\u{FFF9}'..='\u{FFFB}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
 }
 
 /// Whether `c` shows nothing where a name is read: two names that differ in it look the same (Unicode's default
@@ -38,7 +39,7 @@ pub fn inert(text: &str) -> String {
     let shown: String = text.chars().filter(|&c| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c)).collect();
     let mut out = String::with_capacity(shown.len());
     for grapheme in shown.graphemes(true) {
-        let limit = if grapheme.contains('\u{200D}') || grapheme.contains('\u{E007F}') { 32 } else { 8 };
+        let limit = if grapheme.contains('\u{200D}') { 32 } else { 8 };
         out.extend(grapheme.chars().take(limit));
     }
     out

@@ -15,7 +15,7 @@ pub enum Code {
     Usage = 2,
     /// The relay, or a peer, is not who it must be.
     NotAuthenticated = 3,
-    /// The relay can't be reached, or messages were left that no relay has.
+    /// The relay can't be reached, or messages were left that no relay has but the one that ended with the program.
     Unreachable = 4,
 }
 

@@ -23,7 +23,9 @@ pub use args::RelayArgs;
 pub use hop::Noise;
 pub use run::{limits, run};
 
-/// The command line of the program of its own.
+/// Runs a blind relay on a profile: it passes on and keeps what people send each other, and can read none of it.
+///
+/// It serves the relay of the profile and passes over the tables that only a client needs.
 #[derive(Debug, Parser)]
 #[command(name = "chat-relay", version)]
 struct Cli {

@@ -66,7 +66,7 @@ pub(crate) fn assemble(
         key_exchange_name: view.key_exchange.clone(),
         cipher: Arc::from(cipher),
         stack: view,
-        config_text: profile.show(),
+        config_text: profile.show_with_nick(Some(&home.nick)),
         store: StorePlace::File(home.store()?),
         max_backoff: if is_local(&entry.address) { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
     };

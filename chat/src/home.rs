@@ -28,6 +28,11 @@ impl Home {
         self.dir.path()
     }
 
+    /// Gives the folder free as it was found, because the start was refused.
+    pub(crate) fn undo(self) {
+        self.dir.undo();
+    }
+
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
     pub(crate) fn identity(&self, key_file: Option<&Path>) -> Result<Identity, Failure> {
         self.dir.identity(key_file, &mut OsEntropy).map_err(Failure::failed)
@@ -125,7 +130,7 @@ fn folder_name(nick: &Nick) -> String {
 }
 
 /// The login name, as far as it can be a nick.
-fn login_nick() -> Result<Nick, Failure> {
+pub(crate) fn login_nick() -> Result<Nick, Failure> {
     let login = whoami::username().unwrap_or_default();
     let usable: String = login.chars().filter(|&c| Nick::new(c.to_string()).is_ok()).take(32).collect();
     Nick::new(usable).map_err(|_| Failure::failed("your login name is no nick; give one with --nick"))

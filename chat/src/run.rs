@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::api::StopReason;
-use chat_core::{ClientHandle, FrontendError};
+use chat_core::profile::Stack;
+use chat_core::{ClientHandle, FrontendError, Profile};
 use chat_relay::exit::{Code, Failure, say};
 use chat_relay::signals;
-use client::Client;
+use client::{Client, Unsent};
 
 use crate::assembly::{Node, assemble};
 use crate::cli::RunArgs;
@@ -31,16 +32,29 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
     stack.frontend.require().map_err(Failure::failed)?;
     let home = home::open_client(args.data_dir.as_deref(), profile.identity.nick.as_ref())?;
+    let node = match prepare(&profile, stack, &home) {
+        Ok(node) => node,
+        Err(failure) => {
+            home.undo();
+            return Err(failure);
+        }
+    };
+    if let Some(guest) = &home.guest {
+        say(format!("your data directory is in use by another chat; you are {guest} here"));
+    }
+    run_node(node, &home)
+}
+
+/// What may be refused once the data directory is taken.
+fn prepare(profile: &Profile, stack: Stack, home: &Home) -> Result<Node, Failure> {
     let identity = home.identity(profile.identity.key_file.as_deref())?;
+    let node = assemble(profile, stack, home, identity)?;
     let logs = match &profile.log.dir {
         Some(folder) => folder.clone(),
         None => home.logs()?,
     };
     logging::to_file(&logs, profile.log.level)?;
-    if let Some(guest) = &home.guest {
-        say(format!("your data directory is in use by another chat; you are {guest} here"));
-    }
-    run_node(assemble(&profile, stack, &home, identity)?, &home)
+    Ok(node)
 }
 
 /// Runs a node until its user leaves.
@@ -68,7 +82,7 @@ fn run_node(node: Node, home: &Home) -> Result<(), Failure> {
     let unsent = client.finish(FAREWELL);
     links.shut_down();
     network.shutdown_timeout(FAREWELL);
-    outcome(ended, handle.stopping(), interactive, unsent.0)
+    outcome(ended, handle.stopping(), interactive, unsent)
 }
 
 /// JSON-RPC for scripts, beside whatever frontend runs. A path that is too long for a socket costs the socket only.
@@ -85,7 +99,7 @@ fn outcome(
     ended: std::thread::Result<Result<(), FrontendError>>,
     stopped: Option<StopReason>,
     interactive: bool,
-    unsent: u64,
+    unsent: Unsent,
 ) -> Result<(), Failure> {
     if let Some(StopReason { exit_code: code @ 1.., message }) = stopped {
         return Err(Failure { code, message: message.unwrap_or_default() });
@@ -95,15 +109,56 @@ fn outcome(
         Ok(Err(error)) => return Err(Failure::failed(error)),
         Ok(Ok(())) => {}
     }
-    match unsent {
-        0 => Ok(()),
-        _ if interactive => {
-            say(format!("{unsent} of your messages have reached no relay; they are kept and sent next time"));
+    let left = what_is_left(unsent);
+    match left.is_empty() {
+        true => Ok(()),
+        false if interactive => {
+            say(left);
             Ok(())
         }
-        _ => Err(Failure::new(
-            Code::Unreachable,
-            format!("{unsent} messages have reached no relay; they are kept"),
-        )),
+        false => Err(Failure::new(Code::Unreachable, left)),
+    }
+}
+
+/// What somebody has yet to do about the messages of this program; empty if nothing.
+fn what_is_left(Unsent { no_relay, own_relay }: Unsent) -> String {
+    let counted = |n: u64, one: &str, more: &str| match n {
+        0 => None,
+        1 => Some(format!("1 message {one}")),
+        n => Some(format!("{n} messages {more}")),
+    };
+    let unsent = counted(
+        no_relay,
+        "has reached no relay; it is kept and sent next time",
+        "have reached no relay; they are kept and sent next time",
+    );
+    let undelivered = counted(
+        own_relay,
+        "is only with the relay this program hosted; start it again so it arrives",
+        "are only with the relay this program hosted; start it again so they arrive",
+    );
+    unsent.into_iter().chain(undelivered).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_counted_in_words() {
+        assert_eq!(what_is_left(Unsent { no_relay: 0, own_relay: 0 }), "");
+        let both = what_is_left(Unsent { no_relay: 1, own_relay: 2 });
+        let lines: Vec<&str> = both.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("1 message has reached no relay"), "{both}");
+        assert!(lines[1].starts_with("2 messages are only with the relay"), "{both}");
+    }
+
+    #[test]
+    fn only_a_script_is_told_by_its_exit_code() {
+        for unsent in [Unsent { no_relay: 1, own_relay: 0 }, Unsent { no_relay: 0, own_relay: 1 }] {
+            assert!(outcome(Ok(Ok(())), None, true, unsent).is_ok());
+            assert_eq!(outcome(Ok(Ok(())), None, false, unsent).unwrap_err().code, Code::Unreachable as u8);
+        }
     }
 }

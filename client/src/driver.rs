@@ -1,6 +1,7 @@
 //! The thread around the engine: clock, queues, and the link to the relay.
 
 mod link;
+mod unsent;
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -23,6 +24,8 @@ use crate::engine::{Engine, Input, Moment, Turn, Uptime};
 use crate::store::{Store, StoreError};
 use crate::watch;
 use link::LinkEvent;
+
+pub use unsent::Unsent;
 
 /// Most inputs of one turn: one commit serves all of them.
 const TURN_INPUTS: usize = 256;
@@ -47,10 +50,6 @@ pub enum StartError {
     #[error("the client's thread could not be started: {0}")]
     Io(#[from] std::io::Error),
 }
-
-/// How many messages of one's own have not reached a relay when the client ended. They are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsent(pub u64);
 
 /// A running client. Dropping it without [`Client::finish`] lets it end by itself, without a farewell.
 pub struct Client {
@@ -117,7 +116,7 @@ impl Client {
     }
 
     /// Hands over what is queued if the relay is there, for at most `grace`, closes the link in good order
-    /// and ends. Blocks; not to be called from async code. An engine in which a plugin hangs is left behind.
+    /// and ends. If this program is the relay, it also waits so long for those of its recipients who are there. Blocks; not to be called from async code. An engine in which a plugin hangs is left behind.
     pub fn finish(mut self, grace: Duration) -> Unsent {
         if self.finish.take().is_some_and(|finish| finish.send(grace).is_err()) {
             tracing::debug!("the engine had ended already");
@@ -125,7 +124,7 @@ impl Client {
         match self.ended.recv() {
             Ok(End::Over(unsent)) if self.thread.join().is_ok() => unsent,
             // It panicked, or hangs: how much is unsent is not known.
-            _ => Unsent(u64::MAX),
+            _ => Unsent { no_relay: u64::MAX, own_relay: 0 },
         }
     }
 }
@@ -214,7 +213,7 @@ impl Driver {
             Ok(Err(ConnectError::Retry(reason))) => tracing::warn!(reason, "not prepared to host"),
             Ok(Err(ConnectError::Fatal { exit_code, message })) => {
                 self.side.stop(StopReason { exit_code, message: Some(message) });
-                return Unsent(self.engine.unsent());
+                return Unsent { no_relay: self.engine.unsent(), own_relay: 0 };
             }
             Err(_) => tracing::warn!("preparing to host took too long"),
         }
@@ -253,13 +252,14 @@ impl Driver {
 
     /// Closes the link after everything handed to it has left.
     async fn farewell(mut self, link: tokio::task::JoinHandle<()>) -> Unsent {
+        let unsent = Unsent { no_relay: self.engine.unsent(), own_relay: self.engine.unsent_by_own_relay() };
         let had_link = self.records.take().is_some();
         if had_link && timeout(CLOSE_DEADLINE, link).await.is_err() {
             tracing::warn!("the link did not close in time");
         }
         // An end that was asked for is no failure; a reason that was given before stays.
         self.side.stop(StopReason { exit_code: 0, message: None });
-        Unsent(self.engine.unsent())
+        unsent
     }
 
     /// What waits besides the first input goes into the same turn, and so into the same commit.

@@ -6,6 +6,7 @@
 
 mod folder;
 mod key_file;
+mod lock;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -114,7 +115,8 @@ impl Host<'_> {
     /// done, and drains. Cancel safe in so far as the database survives it.
     ///
     /// # Errors
-    /// [`HostError`]; whatever was begun is ended then.
+    /// [`HostError`]; whatever was begun is ended then. If it never served, what it made in the data directory is taken
+    /// back.
     pub async fn run(
         self,
         entropy: &mut (dyn Entropy + '_),
@@ -122,6 +124,25 @@ impl Host<'_> {
         stop: impl Future<Output = ()>,
     ) -> Result<(), HostError> {
         let data_dir = DataDir::open(self.data_dir)?;
+        let mut has_served = false;
+        let ready = |bound: &Ready| {
+            has_served = true;
+            ready(bound);
+        };
+        let served = self.run_in(&data_dir, entropy, ready, stop).await;
+        if served.is_err() && !has_served {
+            data_dir.undo();
+        }
+        served
+    }
+
+    async fn run_in(
+        self,
+        data_dir: &DataDir,
+        entropy: &mut (dyn Entropy + '_),
+        ready: impl FnOnce(&Ready),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), HostError> {
         let identity = data_dir.identity(self.key_file, entropy)?;
         let relay = Relay::open(self.config, self.limits, &data_dir.mailbox()?)?;
         let secure = (self.secure)(&identity);

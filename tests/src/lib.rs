@@ -10,6 +10,7 @@
 //! | [`Process`] | a process: what it says, how it ends |
 //! | [`Node`] | a user: `chat` with the `jsonrpc` frontend |
 //! | [`Relay`] | `chat relay` |
+//! | [`Screen`] | a program on a terminal of its own |
 //! | [`Impair`] | `chat impair`: a bad network between processes |
 //! | [`Besieged`] | a relay that strangers attack, and an honest pair on it |
 //! | [`Recorder`] | a proxy that writes down what passes, and may meddle with it |
@@ -35,6 +36,8 @@ pub mod process;
 pub mod profiles;
 pub mod recorder;
 pub mod relay;
+#[cfg(unix)]
+pub mod screen;
 pub mod world;
 
 pub use besieged::Besieged;
@@ -45,6 +48,8 @@ pub use process::{Exit, Process};
 pub use profiles::{Network, Profile};
 pub use recorder::{Direction, Recorder};
 pub use relay::Relay;
+#[cfg(unix)]
+pub use screen::Screen;
 pub use world::World;
 
 /// How long a condition may take. Far more than it needs: this machine may be busy with other things.

@@ -4,16 +4,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::process::Said;
 use crate::world::Inner;
-use crate::{Event, Exit, PATIENCE, Process, Profile, RpcError, World, binary};
-
-/// Pause between two looks into history.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+use crate::{Event, Exit, Process, Profile, RpcError, World, binary};
 
 /// How a node is to be started.
 #[derive(Clone)]
@@ -222,25 +218,18 @@ impl Node {
         serde_json::from_value(history["messages"].take()).expect("a list of messages")
     }
 
-    /// Asks for history until these messages of its own are in one of these states there. What was reached in an
-    /// earlier run is not told again, but history knows.
+    /// Waits until these messages of its own have come to one of these states, in this run or before. What was reached in
+    /// an earlier run is not told again, but history knows.
     #[track_caller]
     pub fn wait_history(&self, with: &str, ids: &[String], states: &[&str]) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let reached = |message: &&Value| {
-                message["delivery"]["state"].as_str().is_some_and(|it| states.contains(&it))
-            };
-            let history = self.history(with);
-            let there: HashSet<_> =
-                history.iter().filter(reached).filter_map(|message| message["id"].as_str()).collect();
-            let missing = ids.iter().filter(|id| !there.contains(id.as_str())).count();
-            if missing == 0 {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{missing} messages to {with} are not {states:?}");
-            std::thread::sleep(ASK_EVERY);
-        }
+        let reached =
+            |message: &&Value| message["delivery"]["state"].as_str().is_some_and(|it| states.contains(&it));
+        let history = self.history(with);
+        let there: HashSet<_> =
+            history.iter().filter(reached).filter_map(|message| message["id"].as_str()).collect();
+        let missing: Vec<String> = ids.iter().filter(|id| !there.contains(id.as_str())).cloned().collect();
+        // What was not reached when history was asked for is told from here on, or was told before the answer.
+        self.wait_states(&missing, states);
     }
 }
 

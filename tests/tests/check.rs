@@ -164,6 +164,9 @@ fn what_is_shown_is_a_profile() {
         assert_eq!(values(again.succeeded()), values(&shown.stdout));
         assert!(shown.stdout.contains(&format!("kind = \"{}\"", profile.transport)));
     }
+    let shown = world.chat(&["config", "show", profiles::TCP_X25519.name]);
+    let nick = shown.succeeded().lines().find(|line| line.starts_with("# nick = \""));
+    assert!(nick.is_some_and(|nick| nick.ends_with("# default: the login name")), "{}", shown.stdout);
     let path = world.write("mine.toml", GOOD);
     let show = |set: &[&str], env: &[(&str, &str)]| {
         let mut command = world.command(&["config", "show", path.to_str().unwrap()]);

@@ -14,6 +14,10 @@ fn help_is_no_mistake_and_nothing_is() {
     for arguments in [&["--help"][..], &["help"], &["help", "relay"], &["relay", "--help"], &["--version"]] {
         assert!(world.chat(arguments).succeeded().len() > 8, "{arguments:?}");
     }
+    let mut alone = std::process::Command::new(chat_tests::binary::chat_relay());
+    alone.arg("--help");
+    let help = world.run(alone, "");
+    assert!(help.succeeded().starts_with("Runs a blind relay on a profile"), "{}", help.stdout);
     let help = world.chat(&["--help"]);
     for word in ["--config", "relay", "check", "explain", "config", "plugins", "schema", "identity", "impair"]
     {
@@ -41,6 +45,7 @@ fn wrong_usage_says_what_is_right() {
             &["--config", name, "--frontend", "guy"],
             &["there is no frontend `guy`", "jsonrpc, tui", "--frontend"],
         ),
+        (&["check", "."], &["`.` is a folder"]),
         (&["--config", name, "--frontend", "egui"], &["`egui` is known, but not built into this program"]),
         (&["--config", name, "--nick", "a b"], &["may not contain ' '", "--nick a b", "^^^"]),
         (&["--config", name, "--nick", "\u{1b}]0;mine\u{7}\u{1b}[2J"], &["may not contain", "--nick"]),
@@ -185,7 +190,7 @@ fn escapes_in_a_text_are_data() {
     alice.call(text, Value::Null).unwrap_err();
     for node in [&alice, &bob] {
         let written = node.process().stdout();
-        let acts = written.chars().find(|c| *c < ' ' && *c != '\n');
+        let acts = written.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
         assert_eq!(acts, None);
     }
 }

@@ -143,10 +143,16 @@ fn a_key_that_is_no_file() {
             ["--config", TCP_X25519.name, "--frontend", "jsonrpc", "--nick", "alice", "--set", &set];
         let ended = world.chat(&[&arguments[..], &["--data-dir", folder.to_str().unwrap()]].concat());
         ended.refused(1, &["identity.key_file", why, place.to_str().unwrap()]);
+        assert_eq!(listing(&folder), [""; 0].map(PathBuf::from), "the start was refused");
+        let fresh = world.path("fresh/alice");
+        let arguments = [&arguments[..], &["--data-dir", fresh.to_str().unwrap()]].concat();
+        world.chat(&arguments).refused(1, &["identity.key_file", why]);
+        assert!(!world.path("fresh").exists(), "the start was refused");
     }
-    // The first of these makes the key, without which there is no client.db.
+    assert_eq!(world.node(TCP_X25519, "alice", &world.any_port()).start().leave(), Exit::Code(0));
     for name in ["relay.db", "client.db"] {
         let file = folder.join(name);
+        fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&pipe, &file).unwrap();
         try_in(&world, &folder).refused(1, &[name, "a named pipe"]);
         fs::remove_file(&file).unwrap();

@@ -233,6 +233,33 @@ fn the_end_of_input_is_the_end() {
     bob.wait_state(&id, "delivered");
 }
 
+/// Who is the relay and leaves takes along what others have not got: exit 4 says so, and starting again brings it. What
+/// somebody who is there can have is waited for.
+#[test]
+fn what_only_ones_own_relay_has_is_not_done() {
+    let world = World::new();
+    let (mut alice, mut bob) = pair(&world);
+    let address = alice.address();
+    alice.request("msg.send", json!({ "to": "bob", "text": "a last word" }));
+    assert_eq!(alice.end_input(), Exit::Code(0), "{}", alice.process().stderr());
+    bob.wait_text("a last word");
+    bob.wait("another host", |events| chat_tests::Node::hosts(events)?.then_some(()));
+
+    alice.restart_at(&address);
+    alice.meet(&["bob"]);
+    bob.kill9();
+    alice.wait("to be the host", |events| chat_tests::Node::hosts(events)?.then_some(()));
+    let id = alice.send("bob", "for later");
+    assert_eq!(alice.end_input(), Exit::Code(4), "{}", alice.process().stderr());
+    assert_eq!(alice.states(&id), ["queued", "sent", "stored"]);
+    let said = alice.process().stderr();
+    assert!(said.contains("1 message is only with the relay this program hosted; start it again"), "{said}");
+    alice.restart_at(&address);
+    bob.restart_at(&address);
+    bob.wait_text("for later");
+    alice.wait_history("bob", &[id], &["delivered"]);
+}
+
 /// `system.shutdown` is answered, then it is over.
 #[test]
 fn shut_down_from_the_pipe() {

@@ -12,8 +12,8 @@ const TEXT: &str = "meet me under the old clock tower";
 const NICKS: [&str; 2] = ["Persephone", "Bartholomew"];
 const ROOM: &str = "#velvet-underground";
 
-/// A39, C10, E17: at the level `trace`, with everything that a user does and some that goes wrong, the logs of both
-/// ends and of the relay hold no text, no name of a person or room, no key; but they are not empty either.
+/// A39, C10, C19, E17: at the level `trace`, with everything that a user does and some that goes wrong, the logs of
+/// both ends and of the relay hold no text, no name of a person or room, no key; but they are not empty either.
 fn logs_name_nobody_and_repeat_nothing(profile: Profile) {
     let world = World::new();
     let mut relay = Relay::start_with(&world, profile, &["log.level=trace"]);

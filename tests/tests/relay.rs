@@ -72,7 +72,8 @@ fn a_profile_for_everything() {
     refused.refused(2, &["out of range", "relay.max_clients=0"]);
 }
 
-/// An address in use, a name that is nobody's, a folder in use: one error with what to do, and nothing on standard output.
+/// An address in use, a name that is nobody's, a folder in use: one error with what to do, nothing on standard output,
+/// and no file that was not there.
 #[test]
 fn what_keeps_a_relay_from_serving() {
     let world = World::new();
@@ -94,6 +95,7 @@ fn what_keeps_a_relay_from_serving() {
             refused.refused(code, &pieces);
             assert!(refused.stderr.contains("error: "), "{}", refused.stderr);
             assert_eq!(refused.stdout, "");
+            assert!(!world.path("other").exists(), "nothing is half begun");
         }
     }
     assert!(relay.process().is_alive());

@@ -53,7 +53,7 @@ fn room(one: &Node, other: &Node, nick: &str) {
     assert_eq!(one.states(&id), ["queued", "sent", "stored", "delivered"]);
 }
 
-/// A18, A20: what one of five says reaches the other four, each once and in order, and not the one.
+/// A18, A20, C28, E23: what one of five says reaches the other four, each once and in order, and not the one.
 fn a_room_of_five(profile: Profile) {
     const NICKS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
     let world = World::new();

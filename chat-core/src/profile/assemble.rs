@@ -3,7 +3,7 @@
 use crate::cipher::Cipher;
 use crate::frontend::Frontend;
 use crate::key_exchange::KeyExchange;
-use crate::plugin::Registry;
+use crate::plugin::{PluginKind, Registry};
 use crate::transport::Transport;
 
 use super::diagnostics::{Problems, ProfileError};
@@ -16,6 +16,14 @@ use super::{Listen, Policy, Profile};
 pub(super) enum Check<'a> {
     Client { registry: &'a Registry, program_gives: Vec<Property> },
     Relay { registry: &'a Registry },
+}
+
+impl Check<'_> {
+    /// The plugins of a kind that the program has.
+    pub(super) fn names(&self, kind: PluginKind) -> Vec<&'static str> {
+        let (Self::Client { registry, .. } | Self::Relay { registry }) = self;
+        registry.iter().filter(|entry| entry.kind == kind).map(|entry| entry.name).collect()
+    }
 }
 
 /// The plugins of a client, built, and what they give together.

@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     fn place(text: &str, span: std::ops::Range<usize>) -> Place {
-        let source = Source { origin: Origin::File("p.toml".into()), text: text.into(), secrets: vec![] };
+        let source = Source { origin: Origin::File("p.toml".into()), text: text.into(), masks: vec![] };
         Place::new(&Arc::new(source), span)
     }
 

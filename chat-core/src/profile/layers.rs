@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::assemble::Check;
 use super::diagnostics::{Diagnostic, Problems, did_you_mean};
+use super::masks::{self, Mask};
 use super::nesting::MAX_DEPTH;
 use super::parse;
 use super::policy::Property;
-use super::secrets;
 use super::source::{Origin, Place, Source};
 use super::spec::{self, Content};
 use super::tree::{Entry, Node, Table, Value};
@@ -116,7 +116,7 @@ impl<'a> Inputs<'a> {
             let shown = name.to_string_lossy().into_owned();
             let origin = Origin::Environment(shown.clone());
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
-                let source = Source { origin, text: String::new(), secrets: vec![] };
+                let source = Source { origin, text: String::new(), masks: vec![] };
                 let place = Place::new(&Arc::new(source), 0..0);
                 problems.push(Diagnostic::error(&place, "the name or the value is not text in UTF-8"));
                 continue;
@@ -137,8 +137,8 @@ impl<'a> Inputs<'a> {
         let mut layer = Table::default();
         for text in &self.sets {
             let Some((path, value)) = text.split_once('=') else {
-                let secrets = secrets::in_broken_text(text);
-                let source = Arc::new(Source { origin: Origin::Set, text: text.clone(), secrets });
+                let masks = masks::of_broken_text(text);
+                let source = Arc::new(Source { origin: Origin::Set, text: text.clone(), masks });
                 let place = Place::new(&source, 0..text.len());
                 problems.push(Diagnostic::error(&place, "expected `table.key=value`"));
                 continue;
@@ -187,12 +187,12 @@ impl Assignment {
     fn new(origin: Origin, before: &str, value: &str, path: &[(String, Range<usize>)]) -> Self {
         let text = format!("{before}{value}");
         let known = path.first().is_some_and(|(table, _)| spec::table(table).is_some());
-        let secret = path.iter().any(|(name, _)| secrets::is_secret(name))
-            || secrets::names_a_secret(value)
+        let masks = match origin {
             // A variable of some other program: nobody knows what it holds.
-            || (!known && matches!(origin, Origin::Environment(_)));
-        let secrets = secret.then_some(before.len()..text.len()).into_iter().collect();
-        let source = Arc::new(Source { origin, text, secrets });
+            Origin::Environment(_) if !known => vec![Mask::always(before.len()..text.len())],
+            _ => masks::of_word(&text, before.len(), path.iter().map(|(name, _)| name.as_str())),
+        };
+        let source = Arc::new(Source { origin, text, masks });
         let path =
             path.iter().map(|(name, span)| (name.clone(), Place::new(&source, span.clone()))).collect();
         Self { source, path, value_start: before.len() }

@@ -29,16 +29,26 @@ impl Found<'_> {
         }
     }
 
-    /// The bytes. At most one more than [`MAX_PROFILE_BYTES`], which is enough for
-    /// [`Profile::load`](super::Profile::load) to refuse it.
+    /// The bytes. Of what is no plain file and does not end, at most one more than [`MAX_PROFILE_BYTES`], which is
+    /// enough for [`Profile::load`](super::Profile::load) to refuse it.
     ///
     /// # Errors
-    /// The file can't be read.
+    /// The file is too large, or can't be read.
     pub fn read(&self) -> Result<Vec<u8>, ProfileError> {
         match self {
-            Self::File(path) => read_bounded(path).map_err(|error| {
-                Diagnostic::nowhere(format!("`{}` cannot be read: {error}", path.display())).into()
-            }),
+            Self::File(path) => {
+                let failed = |error: io::Error| {
+                    Diagnostic::nowhere(format!("`{}` cannot be read: {error}", path.display()))
+                };
+                let found = path.metadata().map_err(failed)?;
+                if found.is_file() && found.len() > MAX_PROFILE_BYTES as u64 {
+                    let (path, bytes) = (path.display(), found.len());
+                    let message =
+                        format!("a profile has at most {MAX_PROFILE_BYTES} bytes, `{path}` has {bytes}");
+                    return Err(Diagnostic::nowhere(message).into());
+                }
+                read_bounded(path).map_err(|error| failed(error).into())
+            }
             Self::BuiltIn(_, text) => Ok(text.as_bytes().to_vec()),
         }
     }
@@ -81,6 +91,10 @@ pub fn resolve<'a>(
         if let Some((name, text)) = builtin.iter().find(|(known, _)| bare(known) == bare(name)) {
             return Ok(Found::BuiltIn(name, text));
         }
+    }
+    if spellings(name).any(|path| Path::new(&path).is_dir()) {
+        let error = Diagnostic::nowhere(format!("`{name}` is a folder, and a profile is a file"));
+        return Err(error.note("name one of the files in it").into());
     }
     let error = Diagnostic::nowhere(format!("there is no profile `{name}`"));
     let error = match (is_path, user_dir) {
@@ -137,20 +151,29 @@ mod tests {
         let error = resolve("udp-rsaa", Some(dir.path()), BUILT_IN).unwrap_err().to_string();
         assert!(error.contains("udp-rsa, tcp-x25519"), "{error}");
         assert!(error.contains("did you mean `udp-rsa`?"), "{error}");
-        for name in ["", ".", "..", "./udp-rsa", "x/../udp-rsa.toml", "../udp-rsa"] {
+        for name in ["", "./udp-rsa", "x/../udp-rsa.toml", "../udp-rsa"] {
             let user = dir.path().join("inner");
             assert!(resolve(name, Some(&user), BUILT_IN).is_err(), "{name:?}");
         }
-        // A folder is no profile, and a path is not looked for elsewhere.
-        assert!(resolve(dir.path().to_str().unwrap(), None, BUILT_IN).is_err());
+        // A folder is no profile, and is called what it is; a path is not looked for elsewhere.
+        for folder in [dir.path().to_str().unwrap(), ".", ".."] {
+            let error = resolve(folder, None, BUILT_IN).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{folder}` is a folder")), "{error}");
+            assert!(!error.contains("no such file"), "{error}");
+        }
     }
 
     #[test]
-    fn a_file_is_read_no_further_than_the_limit() {
+    fn a_file_beyond_the_limit_is_refused_with_its_size() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("big.toml");
         std::fs::write(&path, vec![b'#'; MAX_PROFILE_BYTES * 2]).unwrap();
-        assert_eq!(Found::File(path).read().unwrap().len(), MAX_PROFILE_BYTES + 1);
+        let error = Found::File(path).read().unwrap_err().to_string();
+        assert!(error.contains("at most 1048576 bytes") && error.contains("has 2097152"), "{error}");
+        let endless = Found::File("/dev/zero".into());
+        if cfg!(unix) {
+            assert_eq!(endless.read().unwrap().len(), MAX_PROFILE_BYTES + 1);
+        }
         assert!(
             Found::File(dir.path().join("gone.toml")).read().unwrap_err().to_string().contains("gone.toml")
         );

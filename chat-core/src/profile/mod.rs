@@ -14,14 +14,16 @@
 //! | show the effective one | [`Profile::show`] as TOML, [`Profile::to_json`] |
 //! | describe all of them | [`schema`] |
 //!
-//! No secret is printed: values of keys that look like secrets by their name are masked in errors, in
-//! [`Profile::show`] and in [`Profile::to_json`].
+//! No secret is printed. The source line of an error shows keys; a value only if the error is about it and its key is
+//! known to hold no secret, and then without what stands before the `@` of an address, unless that is a fingerprint.
+//! Values of keys that look like secrets by their name are masked in [`Profile::show`] and in [`Profile::to_json`].
 
 mod assemble;
 mod de;
 mod diagnostics;
 mod layers;
 mod locate;
+mod masks;
 mod nesting;
 mod options;
 mod parse;
@@ -216,7 +218,10 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     validate::tables(&tree, problems);
 
     let relay_address = sections::relay_address(&tree, &file, problems);
-    let mut plugin = |kind| sections::plugin(&tree, kind, &file, problems);
+    let mut plugin = |kind| {
+        let names = inputs.check.as_ref().map(|check| check.names(kind)).unwrap_or_default();
+        sections::plugin(&tree, kind, &names, &file, problems)
+    };
     let transport = plugin(PluginKind::Transport);
     let key_exchange = plugin(PluginKind::KeyExchange);
     let cipher = plugin(PluginKind::Cipher);

@@ -60,13 +60,13 @@ impl Options {
                 Some([only]) => only,
                 _ => &entry.node,
             };
-            Self::read(name, node, &mut problems)
+            Self::read(name, node, &[], &mut problems)
         });
         problems.finish(options).map(|(options, _)| options)
     }
 
-    /// Takes a plugin's table apart. Notes what is wrong with it.
-    pub(super) fn read(name: &str, node: &Node, problems: &mut Problems) -> Option<Self> {
+    /// Takes a plugin's table apart. Notes what is wrong with it; `plugins` are the names that could stand there.
+    pub(super) fn read(name: &str, node: &Node, plugins: &[&str], problems: &mut Problems) -> Option<Self> {
         let Value::Table(table) = &node.value else {
             let error =
                 Diagnostic::error(&node.place, format!("expected a table, found {}", node.value.describe()));
@@ -75,12 +75,16 @@ impl Options {
         };
         let Some(kind) = table.node(KIND_KEY) else {
             let error = Diagnostic::error(&node.place, format!("`kind` is missing in [{name}]"));
-            problems.push(error.note("`chat plugins` lists the names"));
+            let error = match plugins {
+                [] => error.note("`chat plugins` lists the names"),
+                _ => error.accepted("", plugins.iter().copied()),
+            };
+            problems.push(error);
             return None;
         };
         let Some(word) = kind.text() else {
             let message = format!("expected a string, found {}", kind.value.describe());
-            problems.push(Diagnostic::error(&kind.place, message));
+            problems.push(Diagnostic::error(&kind.place, message).accepted("", plugins.iter().copied()));
             return None;
         };
         let mut own = table.clone();
@@ -174,6 +178,7 @@ impl Options {
             }
             Misfit::UnknownWord { word, accepted } => {
                 let message = format!("`{word}` is not accepted here");
+                let place = place.of_a_word();
                 let error = Diagnostic::error(&place, message).accepted(&word, accepted.iter().copied());
                 self.withhold(error)
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{Diagnostic, Problems};
+use super::masks;
 use super::nesting::{MAX_DEPTH, too_deep};
-use super::secrets;
 use super::source::{Origin, Place, Source};
 use super::tree::{Adopt, Node, Table, Value};
 
@@ -18,10 +18,11 @@ const MAX_SYNTAX_ERRORS: usize = 20;
 
 /// A profile's tree; `None` if the text can't be read at all. The first place in the text comes with it.
 pub(super) fn document(origin: Origin, bytes: &[u8], problems: &mut Problems) -> Option<Node> {
-    let whole = |text: &str| Source { origin: origin.clone(), text: text.to_owned(), secrets: vec![] };
+    let whole = |text: &str| Source { origin: origin.clone(), text: text.to_owned(), masks: vec![] };
     if bytes.len() > MAX_PROFILE_BYTES {
         let start = Place::new(&Arc::new(whole("")), 0..0);
-        let message = format!("a profile has at most {MAX_PROFILE_BYTES} bytes, this has {}", bytes.len());
+        // Nobody has read it to its end.
+        let message = format!("a profile has at most {MAX_PROFILE_BYTES} bytes, and this has more");
         problems.push(Diagnostic::error(&start, message));
         return None;
     }
@@ -30,25 +31,24 @@ pub(super) fn document(origin: Origin, bytes: &[u8], problems: &mut Problems) ->
         Err(error) => {
             let text = String::from_utf8_lossy(bytes).into_owned();
             let at = error.valid_up_to();
-            let source = Source { secrets: secrets::in_broken_text(&text), ..whole(&text) };
+            let source = Source { masks: masks::of_broken_text(&text), ..whole(&text) };
             let place = Place::new(&Arc::new(source), at..at + 1);
             problems.push(Diagnostic::error(&place, "a profile is text in UTF-8, and this is not"));
             return None;
         }
     };
     if let Some(at) = too_deep(text) {
-        let source = Source { secrets: secrets::in_broken_text(text), ..whole(text) };
+        let source = Source { masks: masks::of_broken_text(text), ..whole(text) };
         let place = Place::new(&Arc::new(source), at..at + 1);
         problems.push(Diagnostic::error(&place, format!("nested deeper than {MAX_DEPTH} levels")));
         return None;
     }
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut hidden = Vec::new();
-    secrets::in_table(root.get_ref(), false, &mut hidden);
-    if !errors.is_empty() {
-        hidden.extend(secrets::in_broken_text(text));
-    }
-    let source = Arc::new(Source { secrets: hidden, ..whole(text) });
+    let masks = match errors.is_empty() {
+        true => masks::of_document(text, root.get_ref()),
+        false => masks::of_broken_text(text),
+    };
+    let source = Arc::new(Source { masks, ..whole(text) });
     // After another error the parser guesses; a doubled key leaves the rest of the tree as it was meant.
     let sound = errors.iter().all(|error| error.message() == "duplicate key");
     syntax_errors(&source, &errors, problems);
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_word_is_a_value_if_it_can_be_and_text_otherwise() {
         let read = |text: &str| {
-            let source = Source { origin: Origin::Set, text: text.to_owned(), secrets: vec![] };
+            let source = Source { origin: Origin::Set, text: text.to_owned(), masks: vec![] };
             word(&Arc::new(source), 0..text.len(), &mut Problems::default())
         };
         for text in [

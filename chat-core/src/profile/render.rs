@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, json};
 
-use crate::nick::is_unsafe_to_show;
+use crate::nick::{Nick, is_unsafe_to_show};
 
 use super::Profile;
 use super::options::{ADDRESS_KEY, KIND_KEY};
@@ -13,6 +13,8 @@ use super::source::{MASK, Origin, Place};
 use super::spec::{self, Content, SCHEMA_VERSION_KEY};
 use super::tree::{Entry, Node, Table, Value};
 
+/// The table of the nick.
+const IDENTITY: &str = "identity";
 /// A comment stands no further right than this.
 const MAX_COMMENT_COLUMN: usize = 48;
 
@@ -21,15 +23,34 @@ impl Profile {
     /// `# default`, `# environment CHAT_…`, `# --set`. It is a valid profile that says the same, but for
     /// secrets, which are `"***"`.
     pub fn show(&self) -> String {
+        self.show_with_nick(None)
+    }
+
+    /// As [`Profile::show`]; if the profile names no nick, the one that is taken instead stands in a comment: written
+    /// down as a value it would be one that was chosen, for which nobody becomes a guest.
+    pub fn show_with_nick(&self, login: Option<&Nick>) -> String {
         let mut lines = Vec::new();
         if let Some(entry) = self.tree.get(SCHEMA_VERSION_KEY) {
             lines.push(Line::value(SCHEMA_VERSION_KEY, entry, false));
         }
+        let login = login.filter(|_| self.identity.nick.is_none()).map(|nick| Line {
+            text: format!("# nick = {}", quoted(nick.as_str())),
+            origin: Some("default: the login name".to_owned()),
+        });
+        if login.is_some() && self.tree.get(IDENTITY).is_none() {
+            show_table(&[IDENTITY], &Table::default(), &[], false, &mut lines);
+        }
+        let mut behind_header = lines.len();
         for (name, entry) in ordered(&self.tree, spec::TABLES.iter().map(|table| table.name)) {
             if let Value::Table(table) = &entry.node.value {
                 let keys = spec::table(name).map(known_order).unwrap_or_default();
+                // A blank line and the header.
+                behind_header = if name == IDENTITY { lines.len() + 2 } else { behind_header };
                 show_table(&[name], table, &keys, false, &mut lines);
             }
+        }
+        if let Some(login) = login {
+            lines.insert(behind_header.min(lines.len()), login);
         }
         write_lines(&lines)
     }

@@ -3,11 +3,13 @@
 
 use std::path::PathBuf;
 
+use crate::LinkError;
 use crate::nick::{NameError, Nick, RoomName};
 use crate::plugin::PluginKind;
 use crate::transport::Address;
 
 use super::diagnostics::{Diagnostic, Problems};
+use super::masks::without_userinfo;
 use super::options::{ADDRESS_KEY, Options};
 use super::source::Place;
 use super::tree::{Node, Table};
@@ -136,10 +138,19 @@ pub(super) fn relay_address(tree: &Table, file: &Place, problems: &mut Problems)
 }
 
 fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Option<Address> {
-    let error = |reason: &dyn std::fmt::Display| {
-        Diagnostic::error(place, reason.to_string()).note("accepted: host:port, or FINGERPRINT@host:port")
-    };
-    text.parse().map_err(|reason: crate::LinkError| problems.push(error(&reason))).ok()
+    let error =
+        |reason| Diagnostic::error(place, said(reason)).note("accepted: host:port, or FINGERPRINT@host:port");
+    text.parse().map_err(|reason| problems.push(error(reason))).ok()
+}
+
+/// What is wrong with an address, without what may be a password in it.
+fn said(error: LinkError) -> String {
+    match error {
+        LinkError::BadAddress { address, reason } => {
+            LinkError::BadAddress { address: without_userinfo(&address), reason }.to_string()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Whether the built-in transport `kind` can read the address.
@@ -147,7 +158,7 @@ fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut 
     if HOST_PORT_TRANSPORTS.contains(&kind)
         && let Err(reason) = address.host_port()
     {
-        problems.push(Diagnostic::error(place, reason.to_string()).note("accepted: host:port, [v6]:port"));
+        problems.push(Diagnostic::error(place, said(reason)).note("accepted: host:port, [v6]:port"));
     }
 }
 
@@ -155,6 +166,7 @@ fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut 
 pub(super) fn plugin(
     tree: &Table,
     kind: PluginKind,
+    plugins: &[&str],
     file: &Place,
     problems: &mut Problems,
 ) -> Option<Options> {
@@ -165,7 +177,7 @@ pub(super) fn plugin(
         return None;
     };
     match node.array() {
-        None => Options::read(name, node, problems),
+        None => Options::read(name, node, plugins, problems),
         Some(entries) => {
             let second = entries.get(1).filter(|entry| entry.table().is_some());
             let place = second.map_or(&node.place, |entry| &entry.place);
@@ -257,7 +269,7 @@ fn read_listen(text: &str, place: &Place, transport: Option<&Options>) -> Result
         Diagnostic::error(place, message).note("accepted: transport://host:port, as in tcp://0.0.0.0:12346")
     };
     let (kind, address) = text.split_once("://").ok_or_else(|| error("the transport is missing"))?;
-    let address: Address = address.parse().map_err(|reason: crate::LinkError| error(&reason.to_string()))?;
+    let address: Address = address.parse().map_err(|reason| error(&said(reason)))?;
     if address.pin.is_some() {
         return Err(error("one listens without a fingerprint: it is the node's own"));
     }

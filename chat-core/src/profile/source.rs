@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::masks::Mask;
 use crate::nick::is_unsafe_to_show;
 
 /// Longest piece of a source line that an error shows, in characters.
@@ -69,16 +70,17 @@ fn inert_char(c: char) -> char {
 pub(super) struct Source {
     pub(super) origin: Origin,
     pub(super) text: String,
-    /// Byte ranges that are never shown.
-    pub(super) secrets: Vec<Range<usize>>,
+    /// What is not shown as it is.
+    pub(super) masks: Vec<Mask>,
 }
 
 impl Source {
-    /// For each byte of a stretch the secret that it belongs to, the first if there are several. One pass: a line
-    /// may have as many secrets as it has room for.
-    fn hidden(&self, stretch: Range<usize>) -> Vec<Option<&Range<usize>>> {
+    /// For each byte of a stretch the mask that hides it from `place`, the first if there are several. One pass: a line
+    /// may have as many masks as it has room for.
+    fn hidden(&self, stretch: Range<usize>, place: &Place) -> Vec<Option<&Range<usize>>> {
         let mut hidden = vec![None; stretch.len()];
-        for secret in &self.secrets {
+        let hides = |mask: &&Mask| mask.hides_from(&place.span, place.word);
+        for secret in self.masks.iter().filter(hides).map(|mask| &mask.span) {
             let from = secret.start.max(stretch.start) - stretch.start;
             let to = secret.end.min(stretch.end).saturating_sub(stretch.start);
             let slots = hidden.get_mut(from..to.max(from)).unwrap_or_default();
@@ -100,11 +102,18 @@ impl fmt::Debug for Source {
 pub struct Place {
     source: Arc<Source>,
     span: Range<usize>,
+    /// What stands there is to be one of a few words.
+    word: bool,
 }
 
 impl Place {
     pub(super) fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
-        Self { source: Arc::clone(source), span }
+        Self { source: Arc::clone(source), span, word: false }
+    }
+
+    /// The same place, of a value that is to be one of a few words and so no secret.
+    pub(super) fn of_a_word(self) -> Self {
+        Self { word: true, ..self }
     }
 
     /// Another stretch of the same text.
@@ -148,7 +157,7 @@ impl Place {
         self.source.text.get(self.span.clone()).unwrap_or_default()
     }
 
-    /// The line with secrets masked, and where to underline it.
+    /// The line with what is not to be shown masked, and where to underline it.
     pub(super) fn snippet(&self) -> Option<Snippet> {
         let text = &self.source.text;
         let start = text.floor_char_boundary(self.span.start);
@@ -158,7 +167,7 @@ impl Place {
             return None;
         }
         let end = self.span.end.min(line_start + line.len());
-        let hidden = self.source.hidden(line_start..line_start + line.len());
+        let hidden = self.source.hidden(line_start..line_start + line.len(), self);
         let mut shown = Vec::new();
         let (mut from, mut to) = (None, None);
         let mut mask: Option<(Range<usize>, usize)> = None;
@@ -235,7 +244,8 @@ mod tests {
     use super::*;
 
     fn place(text: &str, secrets: Vec<Range<usize>>, span: Range<usize>) -> Place {
-        let source = Source { origin: Origin::File("p.toml".into()), text: text.into(), secrets };
+        let masks = secrets.into_iter().map(Mask::always).collect();
+        let source = Source { origin: Origin::File("p.toml".into()), text: text.into(), masks };
         Place::new(&Arc::new(source), span)
     }
 

@@ -51,8 +51,8 @@ fn unknown_top_level(name: &str, entry: &Entry) -> Diagnostic {
 }
 
 fn table(spec: &TableSpec, entry: &Entry, problems: &mut Problems) {
-    let keys = match spec.content {
-        Content::Keys(keys) => keys,
+    match spec.content {
+        Content::Keys(_) => {}
         // The plugins' tables are read by `Options`.
         Content::Plugin(_) => return,
         Content::Later => {
@@ -61,10 +61,10 @@ fn table(spec: &TableSpec, entry: &Entry, problems: &mut Problems) {
             problems.push(error.note("nothing of it is honoured, so it can't be passed over: take it out"));
             return;
         }
-    };
+    }
     let Some(table) = entry.node.table() else {
         let message = format!("expected a table, found {}", entry.node.value.describe());
-        let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+        let names: Vec<&str> = spec.keys().map(|key| key.name).collect();
         let error = Diagnostic::error(&entry.node.place, message);
         problems.push(error.note(format!("[{}] has the keys {}", spec.name, names.join(", "))));
         return;

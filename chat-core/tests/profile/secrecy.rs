@@ -2,7 +2,7 @@
 
 use chat_core::profile::{Inputs, Profile};
 
-use crate::stack::{GOOD, load, registry};
+use crate::stack::{GOOD, load, load_inputs, registry};
 
 const CANARY: &str = "hunter2-canary";
 
@@ -59,6 +59,88 @@ fn no_fault_around_a_secret_prints_it() {
         let error = load(format!("{GOOD}{table}\n")).unwrap_err();
         assert_silent(&format!("{error} {error:?}"), table);
     }
+}
+
+/// Whoever writes a password under a name nobody knows has made a mistake already, and is told so without it.
+#[test]
+fn a_value_under_any_unknown_key_is_masked() {
+    let lines = [
+        "pass = \"hunter2-canary\"",
+        "auth = \"hunter2-canary\"",
+        "kennwort = 'hunter2-canary'",
+        "pwd = \"\"\"hunter2-canary\"\"\"",
+        "pwd = \"\"\"\nhunter2-canary\n",
+        "pin = [\"a\", \"hunter2-canary\"]",
+        "nodelay = { pass = \"hunter2-canary\" }",
+        "x = { y = 1, pass = \"hunter2-canary\" }",
+        "pass = hunter2-canary",
+        "pass \"hunter2-canary\"",
+        "pass = \"hunter2-canary",
+        "pass = \"hunter2-canary\" junk",
+        "label = \"x\" pass = \"hunter2-canary\"",
+        "pass = \"a\"\npass = \"hunter2-canary\"",
+        "nodelay = \"hunter2-canary\"",
+        "label = [\"hunter2-canary\"]",
+    ];
+    for line in lines {
+        for text in [
+            with(line),
+            GOOD.replace("nick = \"alice\"", line),
+            format!("{GOOD}[stoer]\n{line}\n"),
+            format!("{GOOD}[store]\n{line}\n"),
+        ] {
+            let error = load(text.as_str()).err().unwrap_or_else(|| panic!("accepted: {text}"));
+            assert_silent(&format!("{error} {error:?}"), &text);
+        }
+    }
+    for set in ["identity.pass=hunter2-canary", "identity={ pwd = 'hunter2-canary' }", "auth=hunter2-canary"]
+    {
+        let error = load_inputs(Inputs::new("p.toml", GOOD).set(set)).unwrap_err();
+        assert_silent(&error.to_string(), set);
+    }
+}
+
+/// Of an address that does not fit, everything is said but what stands before the `@`.
+#[test]
+fn what_may_be_a_password_in_an_address_is_cut() {
+    let fingerprint = "a".repeat(64);
+    for address in [
+        "user:hunter2-canary@host:99999",
+        "hunter2-canary@host:1",
+        "user:hunter2@canary@host",
+        &format!("{fingerprint}@user:hunter2-canary@host:1"),
+    ] {
+        for text in [
+            GOOD.replace("127.0.0.1:12345", address),
+            GOOD.replace("rto_ms = 200", &format!("address = \"{address}\"")),
+            format!("{GOOD}[relay]\nlisten = [\"tcp://{address}\"]\n"),
+        ] {
+            let shown = load(text).unwrap_err().to_string();
+            assert_silent(&shown, address);
+            assert!(shown.contains("***@host"), "{shown}");
+        }
+    }
+    let error = load_inputs(Inputs::new("p.toml", GOOD).set("topology.relay=user:hunter2-canary@h:1"));
+    assert_silent(&error.unwrap_err().to_string(), "--set");
+    // A fingerprint is no secret.
+    let shown =
+        load(GOOD.replace("127.0.0.1:12345", &format!("{fingerprint}@host"))).unwrap_err().to_string();
+    assert!(shown.contains(&format!("\"{fingerprint}@host\"")), "{shown}");
+}
+
+/// The error about a value shows it, if its key is one that holds no secret.
+#[test]
+fn the_value_an_error_is_about_is_shown_and_its_neighbours_are_not() {
+    let neighbour = "identity = { nick = \"a b\", key_file = \"/home/canary\" }\n";
+    let text = GOOD.replace("[identity]\nnick = \"alice\"\n", neighbour);
+    let shown = load(text).unwrap_err().to_string();
+    assert!(shown.contains("identity = { nick = \"a b\", key_file = *** }"), "{shown}");
+    let shown = load(GOOD.replace("rto_ms = 200", "rto_ms = 70000")).unwrap_err().to_string();
+    assert!(shown.contains("rto_ms = 70000"), "{shown}");
+    let shown = load(GOOD.replace("rto_ms = 200", "congestion = \"qubic\"")).unwrap_err().to_string();
+    assert!(shown.contains("congestion = \"qubic\""), "{shown}");
+    let shown = load(GOOD.replace("nick = \"alice\"", "nick = alice")).unwrap_err().to_string();
+    assert!(shown.contains("| nick = alice\n"), "{shown}");
 }
 
 #[test]

@@ -63,6 +63,29 @@ level = "debug"                    # --set
     assert!(columns.len() > 10 && columns.iter().all(|column| *column == columns[0]), "{shown}");
 }
 
+/// The nick that is taken for want of another is shown, but not made one that was chosen.
+#[test]
+fn the_nick_by_default_is_shown_beside_its_origin() {
+    let login = chat_core::nick::Nick::new("root").unwrap();
+    let line = "# nick = \"root\"";
+    for (text, header) in [
+        (GOOD.replace("nick = \"alice\"", "key_file = \"k\""), "[identity]"),
+        (GOOD.replace("[identity]\nnick = \"alice\"\n", ""), "[identity]"),
+    ] {
+        let profile = load(text).unwrap().0;
+        let shown = profile.show_with_nick(Some(&login));
+        let (_, behind) = shown.split_once(header).unwrap_or_else(|| panic!("{shown}"));
+        let behind = behind.trim_start();
+        assert!(behind.starts_with(line), "{shown}");
+        assert!(behind.lines().next().unwrap().ends_with("# default: the login name"), "{shown}");
+        let again = load(shown.as_str()).unwrap().0;
+        assert!(again.identity.nick.is_none());
+        assert_eq!(again.show_with_nick(Some(&login)).matches(line).count(), 1);
+        assert!(!profile.show().contains("root"));
+    }
+    assert!(!load(GOOD).unwrap().0.show_with_nick(Some(&login)).contains("root"));
+}
+
 #[test]
 fn what_is_shown_loads_again_and_says_the_same() {
     let odd = GOOD.replace(

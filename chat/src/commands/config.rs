@@ -1,6 +1,6 @@
 //! `chat config show`
 
-use crate::{plugins, profiles};
+use crate::{home, plugins, profiles};
 use chat_relay::exit::{Failure, print};
 
 pub(crate) fn show(
@@ -10,5 +10,7 @@ pub(crate) fn show(
     frontend: Option<String>,
 ) -> Result<(), Failure> {
     let profile = profiles::client(profile, sets, nick.as_ref(), frontend.as_ref(), &plugins::registry()?)?;
-    print(profile.show().trim_end())
+    // Whoever has no login name is told so by a run.
+    let login = home::login_nick().ok();
+    print(profile.show_with_nick(login.as_ref()).trim_end())
 }

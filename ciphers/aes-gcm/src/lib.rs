@@ -133,6 +133,7 @@ mod tests {
         assert_eq!((Aes256Gcm.key_len(), Aes256Gcm.message_limit()), (32, 1 << 32));
     }
 
+    /// B03.
     #[test]
     fn wycheproof() {
         let (mut valid, mut invalid) = (0, 0);

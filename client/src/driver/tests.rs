@@ -72,7 +72,7 @@ fn a_relay_that_was_never_reached_has_a_name() {
     };
     assert_eq!((down.relay.as_str(), down.reason.as_str()), ("memory://nowhere", "nobody is there"));
     assert_eq!(handle.snapshot().link.relay, "memory://nowhere");
-    assert_eq!(client.finish(Duration::ZERO), Unsent(0));
+    assert_eq!(client.finish(Duration::ZERO), Unsent { no_relay: 0, own_relay: 0 });
 }
 
 /// A link on which the test is the relay.
@@ -187,6 +187,6 @@ fn a_plugin_that_never_returns_ends_the_program() {
     let message = stop.message.unwrap();
     assert_eq!(stop.exit_code, 1);
     assert!(message.contains("`x25519`") && message.contains("`initiate`"), "{message}");
-    assert_eq!(client.finish(Duration::ZERO), Unsent(u64::MAX));
+    assert_eq!(client.finish(Duration::ZERO), Unsent { no_relay: u64::MAX, own_relay: 0 });
     drop(answer);
 }

@@ -2,6 +2,7 @@
 
 use chat_core::api::event::{AlarmKind, LinkDown, LinkUp};
 use chat_core::api::{Event, LinkState};
+use chat_core::ids::PeerId;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
@@ -97,6 +98,37 @@ impl Engine {
             self.presence(peer, false)?;
         }
         Ok(())
+    }
+
+    /// Whether there is nothing left that the relay could take now; nor, if this program is the relay, that somebody who
+    /// is there could take of it.
+    pub(crate) fn is_drained(&self) -> bool {
+        !self.welcomed || (self.submission.is_idle() && self.unsent() == 0 && !self.owes_somebody_here())
+    }
+
+    /// Messages of one's own of which the relay that this program hosts has copies, and not all recipients: when the
+    /// program ends, nobody else has them.
+    pub(crate) fn unsent_by_own_relay(&self) -> u64 {
+        match self.is_hosting().then(|| self.store.count_stored()) {
+            None => 0,
+            Some(Ok(count)) => count,
+            Some(Err(error)) => {
+                tracing::error!(%error, "what has not arrived can't be counted");
+                0
+            }
+        }
+    }
+
+    fn is_hosting(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.hosting)
+    }
+
+    fn owes_somebody_here(&self) -> bool {
+        if !self.is_hosting() {
+            return false;
+        }
+        let here = |peer: &PeerId| self.contacts.get(peer).is_some_and(|contact| contact.online);
+        self.store.peers_with_stored().is_ok_and(|peers| peers.iter().any(here))
     }
 
     /// What the end of a link means before anything is written.

@@ -369,11 +369,6 @@ impl Engine {
         })
     }
 
-    /// Whether there is nothing left that the relay could take now.
-    pub(crate) fn is_drained(&self) -> bool {
-        !self.welcomed || (self.submission.is_idle() && self.unsent() == 0)
-    }
-
     /// For whoever looks on from outside.
     pub(crate) fn watch(&self) -> Weak<Watch> {
         Arc::downgrade(&self.watch)

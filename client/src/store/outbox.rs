@@ -356,4 +356,18 @@ impl Store {
             .query_row([], |row| row.get(0))?;
         Ok(super::uint(count))
     }
+    /// How many messages a relay has for somebody who has not got them, and that are not counted as unsent.
+    pub(crate) fn count_stored(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(DISTINCT d.message) FROM deliveries d JOIN messages m ON m.id = d.message
+                   WHERE d.state = 2 AND m.state >= 2";
+        let count: i64 = self.db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(super::uint(count))
+    }
+
+    /// Peers for whom a relay has a copy that has not arrived.
+    pub(crate) fn peers_with_stored(&self) -> Result<Vec<PeerId>, StoreError> {
+        let mut all = self.db.prepare_cached("SELECT DISTINCT peer FROM deliveries WHERE state = 2")?;
+        let rows = all.query_map([], |row| row.get(0).map(PeerId))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }

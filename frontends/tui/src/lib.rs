@@ -7,6 +7,7 @@
 //! | [`input`] | which key does what, the line editor, completion |
 //! | [`run`], [`wake`] | the loop, and what wakes it |
 //! | [`terminal`], [`backend`] | taking the terminal and giving it back; terminals that count cells another way |
+//! | [`suspend`] | giving it back while the program is stopped |
 //! | [`text`], [`clock`] | text on a grid of cells, moments as a person reads them |
 //!
 //! It never waits for the engine: commands are queued and their answers polled, and an idle screen sleeps.
@@ -19,6 +20,7 @@ mod fixtures;
 mod input;
 mod run;
 mod state;
+mod suspend;
 mod terminal;
 mod text;
 mod view;
@@ -86,6 +88,7 @@ impl Frontend for Tui {
         let guard = terminal::Guard::enter()?;
         let mut screen = Terminal::new(Repainting::new(CrosstermBackend::new(guard.writer()))?)?;
         let (wakes, to) = Wakes::new();
+        let _suspending = suspend::Watch::start(to.clone())?;
         let _reading = InputThread::start(to)?;
         let look = (self.settings, Theme::from_env(), Clock::system());
         let outside = Outside { ring: terminal::ring, probe: terminal::probe };

@@ -108,10 +108,12 @@ where
         self.end(ended)
     }
 
-    /// A terminal that hangs up stops the program too: then its failure is no news.
+    /// A terminal that hangs up stops the program too, by a signal that may come a moment later: then its failure is no
+    /// news, and whoever closes the window has left in good order.
     fn end(self, ended: Result<(), FrontendError>) -> Result<(), FrontendError> {
         tracing::debug!(frames = self.frames, "the screen closes");
-        if self.client.stopping().is_some() { Ok(()) } else { ended }
+        let is_gone = || (self.outside.probe)().is_err();
+        if self.client.stopping().is_some() || is_gone() { Ok(()) } else { ended }
     }
 
     fn go_on(&mut self) -> Result<(), FrontendError> {
@@ -141,6 +143,10 @@ where
             match woken {
                 Woken::Input(event) => typed |= self.input(event),
                 Woken::InputEnded(error) => return Err(error.into()),
+                Woken::Retaken => {
+                    self.clear()?;
+                    typed = true;
+                }
                 Woken::News => {}
             }
         }
@@ -208,7 +214,7 @@ where
                 Effect::Submit(token, command) => self.submit(token, command),
                 Effect::Bell => (self.outside.ring)()?,
                 Effect::Redraw => {
-                    self.terminal.clear().map_err(failed)?;
+                    self.clear()?;
                     self.dirty = true;
                 }
                 Effect::Quit => {
@@ -233,6 +239,15 @@ where
             Err(error) => self.state.answer(token, Err(error)),
         }
         self.dirty = true;
+    }
+
+    /// Makes the next frame a whole one. Not by [`Terminal::clear`], which asks the terminal where its cursor is, and fails
+    /// if that does not answer.
+    fn clear(&mut self) -> Result<(), FrontendError> {
+        self.terminal.backend_mut().clear().map_err(failed)?;
+        // Of the two frames one was blank already; this forgets the other.
+        self.terminal.swap_buffers();
+        Ok(())
     }
 
     fn draw(&mut self) -> Result<(), FrontendError> {

@@ -54,9 +54,7 @@ impl Guard {
         let hook_before = set_hook(Arc::clone(&active));
         // From here on dropping the guard undoes whatever was done.
         let guard = Self { active, hook_before };
-        enable_raw_mode()?;
-        // A grapheme that a terminal draws too wide is cut at the edge instead of spilling into the next row.
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, DisableLineWrap)?;
+        take()?;
         Ok(guard)
     }
 
@@ -69,17 +67,59 @@ impl Guard {
 /// The terminal as it is taken now, for [`give_back`].
 static TAKEN: Mutex<Weak<AtomicBool>> = Mutex::new(Weak::new());
 
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    // A grapheme that a terminal draws too wide is cut at the edge instead of spilling into the next row.
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, DisableLineWrap)
+}
+
+/// Whether the terminal was given back for a while only.
+static LENT: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back until [`take_again`].
+#[cfg(unix)]
+pub(crate) fn lend() {
+    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    if let Some(active) = taken.filter(|active| active.load(Ordering::SeqCst)) {
+        let _alone = io::stdout().lock();
+        LENT.store(true, Ordering::SeqCst);
+        restore(&active);
+    }
+}
+
+/// Takes the terminal again, in the mode that the shell may have changed meanwhile; whether it is ours now. One that was
+/// given back for good is left alone.
+///
+/// # Errors
+/// If the terminal refuses, or is gone.
+#[cfg(unix)]
+pub(crate) fn take_again() -> io::Result<bool> {
+    let Some(active) = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else {
+        return Ok(false);
+    };
+    // No frame meanwhile, and no giving back for good.
+    let _alone = io::stdout().lock();
+    if !LENT.swap(false, Ordering::SeqCst) && !active.load(Ordering::SeqCst) {
+        return Ok(false);
+    }
+    // Raw mode is not set twice: stopped by force, the program does not know that the shell has ended it.
+    disable_raw_mode()?;
+    take()?;
+    active.store(true, Ordering::SeqCst);
+    Ok(true)
+}
+
 /// Gives the terminal back from whatever thread, if it is taken: for a program that ends without its screen's thread.
 pub(crate) fn give_back() {
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
     if let Some(active) = taken {
-        restore(&active);
+        restore_for_good(&active);
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        restore(&self.active);
+        restore_for_good(&self.active);
         // While panicking the hook can't be changed; with the terminal given back ours only passes on.
         if !thread::panicking() {
             let before = Arc::clone(&self.hook_before);
@@ -88,13 +128,21 @@ impl Drop for Guard {
     }
 }
 
+/// Gives the terminal back; it is not taken again.
+fn restore_for_good(active: &AtomicBool) {
+    let _alone = io::stdout().lock();
+    LENT.store(false, Ordering::SeqCst);
+    restore(active);
+}
+
 /// Gives the terminal back, once.
 fn restore(active: &AtomicBool) {
+    // A frame is written before this, or not at all.
+    let mut stdout = io::stdout().lock();
     if !active.swap(false, Ordering::SeqCst) {
         return;
     }
-    let written =
-        execute!(io::stdout(), DisableBracketedPaste, EnableLineWrap, LeaveAlternateScreen, cursor::Show);
+    let written = execute!(stdout, DisableBracketedPaste, EnableLineWrap, LeaveAlternateScreen, cursor::Show);
     // Both are tried; a terminal that is gone needs neither.
     for error in [written.err(), disable_raw_mode().err()].into_iter().flatten() {
         tracing::debug!(%error, "the terminal could not be restored");
@@ -155,10 +203,10 @@ impl Write for ScreenWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         let frame = std::mem::take(&mut self.frame);
+        let mut stdout = io::stdout().lock();
         if frame.is_empty() || !self.active.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
         stdout.write_all(&frame)?;
         stdout.flush()?;
         self.frame = frame;

@@ -224,6 +224,8 @@ mod tests {
             ("a\r\nb", "a\nb"),
             ("in\u{200b}visible\u{feff}", "invisible"),
             ("\u{301}x", "x"),
+            ("a\u{e0041}\u{e0001}\u{e007f}b", "ab"),
+            ("\u{1f3f4}\u{e0067}\u{e0062}\u{e007f}", "\u{1f3f4}"),
         ] {
             assert_eq!(clean(text), expected, "{text:?}");
         }

@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) enum Woken {
     /// A key, a paste, another size.
     Input(Event),
+    /// The terminal was given back and taken again: draw everything anew.
+    Retaken,
     /// No more input will come.
     InputEnded(io::Error),
     /// The engine has something to tell; see [`Bell::was_rung`].

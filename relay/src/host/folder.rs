@@ -9,6 +9,7 @@ use chat_core::identity::Identity;
 
 use super::HostError;
 use super::key_file::{self, KeyError, KeyProblem};
+use super::lock;
 
 /// The file of the identity in a data directory.
 pub(super) const IDENTITY_FILE: &str = "identity.key";
@@ -17,11 +18,35 @@ const MAILBOX_FILE: &str = "relay.db";
 /// The file of a client's history and sessions, which make sense with the identity only that they were made with.
 const CLIENT_FILE: &str = "client.db";
 
+/// What locks a data directory.
+const LOCK_FILE: &str = "lock";
+/// What a start makes before it is known to succeed, and may take back; `logs` only as long as it is empty.
+const FIRST_FILES: [&str; 7] = [
+    IDENTITY_FILE,
+    MAILBOX_FILE,
+    "relay.db-wal",
+    "relay.db-shm",
+    "relay.db-journal",
+    "relay.db.lock",
+    "logs",
+];
+
 /// A folder that this process alone uses, until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     _lock: File,
+    made: Made,
+}
+
+/// What was not there before this process took the folder.
+#[derive(Debug)]
+struct Made {
+    /// Folders on the way, the deepest first.
+    folders: Vec<PathBuf>,
+    lock: bool,
+    /// Those of [`FIRST_FILES`] that are ours if they are there later.
+    missing: Vec<&'static str>,
 }
 
 impl DataDir {
@@ -31,21 +56,45 @@ impl DataDir {
     /// [`HostError::InUse`] if another process has it, [`HostError::NotAFile`], [`HostError::Io`].
     pub fn open(path: &Path) -> Result<Self, HostError> {
         let io = |source| HostError::Io { path: path.to_owned(), source };
+        let is_missing = |path: &Path| std::fs::symlink_metadata(path).is_err();
+        let missing_folder = |path: &&Path| !path.as_os_str().is_empty() && is_missing(path);
+        let folders = path.ancestors().take_while(missing_folder).map(Path::to_owned).collect();
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(io)?;
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK_FILE);
         is_file(&lock_path)?;
-        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
-            .open(lock_path)
-            .map_err(io)?;
+        let (lock, made_lock) = lock::open(&lock_path).map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(HostError::InUse(path.to_owned())),
-            Err(TryLockError::Error(source)) => Err(io(source)),
+            Ok(()) if lock::is_at(&lock, &lock_path) => {}
+            // Whoever had it has taken it away with its last file.
+            Ok(()) | Err(TryLockError::WouldBlock) => return Err(HostError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
         }
+        let missing = FIRST_FILES.into_iter().filter(|name| is_missing(&path.join(name))).collect();
+        Ok(Self { path: path.to_owned(), _lock: lock, made: Made { folders, lock: made_lock, missing } })
+    }
+
+    /// Gives the folder free and leaves it as it was found: for a start that was refused. What was there before stays,
+    /// and so does whatever is not known to be this start's.
+    pub fn undo(self) {
+        let take_away = |path: &Path| {
+            let removed = match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => std::fs::remove_dir(path),
+                Ok(_) => std::fs::remove_file(path),
+                Err(_) => return,
+            };
+            if let Err(error) = removed {
+                tracing::debug!(%error, "something stays behind of a start that was refused");
+            }
+        };
+        self.made.missing.iter().for_each(|name| take_away(&self.path.join(name)));
+        if self.made.lock {
+            take_away(&self.path.join(LOCK_FILE));
+        }
+        self.made.folders.iter().for_each(|folder| take_away(folder));
     }
 
     /// Where it is.
@@ -210,6 +259,30 @@ mod tests {
         assert!(matches!(problem(error), KeyProblem::Missing));
         std::fs::copy(path.join(IDENTITY_FILE), &elsewhere).unwrap();
         assert_eq!(dir.identity(Some(&elsewhere), &mut entropy).unwrap().peer_id(), first.peer_id());
+    }
+
+    #[test]
+    fn a_start_that_was_refused_takes_back_what_it_made_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let dir = DataDir::open(&path).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
+        std::fs::write(dir.mailbox().unwrap(), "").unwrap();
+        dir.undo();
+        assert!(!parent.path().join("a").exists());
+        // What was there stays, whoever made it.
+        let dir = DataDir::open(&path).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
+        drop(dir);
+        let dir = DataDir::open(&path).unwrap();
+        for new in ["relay.db", "notes"] {
+            std::fs::write(path.join(new), "").unwrap();
+        }
+        dir.undo();
+        let mut left: Vec<_> = path.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["identity.key", "lock", "notes"]);
+        DataDir::open(&path).unwrap();
     }
 
     #[test]

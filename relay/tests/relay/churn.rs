@@ -70,6 +70,7 @@ async fn write(node: &Node, me: &Identity) {
     }
 }
 
+/// C14.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_while_links_come_and_go() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,6 +21,11 @@ const SHOWN_BYTES: u64 = 64 << 10;
 /// Pause between two looks at a process that has closed its outputs and is about to end.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(1);
 
+/// Both ends of a standard input: where lines are put, and where the process gets them from. It ends with the first.
+pub fn input() -> (SyncSender<Vec<u8>>, Receiver<Vec<u8>>) {
+    sync_channel(WAITING_INPUT)
+}
+
 /// A running or ended process.
 pub struct Child {
     process: std::process::Child,
@@ -34,14 +39,14 @@ impl Child {
     pub fn spawn(
         mut command: Command,
         stderr: PathBuf,
+        input: Receiver<Vec<u8>>,
         mut hear: impl FnMut(&[Vec<u8>]) + Send + 'static,
-    ) -> Result<(Self, SyncSender<Vec<u8>>), Fault> {
+    ) -> Result<Self, Fault> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&stderr)?);
         let mut process = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else { return Err("no pipes".into()) };
-        let (input, lines) = sync_channel(WAITING_INPUT);
-        thread::spawn(move || write(stdin, &lines));
+        thread::spawn(move || write(stdin, &input));
         let reader = thread::spawn(move || {
             let mut stdout = BufReader::with_capacity(1 << 16, stdout);
             let (mut lines, mut line) = (Vec::new(), Vec::new());
@@ -56,7 +61,7 @@ impl Child {
             }
             hear(&[]);
         });
-        Ok((Self { process, reader: Some(reader), stderr }, input))
+        Ok(Self { process, reader: Some(reader), stderr })
     }
 
     /// `kill -9`, without waiting.

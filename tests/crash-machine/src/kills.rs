@@ -50,6 +50,9 @@ pub struct Outcome {
     pub turn: u64,
     pub tally: Tally,
     pub kills: u64,
+    /// Those of them that hit a relay: a process of its own, or whoever hosted. All others hit who writes and reads.
+    #[serde(default)]
+    pub relays: u64,
     pub seconds: u64,
 }
 
@@ -117,7 +120,7 @@ pub fn run(options: &Options, mut after: impl FnMut(Outcome)) -> Result<(), Stri
     town.talk(options.seed, options.open as usize);
     let mut before = Tally::default();
     for turn in 0..options.loops {
-        let (began, kills) = (Instant::now(), town.kills);
+        let (began, kills, relays) = (Instant::now(), town.kills, town.relays_killed);
         let mut chance = Chance::of(options.seed, 1000 + turn);
         let last = turn + 1 == options.loops;
         let result =
@@ -136,6 +139,7 @@ pub fn run(options: &Options, mut after: impl FnMut(Outcome)) -> Result<(), Stri
             turn,
             tally: since(before, tally),
             kills: town.kills - kills,
+            relays: town.relays_killed - relays,
             seconds: began.elapsed().as_secs(),
         });
         before = tally;
@@ -175,6 +179,7 @@ fn since(before: Tally, now: Tally) -> Tally {
         told: now.told - before.told,
         gaps: now.gaps - before.gaps,
         overtaken: now.overtaken - before.overtaken,
+        revived: now.revived - before.revived,
         lost: now.lost - before.lost,
         doubled: now.doubled - before.doubled,
         broken: now.broken - before.broken,
@@ -188,7 +193,7 @@ fn settle(town: &mut Town, turn: u64, chance: &mut Chance) -> Result<(), Fault> 
     }
     town.spawn_relay(None)?;
     if town.has_relay() && chance.one_in(2) {
-        thread::sleep(chance.moment(100));
+        pass(chance.moment(100));
         town.kill(&[], true)?;
         town.spawn_relay(None)?;
     }
@@ -198,7 +203,7 @@ fn settle(town: &mut Town, turn: u64, chance: &mut Chance) -> Result<(), Fault> 
     for who in town.people() {
         for _ in 0..chance.below(3) {
             town.spawn(who, Link::Town, None)?;
-            thread::sleep(chance.moment(400));
+            pass(chance.moment(400));
             town.kill(&[who], false)?;
         }
         town.start(who)?;
@@ -218,7 +223,7 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
     });
     for strike in strikes(chance, options) {
         await_all(town, "traffic", |state| state.ledger.progress() - base >= strike.at)?;
-        thread::sleep(strike.aim);
+        pass(strike.aim);
         deal(town, &strike)?;
     }
     heal(town)?;
@@ -231,11 +236,16 @@ fn one(town: &mut Town, options: &Options, chance: &mut Chance, last: bool) -> R
     Ok(())
 }
 
+/// The moment of a blow is drawn, also in the middle of a start, where no message tells one moment from another. Nothing
+/// is expected to have happened by then.
+fn pass(moment: Duration) {
+    thread::sleep(moment);
+}
+
 /// Waits until everything is said and delivered.
 pub fn heal(town: &mut Town) -> Result<(), Fault> {
     await_all(town, "everything to be delivered", |state| {
-        let said = |presence: &Presence| presence.to_say == 0 && presence.again.is_empty();
-        state.people.iter().all(said) && state.ledger.open() == 0
+        state.people.iter().all(Presence::is_quiet) && state.ledger.open() == 0
     })
 }
 
@@ -247,10 +257,7 @@ fn await_all(town: &mut Town, what: &str, mut done: impl FnMut(&mut State) -> bo
             if done(state) {
                 return Some(None);
             }
-            let quiet = |presence: &Presence| {
-                presence.to_say == 0 && presence.again.is_empty() && presence.unanswered.is_empty()
-            };
-            let behind = |presence: &Presence| presence.alive && presence.lagged && quiet(presence);
+            let behind = |presence: &Presence| presence.alive && presence.lagged && presence.is_quiet();
             state.people.iter().position(behind).map(Some)
         })?;
         let Some(who) = lagging else { return Ok(()) };
@@ -268,12 +275,14 @@ fn deal(town: &mut Town, strike: &Strike) -> Result<(), Fault> {
         Victims::RelayAnd(who) | Victims::Testament(who) => (vec![who], true),
         Victims::Everybody => (town.people().collect(), apart),
     };
+    let hosts = people.iter().filter(|who| town.news.read().people[**who].hosting).count();
+    town.relays_killed += hosts as u64;
     town.kill(&people, relay)?;
-    thread::sleep(strike.away);
+    pass(strike.away);
     if relay {
         for after in &strike.again {
             town.spawn_relay(None)?;
-            thread::sleep(*after);
+            pass(*after);
             town.kill(&[], true)?;
         }
         town.spawn_relay(None)?;
@@ -290,7 +299,7 @@ fn deal(town: &mut Town, strike: &Strike) -> Result<(), Fault> {
         }
         for after in strike.again.iter().filter(|_| !relay) {
             town.spawn(who, Link::Town, None)?;
-            thread::sleep(*after);
+            pass(*after);
             town.kill(&[who], false)?;
         }
         town.start(who)?;

@@ -16,6 +16,7 @@
 //! | [`kills`] | loops of traffic and `kill -9` |
 //! | [`calls`] | the n-th failing system call, for n = 1, 2, 3 … |
 //! | [`disk`] | a disk that fills up in the middle |
+//! | [`report`] | what came of a case of the two above |
 //! | [`results`] | what came out, loop by loop, to be resumed and to be shown |
 //!
 //! **Promises checked**, after every kill, failed call and full disk:
@@ -38,6 +39,7 @@ pub mod ledger;
 pub mod line;
 pub mod news;
 pub mod program;
+pub mod report;
 pub mod results;
 pub mod talk;
 pub mod town;

@@ -1,13 +1,16 @@
 //! The crash machine as a program; see the library for what it does.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use chat_crash_machine::kills::{self, Options};
-use chat_crash_machine::{Fault, results};
+use chat_crash_machine::report::Report;
+use chat_crash_machine::results::{CaseOutcome, Noted};
+use chat_crash_machine::{Fault, calls, disk, program, results};
 use chat_tests::{Profile, profiles};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Kills the built programs while people write to each other, and checks what was promised.
 ///
@@ -15,6 +18,8 @@ use clap::{Parser, ValueEnum};
 /// that this program was built with.
 #[derive(Debug, Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Loops altogether; over all profiles and hosts in turn.
     #[arg(long, default_value_t = 30)]
     loops: u64,
@@ -30,6 +35,9 @@ struct Arguments {
     /// Loops with the same people and data directories, before others come.
     #[arg(long, default_value_t = 1)]
     per_town: u64,
+    /// Begins no further town after so many minutes. The same command with the same log goes on.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// A built-in profile; all of them in turn if left out.
     #[arg(long)]
     profile: Option<String>,
@@ -37,14 +45,35 @@ struct Arguments {
     #[arg(long, value_enum)]
     host: Option<Host>,
     /// What is tested, for the log; the commit of this workspace if left out.
-    #[arg(long)]
+    #[arg(long, global = true)]
     commit: Option<String>,
-    /// A file to which each loop is noted as a line of JSON. Seeds that stand there are done.
-    #[arg(long)]
+    /// A file to which each loop or case is noted as a line of JSON. What stands there is done: the same command goes on.
+    #[arg(long, global = true)]
     log: Option<PathBuf>,
-    /// A Markdown file with all that stands in the log, written after each loop.
-    #[arg(long, requires = "log")]
+    /// A Markdown file with all that stands in the log, written after each.
+    #[arg(long, global = true, requires = "log")]
     report: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Makes the n-th system call fail, for n = 1, 2, 3 …; needs `strace`.
+    Calls {
+        /// The first n.
+        #[arg(long, default_value_t = 1)]
+        from: u32,
+        /// Every how-manieth n.
+        #[arg(long, default_value_t = 1)]
+        step: u32,
+        /// The last n, if the program does not run through before.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(..65_535))]
+        to: u32,
+        /// Only cases whose description contains this.
+        #[arg(long, default_value = "")]
+        case: String,
+    },
+    /// Lets a disk fill up; needs to be root, to mount it.
+    Disk,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,7 +85,13 @@ enum Host {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let kept = match &arguments.what {
+        None => run(&arguments),
+        Some(What::Calls { from, step, to, case }) => failing_calls(&arguments, (*from, *step, *to), case),
+        Some(What::Disk) => full_disks(&arguments),
+    };
+    match kept {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
@@ -71,17 +106,108 @@ fn say(line: &str) {
     writeln!(std::io::stdout(), "{line}").ok();
 }
 
+/// All cases, one after the other. Whether all promises were kept.
+fn failing_calls(
+    arguments: &Arguments,
+    (from, step, to): (u32, u32, u32),
+    only: &str,
+) -> Result<bool, Fault> {
+    if let Some(reason) = program::no_strace() {
+        return Err(Fault(reason));
+    }
+    let mut book = Book::open(arguments)?;
+    let mut kept = true;
+    for case in calls::cases().iter().filter(|case| case.to_string().contains(only)) {
+        let nths = (from..=to).step_by(step.max(1) as usize);
+        // With all n, the name alone.
+        let some = if (from, step) == (1, 1) { String::new() } else { format!("; n = {from} + {step}k") };
+        kept &= book.case(format!("{case}{some}"), || calls::run(case, nths))?;
+    }
+    Ok(kept)
+}
+
+/// The disk of each of them. Whether all promises were kept.
+fn full_disks(arguments: &Arguments) -> Result<bool, Fault> {
+    let mut book = Book::open(arguments)?;
+    let mut kept = true;
+    for victim in disk::VICTIMS {
+        kept &= book.case(format!("{victim:?}, a full disk"), || disk::run(victim, disk::ROOMS_KIB))?;
+    }
+    Ok(kept)
+}
+
+/// The log and the report.
+struct Book<'a> {
+    log: Option<&'a Path>,
+    report: Option<&'a Path>,
+    commit: String,
+    noted: Vec<Noted>,
+}
+
+impl<'a> Book<'a> {
+    fn open(arguments: &'a Arguments) -> Result<Self, Fault> {
+        let log = arguments.log.as_deref();
+        Ok(Self {
+            log,
+            report: arguments.report.as_deref(),
+            commit: arguments.commit.clone().unwrap_or_else(results::commit),
+            noted: log.map_or(Ok(Vec::new()), results::read)?,
+        })
+    }
+
+    fn note(&mut self, noted: Noted) -> Result<(), Fault> {
+        if let Some(log) = self.log {
+            results::append(log, &noted)?;
+        }
+        self.noted.push(noted);
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), Fault> {
+        if let Some(report) = self.report {
+            std::fs::write(report, results::table(&self.noted))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a case that is not done yet. Whether all promises were kept.
+    fn case(&mut self, name: String, run: impl FnOnce() -> Result<Report, Fault>) -> Result<bool, Fault> {
+        if results::is_done(&self.noted, &name) {
+            return Ok(true);
+        }
+        let began = Instant::now();
+        let report = run()?;
+        let outcome = CaseOutcome {
+            commit: self.commit.clone(),
+            date: results::date(),
+            case: name,
+            report,
+            seconds: began.elapsed().as_secs(),
+        };
+        say(&serde_json::to_string(&outcome).unwrap_or_default());
+        let Report { violations, kept, .. } = &outcome.report;
+        if let Some(folder) = kept {
+            say(&format!("  {}\nkept: {}", violations.join("\n  "), folder.display()));
+        }
+        let kept = kept.is_none();
+        self.note(Noted::Case(outcome))?;
+        Ok(kept)
+    }
+}
+
 /// Whether all promises were kept.
 fn run(arguments: &Arguments) -> Result<bool, Fault> {
     let chosen = chosen(arguments)?;
-    let mut outcomes = arguments.log.as_deref().map_or(Ok(Vec::new()), results::read)?;
-    let commit = arguments.commit.clone().unwrap_or_else(results::commit);
+    let mut book = Book::open(arguments)?;
     let towns = arguments.loops.div_ceil(arguments.per_town.max(1));
-    let mut kept = true;
+    let (began, mut kept) = (Instant::now(), true);
     for town in 0..towns {
+        if arguments.minutes.is_some_and(|minutes| began.elapsed().as_secs() >= 60 * minutes) {
+            break;
+        }
         let (profile, auto) = chosen[town as usize % chosen.len()];
         let seed = arguments.seed + town;
-        if results::done(&outcomes, profile.name, auto).contains(&seed) {
+        if results::done(&book.noted, profile.name, auto).contains(&seed) {
             continue;
         }
         let loops = arguments.per_town.min(arguments.loops - town * arguments.per_town);
@@ -91,14 +217,14 @@ fn run(arguments: &Arguments) -> Result<bool, Fault> {
             loops,
             messages: arguments.messages,
             open: arguments.open,
-            commit: commit.clone(),
+            commit: book.commit.clone(),
             seed,
         };
         let mut noted = Ok(());
         let result = kills::run(&options, |outcome| {
             let line = serde_json::to_string(&outcome).unwrap_or_default();
             say(&line);
-            noted = note(arguments, &mut outcomes, outcome);
+            noted = book.note(Noted::Loop(outcome));
         });
         noted?;
         if let Err(report) = result {
@@ -106,6 +232,8 @@ fn run(arguments: &Arguments) -> Result<bool, Fault> {
             kept = false;
         }
     }
+    // Also of a log that was put together elsewhere.
+    book.write()?;
     Ok(kept)
 }
 
@@ -122,19 +250,4 @@ fn chosen(arguments: &Arguments) -> Result<Vec<(Profile, bool)>, Fault> {
     let profiles = profiles::ALL.iter().filter(wanted);
     let chosen: Vec<_> = profiles.flat_map(|profile| hosts.iter().map(|auto| (*profile, *auto))).collect();
     if chosen.is_empty() { Err("there is no such profile".into()) } else { Ok(chosen) }
-}
-
-fn note(
-    arguments: &Arguments,
-    outcomes: &mut Vec<kills::Outcome>,
-    outcome: kills::Outcome,
-) -> Result<(), Fault> {
-    if let Some(log) = &arguments.log {
-        results::append(log, &outcome)?;
-    }
-    outcomes.push(outcome);
-    if let Some(report) = &arguments.report {
-        std::fs::write(report, results::table(outcomes))?;
-    }
-    Ok(())
 }

@@ -12,6 +12,8 @@ use crate::{Fault, Who};
 /// How long nothing at all may happen while something is waited for. Far more than it needs: the machine may be busy,
 /// and what a relay refused for a while is tried again after a minute.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How often is looked at what no program tells: whether a disk is full, whether a call has failed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Numbers of requests below this one are those of messages.
 pub const FIRST_QUESTION: u64 = 1 << 40;
 
@@ -56,6 +58,8 @@ pub struct Presence {
     pub again: VecDeque<u32>,
     /// New messages that are still to be said.
     pub to_say: u32,
+    /// How long they are to be; as it comes if there is none.
+    pub len: Option<u32>,
     /// Answers that nobody has taken yet.
     pub answers: HashMap<u64, Result<Answer, Refusal>>,
     /// Kinds of refusals of messages, of all runs.
@@ -119,7 +123,11 @@ impl News {
             let Some(left) = PATIENCE.checked_sub(since.elapsed()) else {
                 return Err(format!("waited in vain for {what}").into());
             };
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, left.min(LOOK_EVERY))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -190,7 +198,7 @@ impl State {
                 presence.refusals.insert(refusal.data.kind.clone());
                 self.ledger.refused(key);
                 // The disk was at fault, and only a machine that sees to that knows whether it was.
-                if !presence.may_end || refusal.data.kind != "store" {
+                if !presence.may_end || !["store", "stopping"].contains(&refusal.data.kind.as_str()) {
                     let what = format!("{key:?} is refused: {} ({})", refusal.message, refusal.data.kind);
                     self.ledger.broken(Rule::Failed, what);
                 }
@@ -232,10 +240,16 @@ impl Presence {
             may_end,
             again: again.into(),
             to_say: self.to_say,
+            len: self.len,
             refusals: std::mem::take(&mut self.refusals),
             input: Some(input),
             ..Self::default()
         };
+    }
+
+    /// All it was to say is said and answered.
+    pub fn is_quiet(&self) -> bool {
+        self.to_say == 0 && self.again.is_empty() && self.unanswered.is_empty()
     }
 
     /// Puts lines into its standard input. They are few enough to wait there: messages without an answer are bounded.

@@ -7,8 +7,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Fault;
 use crate::kills::Outcome;
+use crate::report::Report;
 
 /// What stands above the table.
 const HEAD: &str = "\
@@ -26,8 +29,46 @@ frames that came too late to be opened, such as receipts that lay with a host wh
 
 ";
 
-/// Outcomes of earlier runs.
-pub fn read(log: &Path) -> Result<Vec<Outcome>, Fault> {
+/// What stands above the table of cases.
+const CASES_HEAD: &str = "
+## Failing system calls and full disks
+
+```sh
+cargo run --release -p chat-crash-machine -- calls --log crash.jsonl --report tests/crash-machine/RESULTS.md   # needs strace
+cargo run --release -p chat-crash-machine -- disk --log crash.jsonl --report tests/crash-machine/RESULTS.md    # needs root
+```
+
+Two people write to each other. In each run the n-th such call on the victim's data directory fails, n = 1, 2, 3 …, or its
+disk, a tmpfs, is full; then nothing fails any more and everything that was not refused has to arrive. *failed*: runs in which
+it came to that. *ended*: the program ended by itself, with an error, or was killed at that call. *refused*: messages that
+their author was told were not said. *revived*: refused because a sync failed, and said all the same after the next start,
+which is what a database may do then. *to the end*: n was counted up until there was no n-th call any more; where it says so, not every n was tried.
+
+";
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Noted {
+    /// A loop of traffic and kills.
+    Loop(Outcome),
+    /// A case of failing calls or a full disk.
+    Case(CaseOutcome),
+}
+
+/// What a case came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct CaseOutcome {
+    pub commit: String,
+    pub date: String,
+    pub case: String,
+    pub report: Report,
+    pub seconds: u64,
+}
+
+/// What earlier runs noted.
+pub fn read(log: &Path) -> Result<Vec<Noted>, Fault> {
     if !log.exists() {
         return Ok(Vec::new());
     }
@@ -38,51 +79,92 @@ pub fn read(log: &Path) -> Result<Vec<Outcome>, Fault> {
 }
 
 /// Notes one more.
-pub fn append(log: &Path, outcome: &Outcome) -> Result<(), Fault> {
-    let mut line = serde_json::to_string(outcome).map_err(|error| Fault(error.to_string()))?;
+pub fn append(log: &Path, noted: &Noted) -> Result<(), Fault> {
+    let mut line = serde_json::to_string(noted).map_err(|error| Fault(error.to_string()))?;
     line.push('\n');
     let mut file = OpenOptions::new().create(true).append(true).open(log)?;
     Ok(file.write_all(line.as_bytes())?)
 }
 
 /// The seeds of a kind of run that are done.
-pub fn done(outcomes: &[Outcome], profile: &str, auto: bool) -> HashSet<u64> {
+pub fn done(noted: &[Noted], profile: &str, auto: bool) -> HashSet<u64> {
     let same = |outcome: &&Outcome| outcome.profile == profile && outcome.auto == auto;
-    outcomes.iter().filter(same).map(|outcome| outcome.seed).collect()
+    loops(noted).filter(same).map(|outcome| outcome.seed).collect()
+}
+
+/// Whether a case is done.
+pub fn is_done(noted: &[Noted], case: &str) -> bool {
+    noted.iter().any(|noted| matches!(noted, Noted::Case(outcome) if outcome.case == case))
+}
+
+fn loops(noted: &[Noted]) -> impl Iterator<Item = &Outcome> {
+    noted.iter().filter_map(|noted| match noted {
+        Noted::Loop(outcome) => Some(outcome),
+        Noted::Case(_) => None,
+    })
+}
+
+fn cases(noted: &[Noted]) -> impl Iterator<Item = &CaseOutcome> {
+    noted.iter().filter_map(|noted| match noted {
+        Noted::Loop(_) => None,
+        Noted::Case(outcome) => Some(outcome),
+    })
 }
 
 /// All of it as Markdown: a row a commit and kind of run.
-pub fn table(outcomes: &[Outcome]) -> String {
-    let mut rows: BTreeMap<(&str, &str, bool), Vec<&Outcome>> = BTreeMap::new();
-    for outcome in outcomes {
-        rows.entry((&outcome.commit, &outcome.profile, outcome.auto)).or_default().push(outcome);
+pub fn table(noted: &[Noted]) -> String {
+    let mut rows: BTreeMap<(&str, &str, bool, u64), Vec<&Outcome>> = BTreeMap::new();
+    for outcome in loops(noted) {
+        let kind = (&*outcome.commit, &*outcome.profile, outcome.auto, outcome.tally.said);
+        rows.entry(kind).or_default().push(outcome);
     }
     let mut table = HEAD.to_owned();
-    table.push_str("| date | commit | profile | relay | seeds | loops | acknowledged | fewest a loop | killed | lost | doubled | other | overtaken | minutes |\n");
-    table.push_str("|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
-    for ((commit, profile, auto), loops) in &rows {
+    table.push_str("| date | commit | profile | relay | seeds | loops | messages a loop | acknowledged | killed | of them relays | lost | doubled | other | overtaken | minutes |\n");
+    table.push_str("|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    for ((commit, profile, auto, said), loops) in &rows {
         let sum = |of: fn(&Outcome) -> u64| loops.iter().map(|outcome| of(outcome)).sum::<u64>();
         let seeds: Vec<u64> = loops.iter().map(|outcome| outcome.seed).collect();
         let date = loops.iter().map(|outcome| outcome.date.as_str()).max().unwrap_or_default();
         let (lost, doubled) = (sum(|it| it.tally.lost), sum(|it| it.tally.doubled));
-        let fewest = loops.iter().map(|outcome| outcome.tally.delivered).min().unwrap_or_default();
         // A `String` takes everything.
         writeln!(
             table,
-            "| {date} | {commit} | {} | {} | {} | {} | {} | {fewest} | {} | {lost} | {doubled} | {} | {} | {} |",
+            "| {date} | {commit} | {} | {} | {} | {} | {said} | {} | {} | {} | {lost} | {doubled} | {} | {} | {} |",
             profile.trim_end_matches(".toml"),
             if *auto { "whoever comes first" } else { "apart" },
             ranges(seeds),
             loops.len(),
             sum(|it| it.tally.delivered),
             sum(|it| it.kills),
+            sum(|it| it.relays),
             sum(|it| it.tally.broken) - lost - doubled,
             sum(|it| it.tally.overtaken),
             sum(|it| it.seconds) / 60,
         )
         .ok();
     }
+    if cases(noted).next().is_some() {
+        case_table(&mut table, noted);
+    }
     table
+}
+
+/// A row a case.
+fn case_table(table: &mut String, noted: &[Noted]) {
+    table.push_str(CASES_HEAD);
+    table.push_str("| commit | victim, moment, calls: what happens | failed | ended | to the end | acknowledged | refused | revived | lost | doubled | other | seconds |\n");
+    table.push_str("|---|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|\n");
+    for CaseOutcome { commit, case, report, seconds, .. } in cases(noted) {
+        let Report { failed, ended, delivered, refused, revived, lost, doubled, broken, .. } = report;
+        let through = if report.through { "yes" } else { "no" };
+        let other = broken - lost - doubled;
+        // A `String` takes everything.
+        writeln!(
+            table,
+            "| {commit} | {case} | {failed} | {ended} | {through} | {delivered} | {refused} | {revived} | {lost} | {doubled} | {other} | {seconds} |"
+        )
+        .ok();
+    }
 }
 
 /// `1–4, 7`
@@ -124,7 +206,7 @@ mod tests {
     use crate::ledger::Tally;
 
     fn outcome(seed: u64, delivered: u64) -> Outcome {
-        let tally = Tally { delivered, doubled: seed, broken: seed + 1, ..Tally::default() };
+        let tally = Tally { said: 100, delivered, doubled: seed, broken: seed + 1, ..Tally::default() };
         Outcome {
             commit: "c0ffee0".into(),
             date: "2026-11-21".into(),
@@ -134,6 +216,7 @@ mod tests {
             turn: 0,
             tally,
             kills: 5,
+            relays: 2,
             seconds: 61,
         }
     }
@@ -143,14 +226,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.jsonl");
         assert!(read(&log).unwrap().is_empty());
-        let noted = [outcome(1, 100), outcome(2, 90), outcome(4, 100)];
+        let report =
+            Report { failed: 3, delivered: 36, through: true, lost: 1, broken: 2, ..Report::default() };
+        let case = CaseOutcome {
+            commit: "c0ffee0".into(),
+            date: "2026-11-21".into(),
+            case: "Relay Work".into(),
+            report,
+            seconds: 7,
+        };
+        let mut noted =
+            [(1, 100), (2, 90), (4, 100)].map(|(seed, sent)| Noted::Loop(outcome(seed, sent))).to_vec();
+        noted.insert(1, Noted::Case(case));
         noted.iter().for_each(|outcome| append(&log, outcome).unwrap());
         assert_eq!(read(&log).unwrap(), noted);
         assert_eq!(done(&noted, "tcp-x25519.toml", false), HashSet::from([1, 2, 4]));
         assert!(done(&noted, "tcp-x25519.toml", true).is_empty());
+        assert!(is_done(&noted, "Relay Work") && !is_done(&noted, "Relay"));
         let table = table(&noted);
-        let row =
-            "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–2, 4 | 3 | 290 | 90 | 15 | 0 | 7 | 3 | 0 | 3 |";
+        let row = "| c0ffee0 | Relay Work | 3 | 0 | yes | 36 | 0 | 0 | 1 | 0 | 1 | 7 |";
+        assert!(table.contains(row), "{table}");
+        let row = "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–2, 4 | 3 | 100 | 290 | 15 | 6 | 0 | 7 | 3 | 0 | 3 |";
         assert!(table.contains(row), "{table}");
     }
 }

@@ -77,16 +77,17 @@ impl State {
             return Key { author: who, number };
         }
         presence.to_say = presence.to_say.saturating_sub(1);
+        let len = presence.len;
         let others: Vec<Who> = (0..self.people.len()).filter(|other| *other != who).collect();
         let to = match chance.pick(&others) {
             Some(other) if !chance.one_in(5) => To::Person(other),
             _ => To::Room,
         };
-        let len = match chance.below(400) {
+        let len = len.unwrap_or_else(|| match chance.below(400) {
             0 => 40_000,
             1..8 => 3_000,
             _ => chance.within(8, 120) as u32,
-        };
+        });
         self.ledger.say(who, to, len)
     }
 

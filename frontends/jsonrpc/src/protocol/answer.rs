@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
+use super::inert::Inert;
 use crate::lines::MAX_LINE_BYTES;
 
 /// The `id` of a request, kept as it was written, so that the answer repeats it exactly.
@@ -169,7 +170,7 @@ enum Unfit {
 
 fn bounded<T: Serialize>(value: &T, limit: usize) -> Result<Vec<u8>, Unfit> {
     let mut bounded = Bounded { bytes: Vec::new(), limit };
-    match serde_json::to_writer(&mut bounded, value) {
+    match value.serialize(&mut serde_json::Serializer::with_formatter(&mut bounded, Inert)) {
         Ok(()) => Ok(bounded.bytes),
         Err(error) if error.is_io() => Err(Unfit::TooLong),
         Err(error) => Err(Unfit::Serialize(error.to_string())),

@@ -2,6 +2,7 @@
 
 mod answer;
 mod error;
+mod inert;
 mod request;
 mod tree;
 

@@ -77,12 +77,16 @@ pub(crate) enum Switch {
     Number(usize),
 }
 
-/// The keys, for `/help`.
+/// The keys, and what the marks mean, for `/help`.
 pub(crate) const HELP: &[&str] = &[
     "Enter sends, Alt-Enter or Ctrl-J begins a new line, Tab completes",
     "Alt-0 … Alt-9, Ctrl-N, Ctrl-P, Alt-Left, Alt-Right show another conversation",
     "PageUp, PageDown, Shift-Up, Shift-Down scroll; Ctrl-Home goes to the oldest, Esc to the newest message",
     "Up, Down bring back what you typed; Ctrl-L draws the screen anew; Ctrl-C or /exit leaves",
+    "",
+    "… kept here   › sent   ✓ on the relay's disk   ✓✓ delivered, in another colour once read   ✗ failed",
+    "in a room all members must have come so far; delivered 2/7 or read 2/7: so far 2 of 7 members have",
+    "/retry alone tries the last message again that failed here",
 ];
 
 /// What a key event asks for, if anything.

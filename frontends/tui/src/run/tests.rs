@@ -198,6 +198,33 @@ fn a_hang_up_that_stops_the_program_is_no_failure_of_the_terminal() {
     }
 }
 
+/// Whichever comes first, the end of input or the signal, on whatever transport: it is the same end.
+#[test]
+fn a_hang_up_whose_signal_comes_late_is_no_failure_either() {
+    let gone = Outside { probe: || Err(io::ErrorKind::NotConnected.into()), ..OUTSIDE };
+    let (client, _engine) = channel(snapshot(&World::new()));
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    let (wakes, input) = Wakes::new();
+    let look = (Settings { timestamps: true, bell: false }, Theme { colour: true }, Clock::utc());
+    input.send(Woken::InputEnded(io::ErrorKind::BrokenPipe.into())).unwrap();
+    let mut screen = Screen::new(&mut terminal, &client, wakes, look, gone);
+    let ended = screen.turn(AT_ONCE);
+    assert!(ended.is_err());
+    screen.end(ended).unwrap();
+}
+
+#[test]
+fn a_terminal_that_was_taken_again_is_drawn_anew() {
+    with_screen(&World::new(), OUTSIDE, |screen, input, _engine| {
+        settle(screen);
+        screen.terminal.backend_mut().clear().unwrap();
+        assert!(!shown(screen).contains("#lobby"));
+        input.send(Woken::Retaken).unwrap();
+        screen.turn(AT_ONCE).unwrap();
+        assert!(shown(screen).contains("#lobby"));
+    });
+}
+
 #[test]
 fn a_terminal_that_is_gone_ends_the_loop() {
     let gone = Outside { probe: || Err(io::ErrorKind::NotConnected.into()), ..OUTSIDE };

@@ -1,12 +1,13 @@
 //! What keys do.
 
+use chat_core::MessageId;
 use chat_core::api::table::{self, Line};
-use chat_core::api::{Command, Destination, command};
+use chat_core::api::{Command, Destination, MessageState, command};
 
 use super::ask::Asked;
 use super::pane::Pane;
 use super::timeline::{Severity, Topic};
-use super::{Effect, Older, State};
+use super::{Effect, Older, State, Tab};
 use crate::input::complete::{Completion, Sources};
 use crate::input::editor::{Editor, TooLong};
 use crate::input::keys::{self, Action, Edit, Step, Switch};
@@ -142,19 +143,22 @@ impl State {
         let me = self.snapshot.peer_id;
         let others = self.snapshot.peers.iter().filter(|peer| peer.peer_id != me);
         let rooms = self.snapshot.conversations.iter().filter(|view| view.name.starts_with('#'));
-        let failed = self.tab().into_iter().flat_map(|tab| tab.timeline.newest_first()).filter(|message| {
-            message.delivery.as_ref().is_some_and(|it| it.state == chat_core::api::MessageState::Failed)
-        });
+        let failed = self.tab().into_iter().flat_map(failed);
         Sources {
             peers: others.map(|peer| peer.nick.clone()).collect(),
             rooms: rooms.map(|view| view.name.clone()).collect(),
-            failed: failed.take(50).map(|message| message.id.to_string()).collect(),
+            failed: failed.take(50).map(|id| id.to_string()).collect(),
         }
     }
 
     fn enter(&mut self) {
         let text = self.tab().map(|tab| tab.editor.text().to_owned()).unwrap_or_default();
-        match table::parse_line(&text) {
+        let line = match self.whole_retry(&text) {
+            None => table::parse_line(&text),
+            Some(Ok(line)) => table::parse_line(&line),
+            Some(Err(why)) => return self.complain(why),
+        };
+        match line {
             Ok(Line::Empty) => {}
             Ok(Line::Text(said)) => self.say_text(text, said),
             Ok(Line::Help(about)) => {
@@ -168,6 +172,34 @@ impl State {
             // The line stays, to be put right.
             Err(error) => self.complain(error.to_string()),
         }
+    }
+
+    /// `/retry` means the last message that failed here, `/retry 0f3a` the failed one whose id begins so. Gives the line
+    /// with the whole id, or what is wrong with it; nothing for any other line.
+    fn whole_retry(&self, line: &str) -> Option<Result<String, String>> {
+        let typed = line.trim().strip_prefix("/retry")?;
+        if !typed.is_empty() && !typed.starts_with(char::is_whitespace) {
+            return None;
+        }
+        let typed = typed.trim().to_ascii_lowercase();
+        let here = self.tab().into_iter().flat_map(failed);
+        if typed.is_empty() {
+            let last = here.map(|id| format!("/retry {id}")).next();
+            return Some(last.ok_or_else(|| "no message here has failed".to_owned()));
+        }
+        if typed.parse::<MessageId>().is_ok() || !typed.chars().all(|c| c.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut meant: Vec<MessageId> = self.tabs.iter().flat_map(failed).collect();
+        meant.retain(|id| id.to_string().starts_with(&typed));
+        Some(match meant.as_slice() {
+            [] => Err(format!("no message that failed has an id that begins with {typed}")),
+            [id] => Ok(format!("/retry {id}")),
+            _ => Err(format!(
+                "{} messages that failed begin with {typed}: type more, or press Tab",
+                meant.len()
+            )),
+        })
     }
 
     /// Clears the input and remembers what was in it.
@@ -197,4 +229,13 @@ impl State {
         }
         self.say(self.current, Severity::Info, Topic::None, lines.join("\n"));
     }
+}
+
+/// The messages of a conversation that failed, the newest first.
+fn failed(tab: &Tab) -> impl Iterator<Item = MessageId> {
+    let has_failed = |delivery: &chat_core::api::Delivery| delivery.state == MessageState::Failed;
+    let messages = tab.timeline.newest_first();
+    messages
+        .filter(move |message| message.delivery.as_ref().is_some_and(has_failed))
+        .map(|message| message.id)
 }

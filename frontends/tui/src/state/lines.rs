@@ -11,7 +11,7 @@ use std::rc::Rc;
 use chat_core::api::{Delivery, MessageState, MessageView};
 use jiff::civil::Date;
 
-use super::timeline::{Entry, Place, Severity, SystemLine};
+use super::timeline::{Entry, Place, Severity, SystemLine, Topic};
 use crate::clock::Clock;
 use crate::text::{self, Row};
 
@@ -150,17 +150,20 @@ fn mark(state: MessageState) -> &'static str {
     }
 }
 
-/// In a room: how many have reached the state that not all have reached yet.
+/// In a room: how many have reached the state that not all have reached yet, and which one that is.
 fn progress(delivery: &Delivery) -> Option<String> {
-    let counts = delivery.counts?;
-    let reached = match delivery.state {
-        MessageState::Queued | MessageState::Sent => counts.stored,
-        MessageState::Stored => counts.delivered,
-        MessageState::Delivered => counts.read,
+    let counts = delivery.counts.filter(|counts| counts.of > 0)?;
+    let (state, reached) = match delivery.state {
+        MessageState::Queued | MessageState::Sent => ("stored", counts.stored),
+        MessageState::Stored => ("delivered", counts.delivered),
+        MessageState::Delivered => ("read", counts.read),
         MessageState::Read | MessageState::Failed => return None,
     };
-    Some(format!("{reached}/{}", counts.of))
+    Some(format!("{state} {reached}/{}", counts.of))
 }
+
+/// How much of a message's id is shown where it can be typed.
+const SHORT_ID_DIGITS: usize = 8;
 
 struct Layout<'a> {
     measure: Measure,
@@ -199,8 +202,11 @@ impl Layout<'_> {
             Severity::Alarm => ("!!", Tone::Alarm),
         };
         let time = self.clock.time(line.at);
+        // Who comes and goes is said as it is now; how often something was refused, or missed, is news.
+        let is_counted = matches!(line.topic, Topic::Alarm(..) | Topic::Lag);
         match line.times {
             1 => self.part(kind, time, String::new(), &line.text),
+            _ if !is_counted => self.part(kind, time, String::new(), &line.text),
             times => self.part(kind, time, String::new(), &format!("{} (×{times})", line.text)),
         }
     }
@@ -224,13 +230,14 @@ impl Layout<'_> {
             _ => Tone::Own,
         };
         let head = match progress(delivery) {
-            Some(progress) => format!("{nick} {progress}"),
+            Some(progress) => format!("{nick} ({progress})"),
             None => nick,
         };
         parts.push(self.part((mark(delivery.state), tone), time, head, &body));
         if delivery.state == MessageState::Failed {
             let reason = text::one_line(delivery.reason.as_deref().unwrap_or("no reason given"));
-            let text = format!("not delivered: {reason} (type /retry and press Tab to try again)");
+            let id: String = message.id.to_string().chars().take(SHORT_ID_DIGITS).collect();
+            let text = format!("not delivered: {reason} (/retry {id} tries again)");
             parts.push(self.part(("!!", Tone::Failed), String::new(), String::new(), &text));
         }
     }

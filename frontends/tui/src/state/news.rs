@@ -31,7 +31,10 @@ impl State {
         }
         self.take_snapshot(news.snapshot);
         if news.dropped > 0 {
-            let text = format!("too much happened at once: {} notices are not shown", news.dropped);
+            let text = match news.dropped {
+                1 => "too much happened at once: 1 notice is not shown".to_owned(),
+                dropped => format!("too much happened at once: {dropped} notices are not shown"),
+            };
             self.say_globally(Severity::Alarm, Topic::Lag, text);
         }
         for event in &news.events {

@@ -31,7 +31,8 @@ impl State {
         match event {
             Event::Ready(ready) if !ready.listen.is_empty() => {
                 let text = format!("hosting the relay on {}", ready.listen.join(", "));
-                self.say(0, Severity::Info, Topic::None, text);
+                // The link to this relay says the same again, in place of this.
+                self.say(0, Severity::Info, Topic::Link, text);
             }
             Event::MessageStatus(status) => self.message_failed(status),
             Event::PeerSeen(peer) => self.presence(peer, "is here"),

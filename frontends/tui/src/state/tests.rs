@@ -1,10 +1,11 @@
 use chat_core::api::command::{self, Reply};
 use chat_core::api::event::{
-    Alarm, AlarmKind, LinkDown, MessageGap, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged,
+    Alarm, AlarmKind, LinkDown, LinkUp, MessageGap, MessageStatus, PeerEvent, PeerKeyChanged, Ready,
+    RoomChanged,
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{CommandError, Counts, ErrorKind, MessageState, MessageView};
-use chat_core::nick::RoomName;
+use chat_core::nick::{Nick, RoomName};
 
 use super::*;
 use crate::fixtures::*;
@@ -230,11 +231,12 @@ fn notices_stand_where_they_concern() {
         "!!|alarm: tampered with, and refused from bob: bad tag",
         "!!|another key claims the name bob. It is kept apart as bob·0303.",
         "--|carol left #lobby",
-        "--|bob is here (×200)",
+        "--|bob is here",
     ] {
         assert!(rows.contains(expected), "{expected}\n{rows}");
     }
     assert_eq!(rows.matches("bob is here").count(), 1);
+    assert!(!rows.contains('×'), "{rows}");
     // Each row is marked, not only the first of a line.
     assert!(seen(&state).iter().all(|row| row.starts_with("!!|") || row.starts_with("--|")), "{rows}");
     state.act(Action::Switch(Switch::Number(0)));
@@ -356,4 +358,5 @@ fn a_script_of_everything_at_random_never_panics() {
     assert!(!world.histories[0].1.is_empty());
 }
 
+mod failed;
 mod reading;

@@ -36,6 +36,7 @@ fn exchange(seed: u64, path: Path, frames: &[Bytes], limit: Duration) -> Pair {
     pair
 }
 
+/// A12, A14.
 #[test]
 fn a_thousand_frames_arrive_once_and_in_order_at_every_loss() {
     for (index, loss) in [0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5].into_iter().enumerate() {
@@ -133,6 +134,7 @@ fn a_blackout_of_two_seconds_in_five_is_survived() {
     }
 }
 
+/// A10.
 #[test]
 fn packet_numbers_cross_every_truncation() {
     for first in [0xf0, 0xffe0, 0xff_ffc0, 0xffff_ff80, (1 << 40) - 20] {

@@ -219,7 +219,7 @@ fn delivery_is_marked() {
         ("a", MessageState::Queued, None),
         ("b", MessageState::Sent, counts(1, 0, 0)),
         ("c", MessageState::Stored, counts(3, 2, 0)),
-        ("d", MessageState::Delivered, None),
+        ("d", MessageState::Delivered, counts(3, 3, 1)),
         ("e", MessageState::Read, counts(3, 3, 3)),
         ("f", MessageState::Failed, None),
     ] {
@@ -229,8 +229,14 @@ fn delivery_is_marked() {
     let state = world.state(80, 24);
     let rows = seen(&state);
     assert_eq!(rows[0], "--|Tuesday, 2023-11-14");
-    let expected =
-        ["… |alice  a", "› |alice 1/3  b", "✓ |alice 2/3  c", "✓✓|alice  d", "✓✓|alice  e", "✗ |alice  f"];
+    let expected = [
+        "… |alice  a",
+        "› |alice (stored 1/3)  b",
+        "✓ |alice (delivered 2/3)  c",
+        "✓✓|alice (read 1/3)  d",
+        "✓✓|alice  e",
+        "✗ |alice  f",
+    ];
     assert_eq!(rows[1..7], expected);
     assert!(rows[7].starts_with("!!|not delivered: no such peer"), "{rows:?}");
     assert_eq!(rows.len(), 8);

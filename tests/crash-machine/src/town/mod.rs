@@ -1,27 +1,26 @@
 //! A town: a relay and people in one folder, each with a data directory that outlives the processes. It starts them,
 //! kills them, and looks into their histories.
 
+mod ask;
+mod end;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 
 use chat_tests::Profile;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::child::Child;
-use crate::ledger::{Depth, ROOM, Rule, To};
-use crate::line::Answer;
-use crate::news::{FIRST_QUESTION, News};
+use crate::child::{self, Child};
+use crate::ledger::{Depth, ROOM, Rule};
+use crate::news::{FIRST_QUESTION, News, RelayPresence, State};
 use crate::program::{self, Failing};
 use crate::talk::Talkers;
 use crate::{Fault, Who};
 
 /// What the people are called, and their data directories.
 pub const NICKS: [&str; 3] = ["alice", "bob", "carol"];
-/// Messages of a page of history.
-const PAGE: u32 = 1000;
 
 /// Who is the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +43,33 @@ pub enum Link {
     Nowhere,
 }
 
+/// A program of a town.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The relay's.
+    Relay,
+    /// Somebody's.
+    Person(Who),
+}
+
+impl Part {
+    /// Whether it runs, as far as is known.
+    pub fn is_alive(self, state: &State) -> bool {
+        match self {
+            Self::Relay => state.relay.alive,
+            Self::Person(who) => state.people[who].alive,
+        }
+    }
+}
+
 /// A relay and people.
 pub struct Town {
     /// What is known of them.
     pub news: Arc<News>,
     /// Processes that were killed.
     pub kills: u64,
+    /// Those of them that were the relay.
+    pub relays_killed: u64,
     /// Processes that were started.
     pub starts: u64,
     profile: Profile,
@@ -61,6 +81,8 @@ pub struct Town {
     people: Vec<Option<Child>>,
     relay: Option<Child>,
     questions: u64,
+    /// Programs may end with an error: a disk is full.
+    pub forgiving: bool,
     /// Dropped last: their threads end when the state says so.
     talkers: Option<Talkers>,
 }
@@ -77,6 +99,7 @@ impl Town {
         Ok(Self {
             news: Arc::new(News::new(people)),
             kills: 0,
+            relays_killed: 0,
             starts: 0,
             profile,
             hosting,
@@ -87,6 +110,7 @@ impl Town {
             people: (0..people).map(|_| None).collect(),
             relay: None,
             questions: FIRST_QUESTION,
+            forgiving: false,
             talkers: None,
         })
     }
@@ -106,19 +130,22 @@ impl Town {
         self.folder.path()
     }
 
-    /// Somebody's data directory.
-    pub fn data(&self, who: Who) -> &Path {
-        &self.folders[who]
+    /// A data directory.
+    pub fn data(&self, part: Part) -> &Path {
+        &self.folders[self.place(part)]
     }
 
-    /// The relay's data directory.
-    pub fn relay_data(&self) -> &Path {
-        &self.folders[self.people.len()]
+    /// Moves a data directory elsewhere, before the first start.
+    pub fn move_data(&mut self, part: Part, folder: PathBuf) {
+        let place = self.place(part);
+        self.folders[place] = folder;
     }
 
-    /// Moves a data directory elsewhere, before the first start: of a person, or behind the last one the relay's.
-    pub fn move_data(&mut self, whose: usize, folder: PathBuf) {
-        self.folders[whose] = folder;
+    fn place(&self, part: Part) -> usize {
+        match part {
+            Part::Relay => self.people.len(),
+            Part::Person(who) => who,
+        }
     }
 
     /// Whether the relay is a process of its own.
@@ -149,16 +176,20 @@ impl Town {
         let (program, first) = program::relay(alone);
         let mut command = program::command(self.folder(), program, failing);
         let address = self.address.clone().unwrap_or_else(|| format!("{}:0", self.ip));
-        command.args(first).args(["--config", self.profile.name, "--data-dir"]).arg(self.relay_data());
+        command.args(first).args(["--config", self.profile.name, "--data-dir"]).arg(self.data(Part::Relay));
         command.arg("--listen").arg(format!("{}://{address}", self.profile.transport));
         let (news, stderr) = (Arc::clone(&self.news), self.stderr("relay"));
         self.news.change(|state| {
-            state.relay =
-                crate::news::RelayPresence { alive: true, may_end: failing.is_some(), ..Default::default() };
+            state.relay = RelayPresence {
+                alive: true,
+                may_end: failing.is_some() || self.forgiving,
+                ..Default::default()
+            };
         });
         self.starts += 1;
         let said = stderr.clone();
-        let (child, _) = Child::spawn(command, stderr, move |lines| match lines.first() {
+        let (_, input) = child::input();
+        let child = Child::spawn(command, stderr, input, move |lines| match lines.first() {
             Some(line) => {
                 let line: Value = serde_json::from_slice(line).unwrap_or_default();
                 let listen = serde_json::from_value(line["ready"]["listen"].clone()).unwrap_or_default();
@@ -167,7 +198,7 @@ impl Town {
             None => news.change(|state| {
                 state.relay.alive = false;
                 if !state.relay.killing && !state.relay.may_end {
-                    let what = format!("the relay: {}", crate::child::tail(&said));
+                    let what = format!("the relay: {}", child::tail(&said));
                     state.ledger.broken(Rule::Ended, what);
                 }
             }),
@@ -195,7 +226,7 @@ impl Town {
     pub fn spawn(&mut self, who: Who, link: Link, failing: Option<&Failing>) -> Result<(), Fault> {
         let mut command = program::command(self.folder(), program::chat(), failing);
         command.args(["--config", self.profile.name, "--frontend", "jsonrpc", "--nick", NICKS[who]]);
-        command.arg("--data-dir").arg(self.data(who));
+        command.arg("--data-dir").arg(self.data(Part::Person(who)));
         // Nobody listens on the first port, `tcpmux`, of an address that is the town's own.
         let nowhere = format!("{}:1", self.ip);
         let relay = match (link, &self.address) {
@@ -210,20 +241,20 @@ impl Town {
         let (news, stderr) = (Arc::clone(&self.news), self.stderr(NICKS[who]));
         self.starts += 1;
         let said = stderr.clone();
-        let (child, input) = Child::spawn(command, stderr, move |lines| match lines {
+        let may_end = failing.is_some() || self.forgiving;
+        let (lines, input) = child::input();
+        self.news.change(|state| state.people[who].begin(lines, may_end));
+        let child = Child::spawn(command, stderr, input, move |lines| match lines {
             [_, ..] => news.hear(who, lines),
             [] => news.change(|state| {
                 let presence = &mut state.people[who];
                 presence.alive = false;
                 if !presence.killing && !presence.may_end {
-                    let what = format!("{}: {}", NICKS[who], crate::child::tail(&said));
+                    let what = format!("{}: {}", NICKS[who], child::tail(&said));
                     state.ledger.broken(Rule::Ended, what);
                 }
             }),
         })?;
-        self.news.change(|state| {
-            state.people[who].begin(input, failing.is_some());
-        });
         self.people[who] = Some(child);
         Ok(())
     }
@@ -242,6 +273,20 @@ impl Town {
             self.is_at(&listen);
         }
         Ok(true)
+    }
+
+    /// Starts a program and waits until it is ready; false if it has ended instead.
+    pub fn launch(&mut self, part: Part, link: Link, failing: Option<&Failing>) -> Result<bool, Fault> {
+        match part {
+            Part::Relay => {
+                self.spawn_relay(failing)?;
+                self.relay_ready()
+            }
+            Part::Person(who) => {
+                self.spawn(who, link, failing)?;
+                self.ready(who)
+            }
+        }
     }
 
     /// Starts somebody, looks into their history, and lets them write.
@@ -271,123 +316,6 @@ impl Town {
                 self.news.wait(&format!("{} to know all members", NICKS[who]), |state| {
                     (state.people[who].room_changes != changes).then_some(())
                 })?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Ending.
-impl Town {
-    /// `kill -9` to these people, and the relay, at one instant; waits until they are gone.
-    pub fn kill(&mut self, people: &[Who], relay: bool) -> Result<(), Fault> {
-        self.news.change(|state| {
-            people.iter().for_each(|who| state.people[*who].killing = true);
-            state.relay.killing |= relay;
-        });
-        let mut victims: Vec<Child> = people.iter().filter_map(|who| self.people[*who].take()).collect();
-        if relay {
-            victims.extend(self.relay.take());
-        }
-        victims.iter_mut().for_each(Child::strike);
-        for victim in &mut victims {
-            victim.gone()?;
-            self.kills += 1;
-            self.panicked(&victim.stderr());
-        }
-        self.news.change(|state| people.iter().for_each(|who| state.ledger.ended(*who)));
-        Ok(())
-    }
-
-    /// Waits until somebody's program that has ended by itself is gone; how it ended.
-    pub fn ended(&mut self, who: Who) -> Result<Option<ExitStatus>, Fault> {
-        let Some(mut child) = self.people[who].take() else { return Ok(None) };
-        let status = child.gone()?;
-        self.panicked(&child.stderr());
-        self.news.change(|state| state.ledger.ended(who));
-        Ok(Some(status))
-    }
-
-    /// As [`Town::ended`], of the relay.
-    pub fn relay_ended(&mut self) -> Result<Option<ExitStatus>, Fault> {
-        let Some(mut child) = self.relay.take() else { return Ok(None) };
-        let status = child.gone()?;
-        self.panicked(&child.stderr());
-        Ok(Some(status))
-    }
-
-    fn panicked(&self, stderr: &str) {
-        if stderr.contains("panicked at") {
-            self.news.change(|state| state.ledger.broken(Rule::Ended, format!("a panic: {stderr}")));
-        }
-    }
-
-    /// The end of what somebody's program said on standard error.
-    pub fn stderr_of(&self, who: Who) -> String {
-        self.people[who].as_ref().map(Child::stderr).unwrap_or_default()
-    }
-
-    fn kill_all(&mut self) {
-        self.news.change(|state| {
-            state.stop = true;
-            state.relay.killing = true;
-            state.people.iter_mut().for_each(|presence| presence.killing = true);
-        });
-        self.people.iter_mut().for_each(|child| *child = None);
-        self.relay = None;
-        self.talkers = None;
-    }
-}
-
-/// Asking.
-impl Town {
-    /// Asks somebody's program. A fault if it refuses, or has ended.
-    pub fn ask(&mut self, who: Who, method: &str, params: Value) -> Result<Answer, Fault> {
-        self.questions += 1;
-        let id = self.questions;
-        let mut line = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
-        line.push('\n');
-        self.news.change(|state| state.people[who].write(line.into_bytes()))?;
-        let answer = self.news.wait(&format!("{} to answer {method}", NICKS[who]), |state| {
-            let presence = &mut state.people[who];
-            match presence.answers.remove(&id) {
-                Some(answer) => Some(Some(answer)),
-                None => (!presence.alive).then_some(None),
-            }
-        })?;
-        match answer {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(refusal)) => Err(format!("{} refuses {method}: {}", NICKS[who], refusal.message).into()),
-            None => Err(format!("{} has ended", NICKS[who]).into()),
-        }
-    }
-
-    /// Looks into all of somebody's conversations: as far back as `depth` says.
-    pub fn look(&mut self, who: Who, depth: Depth) -> Result<(), Fault> {
-        let others = self.people().filter(|other| *other != who).map(To::Person);
-        for view in others.chain([To::Room]).collect::<Vec<_>>() {
-            let with = match view {
-                To::Room => Some(ROOM.to_owned()),
-                To::Person(other) => self.news.read().ledger.peer(other).map(str::to_owned),
-            };
-            if let Some(with) = with {
-                self.look_at(who, view, &with, depth)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn look_at(&mut self, who: Who, view: To, with: &str, depth: Depth) -> Result<(), Fault> {
-        let mut look = self.news.read().ledger.look(who, view, depth);
-        let mut before = Value::Null;
-        while !look.is_done() {
-            let params = json!({ "with": with, "before": before, "limit": PAGE });
-            let page = self.ask(who, "msg.history", params)?;
-            before = page.messages.first().map_or(Value::Null, |row| row.id.clone().into());
-            self.news.change(|state| state.ledger.page(&mut look, &page.messages));
-            if !page.has_older {
-                self.news.change(|state| state.ledger.looked(look));
-                return Ok(());
             }
         }
         Ok(())
