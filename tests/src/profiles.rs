@@ -26,8 +26,12 @@ pub const TCP_X25519: Profile = Profile { name: "tcp-x25519.toml", transport: "t
 /// `udp-rsa.toml`
 pub const UDP_RSA: Profile = Profile { name: "udp-rsa.toml", transport: "udp-arq", network: Network::Udp };
 
+/// `relay-ratchet.toml`
+pub const RELAY_RATCHET: Profile =
+    Profile { name: "relay-ratchet.toml", transport: "tcp", network: Network::Tcp };
+
 /// All of them.
-pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA];
+pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA, RELAY_RATCHET];
 
 /// Makes tests of scenarios: functions that take a [`Profile`](crate::Profile).
 #[macro_export]
@@ -35,6 +39,7 @@ macro_rules! on_every_profile {
     ($($scenario:ident),+ $(,)?) => {
         $crate::on_profile!(tcp_x25519, $crate::profiles::TCP_X25519, $($scenario),+);
         $crate::on_profile!(udp_rsa, $crate::profiles::UDP_RSA, $($scenario),+);
+        $crate::on_profile!(relay_ratchet, $crate::profiles::RELAY_RATCHET, $($scenario),+);
     };
 }
 

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!((cipher.key_len(), cipher.message_limit()), (32, 1 << 32));
     }
 
-    /// RFC 7518 appendix B.1.
+    /// A05, A06: RFC 7518 appendix B.1.
     #[test]
     fn the_example_of_the_standard() {
         let text =
@@ -207,6 +207,7 @@ mod tests {
         assert_eq!(buf, text);
     }
 
+    /// A07.
     #[test]
     fn wycheproof() {
         let (mut valid, mut invalid) = (0, 0);

@@ -137,6 +137,7 @@ fn print(exchange: &str, verdict: &Verdict) {
     println!("{exchange}: of what was sealed a round trip after the theft, {later}");
 }
 
+/// C31.
 #[test]
 fn a_stolen_state_opens_nothing_earlier_and_nothing_after_a_round_trip() {
     let verdict = steal_and_read(&scene(X25519Ratchet));

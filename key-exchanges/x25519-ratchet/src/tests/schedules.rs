@@ -194,6 +194,7 @@ fn run(seeds: impl Iterator<Item = u64>) -> Tally {
     total
 }
 
+/// C05.
 #[test]
 fn whatever_happens_every_frame_opens_once_and_nothing_else_does() {
     let asked = std::env::var("RATCHET_SCHEDULES").ok();

@@ -94,6 +94,7 @@ fn recite(case: &Value, cipher: &Arc<dyn Cipher>) -> usize {
     steps.len()
 }
 
+/// C02, C04.
 #[test]
 fn every_vector_to_the_byte() {
     let vectors: Value = serde_json::from_str(include_str!("../../tests/ratchet.json")).unwrap();
