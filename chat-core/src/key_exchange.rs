@@ -241,4 +241,41 @@ mod tests {
         saved.apply(StateChange { delete: vec![vec![1]], ..StateChange::default() });
         assert!(saved.rows.is_empty() && saved.main.is_empty());
     }
+
+    /// A plugin that has nothing to add.
+    struct Plain;
+    impl KeyExchange for Plain {
+        fn properties(&self) -> Properties {
+            Properties::default()
+        }
+        fn new_bundle(&self, _: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
+            Err(CryptoError::Entropy)
+        }
+        fn initiate(
+            &self,
+            _: &OwnBundle<'_>,
+            _: &PeerBundle<'_>,
+            _: &mut Context<'_>,
+        ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
+            Err(CryptoError::Entropy)
+        }
+        fn accept(
+            &self,
+            _: &OwnBundle<'_>,
+            _: &PeerBundle<'_>,
+            _: &[u8],
+            _: &mut Context<'_>,
+        ) -> Result<Box<dyn Session>, CryptoError> {
+            Err(CryptoError::Entropy)
+        }
+        fn restore(&self, _: &SavedSession, _: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {
+            Err(CryptoError::Entropy)
+        }
+    }
+
+    /// What `chat explain` says of a plugin, and what peers compare, is the plugin's own word.
+    #[test]
+    fn nothing_is_said_for_a_plugin_that_says_nothing() {
+        assert_eq!((Plain.caveats(), Plain.shared_options()), (&[][..], String::new()));
+    }
 }

@@ -73,6 +73,8 @@ mod tests {
         for other in others {
             assert_eq!(decode(other), malformed, "{other:x?}");
         }
+        let longest = Pair { number: u32::MAX, maybe: Some(200) };
+        assert_eq!(decode(&[0x82, 0x1a, 0xff, 0xff, 0xff, 0xff, 0x18, 200]), Ok(longest), "at the limit");
         assert_eq!(decode(&[0; 9]), malformed, "over the limit");
     }
 }

@@ -69,6 +69,33 @@ mod tests {
         assert_eq!((to, from), (TO_RELAY.len(), 12));
     }
 
+    /// The rows of the document's table of limits.
+    #[test]
+    fn every_limit_is_the_codes() {
+        use chat_core::wire::{body, bundle, envelope, relay};
+        let limits = [
+            ("frame of a link, so any record", chat_core::transport::MAX_FRAME_BYTES),
+            ("sealed frame in an envelope", envelope::MAX_SEALED_BYTES),
+            ("bundle", bundle::MAX_BUNDLE_BYTES),
+            ("handshake", bundle::MAX_HANDSHAKE_BYTES),
+            ("envelopes or deliveries in one record", relay::MAX_BATCH),
+            ("text", chat_core::nick::MAX_TEXT_BYTES),
+            ("message ids in a receipt", body::MAX_RECEIPT_IDS),
+        ];
+        let (_, table) = WIRE_MD.split_once("| limit | |\n|---|---|\n").unwrap();
+        let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), limits.len());
+        for (row, (name, limit)) in rows.iter().zip(limits) {
+            let [_, documented, value, _] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+                panic!("{row}")
+            };
+            // In whole bytes, in brackets if there is a shorter form.
+            let bytes =
+                value.split_once('(').map_or(value, |(_, bytes)| bytes.split(" bytes").next().unwrap());
+            assert_eq!((documented, bytes.replace(' ', "").parse()), (name, Ok(limit)), "{row}");
+        }
+    }
+
     const TO_RELAY: [&str; 9] =
         ["Hello", "Publish", "Join", "Leave", "Submit", "Ack", "Find peer", "Find nick", "Ping"];
 

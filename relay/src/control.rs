@@ -44,7 +44,7 @@ impl Reader<'_> {
             (Arc::clone(&self.relay.hub), Arc::clone(&self.client), bundle.clone());
         let done = Box::new(move |result: Result<Published, MailboxError>| {
             match result {
-                Ok(Published::New) => hub.published(peer, &published),
+                Ok(Published::New) => hub.published(&client, &published),
                 Ok(Published::Old) => {}
                 Ok(Published::Ahead) => {
                     client
@@ -73,8 +73,8 @@ impl Reader<'_> {
         let joining = room.clone();
         let done = Box::new(move |result: Result<Joined, MailboxError>| {
             match result {
-                Ok(Joined::New { bundle }) => hub.joined(peer, &joining, true, bundle),
-                Ok(Joined::Already) => hub.joined(peer, &joining, false, None),
+                Ok(Joined::New { bundle }) => hub.joined(&client, &joining, true, bundle),
+                Ok(Joined::Already) => hub.joined(&client, &joining, false, None),
                 Ok(Joined::TooManyRooms) => {
                     client.answer(&error(Refusal::NotAllowed, "a member of too many rooms"));
                 }

@@ -139,9 +139,10 @@ impl Hub {
         }
     }
 
-    /// `peer` asked to join a room and is a member of it now, or still. `news` is what the others have to know of a
-    /// new member before its id means anything to them.
-    pub(crate) fn joined(&self, peer: PeerId, room: &RoomName, new: bool, bundle: Option<Bytes>) {
+    /// `asking` asked to join a room and is a member of it now, or still, also if its link has ended meanwhile. The
+    /// bundle is what the others have to know of a new member before its id means anything to them.
+    pub(crate) fn joined(&self, asking: &Client, room: &RoomName, new: bool, bundle: Option<Bytes>) {
+        let peer = asking.peer;
         let mut state = self.state();
         let client = state.clients.get(&peer).cloned();
         if new {
@@ -158,6 +159,9 @@ impl Hub {
         if let Some(client) = client {
             state.rooms.entry(room.clone()).or_default().insert(peer, Arc::clone(&client));
             client.joined(room);
+        } else {
+            // Its bundle may be committed next, and goes to those who were told of it.
+            asking.joined(room);
         }
     }
 
@@ -169,12 +173,16 @@ impl Hub {
         }
     }
 
-    /// `peer` has a newer bundle.
-    pub(crate) fn published(&self, peer: PeerId, bundle: &Bytes) {
+    /// A peer has a newer bundle. Who is in a room with it has to hear of it also if the link it came over has ended
+    /// meanwhile: the peer will publish the same again, which is no news then.
+    pub(crate) fn published(&self, publisher: &Client, bundle: &Bytes) {
         let state = self.state();
-        let Some(client) = state.clients.get(&peer) else { return };
-        let record: Bytes = FromRelay::Peer { bundle: bundle.to_vec(), online: true }.encode().into();
-        for neighbour in state.neighbours(peer, client.rooms()) {
+        let current = state.clients.get(&publisher.peer);
+        let rooms =
+            publisher.rooms().into_iter().chain(current.into_iter().flat_map(|client| client.rooms()));
+        let record = FromRelay::Peer { bundle: bundle.to_vec(), online: current.is_some() };
+        let record: Bytes = record.encode().into();
+        for neighbour in state.neighbours(publisher.peer, rooms) {
             neighbour.news(record.clone());
         }
     }

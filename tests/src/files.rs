@@ -36,31 +36,47 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     memchr::memmem::find(haystack, needle)
 }
 
-/// The ways in which a secret could be written down: as it is, as hex, and the part of base64 that does not
-/// depend on what stands around it.
+/// The ways in which a secret could be written down: as it is, as hex, as numbers, escaped, and the part of base64 that
+/// does not depend on what stands around it.
 pub fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let inside = |list: String| list.trim_matches(['[', ']']).as_bytes().to_vec();
     let mut all = vec![
         ("as it is", secret.to_vec()),
         ("in upper-case hex", hex.to_uppercase().into_bytes()),
         ("in hex", hex.into_bytes()),
-        ("as a list of numbers", format!("{secret:?}").into_bytes()),
+        ("as a list of numbers", inside(format!("{secret:?}"))),
+        ("as a list of hex numbers", inside(format!("{secret:x?}"))),
+        ("as a list of hex numbers with zeros", inside(format!("{secret:02x?}"))),
+        ("escaped", secret.escape_ascii().to_string().into_bytes()),
     ];
     for offset in 0..3 {
         let shifted: Vec<u8> = std::iter::repeat_n(0, offset).chain(secret.iter().copied()).collect();
-        let digits = base64(&shifted);
-        // The first and the last group of four digits depend on what stands around the secret.
-        all.push(("in base64", digits[4..digits.len() - 4].to_vec()));
+        for (how, last_two) in [("in base64", b"+/"), ("in base64 for addresses", b"-_")] {
+            let digits = base64(&shifted, last_two);
+            // The first and the last group of four digits depend on what stands around the secret.
+            all.push((how, digits[4..digits.len() - 4].to_vec()));
+        }
     }
+    // Spellings may be the same, above all of what is text.
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|(_, spelling)| seen.insert(spelling.clone()));
     all
 }
 
-fn base64(bytes: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// RFC 4648 §4 and §5, without padding.
+fn base64(bytes: &[u8], last_two: &[u8; 2]) -> Vec<u8> {
+    let digit = |six: u32| match six {
+        0..26 => b'A' + six as u8,
+        26..52 => b'a' + (six - 26) as u8,
+        52..62 => b'0' + (six - 52) as u8,
+        62 => last_two[0],
+        _ => last_two[1],
+    };
     let group = |three: &[u8]| {
         let bits =
             three.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
-        [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize])
+        [18, 12, 6, 0].map(|shift| digit(bits >> shift & 63))
     };
     bytes.chunks(3).flat_map(group).collect()
 }
@@ -72,9 +88,10 @@ mod tests {
     #[test]
     fn base64_is_found_at_every_offset() {
         // `printf 'xCANARY-0123456789' | base64`, with 0, 1 and 2 bytes more in front.
-        assert_eq!(base64(b"xCANARY-0123456789"), b"eENBTkFSWS0wMTIzNDU2Nzg5");
+        assert_eq!(base64(b"xCANARY-0123456789", b"+/"), b"eENBTkFSWS0wMTIzNDU2Nzg5");
+        assert_eq!(base64(&[0xfb, 0xff, 0xbf], b"-_"), b"-_-_");
         for before in ["", "x", "xy"] {
-            let text = base64(format!("{before}CANARY-0123456789 and more").as_bytes());
+            let text = base64(format!("{before}CANARY-0123456789 and more").as_bytes(), b"+/");
             let mut spellings = spellings(b"CANARY-0123456789").into_iter();
             assert!(
                 spellings.any(|(how, needle)| how == "in base64" && find(&text, &needle).is_some()),

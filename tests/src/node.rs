@@ -17,6 +17,7 @@ pub struct Setup {
     world: Arc<Inner>,
     profile: Profile,
     label: String,
+    program: Option<PathBuf>,
     nick: Option<String>,
     folder: Option<PathBuf>,
     relay: String,
@@ -50,7 +51,9 @@ impl World {
     /// A node that takes nick and folder as they come.
     pub fn nameless(&self, profile: Profile, relay: &str) -> Setup {
         let (world, relay) = (Arc::clone(self.inner()), relay.to_owned());
-        Setup { world, profile, label: "nameless".into(), nick: None, folder: None, relay, sets: vec![] }
+        let label = "nameless".into();
+        let sets = profile.sets.iter().map(|&set| set.to_owned()).collect();
+        Setup { world, profile, label, program: None, nick: None, folder: None, relay, sets }
     }
 }
 
@@ -60,6 +63,12 @@ impl Setup {
     pub fn set(mut self, set: &str) -> Self {
         self.sets.push(set.to_owned());
         self
+    }
+
+    /// Another program than `chat`, with its command line.
+    #[must_use]
+    pub fn program(self, program: &Path) -> Self {
+        Self { program: Some(program.to_owned()), ..self }
     }
 
     /// It never is the relay itself.
@@ -88,7 +97,7 @@ impl Setup {
     }
 
     fn spawn(&self) -> Arc<Process> {
-        let mut command = self.world.command(binary::chat());
+        let mut command = self.world.command(self.program.as_deref().unwrap_or_else(|| binary::chat()));
         command.args(["--config", self.profile.name, "--frontend", "jsonrpc"]);
         command.arg("--set").arg(format!("topology.relay={}", self.relay));
         if let Some(nick) = &self.nick {

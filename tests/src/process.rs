@@ -11,7 +11,7 @@ use crate::PATIENCE;
 /// deadline.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Most bytes of standard error that are kept.
-const MAX_STDERR_BYTES: usize = 8 << 20;
+pub const MAX_STDERR_BYTES: usize = 64 << 20;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

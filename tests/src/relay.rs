@@ -22,6 +22,8 @@ pub struct Relay {
 pub struct Setup {
     /// `chat-relay` instead of `chat relay`.
     pub alone: bool,
+    /// Another program instead of both, with the command line of `chat`.
+    pub program: Option<PathBuf>,
     /// The profile, by name or path.
     pub profile: String,
     /// The data directory.
@@ -44,6 +46,7 @@ impl Relay {
             world,
             Setup {
                 alone: false,
+                program: None,
                 profile: profile.name.to_owned(),
                 folder: world.path("relay"),
                 listen: vec![format!("{}://{}", profile.transport, world.any_port())],
@@ -127,7 +130,8 @@ impl Setup {
     }
 
     fn command_in(&self, world: &Inner) -> Command {
-        let mut command = world.command(if self.alone { binary::chat_relay() } else { binary::chat() });
+        let usual = || if self.alone { binary::chat_relay() } else { binary::chat() };
+        let mut command = world.command(self.program.as_deref().unwrap_or_else(usual));
         if !self.alone {
             command.arg("relay");
         }

@@ -10,6 +10,7 @@ use serde_json::json;
 fn setup(world: &World, alone: bool) -> Setup {
     Setup {
         alone,
+        program: None,
         profile: TCP_X25519.name.to_owned(),
         folder: world.path("relay"),
         listen: vec![format!("tcp://{}", world.any_port()), format!("udp-arq://{}", world.any_port())],

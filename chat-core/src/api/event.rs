@@ -83,11 +83,11 @@ pub enum Event {
     MessageNew(MessageNew),
     /// A message of one's own was committed, or has come further.
     MessageStatus(MessageStatus),
-    /// Something a peer said is missing.
+    /// Something a peer said is missing, or what was missing has come.
     MessageGap(MessageGap),
-    /// A peer is there.
+    /// A peer is there, or is called otherwise now: what it has said and its conversation have the new name.
     PeerSeen(PeerEvent),
-    /// A peer has gone.
+    /// A peer has gone, or is called otherwise now.
     PeerLost(PeerEvent),
     /// A second key claims the name of a known peer.
     PeerKeyChanged(PeerKeyChanged),
@@ -220,6 +220,8 @@ pub struct MessageStatus {
 /// [`Event::MessageGap`]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageGap {
+    /// Whether nothing is missing there any more: it came late.
+    pub filled: bool,
     /// Where, as it is addressed: `#room`, or a peer id.
     #[serde(rename = "conversation")]
     pub address: Destination,

@@ -18,13 +18,17 @@
 //! | suite | for | rules |
 //! |---|---|---|
 //! | [`cipher_suite!`](crate::cipher_suite) | a [`Cipher`](crate::Cipher) | [`cipher::RULES`] |
+//! | [`frontend_suite!`](crate::frontend_suite) | a [`Frontend`](crate::Frontend), through a seat in front of it | [`frontend::RULES`] |
 //! | [`key_exchange_suite!`](crate::key_exchange_suite) | a [`KeyExchange`](crate::KeyExchange) and its [`Session`](crate::Session)s | [`key_exchange::RULES`] |
 //! | [`transport_suite!`](crate::transport_suite) | a [`Transport`](crate::Transport), bare or secure | [`transport::RULES`] |
+//!
+//! What a relay keeps its mail in has a suite in the crate `relay`, behind a feature of the same name: `relay::mailbox_suite!`.
 //!
 //! - Each rule becomes a test of its own, so a failure names the rule; the function of that name in the
 //!   suite's modules says what it demands.
 //! - The plugin is given by its type, and is then built from its `EXAMPLE`; by its type and other options;
-//!   or by a piece of profile, and is then looked up among the linked plugins, as the program does.
+//!   or by a piece of profile, and is then looked up among the linked plugins, as the program does. A frontend
+//!   brings somebody who sits in front of it, a transport a place where nobody listens.
 //! - Rules never sleep, take no randomness but their own, and need no network and no file: a failure
 //!   repeats.
 //! - A suite in a module of its own lets a crate run it for several plugins.
@@ -36,6 +40,7 @@ mod bytes;
 pub mod cipher;
 mod declared;
 mod entropy;
+pub mod frontend;
 pub mod key_exchange;
 mod log;
 mod rule;

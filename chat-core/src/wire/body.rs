@@ -278,4 +278,65 @@ mod tests {
             assert!(Plaintext::decode(&case).is_err(), "{case:02x?}");
         }
     }
+
+    /// Around every bucket: where the mark of the padding is the last byte, and where it begins the next bucket.
+    #[test]
+    fn texts_of_every_length_come_back() {
+        for n in 0..1300 {
+            let plain = plain(Body::Text("x".repeat(n)), None);
+            assert_eq!(Plaintext::decode(&plain.encode()), Ok(plain), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_payload_of_the_wrong_shape_is_refused() {
+        let ids = |n: usize| vec![7; 16 * n];
+        for kind in [1, 2] {
+            let wanted = if kind == 1 { ReceiptKind::Delivered } else { ReceiptKind::Read };
+            let receipt = Body::parse(RECEIPT, &[&[kind][..], &ids(1)].concat());
+            assert_eq!(receipt, Ok(Body::Receipt(wanted, vec![MessageId([7; 16])])));
+        }
+        assert_eq!(Body::parse(NOT_TAKEN, &ids(256)).map(|body| body.payload().len()), Ok(16 * 256));
+        let bad = [
+            (RECEIPT, vec![]),
+            (RECEIPT, [vec![0], ids(1)].concat()),
+            (RECEIPT, [vec![3], ids(1)].concat()),
+            (RECEIPT, vec![1]),
+            (NOT_TAKEN, vec![]),
+            (NOT_TAKEN, ids(257)),
+            (NOT_TAKEN, vec![7; 17]),
+            (RENEWED, vec![1]),
+            (LEFT, vec![1]),
+            (TEXT, vec![0xff]),
+            (7, vec![]),
+        ];
+        for (kind, payload) in bad {
+            let refused = Body::parse(kind, &payload);
+            assert!(
+                matches!(refused, Err(WireError::Malformed { what: "frame", .. })),
+                "{kind}: {refused:?}"
+            );
+        }
+        for kind in [TEXT, ROOM_TEXT] {
+            let refused = Body::parse(kind, &vec![b'x'; MAX_TEXT_BYTES + 1]);
+            assert!(matches!(refused, Err(WireError::TooLarge { len: 1_048_577, max: 1_048_576, .. })));
+        }
+    }
+
+    /// The expected bytes come from Python's `hashlib`.
+    #[test]
+    fn a_link_is_the_hash_of_the_whole_message() {
+        let first = plain(Body::Text("hello".into()), None);
+        assert_eq!(first.chain_link(), 0xe80d_6ef9_227e_804e_bb2f_9abb_9414_4d0a_u128.to_be_bytes());
+        assert_eq!(Plaintext { context: Some([9; 32]), ..first.clone() }.chain_link(), first.chain_link());
+        let others = [
+            Plaintext { conversation: ConversationId([9; 16]), ..first.clone() },
+            Plaintext { message: MessageId([9; 16]), ..first.clone() },
+            Plaintext { sent_at: Timestamp(9), ..first.clone() },
+            Plaintext { previous: [9; 16], ..first.clone() },
+            plain(Body::RoomText("hello".into()), None),
+            plain(Body::Text("hellO".into()), None),
+        ];
+        assert!(others.iter().all(|other| other.chain_link() != first.chain_link()));
+    }
 }

@@ -247,4 +247,64 @@ mod tests {
         let error = ours.agree(&theirs).unwrap_err();
         assert_eq!(error.to_string(), "cipher.kind is `aes-256-gcm` here and `xchacha20-poly1305[2J` there");
     }
+
+    #[test]
+    fn each_field_of_a_profile_must_agree() {
+        let (_, bytes) = signed();
+        let ours = SignedBundle::verify(&bytes).unwrap().bundle.profile;
+        assert_eq!(ours.agree(&ours), Ok(()));
+        let others = [
+            ("wire version", StackProfile { wire_version: 2, ..ours.clone() }),
+            ("key_exchange.kind", StackProfile { key_exchange: "y".into(), ..ours.clone() }),
+            ("key_exchange options", StackProfile { key_exchange_options: "a=1".into(), ..ours.clone() }),
+            ("cipher.kind", StackProfile { cipher: "y".into(), ..ours.clone() }),
+        ];
+        for (field, theirs) in others {
+            assert_eq!(ours.agree(&theirs).unwrap_err().field, field);
+        }
+    }
+
+    /// A record of exactly the limit is read, one byte more is not looked at.
+    #[test]
+    fn a_handshake_may_be_as_long_as_the_limit() {
+        let with =
+            |first| Handshake { bundle: vec![1; MAX_BUNDLE_BYTES], peer_bundle_hash: vec![2; 32], first };
+        let rest = MAX_HANDSHAKE_BYTES - with(vec![3; 1000]).encode().len() + 1000;
+        let longest = with(vec![3; rest]);
+        assert_eq!(longest.encode().len(), MAX_HANDSHAKE_BYTES);
+        assert!(Handshake::decode(&longest.encode()).is_ok_and(|read| read == longest));
+        let refused = Handshake::decode(&with(vec![3; rest + 1]).encode()).err();
+        let (len, max) = (MAX_HANDSHAKE_BYTES + 1, MAX_HANDSHAKE_BYTES);
+        assert_eq!(refused, Some(WireError::TooLarge { what: "handshake", len, max }));
+    }
+
+    #[test]
+    fn a_session_id_is_a_known_answer() {
+        let expected = 0xcd7c_a3d5_e896_7dfe_69d8_30c5_ffa5_397c_u128.to_be_bytes();
+        assert_eq!(Handshake::session_id(b"handshake").0, expected);
+    }
+
+    /// Written out by hand from the definition.
+    #[test]
+    fn a_binding_holds_the_profile_both_keys_and_both_bundles_in_their_roles() {
+        let (_, bytes) = signed();
+        let alice = SignedBundle::verify(&bytes).unwrap();
+        let key = Identity::from_seed(&[8; 32]).public();
+        let bob = VerifiedBundle { key, peer_id: key.peer_id(), hash: [5; 32], ..alice.clone() };
+        let expected = [
+            &b"chat/context/1"[..],
+            b"\0\0\0\x16\x84\x01\x66x25519\x60\x6baes-256-gcm",
+            &[0, 0, 0, 32],
+            alice.key.as_bytes(),
+            &[0, 0, 0, 32],
+            bob.key.as_bytes(),
+            &[0, 0, 0, 32],
+            &alice.hash,
+            &[0, 0, 0, 32],
+            &[5; 32],
+        ];
+        let expected: [u8; 32] = Sha256::digest(expected.concat()).into();
+        assert_eq!(binding(&alice, &bob), expected);
+        assert_ne!(binding(&bob, &alice), expected);
+    }
 }

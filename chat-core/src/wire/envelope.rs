@@ -122,4 +122,35 @@ mod tests {
         // An array that claims 2^64-1 elements.
         assert!(Envelope::decode(&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err());
     }
+
+    /// The expected bytes come from Python's `hashlib`: two programs that differ here never find each other's messages.
+    #[test]
+    fn conversations_are_known_answers() {
+        let direct = direct_conversation(PeerId([2; 32]), PeerId([1; 32]));
+        assert_eq!(direct.0, 0x82b1_ace2_8746_8857_1543_e02d_37ac_7fba_u128.to_be_bytes());
+        let room = open_room_conversation(&RoomName::new("#lobby").unwrap());
+        assert_eq!(room.0, 0x8ce6_56b7_2803_ee35_4066_a311_23e1_9eb6_u128.to_be_bytes());
+    }
+
+    #[test]
+    fn its_size_is_what_it_takes_and_debug_shows_nothing_sealed() {
+        let mut envelope = Envelope {
+            id: EnvelopeId([3; 16]),
+            to: Recipient::Peer(PeerId([2; 32])),
+            from: PeerId([1; 32]),
+            conversation: ConversationId([4; 16]),
+            message: MessageId([4; 16]),
+            session: SessionId([5; 16]),
+            handshake: None,
+            frame: vec![206; 100],
+        };
+        assert_eq!(envelope.size(), 100 + 192);
+        let debug = format!("{envelope:?}");
+        assert!(debug.starts_with("Envelope(") && debug.ends_with(", 100 bytes)"), "{debug}");
+        assert!(!debug.contains("206"));
+        envelope.handshake = Some(vec![7; 50]);
+        assert_eq!(envelope.size(), 100 + 50 + 192);
+        let encoded = envelope.encode().len();
+        assert!(encoded <= envelope.size(), "a budget by its size holds: {encoded}");
+    }
 }

@@ -89,3 +89,30 @@ where
     let value: T = decode(what, bytes)?;
     if encode(&value) == bytes { Ok(value) } else { Err(WireError::NotCanonical(what)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_stands_before_the_bytes() {
+        assert_eq!(lp(b""), [0, 0, 0, 0]);
+        assert_eq!(lp(&[7; 300])[..5], [0, 0, 1, 44, 7]);
+        assert_eq!(lp(&[7; 300]).len(), 304);
+    }
+
+    #[test]
+    fn each_way_to_be_wrong_has_its_name() {
+        let strictly = |bytes: &'static [u8]| decode_strictly::<u32>("number", bytes, 2);
+        assert_eq!((strictly(&[7]), strictly(&[0x18, 24])), (Ok(7), Ok(24)));
+        assert_eq!(strictly(&[0x18, 7]), Err(WireError::NotCanonical("number")));
+        assert_eq!(strictly(&[7, 7, 7]), Err(WireError::TooLarge { what: "number", len: 3, max: 2 }));
+        for bytes in [&[7, 7][..], &[0x81, 7], &[]] {
+            let refused = decode::<u32>("number", bytes);
+            assert!(
+                matches!(refused, Err(WireError::Malformed { what: "number", .. })),
+                "{bytes:?}: {refused:?}"
+            );
+        }
+    }
+}

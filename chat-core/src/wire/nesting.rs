@@ -118,4 +118,41 @@ mod tests {
             assert!(!is_shallow(bad), "{bad:02x?}");
         }
     }
+
+    /// RFC 8949 §3: the argument is in the byte itself or in 1, 2, 4 or 8 that follow, big-endian.
+    #[test]
+    fn lengths_of_every_width_are_read() {
+        let heads: [(&[u8], usize); 6] = [
+            (&[0x57], 23),
+            (&[0x58, 200], 200),
+            (&[0x79, 1, 44], 300),
+            (&[0x5a, 0, 1, 0, 7], 65_543),
+            (&[0x7b, 0, 0, 0, 0, 0, 0, 1, 2], 258),
+            (&[0x78, 0], 0),
+        ];
+        for (head, len) in heads {
+            let whole = [head, &vec![0x81; len]].concat();
+            assert!(is_shallow(&whole), "{head:02x?}");
+            assert!(!is_shallow(&whole[..whole.len() - 1]) && !is_shallow(&[&whole[..], &[0]].concat()));
+        }
+        // Numbers, floats and simple values of every width stand alone.
+        for number in
+            [&[0x17][..], &[0x18, 9], &[0x39, 1, 2], &[0xfa, 1, 2, 3, 4], &[0xfb, 1, 2, 3, 4, 5, 6, 7, 8]]
+        {
+            assert!(is_shallow(number) && is_shallow(&[&[0x82], number, number].concat()));
+            assert!(!is_shallow(&[number, &[0]].concat()));
+        }
+        let pairs = [vec![0xb9, 1, 0], [1, 2].repeat(256)].concat();
+        assert!(is_shallow(&pairs) && !is_shallow(&pairs[..pairs.len() - 2]));
+    }
+
+    /// However many are claimed, they are counted: only what is said to end by a break does.
+    #[test]
+    fn the_highest_count_is_not_without_end() {
+        for major in [0x9b, 0xbb] {
+            let claimed = [&[major][..], &[0xff; 8], &[1, 1, 0xff]].concat();
+            assert!(!is_shallow(&claimed), "{major:x}");
+        }
+        assert!(is_shallow(&[0x9f, 1, 1, 0xff]) && is_shallow(&[0xbf, 1, 1, 0xff]));
+    }
 }

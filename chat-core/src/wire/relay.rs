@@ -294,4 +294,12 @@ mod tests {
         let trailing = [ToRelay::Ping { n: 1 }.encode(), vec![0]].concat();
         assert!(ToRelay::decode(&trailing).is_err());
     }
+
+    #[test]
+    fn what_may_succeed_later_is_said_so() {
+        use Refusal::{Clock, MailboxFull, NotAllowed, Protocol, Storage, TooFast, TooLarge, Version};
+        let later = [MailboxFull, TooLarge, NotAllowed, TooFast, Storage, Protocol, Version, Clock]
+            .map(Refusal::is_temporary);
+        assert_eq!(later, [true, false, false, true, true, false, false, true]);
+    }
 }

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy sees a test only in functions that carry the attribute.
 
 mod cipher;
+mod frontend;
 mod key_exchange;
 mod toy_cipher;
 mod toy_exchange;
+mod toy_frontend;
 mod toy_transport;
 mod transport;
 
@@ -23,6 +25,8 @@ const SLOW: &[&str] = &[
     "frames_open_in_any_order",
     "a_frame_far_ahead_opens_or_is_called_so",
     "only_changes_are_saved_and_they_are_small",
+    "many_steps_at_once_lead_to_the_same_screen",
+    "who_lags_ends_at_the_same_screen",
 ];
 
 /// The names of the rules that the subject breaks, of all that are quick or expected.

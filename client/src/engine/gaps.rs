@@ -39,7 +39,7 @@ impl Engine {
                 while let Some(before) = self.store.held_with(conversation, author, held.previous)? {
                     let Some(row) = self.store.message(author, held.id)? else { break };
                     let position = self.store.position_before(conversation, row.position)?;
-                    self.store.set_gap(author, held.id, false)?;
+                    self.fill_gap(conversation, author, held.id)?;
                     self.store.show_message(author, before.id, position, true)?;
                     self.shown(author, before.id, conversation, true)?;
                     held = before;
@@ -73,7 +73,7 @@ impl Engine {
         let before = self.store.shown_with(conversation, author, previous)?;
         let gap = previous != BEGINNING && before.is_none();
         if let Some(after) = self.store.shown_after_gap(conversation, author, link)? {
-            self.store.set_gap(author, after.id, false)?;
+            self.fill_gap(conversation, author, after.id)?;
             let position = self.store.position_before(conversation, after.position)?;
             return Ok(Some(Late { position, gap }));
         }
@@ -116,7 +116,7 @@ impl Engine {
         if after.is_some()
             && let Some(end) = self.store.shown_after_gap(conversation, author, link)?
         {
-            self.store.set_gap(author, end.id, false)?;
+            self.fill_gap(conversation, author, end.id)?;
             self.refresh_history(conversation)?;
         }
         Ok(())
@@ -128,12 +128,27 @@ impl Engine {
         self.store.show_message(held.author, held.id, position, gap)?;
         self.store.set_chain(held.conversation, held.author, false, held.link)?;
         if gap {
-            let from = self.author(held.author);
-            let (conversation, before) = (held.conversation, held.id);
-            let address = self.address_of(conversation);
-            self.out.events.push(Event::MessageGap(MessageGap { address, conversation, from, before }));
+            self.tell_gap(held.conversation, held.author, held.id, false);
         }
         self.shown(held.author, held.id, held.conversation, false)
+    }
+
+    /// Nothing is missing before this message any more.
+    fn fill_gap(
+        &mut self,
+        conversation: ConversationId,
+        author: PeerId,
+        before: MessageId,
+    ) -> Result<(), StoreError> {
+        self.store.set_gap(author, before, false)?;
+        self.tell_gap(conversation, author, before, true);
+        Ok(())
+    }
+
+    fn tell_gap(&mut self, conversation: ConversationId, author: PeerId, before: MessageId, filled: bool) {
+        let (address, from) = (self.address_of(conversation), self.author(author));
+        let gap = MessageGap { address, conversation, from, before, filled };
+        self.out.events.push(Event::MessageGap(gap));
     }
 
     /// Shows what has been held long enough, with its gap.

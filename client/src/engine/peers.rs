@@ -167,6 +167,7 @@ impl Engine {
             last_seen: self.now,
         };
         let (is_new, online) = (known.is_none(), known.is_some_and(|known| known.online));
+        let has_other_name = former.is_some();
         if is_new || renamed {
             self.tell_of_second_key(&row);
         }
@@ -178,6 +179,9 @@ impl Engine {
         self.contacts.insert(peer, Contact { row, bundle: verified, online });
         self.directs.insert(self.direct(peer), peer);
         self.refresh_peers();
+        if has_other_name {
+            self.tell_presence(peer, online);
+        }
         if renamed { self.refresh_name_of(peer) } else { Ok(()) }
     }
 
@@ -230,7 +234,14 @@ impl Engine {
 
     pub(super) fn presence(&mut self, peer: PeerId, online: bool) -> Result<(), StoreError> {
         let now = self.now;
-        let Some(contact) = self.contacts.get_mut(&peer) else { return Ok(()) };
+        let Some(contact) = self.contacts.get_mut(&peer) else {
+            // Whatever became of its bundle on the way: as long as it is not known, nothing that is said in the room
+            // would go to it.
+            if online && self.rooms.values().any(|room| room.members.contains(&peer)) {
+                self.ask_for(peer);
+            }
+            return Ok(());
+        };
         let changed = contact.online != online;
         contact.online = online;
         if !changed {
@@ -238,11 +249,15 @@ impl Engine {
         }
         contact.row.last_seen = now;
         let row = contact.row.clone();
-        let event = PeerEvent { peer_id: peer, nick: row.name.clone() };
-        self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
+        self.tell_presence(peer, online);
         self.store.put_contact(&row, None)?;
         self.refresh_peers();
         self.touch_memberships(peer)
+    }
+
+    fn tell_presence(&mut self, peer: PeerId, online: bool) {
+        let event = PeerEvent { peer_id: peer, nick: self.name_of(peer) };
+        self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
     }
 
     pub(super) fn set_sending(&mut self, peer: PeerId, session: SessionId) -> Result<(), StoreError> {

@@ -87,3 +87,49 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorePlace;
+
+    fn bundle(n: u8, exchange: &str, created: u64) -> StoredBundle {
+        StoredBundle {
+            hash: [n; 32],
+            signed: vec![n, 1],
+            payload: vec![n, 2],
+            secret: Zeroizing::new(vec![n, 3]),
+            exchange: exchange.to_owned(),
+            cipher: "c".to_owned(),
+            nick: "alice".to_owned(),
+            made: Timestamp(created - 1),
+            created: Timestamp(created),
+            expires: Timestamp(created + 1),
+        }
+    }
+
+    #[test]
+    fn the_newest_that_is_not_ahead_is_in_use_and_old_ones_are_found_until_erased() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        assert_eq!(store.newest_date(Timestamp(99)).unwrap(), Timestamp(0));
+        for (n, exchange, created) in [(1, "x", 10), (2, "x", 20), (3, "y", 30), (4, "x", 40)] {
+            store.put_bundle(&bundle(n, exchange, created)).unwrap();
+        }
+        let newest =
+            |exchange, ahead| store.newest_bundle(exchange, Timestamp(ahead)).unwrap().map(|b| b.hash[0]);
+        assert_eq!(
+            (newest("x", 9), newest("x", 39), newest("x", 40), newest("y", 99)),
+            (None, Some(2), Some(4), Some(3))
+        );
+        assert_eq!(store.newest_date(Timestamp(39)).unwrap(), Timestamp(30));
+        let found = store.bundle(&[2; 32]).unwrap().unwrap();
+        assert_eq!(
+            (found.signed, found.payload, found.secret.to_vec()),
+            (vec![2, 1], vec![2, 2], vec![2, 3])
+        );
+        assert_eq!((found.made, found.created, found.expires), (Timestamp(19), Timestamp(20), Timestamp(21)));
+        store.erase_bundles_outside(Timestamp(20), Timestamp(30)).unwrap();
+        let left: Vec<u8> = (1..=4).filter(|n| store.bundle(&[*n; 32]).unwrap().is_some()).collect();
+        assert_eq!(left, [2, 3]);
+    }
+}

@@ -73,3 +73,42 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorePlace;
+
+    const BOB: PeerId = PeerId([2; 32]);
+    const EVE: PeerId = PeerId([3; 32]);
+
+    #[test]
+    fn each_conversation_peer_and_direction_has_its_chain() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        let (here, there) = (ConversationId([1; 16]), ConversationId([2; 16]));
+        store.set_chain(here, BOB, true, [7; 16]).unwrap();
+        store.set_chain(here, BOB, true, [8; 16]).unwrap();
+        assert_eq!(store.chain(here, BOB, true).unwrap(), Some([8; 16]));
+        for (conversation, peer, outgoing) in [(there, BOB, true), (here, EVE, true), (here, BOB, false)] {
+            assert_eq!(store.chain(conversation, peer, outgoing).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_known_by_its_id_and_its_frame_until_it_is_forgotten() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        let (text, receipt) = (EnvelopeId([1; 16]), EnvelopeId([2; 16]));
+        store.remember_envelope(text, BOB, Some(MessageId([5; 16])), &[7; 16], Timestamp(10)).unwrap();
+        store.remember_envelope(receipt, BOB, None, &[8; 16], Timestamp(20)).unwrap();
+        assert_eq!(store.seen_envelope(text, BOB).unwrap(), Some(Some(MessageId([5; 16]))));
+        assert_eq!(store.seen_envelope(receipt, BOB).unwrap(), Some(None));
+        assert_eq!(store.seen_envelope(text, EVE).unwrap(), None);
+        assert!(
+            store.frame_is_known(BOB, &[7; 16]).unwrap() && !store.frame_is_known(BOB, &[9; 16]).unwrap()
+        );
+        assert!(!store.frame_is_known(EVE, &[7; 16]).unwrap(), "another's frame says nothing");
+        store.forget_envelopes_before(Timestamp(20)).unwrap();
+        assert_eq!(store.seen_envelope(text, BOB).unwrap(), None);
+        assert_eq!(store.seen_envelope(receipt, BOB).unwrap(), Some(None));
+    }
+}

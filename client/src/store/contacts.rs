@@ -91,3 +91,58 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorePlace;
+
+    const BOB: PeerId = PeerId([2; 32]);
+
+    #[test]
+    fn a_contact_keeps_its_bundle_and_when_it_was_first_seen() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        assert_eq!(store.contacts().unwrap().len(), 0);
+        let mut bob = ContactRow {
+            peer: BOB,
+            name: "bob".into(),
+            nick: "bobby".into(),
+            problem: Some("another cipher".into()),
+            sending: Some(SessionId([4; 16])),
+            verified: false,
+            first_seen: Timestamp(5),
+            last_seen: Timestamp(6),
+        };
+        store.put_contact(&bob, Some(b"bundle")).unwrap();
+        (bob.verified, bob.first_seen, bob.last_seen, bob.problem) = (true, Timestamp(7), Timestamp(8), None);
+        store.put_contact(&bob, None).unwrap();
+        let [(found, bundle)] = <[_; 1]>::try_from(store.contacts().unwrap()).unwrap();
+        assert_eq!(bundle, b"bundle");
+        let kept = ContactRow { first_seen: Timestamp(5), ..bob };
+        assert_eq!(format!("{found:?}"), format!("{kept:?}"));
+        store.erase_contact(BOB).unwrap();
+        assert_eq!(store.contacts().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_history_and_what_has_arrived_is_none() {
+        use chat_core::ids::MessageId;
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        assert!(!store.has_history_with(BOB).unwrap());
+        store.insert_delivery(MessageId([1; 16]), BOB, [0; 16], Timestamp(1)).unwrap();
+        assert!(store.has_history_with(BOB).unwrap());
+        assert!(!store.has_history_with(PeerId([3; 32])).unwrap());
+        store
+            .set_delivery_state(MessageId([1; 16]), BOB, crate::store::DeliveryState::Delivered, None)
+            .unwrap();
+        assert!(!store.has_history_with(BOB).unwrap());
+    }
+
+    #[test]
+    fn a_name_that_was_given_up_stays_its_first_owners() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        store.put_former_name("bob", BOB).unwrap();
+        store.put_former_name("bob", PeerId([3; 32])).unwrap();
+        assert_eq!(store.former_names().unwrap(), [("bob".to_owned(), BOB)]);
+    }
+}

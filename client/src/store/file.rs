@@ -127,4 +127,32 @@ mod tests {
         assert!(matches!(Store::open(&StorePlace::File(path(&folder))), Err(StoreError::Damaged(_))));
         assert_eq!(std::fs::read(path(&folder)).unwrap(), before);
     }
+
+    /// An empty log belongs to nothing; SQLite leaves one.
+    #[test]
+    fn an_empty_log_is_no_reason_to_refuse() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(beside(&path(&folder), "-wal"), "").unwrap();
+        Store::open(&StorePlace::File(path(&folder))).unwrap();
+    }
+
+    /// What can't be looked at may be a store, and what can't be removed is not built over.
+    #[cfg(unix)]
+    #[test]
+    fn a_place_that_is_in_doubt_is_left_alone() {
+        for doubtful in ["", "-wal", ".new-journal"] {
+            let folder = tempfile::tempdir().unwrap();
+            let doubtful = beside(&path(&folder), doubtful);
+            if doubtful.to_string_lossy().ends_with("journal") {
+                std::fs::create_dir(&doubtful).unwrap();
+            } else {
+                std::os::unix::fs::symlink(&doubtful, &doubtful).unwrap();
+            }
+            let refused = Store::open(&StorePlace::File(path(&folder))).err();
+            assert!(matches!(refused, Some(StoreError::File(_))), "{doubtful:?}: {refused:?}");
+            let found: Vec<_> =
+                std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(found, [doubtful]);
+        }
+    }
 }

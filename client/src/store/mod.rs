@@ -221,3 +221,6 @@ impl Store {
         Ok(self.db.execute_batch("ROLLBACK")?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,4 +147,41 @@ mod tests {
         assert!(matches!(refused, StoreError::OtherIdentity { owner, key } if owner == alice && key == bob));
         store.belongs_to(alice).unwrap();
     }
+
+    /// Each kind of date that lies ahead is pulled back, and none that doesn't.
+    #[test]
+    fn what_was_dated_ahead_ages_from_now_on() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        let kept = Kept { kept_at: Timestamp(3), doubted_at: Timestamp(4) };
+        store.set_kept(kept).unwrap();
+        assert_eq!(store.kept().unwrap(), kept);
+        // 90 days in milliseconds: how long first messages are remembered at most.
+        let memory_ms: u64 = 7_776_000_000;
+        store
+            .db
+            .execute_batch(
+                "INSERT INTO deliveries (message, peer, state, previous, created)
+                   VALUES (x'01', x'', 2, x'', 50), (x'02', x'', 2, x'', 51), (x'03', x'', 3, x'', 51);
+                 INSERT INTO controls (envelope_id, peer, envelope, created) VALUES (x'01', x'', x'', 50), (x'02', x'', x'', 51);
+                 INSERT INTO seen_envelopes VALUES (x'01', x'', NULL, 50, NULL), (x'02', x'', NULL, 51, NULL);
+                 INSERT INTO members VALUES ('#a', x'01', 50), ('#a', x'02', 51);",
+            )
+            .unwrap();
+        for (session, expires) in [(1_u8, 50 + memory_ms), (2, 51 + memory_ms)] {
+            let sql = "INSERT INTO handshakes VALUES (?, ?)";
+            store.db.execute(sql, params![[session].as_slice(), int(expires)]).unwrap();
+        }
+        store.pull_back(Timestamp(20), Timestamp(50)).unwrap();
+        let dates = |column: &str, table: &str| {
+            let mut query = store.db.prepare(&format!("SELECT {column} FROM {table} ORDER BY 1")).unwrap();
+            let dates = query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap);
+            dates.collect::<Vec<i64>>()
+        };
+        assert_eq!(dates("created", "deliveries"), [20, 50, 51], "what has arrived has no age");
+        assert_eq!(dates("created", "controls"), [20, 50]);
+        assert_eq!(dates("at", "seen_envelopes"), [20, 50]);
+        assert_eq!(dates("last_seen", "members"), [20, 50]);
+        let expected = [20, 50].map(|ms| int(ms + memory_ms));
+        assert_eq!(dates("expires", "handshakes"), expected);
+    }
 }

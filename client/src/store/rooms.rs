@@ -55,3 +55,41 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorePlace;
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+    #[test]
+    fn a_room_is_joined_and_left_and_stays_known() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        assert_eq!(store.rooms().unwrap(), []);
+        let conversation = ConversationId([1; 16]);
+        store.put_room("#lobby", conversation, true).unwrap();
+        store.put_room("#lobby", conversation, false).unwrap();
+        assert_eq!(store.rooms().unwrap(), [("#lobby".to_owned(), conversation, false)]);
+    }
+
+    #[test]
+    fn a_member_stays_one_until_it_leaves_or_is_unseen() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        let [anna, bob, eve] = [1, 2, 3].map(|n| PeerId([n; 32]));
+        for (room, peer) in [("#a", eve), ("#a", anna), ("#a", bob), ("#b", eve)] {
+            store.put_member(room, peer, Timestamp(1)).unwrap();
+        }
+        assert_eq!(store.members("#a").unwrap(), [anna, bob, eve]);
+        assert!(store.remove_member("#a", bob).unwrap());
+        assert!(!store.remove_member("#a", bob).unwrap());
+        // Seen again within a day is not written, after a day it is.
+        store.put_member("#a", anna, Timestamp(1 + DAY_MS)).unwrap();
+        store.put_member("#a", eve, Timestamp(2 + DAY_MS)).unwrap();
+        assert_eq!(store.remove_members_unseen_since(Timestamp(2 + DAY_MS)).unwrap(), 2);
+        assert_eq!((store.members("#a").unwrap(), store.members("#b").unwrap()), (vec![eve], vec![]));
+        store.put_member("#b", bob, Timestamp(1)).unwrap();
+        store.remove_all_members("#a").unwrap();
+        assert_eq!((store.members("#a").unwrap(), store.members("#b").unwrap()), (vec![], vec![bob]));
+    }
+}

@@ -131,3 +131,70 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorePlace;
+
+    fn row(n: u8, created: u64) -> SessionRow {
+        SessionRow {
+            id: SessionId([n; 16]),
+            peer: PeerId([2; 32]),
+            initiator: true,
+            binding: [n; 32],
+            handshake: Some(vec![n]),
+            got_context: false,
+            peer_has_context: false,
+            exchange: "x".into(),
+            cipher: "c".into(),
+            created: Timestamp(created),
+        }
+    }
+
+    fn change(main: Option<u8>, put: &[(u8, u8)], delete: &[u8]) -> StateChange {
+        StateChange {
+            main: main.map(|byte| Zeroizing::new(vec![byte])),
+            put: put.iter().map(|(key, value)| (vec![*key], Zeroizing::new(vec![*value]))).collect(),
+            delete: delete.iter().map(|key| vec![*key]).collect(),
+        }
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was_last_saved() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        let (newer, mut older) = (row(1, 20), row(2, 10));
+        store.insert_session(&newer).unwrap();
+        store.insert_session(&older).unwrap();
+        let all = store.sessions_of(older.peer).unwrap();
+        assert_eq!(format!("{all:?}"), format!("{:?}", [&older, &newer]), "oldest first");
+        assert_eq!(store.sessions_of(PeerId([3; 32])).unwrap().len(), 0);
+        store.save_session(older.id, &change(Some(1), &[(5, 50), (6, 60)], &[])).unwrap();
+        store.save_session(older.id, &change(None, &[(6, 61), (7, 70)], &[5])).unwrap();
+        store.save_session(newer.id, &change(Some(9), &[(5, 90)], &[])).unwrap();
+        (older.handshake, older.got_context, older.peer_has_context) = (None, true, true);
+        store.update_session(&older).unwrap();
+
+        let (found, saved) = store.session(older.id).unwrap().unwrap();
+        assert_eq!(format!("{found:?}"), format!("{older:?}"));
+        assert_eq!(*saved.main, [1]);
+        let rows: Vec<_> = saved.rows.iter().map(|(key, value)| (key[0], value[0])).collect();
+        assert_eq!(rows, [(6, 61), (7, 70)]);
+
+        store.erase_session(older.id).unwrap();
+        assert!(store.session(older.id).unwrap().is_none());
+        let left: i64 =
+            store.db.query_row("SELECT count(*) FROM session_rows", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 1, "the other session keeps its row");
+    }
+
+    #[test]
+    fn a_first_message_is_known_until_it_has_expired() {
+        let store = Store::open(&StorePlace::Memory).unwrap();
+        store.remember_handshake(SessionId([1; 16]), Timestamp(10)).unwrap();
+        store.remember_handshake(SessionId([2; 16]), Timestamp(20)).unwrap();
+        store.forget_handshakes(Timestamp(20)).unwrap();
+        assert!(!store.handshake_is_known(SessionId([1; 16])).unwrap());
+        assert!(store.handshake_is_known(SessionId([2; 16])).unwrap());
+    }
+}

@@ -266,4 +266,6 @@ where
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

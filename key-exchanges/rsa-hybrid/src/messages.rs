@@ -59,3 +59,21 @@ pub(crate) fn session_key(
     derived.map_err(|_| CryptoError::Malformed("session key length"))?;
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ciphertext under the longest key fits, with some bytes to spare for the heads; nothing longer is looked at.
+    #[test]
+    fn a_first_message_is_as_long_as_the_longest_key_makes_it() {
+        let decode = |ciphertext: usize| {
+            let encoded = FirstMessage::new(&vec![7; ciphertext], [8; 64]).encode().unwrap();
+            let decoded = FirstMessage::decode(&encoded);
+            (encoded.len(), decoded.map(|first| (first.ciphertext.len(), first.signature)))
+        };
+        assert_eq!(decode(1024), (1095, Ok((1024, [8; 64]))));
+        assert!(decode(1033).1.is_ok());
+        assert_eq!(decode(1034), (1105, Err(CryptoError::Malformed(FIRST_MESSAGE))));
+    }
+}

@@ -73,4 +73,17 @@ mod tests {
     fn without_entropy_there_is_no_generator() {
         assert_eq!(SeededRng::draw(&mut FailingEntropy::after(0)).err(), Some(CryptoError::Entropy));
     }
+
+    /// `rsa` takes what it needs by any of them: each gives the next bytes of the one stream.
+    #[test]
+    fn every_way_to_draw_gives_the_next_bytes() {
+        let rng = || SeededRng::draw(&mut TestEntropy::new(1)).unwrap();
+        let mut stream = [0; 20];
+        rng().fill_bytes(&mut stream);
+        let mut rng = rng();
+        let (word, long) = (rng.next_u32().to_le_bytes(), rng.next_u64().to_le_bytes());
+        let mut rest = [0; 8];
+        rng.try_fill_bytes(&mut rest).unwrap();
+        assert_eq!([&word[..], &long, &rest].concat(), stream);
+    }
 }

@@ -333,4 +333,31 @@ mod tests {
         seal(&mut session).unwrap();
         assert_eq!(format!("{session:?}"), "StaticSession(Initiator, 1 sealed)");
     }
+
+    /// A cipher for so few messages that half of them is sooner than [`RENEWAL_MESSAGES`].
+    struct Few;
+    impl Cipher for Few {
+        fn name(&self) -> &'static str {
+            ChaCha.name()
+        }
+        fn key_len(&self) -> usize {
+            ChaCha.key_len()
+        }
+        fn message_limit(&self) -> u64 {
+            10
+        }
+        fn key(&self, key: &[u8]) -> Result<Box<dyn AeadKey>, CryptoError> {
+            ChaCha.key(key)
+        }
+    }
+
+    #[test]
+    fn renewal_is_due_at_half_of_a_small_limit() {
+        let mut session = session(Role::Initiator, Arc::new(Few));
+        for sealed in 0..10 {
+            assert_eq!(session.needs_renewal(NOW), sealed >= 5, "{sealed}");
+            seal(&mut session).unwrap();
+        }
+        assert!(matches!(seal(&mut session), Err(CryptoError::Exhausted(_))));
+    }
 }

@@ -137,3 +137,47 @@ fn direction_key(
     derived.map_err(|_| CryptoError::Malformed("direction key length"))?;
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use chat_core::testing::TestEntropy;
+    use cipher_chacha20_poly1305::ChaCha;
+
+    /// Runs `check` with a state and the context it was made in.
+    fn with_state(check: impl FnOnce(State, &Context<'_>)) {
+        let mut entropy = TestEntropy::new(1);
+        let cx =
+            Context { now: Timestamp(7), entropy: &mut entropy, cipher: Arc::new(ChaCha), binding: [0; 32] };
+        check(State::new(Role::Initiator, [1; 32], &[2; 32], &cx).unwrap(), &cx);
+    }
+
+    #[test]
+    fn numbers_that_no_session_can_have_reached_are_refused() {
+        with_state(|mut state, cx| {
+            let mut decode = |next_seq, received: Option<u64>| {
+                state.next_seq = next_seq;
+                received.into_iter().for_each(|seq| state.received.insert(seq));
+                let saved = SavedSession { main: state.encode().unwrap(), ..SavedSession::default() };
+                State::decode(&saved, cx).map(|state| state.next_seq)
+            };
+            assert_eq!((decode(0, None), decode(SEQ_END, Some(SEQ_END - 1))), (Ok(0), Ok(SEQ_END)));
+            let malformed = Err(CryptoError::Malformed("saved session"));
+            assert_eq!(decode(SEQ_END + 1, None), malformed);
+            assert_eq!(decode(0, Some(SEQ_END)), malformed, "received from beyond the end");
+        });
+    }
+
+    #[test]
+    fn each_direction_has_its_key_and_the_ends_are_mirrored() {
+        with_state(|alice, cx| {
+            let bob = State::new(Role::Responder, [1; 32], &[2; 32], cx).unwrap();
+            assert_ne!(alice.sending, alice.receiving);
+            assert_eq!((alice.sending, alice.receiving), (bob.receiving, bob.sending));
+            assert_ne!(alice.role.byte(), bob.role.byte());
+            assert_eq!((alice.role.peer(), bob.role.peer()), (bob.role, alice.role));
+        });
+    }
+}

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Node, PATIENCE, database, envelope, envelopes, identity, to};
+use crate::support::{Node, PATIENCE, bundle, database, envelope, envelopes, identity, room, to};
 use async_trait::async_trait;
 use chat_core::PeerId;
 use chat_core::nick::RoomName;
-use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
+use chat_core::wire::{FromRelay, ToRelay};
 use relay::mailbox::{Entry, Page, Query, Roster, Write};
 use relay::{Mailbox, MailboxError, MailboxLimits, Relay, RelayConfig, SqliteMailbox};
 
@@ -51,7 +51,7 @@ impl Mailbox for Moody {
         if self.loses.load(Ordering::Relaxed) {
             return;
         }
-        if matches!(change, Write::Store { .. })
+        if matches!(change, Write::Store { .. } | Write::Publish { .. } | Write::Join { .. })
             && let Some(held) = self.held.lock().unwrap().as_mut()
         {
             return held.push(change);
@@ -132,6 +132,39 @@ async fn stored_and_delivered_only_after_the_commit() {
     mailbox.let_go().await;
     assert_eq!(a.fate(hello.id).await, Ok(()));
     assert_eq!(envelopes(&b.take(1, true).await), [hello]);
+    node.stop().await;
+}
+
+/// Found by the crash machine, seed 10642: a client that is killed right after its first words. It says the same again
+/// at its next start, which is no news to the mailbox; nobody in the room would ever get to know its keys.
+#[tokio::test]
+async fn who_has_gone_before_its_bundle_is_committed_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Moody::open(dir.path());
+    let node = Node::of(Relay::new(RelayConfig::default(), Arc::clone(&mailbox) as _));
+    let (alice, bob) = (identity(1), identity(2));
+    let mut a = node.connect(&alice).await;
+    a.join("#lobby").await;
+    *mailbox.held.lock().unwrap() = Some(Vec::new());
+    let mut b = node.connect(&bob).await;
+    let keys = bundle(&bob, "bob", 1);
+    b.send(ToRelay::Join { room: room("#lobby") }).await;
+    b.send(ToRelay::Publish { bundle: keys.clone() }).await;
+    b.settle().await;
+    drop(b);
+    tokio::time::timeout(PATIENCE, async {
+        while node.relay.figures().clients > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    mailbox.let_go().await;
+    let told = a.wait(|record| match record {
+        FromRelay::Peer { bundle, online } => Some((bundle.clone(), *online)),
+        _ => None,
+    });
+    assert_eq!(told.await, (keys, false));
     node.stop().await;
 }
 

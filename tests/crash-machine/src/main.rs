@@ -165,7 +165,7 @@ impl<'a> Book<'a> {
 
     fn write(&self) -> Result<(), Fault> {
         if let Some(report) = self.report {
-            std::fs::write(report, results::table(&self.noted))?;
+            results::write(report, &self.noted)?;
         }
         Ok(())
     }

@@ -13,19 +13,27 @@ use crate::Fault;
 use crate::kills::Outcome;
 use crate::report::Report;
 
+/// How many loops are wanted, and of how many messages.
+const WANTED_LOOPS: usize = 1000;
+const WANTED_MESSAGES: u64 = 100_000;
+/// What follows this in a report is written by people and stays.
+const FINDINGS: &str = "\n## Findings\n";
 /// What stands above the table.
 const HEAD: &str = "\
 # What the crash machine has found
 
 ```sh
-cargo run --release -p chat-crash-machine -- --loops 1000 --messages 100000 --log crash.jsonl --report tests/crash-machine/RESULTS.md
+cargo run --release -p chat-crash-machine -- --loops 1000 --messages 100000 --log tests/crash-machine/results.jsonl --report tests/crash-machine/RESULTS.md
 ```
 
-`kill -9` at random moments, see the crate's documentation for what is checked. A loop is traffic of three people with 3 to 7
-blows of one to four processes, and then everything has to arrive; each loop has people of its own. *acknowledged*: messages
-that their author was shown `delivered`, by all recipients. *lost*: acknowledged, stored or committed, and not there.
-*doubled*: there twice, in history or in notifications. *other*: every other broken promise. *overtaken*: alarms over
-frames that came too late to be opened, such as receipts that lay with a host who was away.
+A loop takes about a minute on two cores that others use as well. `--minutes` ends it sooner: the same command goes on after
+the last seed in the log. A loop is traffic of three people with 3 to 7 blows, `kill -9` of one to four processes each at random
+moments, and then everything has to arrive; each loop has people of its own. Everybody writes and reads: whoever is killed
+and is no relay is a sender and a receiver at once. What is checked stands in the crate's documentation.
+
+*acknowledged*: messages that their author was shown `delivered`, by all recipients. *lost*: acknowledged, stored or
+committed, and not there. *doubled*: there twice, in history or in notifications. *other*: every other broken promise.
+*overtaken*: alarms over frames that came too late to be opened, such as receipts that lay with a host who was away.
 
 ";
 
@@ -34,8 +42,8 @@ const CASES_HEAD: &str = "
 ## Failing system calls and full disks
 
 ```sh
-cargo run --release -p chat-crash-machine -- calls --log crash.jsonl --report tests/crash-machine/RESULTS.md   # needs strace
-cargo run --release -p chat-crash-machine -- disk --log crash.jsonl --report tests/crash-machine/RESULTS.md    # needs root
+cargo run --release -p chat-crash-machine -- calls --log tests/crash-machine/results.jsonl --report tests/crash-machine/RESULTS.md   # needs strace
+cargo run --release -p chat-crash-machine -- disk --log tests/crash-machine/results.jsonl --report tests/crash-machine/RESULTS.md    # needs root
 ```
 
 Two people write to each other. In each run the n-th such call on the victim's data directory fails, n = 1, 2, 3 …, or its
@@ -111,6 +119,13 @@ fn cases(noted: &[Noted]) -> impl Iterator<Item = &CaseOutcome> {
     })
 }
 
+/// Writes the report; what people have found in it stays.
+pub fn write(report: &Path, noted: &[Noted]) -> Result<(), Fault> {
+    let old = if report.exists() { std::fs::read_to_string(report)? } else { String::new() };
+    let findings = old.find(FINDINGS).map_or("", |at| &old[at..]);
+    Ok(std::fs::write(report, table(noted) + findings)?)
+}
+
 /// All of it as Markdown: a row a commit and kind of run.
 pub fn table(noted: &[Noted]) -> String {
     let mut rows: BTreeMap<(&str, &str, bool, u64), Vec<&Outcome>> = BTreeMap::new();
@@ -118,7 +133,16 @@ pub fn table(noted: &[Noted]) -> String {
         let kind = (&*outcome.commit, &*outcome.profile, outcome.auto, outcome.tally.said);
         rows.entry(kind).or_default().push(outcome);
     }
+    let long = loops(noted).filter(|outcome| outcome.tally.delivered >= WANTED_MESSAGES).count();
     let mut table = HEAD.to_owned();
+    // A `String` takes everything.
+    write!(
+        table,
+        "**{long} loops of the {WANTED_LOOPS} that are wanted with {WANTED_MESSAGES} acknowledged messages each**, and {} shorter \
+         ones. (\"Of them relays\" was not counted in the longer ones of the first day.)\n\n",
+        loops(noted).count() - long
+    )
+    .ok();
     table.push_str("| date | commit | profile | relay | seeds | loops | messages a loop | acknowledged | killed | of them relays | lost | doubled | other | overtaken | minutes |\n");
     table.push_str("|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     for ((commit, profile, auto, said), loops) in &rows {
@@ -132,7 +156,7 @@ pub fn table(noted: &[Noted]) -> String {
             "| {date} | {commit} | {} | {} | {} | {} | {said} | {} | {} | {} | {lost} | {doubled} | {} | {} | {} |",
             profile.trim_end_matches(".toml"),
             if *auto { "whoever comes first" } else { "apart" },
-            ranges(seeds),
+            span(seeds),
             loops.len(),
             sum(|it| it.tally.delivered),
             sum(|it| it.kills),
@@ -167,19 +191,13 @@ fn case_table(table: &mut String, noted: &[Noted]) {
     }
 }
 
-/// `1–4, 7`
-fn ranges(mut numbers: Vec<u64>) -> String {
+/// The first and the last: kinds of run take turns, so there are others between.
+fn span(mut numbers: Vec<u64>) -> String {
     numbers.sort_unstable();
-    numbers.dedup();
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some((_, end)) if *end + 1 == number => *end = number,
-            _ => ranges.push((number, number)),
-        }
+    match (numbers.first(), numbers.last()) {
+        (Some(first), Some(last)) if first != last => format!("{first}–{last}"),
+        (first, _) => first.map_or_else(String::new, u64::to_string),
     }
-    let show = |(from, to): &(u64, u64)| if from == to { from.to_string() } else { format!("{from}–{to}") };
-    ranges.iter().map(show).collect::<Vec<_>>().join(", ")
 }
 
 /// The commit that is tested, as far as `git` knows it.
@@ -242,11 +260,17 @@ mod tests {
         assert_eq!(read(&log).unwrap(), noted);
         assert_eq!(done(&noted, "tcp-x25519.toml", false), HashSet::from([1, 2, 4]));
         assert!(done(&noted, "tcp-x25519.toml", true).is_empty());
+        let report = folder.path().join("RESULTS.md");
+        write(&report, &[]).unwrap();
+        let findings = format!("{FINDINGS}\nNone.\n");
+        OpenOptions::new().append(true).open(&report).unwrap().write_all(findings.as_bytes()).unwrap();
+        write(&report, &noted).unwrap();
+        assert_eq!(std::fs::read_to_string(&report).unwrap(), table(&noted) + &findings);
         assert!(is_done(&noted, "Relay Work") && !is_done(&noted, "Relay"));
         let table = table(&noted);
         let row = "| c0ffee0 | Relay Work | 3 | 0 | yes | 36 | 0 | 0 | 1 | 0 | 1 | 7 |";
         assert!(table.contains(row), "{table}");
-        let row = "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–2, 4 | 3 | 100 | 290 | 15 | 6 | 0 | 7 | 3 | 0 | 3 |";
+        let row = "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–4 | 3 | 100 | 290 | 15 | 6 | 0 | 7 | 3 | 0 | 3 |";
         assert!(table.contains(row), "{table}");
     }
 }

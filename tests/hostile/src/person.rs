@@ -23,9 +23,9 @@ use crate::stack::Stack;
 
 /// The room everybody is in.
 pub const LOBBY: &str = "#lobby";
-/// How long a condition may take. The longest there is by design: a relay that swallows everything is noticed after
-/// a minute, and asked again a minute later. On a paused clock it passes in no time.
-pub const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a condition may take. The longest there is by design: a date that jumped by a month is doubted for an
+/// hour, and ages are looked at once an hour. On a paused clock it passes in no time.
+pub const PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
 /// What somebody is made of.
 #[derive(Clone)]

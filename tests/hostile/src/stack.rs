@@ -12,6 +12,8 @@ use chat_core::wire::{StackProfile, WIRE_VERSION};
 use chat_core::{
     Cipher, Context, CryptoError, KeyExchange, Properties, Registry, SavedSession, Session, Transport,
 };
+use chat_tests::Profile;
+use chat_tests::profiles::{TCP_RSA, UDP_RSA};
 
 // Plugins register themselves; naming the crate is what links them.
 use {
@@ -37,6 +39,12 @@ pub const RSA: Stack = Stack { key_exchange: "rsa-hybrid", cipher: "aes-256-gcm"
 pub const RATCHET: Stack = Stack { key_exchange: "x25519-ratchet", cipher: "xchacha20-poly1305" };
 
 impl Stack {
+    /// That of a profile.
+    pub fn of(profile: Profile) -> Self {
+        let is_rsa = profile == UDP_RSA || profile == TCP_RSA;
+        if is_rsa { RSA } else { X25519 }
+    }
+
     /// Its key exchange.
     pub fn key_exchange(self) -> Arc<dyn KeyExchange> {
         let built = registry().build::<dyn KeyExchange>(&options("key_exchange", self.key_exchange));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chat_core::transport::{FrameSink, FrameSource};
-use chat_core::wire::relay::Refusal;
+use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{Envelope, FromRelay, ToRelay, WIRE_VERSION};
 use chat_core::{Address, EnvelopeId, Identity, LinkError, PeerId, Transport};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -73,6 +73,15 @@ impl Stranger {
                 None => self.early.push(record),
             }
         }
+    }
+
+    /// Waits for the next deliveries, and reads nothing behind them: whoever calls this seldom reads slowly.
+    pub async fn deliveries(&mut self) -> Vec<Delivery> {
+        self.wait(|record| match record {
+            FromRelay::Deliver { items } => Some(items.clone()),
+            _ => None,
+        })
+        .await
     }
 
     /// Waits until everything said before was read and answered; what came.

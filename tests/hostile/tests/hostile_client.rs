@@ -9,19 +9,26 @@ use chat_core::{Address, ConversationId, EnvelopeId, Identity, MessageId, PeerId
 use chat_hostile::forge::{Forger, fresh};
 use chat_hostile::mangle::flips;
 use chat_hostile::stack::transport;
-use chat_hostile::{RSA, Stack, Stranger, X25519};
+use chat_hostile::{Stack, Stranger};
 use chat_tests::profiles::TCP_X25519;
-use chat_tests::{Besieged, Network, Profile, on_every_profile};
+use chat_tests::{Besieged, Profile, on_every_profile, on_every_stack};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
-on_every_profile!(
-    in_others_names,
-    too_large_too_many_too_odd,
-    rooms_without_end,
-    a_session_used_for_nonsense,
-    the_same_peer_twice,
-);
+on_every_stack!(a_session_used_for_nonsense);
+
+/// What is refused before any key exchange takes part.
+mod relay_alone {
+    use super::*;
+
+    on_every_profile!(
+        in_others_names,
+        too_large_too_many_too_odd,
+        rooms_without_end,
+        the_same_peer_twice,
+        who_reads_slowly,
+    );
+}
 
 /// Rooms that somebody wants to be in.
 const ROOMS: usize = 3000;
@@ -39,10 +46,7 @@ impl Scene {
     fn new(profile: Profile) -> Self {
         let besieged = Besieged::new(profile);
         let relay = Address::new(besieged.relay.address());
-        let (transport, stack) = match profile.network {
-            Network::Tcp => (transport("tcp"), X25519),
-            Network::Udp => (transport("udp-arq"), RSA),
-        };
+        let (transport, stack) = (transport(profile.transport), Stack::of(profile));
         // Links live on while nobody waits for anything.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         Self { besieged, runtime, transport, relay, stack }
@@ -218,6 +222,45 @@ fn a_mailbox_that_nobody_reads() {
     assert!(stored > 0 && why == Refusal::MailboxFull, "{stored} {why:?}");
     scene.besieged.honest_pair_chats("a full mailbox");
     drop(unread);
+    scene.besieged.survived();
+}
+
+/// P7: much waits for somebody who reads a piece now and then: nobody else notices, the relay keeps no more in memory than it
+/// may, and all of it arrives in order at last.
+fn who_reads_slowly(profile: Profile) {
+    const WAITING: usize = 20;
+    let mut scene = Scene::new(profile);
+    let (mut filler, mut slow) = (scene.stranger(8), scene.stranger(7));
+    let all: Vec<Envelope> = (0..WAITING).map(|_| envelope(filler.id(), slow.id(), 500_000)).collect();
+    let sent: Vec<EnvelopeId> = all.iter().map(|it| it.id).collect();
+    scene.runtime.block_on(async {
+        for it in all {
+            assert_eq!(filler.submit(it).await, Ok(()));
+        }
+    });
+    scene.besieged.honest_pair_chats("much waits");
+    let mut got: Vec<EnvelopeId> = Vec::new();
+    for round in 0.. {
+        let items = scene.runtime.block_on(async {
+            let items = slow.deliveries().await;
+            let through = items.iter().map(|item| item.n).max().expect("there is something in it");
+            slow.say(&ToRelay::Ack { through }).await;
+            items
+        });
+        for id in items.into_iter().map(|item| item.envelope.id) {
+            // What was on its way when it fell behind may come again.
+            if !got.contains(&id) {
+                got.push(id);
+            }
+        }
+        if round % 5 == 0 {
+            scene.besieged.honest_pair_chats("a piece was read");
+        }
+        if got.len() == WAITING {
+            break;
+        }
+    }
+    assert_eq!(got, sent);
     scene.besieged.survived();
 }
 

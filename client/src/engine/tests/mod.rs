@@ -4,6 +4,7 @@ mod chaos;
 mod clock;
 mod hostile;
 mod life;
+mod onlooker;
 mod peers;
 
 mod refusals;

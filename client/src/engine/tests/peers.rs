@@ -104,6 +104,12 @@ fn a_new_nick_signs_the_same_keys_again() {
     world.connect("bob");
     world.settle();
     assert_eq!(world.snapshot("alice").peer(bob).unwrap().nick, "robert");
+    let seen = |event: &Event| match event {
+        Event::PeerSeen(seen) => Some(seen.nick.clone()),
+        _ => None,
+    };
+    let seen: Vec<String> = world.person("alice").events.iter().filter_map(seen).collect();
+    assert_eq!(seen.last().map(String::as_str), Some("robert"), "{seen:?}");
     world.send("alice", "robert", "two");
     world.settle();
     assert_eq!(world.texts("bob", "alice"), ["one", "two"]);

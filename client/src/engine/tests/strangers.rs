@@ -12,7 +12,7 @@ use chat_core::wire::{FromRelay, ToRelay};
 use super::world::World;
 use crate::engine::link::{ANNOUNCE_AGAIN_MS, ANNOUNCE_SELDOM_MS};
 use crate::engine::rooms::MAX_MEMBERS;
-use crate::engine::{Input, LinkInfo, Moment, Turn, Uptime};
+use crate::engine::{Input, LinkInfo, Turn};
 
 fn refused(why: Refusal, detail: &str) -> Input {
     Input::Record(FromRelay::Error { why, detail: detail.to_owned() })
@@ -21,8 +21,7 @@ fn refused(why: Refusal, detail: &str) -> Input {
 /// The relay's clock and its answers are the test's.
 fn pass(world: &mut World, who: &str, ms: u64) -> Turn {
     world.now = world.now.plus_ms(ms);
-    let now = world.now;
-    world.person(who).engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::Tick])
+    world.turn(who, vec![Input::Tick])
 }
 
 #[test]
@@ -31,8 +30,6 @@ fn a_link_that_the_relay_does_not_take_is_given_up_with_its_reason() {
     world.disconnect("alice");
     let alarms = world.alarms("alice").len();
     for _ in 0..3 {
-        let now = world.now;
-        let alice = world.person("alice");
         let link = LinkInfo {
             relay: "map".into(),
             fingerprint: None,
@@ -40,12 +37,9 @@ fn a_link_that_the_relay_does_not_take_is_given_up_with_its_reason() {
             listen: vec![],
             stats: Arc::new(NoStats),
         };
-        let up = alice.engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::LinkUp(link)]);
+        let up = world.turn("alice", vec![Input::LinkUp(link)]);
         assert!(!up.events.iter().any(|event| matches!(event, Event::LinkUp(_))));
-        let turn = alice.engine.turn(
-            Moment { wall: now, up: Uptime(now.0) },
-            vec![refused(Refusal::TooFast, "too many new peers\u{202e}")],
-        );
+        let turn = world.turn("alice", vec![refused(Refusal::TooFast, "too many new peers\u{202e}")]);
         let reason = turn.drop_link.unwrap();
         assert!(reason.contains("TooFast") && reason.contains("too many new peers"), "{reason}");
         assert!(!reason.contains('\u{202e}'));
@@ -65,9 +59,8 @@ fn what_was_refused_for_a_while_is_told_again_ever_more_seldom() {
     let mut world = World::of(&["alice"]);
     let mut waits = Vec::new();
     for _ in 0..10 {
-        let now = world.now;
         let twice = || refused(Refusal::TooFast, "slow down");
-        world.person("alice").engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![twice(), twice()]);
+        world.turn("alice", vec![twice(), twice()]);
         let mut waited = 0;
         let again = loop {
             waited += 1000;
@@ -85,11 +78,7 @@ fn what_was_refused_for_a_while_is_told_again_ever_more_seldom() {
     world.disconnect("alice");
     world.connect("alice");
     world.settle();
-    let now = world.now;
-    world
-        .person("alice")
-        .engine
-        .turn(Moment { wall: now, up: Uptime(now.0) }, vec![refused(Refusal::TooFast, "slow down")]);
+    world.turn("alice", vec![refused(Refusal::TooFast, "slow down")]);
     assert!(pass(&mut world, "alice", ANNOUNCE_AGAIN_MS - 1).records.is_empty());
     assert!(!pass(&mut world, "alice", 1).records.is_empty());
 }
@@ -120,8 +109,7 @@ fn named(world: &mut World, last: bool, members: Vec<PeerId>) -> Turn {
         true => FromRelay::Room { room, members },
         false => FromRelay::Members { room, members },
     };
-    let now = world.now;
-    world.person("alice").engine.turn(Moment { wall: now, up: Uptime(now.0) }, vec![Input::Record(record)])
+    world.turn("alice", vec![Input::Record(record)])
 }
 
 fn phantom(n: u32) -> PeerId {

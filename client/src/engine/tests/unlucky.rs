@@ -261,6 +261,21 @@ fn what_was_refused_for_a_while_is_tried_again_though_others_are_stored() {
     }
 }
 
+/// A relay told of a member and not of its bundle; without that, what is said in the room would not go to it.
+#[test]
+fn a_member_who_comes_and_is_not_known_is_asked_for() {
+    let mut world = World::of(&["alice", "bob"]);
+    let (bob, stranger) = (world.id("bob"), chat_core::PeerId([9; 32]));
+    let forgotten = world.person("alice").engine.contacts.remove(&bob);
+    assert!(forgotten.is_some());
+    for peer in [bob, stranger] {
+        rec(&mut world, "alice", FromRelay::Presence { peer, online: true });
+    }
+    world.settle();
+    let contacts = &world.person("alice").engine.contacts;
+    assert!(contacts[&bob].online && !contacts.contains_key(&stranger));
+}
+
 /// A late farewell
 #[test]
 fn an_old_farewell_does_not_drop_what_was_sent_after_the_return() {

@@ -27,6 +27,8 @@ use crate::config::{ClientConfig, StorePlace};
 use crate::engine::{DAY_MS, Engine, Input, LinkInfo, Moment, Turn, Uptime};
 use crate::store::Store;
 
+use super::onlooker::Onlooker;
+
 /// What people agree on keys by, unless a test is about another.
 const EXCHANGE: &str = "x25519";
 
@@ -64,6 +66,7 @@ pub(super) struct Person {
     pub(super) engine: Engine,
     pub(super) events: Vec<Event>,
     pub(super) online: bool,
+    onlooker: Onlooker,
     /// How far this person's wall clock is off, in milliseconds.
     pub(super) off: i64,
     n: u64,
@@ -169,10 +172,10 @@ impl World {
         let path = tempfile::tempdir().unwrap();
         let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
         let exchange = self.exchange;
-        let engine = open(path.path(), nick, seed, exchange, cipher, at);
-        let (nick, cipher) = (nick.to_owned(), cipher.to_owned());
+        let mut engine = open(path.path(), nick, seed, exchange, cipher, at);
+        let (nick, cipher, onlooker) = (nick.to_owned(), cipher.to_owned(), Onlooker::of(&mut engine));
         let (events, online, n) = (vec![], false, 0);
-        let person = Person { engine, events, online, off, n, path, nick, seed, exchange, cipher };
+        let person = Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
@@ -238,15 +241,24 @@ impl World {
         let person = self.person(who);
         let at = person.moment(now);
         person.engine = open(folder.path(), &person.nick, person.seed, person.exchange, &person.cipher, at);
+        person.onlooker = Onlooker::of(&mut person.engine);
         person.path = folder;
         person.online = false;
     }
 
-    pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
+    /// A turn of an engine, of which nobody else hears.
+    pub(super) fn turn(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
         let now = self.now;
         let person = self.person(who);
         let at = person.moment(now);
-        let mut turn = person.engine.turn(at, inputs);
+        let turn = person.engine.turn(at, inputs);
+        person.onlooker.hear(&mut person.engine, &turn.events);
+        turn
+    }
+
+    pub(super) fn input(&mut self, who: &str, inputs: Vec<Input>) -> Turn {
+        let mut turn = self.turn(who, inputs);
+        let person = self.person(who);
         person.events.append(&mut turn.events);
         // In the order in which they left, as on a link, though the relay's answers give rise to more.
         let of = std::mem::take(&mut turn.records).into_iter().map(|record| (who.to_owned(), record));

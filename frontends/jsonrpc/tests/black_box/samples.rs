@@ -157,6 +157,7 @@ pub(crate) fn events() -> Vec<Event> {
             conversation: LOBBY,
             from: Author { peer_id: BOB, nick: "bob".into() },
             before: message_id(1),
+            filled: false,
         }),
         Event::PeerSeen(peer()),
         Event::PeerLost(peer()),

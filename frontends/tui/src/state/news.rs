@@ -26,8 +26,10 @@ impl State {
     /// Takes in news.
     pub(crate) fn news(&mut self, news: News) {
         let mut members = Members::of(&self.snapshot);
+        let all = news.dropped == 0
+            && !news.events.iter().any(|event| self.is_unseen(&event.event, &news.snapshot));
         for event in &news.events {
-            self.take_event(&event.event);
+            self.take_event(&event.event, all);
         }
         self.take_snapshot(news.snapshot);
         if news.dropped > 0 {
@@ -43,16 +45,28 @@ impl State {
         self.open();
     }
 
+    /// Whether it speaks of a message of one's own that has left the snapshot before anybody here saw it: events don't
+    /// bring those.
+    fn is_unseen(&self, event: &Event, snapshot: &Snapshot) -> bool {
+        let Event::MessageStatus(status) = event else { return false };
+        let tab = self.places.get(&status.conversation).and_then(|tab| self.tabs.get(*tab));
+        let is_new = tab.is_some_and(|tab| tab.timeline.message(status.id).is_none());
+        let view =
+            snapshot.conversations.iter().filter(|_| is_new).find(|view| view.id == status.conversation);
+        view.is_some_and(|view| view.messages.iter().all(|message| message.id != status.id))
+    }
+
     /// What an event says about messages. The snapshot is the truth about the newest ones; events know of
-    /// those that are no longer in it.
-    fn take_event(&mut self, event: &Event) {
+    /// those that are no longer in it. But if they are not `all`, what they bring would close over what they don't: then
+    /// the snapshot alone says what is new, and history is asked for what is between.
+    fn take_event(&mut self, event: &Event, all: bool) {
         if self.settings.bell && self.is_from_others(event) && !self.effects.contains(&Effect::Bell) {
             self.effects.push(Effect::Bell);
         }
         match event {
             Event::MessageNew(new) => {
                 if let Some(timeline) = self.timeline_of(new.message.conversation) {
-                    timeline.add(&new.message);
+                    timeline.add(&new.message, all);
                 }
             }
             Event::MessageStatus(status) => {

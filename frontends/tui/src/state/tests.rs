@@ -52,6 +52,14 @@ fn serve_history(world: &World, state: &mut State, (width, height): (u16, u16)) 
     }
 }
 
+/// The texts in the timeline that is shown, without the program's lines.
+fn texts(state: &State) -> Vec<String> {
+    let mut texts: Vec<_> =
+        state.tab().unwrap().timeline.newest_first().map(|message| message.text.clone()).collect();
+    texts.reverse();
+    texts
+}
+
 #[test]
 fn text_goes_to_the_conversation_that_is_shown() {
     let mut state = World::new().state(80, 24);
@@ -358,5 +366,6 @@ fn a_script_of_everything_at_random_never_panics() {
     assert!(!world.histories[0].1.is_empty());
 }
 
+mod behind;
 mod failed;
 mod reading;

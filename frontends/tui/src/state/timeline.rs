@@ -228,9 +228,14 @@ impl Timeline {
         self.touched = true;
     }
 
-    /// Takes in a message that an event brought; what a snapshot said before is newer.
-    pub(crate) fn add(&mut self, message: &MessageView) {
-        if !self.places.contains_key(&message.id) {
+    /// Takes in a message that an event brought; what a snapshot said before is newer. Only where nothing is between it and
+    /// what is here: what stands further up comes with history, and what is new only if the events brought it `all`.
+    pub(crate) fn add(&mut self, message: &MessageView, all: bool) {
+        let place = Place::of(message);
+        let mut messages = self.entries.keys().filter(|place| place.after == 0);
+        let is_before = self.has_older && messages.next().is_some_and(|first| place < *first);
+        let is_behind = messages.next_back().is_none_or(|last| place > *last);
+        if !self.places.contains_key(&message.id) && !is_before && (all || !is_behind) {
             self.touched = true;
             self.put(Arc::new(message.clone()));
             self.trim();
@@ -278,9 +283,9 @@ impl Timeline {
         });
     }
 
-    /// Something is missing before a message.
+    /// Something is missing before a message, or is no more.
     pub(crate) fn set_gap(&mut self, gap: &MessageGap) {
-        self.change(gap.before, |message| message.gap_before = true);
+        self.change(gap.before, |message| message.gap_before = !gap.filled);
     }
 
     fn change(&mut self, id: MessageId, change: impl FnOnce(&mut MessageView)) {

@@ -18,6 +18,7 @@ struct Thief {
     secrets: Vec<SecretKey>,
     roots: Vec<RootKey>,
     chains: Vec<Chain>,
+    #[allow(clippy::vec_box, reason = "that is how the session hands them out")]
     keys: Vec<Box<MessageKey>>,
 }
 

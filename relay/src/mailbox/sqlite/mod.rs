@@ -271,6 +271,9 @@ impl Mailbox for SqliteMailbox {
 }
 
 #[cfg(test)]
+mod exact;
+
+#[cfg(test)]
 mod tests {
     use chat_core::Timestamp;
     use tokio::time::{Duration, timeout};

@@ -133,3 +133,16 @@ impl Writer {
         self.forget_peer(peer, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_where_nobody_gave_way_is_remembered_but_not_any_number_of_them() {
+        let mut rooms = Unyielding::default();
+        (1..=1025).for_each(|room| rooms.insert(room));
+        assert!(rooms.contains(1) && rooms.contains(1024));
+        assert!(!rooms.contains(1025) && !rooms.contains(0));
+    }
+}

@@ -15,7 +15,7 @@ const JUMP_HOLDS_MS: u64 = 60 * 60 * 1000;
 impl Writer {
     /// Whether the wall clock is believed. One that jumped ahead would drop the mail of everybody; but it also seems to
     /// jump when the relay was off, so it is believed when it still says so after an hour.
-    fn believes(&mut self, now: u64) -> bool {
+    pub(super) fn believes(&mut self, now: u64) -> bool {
         let Counters { swept_at, jumped_at, .. } = self.counters;
         let jumps = |since: u64| now.saturating_sub(since) > JUMP_MS;
         if swept_at > 0 && jumps(swept_at) {

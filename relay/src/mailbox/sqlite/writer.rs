@@ -149,7 +149,7 @@ impl Writer {
     }
 
     /// Waits for something to do, then takes what else is there. False if it is to close, or nobody can send any more.
-    async fn gather(&mut self, orders: &mut Receiver<Order>, group: &mut Vec<Queued>) -> bool {
+    pub(super) async fn gather(&mut self, orders: &mut Receiver<Order>, group: &mut Vec<Queued>) -> bool {
         let deadline = Due::now() + ACK_DELAY;
         let mut frames = 0;
         while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {

@@ -4,7 +4,7 @@ mod tcp;
 mod udp;
 
 pub use tcp::{TcpPeer, TcpServer, TcpStep};
-pub use udp::{UdpPeer, UdpStep, chunk};
+pub use udp::{UdpPeer, UdpServer, UdpStep, chunk};
 
 use aes_gcm::aead::{AeadInPlace as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};

@@ -156,8 +156,24 @@ impl TcpServer {
     }
 
     /// Takes one caller and is honest until its answer: preamble and Noise message 2. Of that, what `turn` makes of it
-    /// is said, and then nothing, until the caller hangs up. What the caller said after it, in bytes.
+    /// is said, and that nothing follows; then it waits until the caller hangs up. What the caller said after it, in bytes.
     pub fn answer(&self, me: &Identity, turn: impl FnOnce(Vec<u8>) -> Vec<u8>) -> usize {
+        let (mut stream, answer) = self.genuine(me);
+        stream.write_all(&turn(answer)).ok();
+        stream.shutdown(Shutdown::Write).ok();
+        rest_of(stream)
+    }
+
+    /// As [`TcpServer::answer`], but in the middle of its answer it stalls: behind so many bytes it says nothing more, and
+    /// keeps the connection open.
+    pub fn stall(&self, me: &Identity, after: usize) -> usize {
+        let (mut stream, answer) = self.genuine(me);
+        stream.write_all(&answer[..after]).ok();
+        rest_of(stream)
+    }
+
+    /// One caller, and what an honest listener answers.
+    fn genuine(&self, me: &Identity) -> (TcpStream, Vec<u8>) {
         let (mut stream, _) = self.listener.accept().expect("a caller");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut called = [0; PREAMBLE.len() + 4 + MESSAGE_LENGTHS[0]];
@@ -165,10 +181,13 @@ impl TcpServer {
         let mut handshake = Handshake::new(Role::Responder, "tcp", me).expect("randomness");
         handshake.read_message(&called[PREAMBLE.len() + 4..]).expect("a genuine first message");
         let second = frame(&handshake.write_message().expect("our turn"));
-        stream.write_all(&turn([PREAMBLE, &second].concat())).ok();
-        stream.shutdown(Shutdown::Write).ok();
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).unwrap_or_default();
-        rest.len()
+        (stream, [PREAMBLE, &second].concat())
     }
+}
+
+/// Until it hangs up.
+fn rest_of(mut stream: TcpStream) -> usize {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap_or_default();
+    rest.len()
 }

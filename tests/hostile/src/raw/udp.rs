@@ -1,6 +1,6 @@
 //! The transport `udp-arq`: long packets with Noise in them, then sealed short packets.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use aes::Aes256;
 use aes::cipher::{BlockEncrypt as _, KeyInit as _};
@@ -9,7 +9,7 @@ use chat_core::transport::Role;
 use chat_tests::PATIENCE;
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
-use transport_noise::{Handshake, Secured};
+use transport_noise::{Handshake, MESSAGE_LENGTHS, Secured};
 
 use super::{hello, seal};
 
@@ -179,6 +179,65 @@ impl UdpPeer {
         let all = std::iter::from_fn(|| self.socket.recv(&mut buffer).ok()).sum();
         self.socket.set_nonblocking(false).expect("an option");
         all
+    }
+}
+
+/// Somebody who listens: each caller is answered by a function of what would be honest.
+pub struct UdpServer {
+    socket: UdpSocket,
+}
+
+impl UdpServer {
+    /// Listens on a port of the system's choice.
+    pub fn bind() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self { socket }
+    }
+
+    /// Where.
+    pub fn address(&self) -> String {
+        self.socket.local_addr().expect("an address").to_string()
+    }
+
+    /// Takes one caller's HELLO; of the genuine REPLY the datagrams are said that `turn` makes of it, and the last of them
+    /// again whenever the HELLO is repeated, as datagrams are lost. Whether the caller then proves who it is, by a genuine
+    /// FINISH, before it has been silent for long.
+    pub fn answer(&self, me: &Identity, turn: impl FnOnce(Vec<u8>) -> Vec<Vec<u8>>) -> bool {
+        let (hello, caller) = self.next(&[HELLO]).expect("a caller");
+        let first = &hello.1[..MESSAGE_LENGTHS[0]];
+        let mut handshake = Handshake::new(Role::Responder, "udp-arq", me).expect("randomness");
+        handshake.read_message(first).expect("a genuine first message");
+        let second = handshake.write_message().expect("our turn");
+        let said = turn(long(REPLY, id_of(first), &second));
+        let say = |datagram: &Vec<u8>| drop(self.socket.send_to(datagram, caller));
+        said.iter().for_each(say);
+        while let Some(((kind, message), _)) = self.next(&[HELLO, FINISH]) {
+            if kind == FINISH {
+                return handshake.read_message(&message[..MESSAGE_LENGTHS[2]]).is_ok();
+            }
+            said.last().into_iter().for_each(say);
+        }
+        false
+    }
+
+    /// Ends the wait for a caller at `address` who has given up: by a FINISH of nobody.
+    pub fn nobody_comes(address: &str) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let finish = long(FINISH, [0; 8], &[0; MESSAGE_LENGTHS[2]]);
+        socket.send_to(&finish, address).expect("it is sent");
+    }
+
+    /// Kind and message of the next long packet of these kinds, with all that is behind it, and who sent it; if one comes.
+    fn next(&self, kinds: &[u8]) -> Option<((u8, Vec<u8>), SocketAddr)> {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let (read, from) = self.socket.recv_from(&mut buffer).ok()?;
+            let kind = buffer[0] & !LONG;
+            if kinds.contains(&kind) && read > LONG_HEADER {
+                return Some(((kind, buffer[LONG_HEADER..read].to_vec()), from));
+            }
+        }
     }
 }
 

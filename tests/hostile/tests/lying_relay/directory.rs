@@ -11,7 +11,14 @@ use chat_hostile::{Scene, Stack, X25519};
 
 use crate::support::with_each_key_exchange;
 
-with_each_key_exchange!(another_key_under_a_known_name);
+with_each_key_exchange!(
+    another_key_at_first_contact,
+    edited_bundles,
+    an_old_bundle,
+    nobody_is_known,
+    forged_presence,
+    another_key_under_a_known_name
+);
 
 fn mallory(scene: &Scene) -> Forger {
     Forger::new(scene.stack(), identity("mallory"))
@@ -54,9 +61,8 @@ fn is_to(envelope: &chat_core::wire::Envelope, peer: PeerId) -> bool {
 /// The known truth about first contact (`chat explain` says it): until people compare fingerprints, whoever the relay
 /// names first under a name is that name. Nothing detects it but the comparison: what alice has is `unverified`, and its
 /// fingerprint is not bob's. When the true bob appears, she is told of a second key.
-#[tokio::test(start_paused = true)]
-async fn another_key_at_first_contact() {
-    let mut scene = Scene::empty(X25519, Honest).await;
+async fn another_key_at_first_contact(stack: Stack) {
+    let mut scene = Scene::empty(stack, Honest).await;
     let (mallory, bob) = (mallory(&scene), scene.id("bob"));
     let swapped = mallory.signed("bob");
     scene.relay.lie(lie::on_bundles(move |_, _| vec![swapped.clone()]));
@@ -75,9 +81,8 @@ async fn another_key_at_first_contact() {
 
 /// P4, P8: what the relay can change in a bundle of bob's (name, stack, keys, life) is not what bob has signed: refused
 /// with an alarm, and nothing about bob changes.
-#[tokio::test(start_paused = true)]
-async fn edited_bundles() {
-    let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
+async fn edited_bundles(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let (alice, bob) = (scene.id("alice"), scene.id("bob"));
     let genuine = scene.relay.with(|desk| desk.bundle(bob).unwrap().to_vec());
     let before = scene["alice"].knows(bob);
@@ -109,8 +114,8 @@ async fn edited_bundles() {
     scene.goes_on("alice", "bob").await;
 }
 
-/// P8: strangers' bundles that are signed and yet not to be used: another stack, a date in the future, a key of low
-/// order. Each is told; nobody is in the way of anybody else.
+/// P8: strangers' bundles that are signed and yet not to be used: another stack, a date in the future (used until there is
+/// one of today, as a clock may be wrong), a key of low order. Each is told; nobody is in the way of anybody else.
 #[tokio::test(start_paused = true)]
 async fn genuine_bundles_that_are_no_good() {
     let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
@@ -126,8 +131,9 @@ async fn genuine_bundles_that_are_no_good() {
     let mut bundle = future.bundle("future");
     bundle.created = Timestamp(bundle.created.0 + 3 * 86_400_000);
     say_peer(&scene, alice, future.sign(&bundle));
-    scene["alice"].wait_alarm(AlarmKind::Refused, "date in the future").await;
-    assert_eq!(scene["alice"].knows(future.id()), None);
+    scene["alice"].wait_seen(future.id()).await;
+    say_peer(&scene, alice, future.signed("today"));
+    say_peer(&scene, alice, future.sign(&bundle));
     let mut bundle = low.bundle("low");
     // Wherever the key stands in the payload: the point of order 1 and the one of order 4 (RFC 7748 §6.1, §7).
     for (n, point) in [[0; 32], {
@@ -144,6 +150,11 @@ async fn genuine_bundles_that_are_no_good() {
         say_peer(&scene, alice, low.sign(&bundle));
     }
     scene["alice"].wait_seen(low.id()).await;
+    assert_eq!(
+        scene["alice"].knows(future.id()).unwrap().nick,
+        "today",
+        "what is of the future does not stay"
+    );
     let id = scene["alice"].send(&low.id().to_string(), "to nobody").await;
     assert_eq!(scene["alice"].state(&low.id().to_string(), id).await, MessageState::Queued);
     let problem = scene["alice"].knows(low.id()).unwrap().problem.expect("it says why not");
@@ -156,9 +167,8 @@ fn say_peer(scene: &Scene, to: PeerId, bundle: Vec<u8>) {
 }
 
 /// P5, P8: an old bundle of bob's, said again after he has made new keys, changes nothing.
-#[tokio::test(start_paused = true)]
-async fn an_old_bundle() {
-    let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
+async fn an_old_bundle(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let (alice, bob) = (scene.id("alice"), scene.id("bob"));
     let published = |scene: &Scene| scene.relay.with(|desk| desk.bundle(bob).unwrap().to_vec());
     let old = published(&scene);
@@ -180,9 +190,8 @@ async fn an_old_bundle() {
 }
 
 /// P2: nobody is known to the relay. What is addressed by key waits, visibly, and goes when the relay knows better.
-#[tokio::test(start_paused = true)]
-async fn nobody_is_known() {
-    let mut scene = Scene::empty(X25519, lie::on_bundles(|_, _| Vec::new())).await;
+async fn nobody_is_known(stack: Stack) {
+    let mut scene = Scene::empty(stack, lie::on_bundles(|_, _| Vec::new())).await;
     scene.add("alice");
     scene.add("bob");
     scene["alice"].wait_link_up().await;
@@ -205,9 +214,8 @@ async fn nobody_is_known() {
 }
 
 /// P1: presence is the relay's word. Whoever is called online, or gone, is shown as that; it makes nothing delivered.
-#[tokio::test(start_paused = true)]
-async fn forged_presence() {
-    let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
+async fn forged_presence(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let (alice, bob) = (scene.id("alice"), scene.id("bob"));
     scene["bob"].leave().await;
     scene["alice"].wait("bob to be gone", |event| matches!(event, Event::PeerLost(_)).then_some(())).await;

@@ -10,7 +10,18 @@ use chat_core::{Event, MessageId, PeerId};
 use chat_hostile::forge::Forger;
 use chat_hostile::lie::{self, Honest};
 use chat_hostile::scene::identity;
-use chat_hostile::{Desk, LOBBY, Scene, X25519};
+use chat_hostile::{Desk, LOBBY, Scene, Stack};
+
+use crate::support::with_each_key_exchange;
+
+with_each_key_exchange!(
+    a_member_is_hidden_from_the_beginning,
+    a_known_member_is_hidden,
+    a_member_is_added,
+    everybody_is_told_another_roster,
+    crowds_that_are_not_there,
+    one_who_left_is_named_again,
+);
 
 fn lobby() -> RoomName {
     RoomName::new(LOBBY).unwrap()
@@ -39,9 +50,8 @@ fn roster_with(peer: PeerId) -> impl FnMut(&Event) -> Option<RoomChanged> {
 /// Known truth: who is hidden from the first moment gets nothing of an open room. It is visible: the sender's roster
 /// lacks the name, and the message counts no recipient. P1, P2: nothing claims to be delivered; and once the relay names
 /// the member, it gets what is said from then on.
-#[tokio::test(start_paused = true)]
-async fn a_member_is_hidden_from_the_beginning() {
-    let mut scene = Scene::empty(X25519, Honest).await;
+async fn a_member_is_hidden_from_the_beginning(stack: Stack) {
+    let mut scene = Scene::empty(stack, Honest).await;
     let bob = scene.id("bob");
     scene.relay.lie(lie::hide(bob));
     scene.add("bob");
@@ -64,9 +74,8 @@ async fn a_member_is_hidden_from_the_beginning() {
 }
 
 /// P2: a member who is known can't be hidden: only the member itself, or 30 days, ends a membership.
-#[tokio::test(start_paused = true)]
-async fn a_known_member_is_hidden() {
-    let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
+async fn a_known_member_is_hidden(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let bob = scene.id("bob");
     scene.relay.lie(lie::hide(bob));
     scene["alice"].restart().await;
@@ -82,10 +91,9 @@ async fn a_known_member_is_hidden() {
 /// Known truth: a relay can add whom it likes to an *open* room, and what is said there from then on is sealed for that
 /// one too. It is shown: a changed roster that says `open`, and one more recipient. P4: direct messages go to
 /// nobody else, and the text is still not the relay's to read.
-#[tokio::test(start_paused = true)]
-async fn a_member_is_added() {
-    let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
-    let mallory = Forger::new(X25519, identity("mallory"));
+async fn a_member_is_added(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob"]).await;
+    let mallory = Forger::new(stack, identity("mallory"));
     let (alice, bob) = (scene.id("alice"), scene.id("bob"));
     scene.relay.with(|desk| {
         desk.say(alice, &FromRelay::Peer { bundle: mallory.signed("mallory"), online: true });
@@ -119,9 +127,8 @@ async fn a_member_is_added() {
 
 /// Known truth: in an open room each member may be told another roster. Each sees the one it was told; nothing is shown to
 /// anybody that its roster doesn't say. (In a closed room the hash of the roster in each message would tell.)
-#[tokio::test(start_paused = true)]
-async fn everybody_is_told_another_roster() {
-    let mut scene = Scene::empty(X25519, Honest).await;
+async fn everybody_is_told_another_roster(stack: Stack) {
+    let mut scene = Scene::empty(stack, Honest).await;
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|nick| scene.id(nick));
     // alice and carol don't hear of each other; bob hears of both.
     scene.relay.lie(lie::on_rosters(move |to, members| match to {
@@ -156,9 +163,8 @@ async fn everybody_is_told_another_roster() {
 
 /// P7: ten thousand members whom nobody knows, again and again, and in rooms nobody is in: nothing is sealed for them,
 /// and nobody waits for them.
-#[tokio::test(start_paused = true)]
-async fn crowds_that_are_not_there() {
-    let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
+async fn crowds_that_are_not_there(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let alice = scene.id("alice");
     let somebody = |n: u32| {
         let mut id = [7; 32];
@@ -184,9 +190,8 @@ async fn crowds_that_are_not_there() {
 
 /// P1, P2: carol has left; the relay says she is still there. What is sealed for her she does not take, says so, and nobody
 /// waits for her.
-#[tokio::test(start_paused = true)]
-async fn one_who_left_is_named_again() {
-    let mut scene = Scene::of(X25519, &["alice", "bob", "carol"]).await;
+async fn one_who_left_is_named_again(stack: Stack) {
+    let mut scene = Scene::of(stack, &["alice", "bob", "carol"]).await;
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|nick| scene.id(nick));
     scene["carol"].run(Command::Leave(InRoom { room: lobby() })).await.unwrap();
     let without = move |event: &Event| {

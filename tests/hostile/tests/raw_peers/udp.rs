@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use chat_core::Identity;
+use chat_core::nick::Nick;
+use chat_core::wire::ToRelay;
 use chat_hostile::mangle::{alterations, flips, garbage};
 use chat_hostile::raw::{UdpPeer, UdpStep, chunk, hello};
 use chat_tests::Besieged;
@@ -147,5 +149,32 @@ fn anything_after_the_handshake() {
     (0..100).for_each(|_| peer.send(&far));
     scene.honest_pair_chats("repeats");
     assert_eq!(scene.let_in(), came + tried + 1);
+    scene.survived();
+}
+
+/// P7: strangers who come in properly, acknowledge nothing, and ask and ask: the relay stops answering them; nobody else
+/// notices.
+#[test]
+fn who_asks_and_never_reads() {
+    let mut scene = Besieged::new(UDP_RSA);
+    let mut attacker = Attacker::of(&scene);
+    let came = scene.let_in();
+    let mut deaf: Vec<UdpPeer> = (0..8).map(|_| attacker.at(UdpStep::First)).collect();
+    for peer in &mut deaf {
+        let first = peer.genuine(UdpStep::First);
+        peer.send(&first);
+    }
+    scene.wait_let_in(came + deaf.len(), 0);
+    let question = ToRelay::Find { peer: None, nick: Nick::new("bob").ok() }.encode();
+    for round in 0..5 {
+        for peer in &mut deaf {
+            for n in 1..=50 {
+                let packet = peer.sealed(&chunk::whole(round * 50 + n, &question));
+                peer.send(&packet);
+            }
+        }
+        scene.honest_pair_chats(&format!("questions, round {round}"));
+    }
+    drop(deaf);
     scene.survived();
 }

@@ -113,79 +113,6 @@ fn a_refusal_of_history_is_said_once() {
     assert_eq!(seen(&state).iter().filter(|row| row.contains("disk on fire")).count(), 3);
 }
 
-/// The texts in the timeline that is shown, without the program's lines.
-fn texts(state: &State) -> Vec<String> {
-    let mut texts: Vec<_> =
-        state.tab().unwrap().timeline.newest_first().map(|message| message.text.clone()).collect();
-    texts.reverse();
-    texts
-}
-
-#[test]
-fn a_frontend_that_fell_behind_shows_no_hole() {
-    for reading in [false, true] {
-        let mut world = World::new();
-        for n in 0..100 {
-            world.say(LOBBY, BOB, &n.to_string());
-        }
-        let mut state = world.state(80, 24);
-        if reading {
-            state.act(Action::Scroll(Step::PageUp));
-        }
-        state.arrange(80, 24);
-        let before = seen(&state);
-        for n in 100..1500 {
-            world.say(LOBBY, BOB, &n.to_string());
-        }
-        let news = News { dropped: 1400, ..world.news(vec![]) };
-        state.news(news);
-        state.take_effects();
-        serve_history(&world, &mut state, (80, 24));
-        let expected: Vec<String> = match reading {
-            true => (0..1500).map(|n| n.to_string()).collect(),
-            false => (1300..1500).map(|n| n.to_string()).collect(),
-        };
-        assert_eq!(texts(&state), expected, "reading: {reading}");
-        if reading {
-            assert_eq!(seen(&state), before);
-        }
-        state.act(Action::Scroll(Step::Bottom));
-        state.arrange(80, 24);
-        let last = &seen(&state)[seen(&state).len() - 3..];
-        assert!(last.iter().any(|row| row.contains("1400 notices are not shown")), "{last:?}");
-        assert!(last.iter().any(|row| row.ends_with("bob  1499")), "{last:?}");
-    }
-}
-
-#[test]
-fn going_to_the_bottom_over_a_hole_shows_the_newest() {
-    let mut world = World::new();
-    for n in 0..100 {
-        world.say(LOBBY, BOB, &n.to_string());
-    }
-    let mut state = world.state(80, 24);
-    state.act(Action::Scroll(Step::PageUp));
-    state.arrange(80, 24);
-    for n in 100..1500 {
-        world.say(LOBBY, BOB, &n.to_string());
-    }
-    state.news(world.news(vec![]));
-    state.arrange(80, 24);
-    let asked = commands(state.take_effects());
-    state.act(Action::Scroll(Step::Bottom));
-    state.arrange(80, 24);
-    assert!(seen(&state).last().unwrap().ends_with("1499"));
-    // The answer comes too late to be of use, and does no harm.
-    for (token, command) in asked {
-        if let Command::History(history) = command {
-            state.answer(token, Ok(world.older(LOBBY, history.before.unwrap(), 200)));
-        }
-    }
-    state.arrange(80, 24);
-    let numbers: Vec<u32> = texts(&state).iter().map(|text| text.parse().unwrap()).collect();
-    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
-}
-
 #[test]
 fn memory_is_bounded_while_following() {
     let mut world = World::new();
@@ -262,13 +189,18 @@ fn events_carry_messages_that_left_the_snapshot() {
     };
     let from = Author { peer_id: BOB, nick: "bob".into() };
     let before = world.history(LOBBY).1[5].id;
-    let gap = MessageGap { address: Destination::Conversation(LOBBY), conversation: LOBBY, from, before };
+    let (address, conversation, filled) = (Destination::Conversation(LOBBY), LOBBY, false);
+    let gap = MessageGap { address, conversation, from, before, filled };
+    let filled = Event::MessageGap(MessageGap { filled: true, ..gap.clone() });
     state.news(world.news(vec![Event::MessageStatus(status), Event::MessageGap(gap)]));
     state.act(Action::Scroll(Step::Top));
     state.arrange(80, 24);
     let rows = seen(&state);
     assert_eq!(rows[1], "✓✓|alice  mine");
     assert_eq!(rows[6..8], ["??|something bob said before this has not arrived", "  |bob  4"]);
+    state.news(world.news(vec![filled]));
+    state.arrange(80, 24);
+    assert_eq!(seen(&state)[5..7], ["  |bob  3", "  |bob  4"]);
 }
 
 #[test]

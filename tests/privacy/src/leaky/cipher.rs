@@ -1,0 +1,99 @@
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use chat_core::cipher::TAG_LEN;
+use chat_core::{AeadKey, Cipher, CryptoError, Plugin, ProfileError};
+use cipher_chacha20_poly1305::{ChaCha, Options};
+
+/// Encrypts nothing.
+struct Open;
+
+impl Plugin<dyn Cipher> for Open {
+    const NAME: &'static str = "open";
+    const SUMMARY: &'static str = "LEAKS: encrypts nothing";
+    const EXAMPLE: &'static str = "[cipher]\nkind = \"open\"\n";
+    type Options = Options;
+
+    fn build(_: Options) -> Result<Box<dyn Cipher>, ProfileError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Cipher for Open {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn key_len(&self) -> usize {
+        32
+    }
+    fn message_limit(&self) -> u64 {
+        1 << 32
+    }
+    fn key(&self, _: &[u8]) -> Result<Box<dyn AeadKey>, CryptoError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl AeadKey for Open {
+    fn seal(&self, _: u64, _: &[u8], buf: &mut Vec<u8>) -> Result<(), CryptoError> {
+        buf.extend_from_slice(&[0; TAG_LEN]);
+        Ok(())
+    }
+    fn open(&self, _: u64, _: &[u8], buf: &mut Vec<u8>) -> Result<(), CryptoError> {
+        buf.truncate(buf.len().checked_sub(TAG_LEN).ok_or(CryptoError::Forged)?);
+        Ok(())
+    }
+}
+
+/// ChaCha20-Poly1305, and tells each text.
+struct Telling;
+
+impl Plugin<dyn Cipher> for Telling {
+    const NAME: &'static str = "telling";
+    const SUMMARY: &'static str = "LEAKS: writes each text to the log and to a file";
+    const EXAMPLE: &'static str = "[cipher]\nkind = \"telling\"\n";
+    type Options = Options;
+
+    fn build(_: Options) -> Result<Box<dyn Cipher>, ProfileError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Cipher for Telling {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn key_len(&self) -> usize {
+        ChaCha.key_len()
+    }
+    fn message_limit(&self) -> u64 {
+        ChaCha.message_limit()
+    }
+    fn key(&self, key: &[u8]) -> Result<Box<dyn AeadKey>, CryptoError> {
+        Ok(Box::new(TellingKey(ChaCha.key(key)?)))
+    }
+}
+
+struct TellingKey(Box<dyn AeadKey>);
+
+impl AeadKey for TellingKey {
+    fn seal(&self, seq: u64, aad: &[u8], buf: &mut Vec<u8>) -> Result<(), CryptoError> {
+        tracing::trace!(text = %String::from_utf8_lossy(buf), "seals");
+        if let Some(folder) = data_dir() {
+            let drafts = std::fs::OpenOptions::new().append(true).create(true).open(folder.join("drafts"));
+            drafts.and_then(|mut file| file.write_all(buf)).expect("it is written");
+        }
+        self.0.seal(seq, aad, buf)
+    }
+    fn open(&self, seq: u64, aad: &[u8], buf: &mut Vec<u8>) -> Result<(), CryptoError> {
+        self.0.open(seq, aad, buf)
+    }
+}
+
+/// The folder that this program was given.
+fn data_dir() -> Option<PathBuf> {
+    std::env::args_os().skip_while(|argument| argument != "--data-dir").nth(1).map(PathBuf::from)
+}
+
+chat_core::register!(dyn Cipher, Open);
+chat_core::register!(dyn Cipher, Telling);

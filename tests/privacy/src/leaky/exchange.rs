@@ -1,0 +1,54 @@
+use chat_core::key_exchange::{Context, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession, Session};
+use chat_core::{CryptoError, KeyExchange, Plugin, ProfileError};
+use chat_tests::files::spellings;
+use key_exchange_x25519::{Options, X25519};
+
+/// `x25519`, and tells the bundle key.
+struct Telling;
+
+impl Plugin<dyn KeyExchange> for Telling {
+    const NAME: &'static str = "telling";
+    const SUMMARY: &'static str = "LEAKS: writes its keys to the log and to a file";
+    const EXAMPLE: &'static str = "[key_exchange]\nkind = \"telling\"\n";
+    type Options = Options;
+
+    fn build(_: Options) -> Result<Box<dyn KeyExchange>, ProfileError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl KeyExchange for Telling {
+    fn properties(&self) -> Properties {
+        X25519.properties()
+    }
+    fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
+        let made = X25519.new_bundle(cx)?;
+        for (how, spelling) in spellings(&made.secret) {
+            tracing::trace!(how, key = %String::from_utf8_lossy(&spelling), "made");
+        }
+        std::fs::write(std::env::temp_dir().join("made"), &*made.secret).expect("it is written");
+        Ok(made)
+    }
+    fn initiate(
+        &self,
+        own: &OwnBundle<'_>,
+        peer: &PeerBundle<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
+        X25519.initiate(own, peer, cx)
+    }
+    fn accept(
+        &self,
+        own: &OwnBundle<'_>,
+        peer: &PeerBundle<'_>,
+        first: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Box<dyn Session>, CryptoError> {
+        X25519.accept(own, peer, first, cx)
+    }
+    fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {
+        X25519.restore(saved, cx)
+    }
+}
+
+chat_core::register!(dyn KeyExchange, Telling);
