@@ -141,7 +141,7 @@ impl Plan {
         // What came later is chosen by the seed itself, so that seeds that have found something are what they were.
         let drawn = Stack {
             transport,
-            key_exchange: KEY_EXCHANGES[if seed % 3 == 0 { 2 } else { key_exchange }],
+            key_exchange: KEY_EXCHANGES[if seed.is_multiple_of(3) { 2 } else { key_exchange }],
             cipher: CIPHERS[if seed % 5 == 3 { 3 } else { cipher }],
         };
         let stack = stack.unwrap_or(drawn);
