@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chat_simulation::plan::{Fault, Plan};
 use chat_simulation::run::{Sabotage, run, run_with};
-use chat_simulation::stack::Stack;
 
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
@@ -55,23 +54,4 @@ fn sabotaged(sabotage: Sabotage) -> Vec<&'static str> {
         broken.extend(run_with(plan, Some(sabotage)).violations.into_iter().map(|found| found.promise));
     }
     broken
-}
-
-/// Every stack carries two people through the same story, without faults.
-#[test]
-fn every_stack_carries_two_people() {
-    let mut table = String::from("transport/key-exchange/cipher: messages, receptions, packets\n");
-    let mut stacks = 0;
-    for stack in Stack::all() {
-        let mut plan = Plan::draw(2, Duration::from_secs(20), Some(stack)).calm();
-        (plan.people, plan.send_every_ms, plan.text_bytes) = (2, 500, 2_000);
-        let outcome = run(plan);
-        assert_eq!(outcome.violations, [], "{stack}");
-        let figures = outcome.figures;
-        assert!(figures.messages > 10 && figures.received == figures.messages, "{stack}: {figures:?}");
-        table += &format!("{stack}: {}, {}, {}\n", figures.messages, figures.received, figures.packets);
-        stacks += 1;
-    }
-    println!("{table}");
-    assert_eq!(stacks, 36, "{table}");
 }
