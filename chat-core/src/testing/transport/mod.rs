@@ -10,6 +10,14 @@
 //! run through the suite a second time with the layer that secures it, as one transport made of both
 //! (`transport_noise::OverNoise`). What a link does not have (datagrams, streams) is said on standard error, and not tried.
 //!
+//! What the suite can't see: whether a link is sealed. It has both ends and not the wire between them, so a transport that
+//! says `Secure` and sends everything in the clear, or believes what was altered on the way, keeps every rule; so does
+//! one whose own `dial` or `listen` refuses a liar, if its other end would have believed him. A transport that secures its
+//! links itself needs tests of its own for that, with a wire to look at and to tamper with. Ours have them: Noise in
+//! `transports/noise` (`src/handshake_tests.rs`, `tests/suite`), UDP-ARQ in `transports/udp-arq` (`src/protect`,
+//! `src/tests/hostile.rs`), and `tests/privacy` searches what the built programs really sent. A transport that leaves its
+//! links bare has all of it from Noise.
+//!
 //! No rule measures a time. One that waits for what must come gives up after a minute; one that waits for
 //! what must *not* come waits for half a second in which nothing moves, and on virtual time not at all.
 
@@ -126,7 +134,9 @@ macro_rules! __transport_rules {
             }
             identity::{
                 each_end_knows_the_other,
-                the_pinned_peer_must_answer
+                the_pinned_peer_must_answer,
+                who_dials_must_prove_who_it_is,
+                who_listens_must_prove_who_it_is
             }
             datagrams::{
                 datagrams_arrive_unaltered,
