@@ -11,12 +11,14 @@
 //! (`transport_noise::OverNoise`). What a link does not have (datagrams, streams) is said on standard error, and not tried.
 //!
 //! What the suite can't see: whether a link is sealed. It has both ends and not the wire between them, so a transport that
-//! says `Secure` and sends everything in the clear, or believes what was altered on the way, keeps every rule; so does
-//! one whose own `dial` or `listen` refuses a liar, if its other end would have believed him. A transport that secures its
-//! links itself needs tests of its own for that, with a wire to look at and to tamper with. Ours have them: Noise in
-//! `transports/noise` (`src/handshake_tests.rs`, `tests/suite`), UDP-ARQ in `transports/udp-arq` (`src/protect`,
-//! `src/tests/hostile.rs`), and `tests/privacy` searches what the built programs really sent. A transport that leaves its
-//! links bare has all of it from Noise.
+//! says `Secure` and sends everything in the clear, or delivers what was altered on the way, keeps every rule. Nor can it
+//! see through a transport whose own `dial` or `listen` refuses a liar where its other end would have believed one. Who
+//! secures links itself needs tests of its own for that, with a wire to look at and to tamper with. Ours have them:
+//!
+//! - Noise, which secures `tcp`, `memory` and every other bare transport: `transports/noise/tests/suite` (nothing said is on
+//!   the wire, changed frames are refused, any byte of the handshake) and the units beside `messages.rs` and `handshake.rs`;
+//! - `udp-arq`: `src/tests/handshakes.rs` (nothing said is on the wire), `src/tests/hostile.rs` and `src/protect`;
+//! - the built programs: `tests/privacy` searches what they really sent, and finds a transport that only says it is secure.
 //!
 //! No rule measures a time. One that waits for what must come gives up after a minute; one that waits for
 //! what must *not* come waits for half a second in which nothing moves, and on virtual time not at all.
