@@ -32,13 +32,16 @@ pub(crate) struct Options {
     pub(crate) fault: Fault,
 }
 
+/// A first message by its transcript and proof.
+type Accepted = ([u8; 32], Vec<u8>);
+
 pub(crate) struct ToyExchange {
     fault: Fault,
     thread: ThreadId,
     /// What should be in the state of the sessions: the turns that were made.
     turns: Arc<Mutex<Vec<(u64, u64)>>>,
-    /// What should be nowhere: messages that were accepted, by transcript and proof, and the keys of their sessions.
-    accepted: Mutex<BTreeMap<([u8; 32], Vec<u8>), [u8; 32]>>,
+    /// What should be nowhere: messages that were accepted, and the keys of their sessions.
+    accepted: Mutex<BTreeMap<Accepted, [u8; 32]>>,
 }
 
 impl Plugin<dyn KeyExchange> for ToyExchange {
