@@ -108,6 +108,14 @@ impl Identity {
         Self { signing: Arc::new(signing), public, peer_id: public.peer_id() }
     }
 
+    /// A liar, for the suites: it claims the public key and peer id of somebody whose private key it does not have.
+    /// Whatever it signs is signed by the key of its own seed, so it verifies for nobody who checks it against the claim.
+    /// Not there without the feature `testing`: an ordinary build can't make an identity whose halves don't belong together.
+    #[cfg(feature = "testing")]
+    pub fn claiming(claimed: PeerKey, seed: &[u8; 32]) -> Self {
+        Self { public: claimed, peer_id: claimed.peer_id(), ..Self::from_seed(seed) }
+    }
+
     /// The seed, to be stored; the caller's copy erases itself.
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.signing.to_bytes())
@@ -164,6 +172,17 @@ mod tests {
         );
         let me = Identity::from_seed(&[7; 32]);
         assert_eq!(format!("{me:?}"), format!("Identity({})", me.peer_id()));
+    }
+
+    #[test]
+    #[cfg(feature = "testing")]
+    fn who_claims_a_key_cannot_sign_for_it() {
+        let alice = Identity::from_seed(&[7; 32]);
+        let liar = Identity::claiming(alice.public(), &[8; 32]);
+        assert_eq!((liar.public(), liar.peer_id()), (alice.public(), alice.peer_id()));
+        let signature = liar.sign(SignedAs::Hop, b"transcript");
+        assert_eq!(alice.public().verify(SignedAs::Hop, b"transcript", &signature), Err(CryptoError::Forged));
+        assert_ne!(liar.seed(), alice.seed());
     }
 
     #[test]

@@ -33,7 +33,15 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::FirstWithTrailingBytes, &["every_other_length_of_a_first_message_is_refused"]),
     (Fault::FirstDecodedLoosely, &["a_first_message_in_another_encoding_is_refused"]),
     (Fault::BindingLeftOut, &["a_first_message_under_another_binding_is_refused"]),
-    (Fault::SenderLeftOut, &["a_first_message_claimed_by_another_is_refused"]),
+    (
+        Fault::SenderLeftOut,
+        &[
+            "a_first_message_claimed_by_another_is_refused",
+            "a_first_message_made_in_anothers_name_is_refused",
+        ],
+    ),
+    (Fault::RemembersWhatItAccepted, &["a_first_message_claimed_by_another_is_refused"]),
+    (Fault::SenderOnlyNamed, &["a_first_message_made_in_anothers_name_is_refused"]),
     (Fault::AnybodyAccepts, &["a_first_message_for_other_keys_opens_nothing"]),
     (Fault::ReflectionAccepted, &["a_reflected_first_message_is_refused"]),
     (Fault::SameEphemeralAgain, &["two_handshakes_share_nothing"]),

@@ -115,8 +115,20 @@ const FAULTS: &[(Wrong, &[&str])] = &[
     (Wrong::Secure(Fault::NextHandshakes), &["a_stalled_handshake_holds_up_nobody"]),
     (Wrong::Secure(Fault::MixesLinks), &["many_links_do_not_mix"]),
     (Wrong::Bare(Fault::SwapsRoles), &["both_ends_agree_what_the_link_is"]),
-    (Wrong::Secure(Fault::RemembersTheFirstPeer), &["each_end_knows_the_other"]),
+    (Wrong::Secure(Fault::DialerNamesItself), &["each_end_knows_the_other"]),
+    (
+        Wrong::Secure(Fault::RemembersTheFirstPeer),
+        &["each_end_knows_the_other", "who_dials_must_prove_who_it_is"],
+    ),
     (Wrong::Secure(Fault::IgnoresPins), &["the_pinned_peer_must_answer"]),
+    (
+        Wrong::Secure(Fault::BelievesEverybody),
+        &["who_dials_must_prove_who_it_is", "who_listens_must_prove_who_it_is"],
+    ),
+    (Wrong::Secure(Fault::BelievesWhoDials), &["who_dials_must_prove_who_it_is"]),
+    (Wrong::Secure(Fault::BelievesWhoListens), &["who_listens_must_prove_who_it_is"]),
+    // Who is there is then for the layer above to prove.
+    (Wrong::Bare(Fault::BelievesEverybody), &[]),
     (Wrong::Secure(Fault::AltersLongDatagrams), &["datagrams_arrive_unaltered"]),
     (Wrong::Secure(Fault::TakesAnyDatagram), &["too_long_a_datagram_is_refused"]),
     (Wrong::Secure(Fault::KeepsEveryDatagram), &["datagrams_nobody_reads_are_dropped"]),

@@ -27,6 +27,7 @@ tests! {
     the_pinned_peer_must_answer
     a_handshake_with_any_byte_changed_is_refused
     changed_data_ends_the_link_and_is_not_delivered
+    nothing_said_is_on_the_wire
     a_link_cut_short_is_an_error_though_the_transport_closed_well
     who_says_nothing_is_dropped_at_the_deadline
     foreign_first_frames_are_refused_by_name

@@ -3,7 +3,8 @@
 use super::End;
 use super::scene::{FIRST_TEXT, FirstFlight, Scene};
 use crate::error::CryptoError;
-use crate::key_exchange::PeerBundle;
+use crate::identity::Identity;
+use crate::key_exchange::{OwnBundle, PeerBundle};
 use crate::testing::bytes::{bits_to_try, crossed, extended, flipped, lengths_to_try, reencoded, spliced};
 use crate::testing::entropy::FailingEntropy;
 use crate::testing::rule::{Must as _, Violation, ensure};
@@ -77,6 +78,41 @@ pub fn a_first_message_claimed_by_another_is_refused(scene: &Scene) -> Result<()
     for (name, claimant) in [("Mallory", &scene.mallory), ("Bob himself", &scene.bob)] {
         let accepted = scene.accept_from(claimant, scene.binding, &flight.first);
         scene.begins_nothing(accepted, &flight.frame, format!("Alice's message in the name of {name}"))?;
+    }
+    flight.still_begins(scene)
+}
+
+/// Mallory makes a message in Alice's name, with all that anybody can have of her: her payload or his own, his secret,
+/// his identity or one that claims her key, for a one-time key of Bob's or for none. A combination that `initiate` itself
+/// refuses is none that this rule can try: that nobody can make such a message by a program of his own is then for
+/// the exchange's own tests to show.
+pub fn a_first_message_made_in_anothers_name_is_refused(scene: &Scene) -> Result<(), Violation> {
+    let flight = scene.first_flight()?;
+    let Scene { alice, bob, mallory, .. } = scene;
+    let liar = Identity::claiming(alice.identity.public(), &mallory.identity.seed());
+    for one_time in std::iter::once(None).chain(bob.one_time.first().map(Some)) {
+        let peer = PeerBundle { one_time: one_time.map(|(public, _)| &public[..]), ..bob.seen() };
+        let receiver = OwnBundle { one_time: one_time.map(|(_, secret)| &secret[..]), ..bob.own() };
+        for (signer, identity) in [("by Mallory", &mallory.identity), ("as if by Alice", &liar)] {
+            for (whose, payload) in [("Alice's payload", &alice.payload), ("his own", &mallory.payload)] {
+                let made = scene.initiate_as(&OwnBundle { identity, payload, ..mallory.own() }, &peer);
+                let is_genuine =
+                    (identity.public(), payload) == (mallory.identity.public(), &mallory.payload);
+                let (first, session) = match made {
+                    Err(error) if is_genuine => return Err(error).must("initiating by Mallory"),
+                    Err(_) => continue,
+                    Ok(made) => made,
+                };
+                let mut made = End::new(scene, session)?;
+                for nth in 1..=3 {
+                    let frame = made.seal(FIRST_TEXT)?;
+                    let accepted = scene.accept_as(&receiver, &alice.seen(), &first);
+                    let what =
+                        format!("a message in Alice's name, signed {signer}, with {whose}, frame {nth}");
+                    scene.begins_nothing(accepted, &frame, what)?;
+                }
+            }
+        }
     }
     flight.still_begins(scene)
 }

@@ -105,6 +105,7 @@ macro_rules! __key_exchange_rules {
                 a_first_message_in_another_encoding_is_refused,
                 a_first_message_under_another_binding_is_refused,
                 a_first_message_claimed_by_another_is_refused,
+                a_first_message_made_in_anothers_name_is_refused,
                 a_first_message_for_other_keys_opens_nothing,
                 a_reflected_first_message_is_refused,
                 two_handshakes_share_nothing,

@@ -106,6 +106,11 @@ pub(super) fn bob() -> Identity {
     identity(2)
 }
 
+/// Mallory, who says he is `whom` and has not that key.
+pub(super) fn mallory_as(whom: &Identity) -> Identity {
+    Identity::claiming(whom.public(), &[66; 32])
+}
+
 /// Finishes the handshake of somebody who dialed.
 pub(super) async fn accept(incoming: Box<dyn Incoming>) -> Result<End, LinkError> {
     incoming.handshake().await.map(End::from)

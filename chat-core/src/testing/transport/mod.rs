@@ -10,6 +10,16 @@
 //! run through the suite a second time with the layer that secures it, as one transport made of both
 //! (`transport_noise::OverNoise`). What a link does not have (datagrams, streams) is said on standard error, and not tried.
 //!
+//! What the suite can't see: whether a link is sealed. It has both ends and not the wire between them, so a transport that
+//! says `Secure` and sends everything in the clear, or delivers what was altered on the way, keeps every rule. Nor can it
+//! see through a transport whose own `dial` or `listen` refuses a liar where its other end would have believed one. Who
+//! secures links itself needs tests of its own for that, with a wire to look at and to tamper with. Ours have them:
+//!
+//! - Noise, which secures `tcp`, `memory` and every other bare transport: `transports/noise/tests/suite` (nothing said is on
+//!   the wire, changed frames are refused, any byte of the handshake) and the units beside `messages.rs` and `handshake.rs`;
+//! - `udp-arq`: `src/tests/handshakes.rs` (nothing said is on the wire), `src/tests/hostile.rs` and `src/protect`;
+//! - the built programs: `tests/privacy` searches what they really sent, and finds a transport that only says it is secure.
+//!
 //! No rule measures a time. One that waits for what must come gives up after a minute; one that waits for
 //! what must *not* come waits for half a second in which nothing moves, and on virtual time not at all.
 
@@ -126,7 +136,9 @@ macro_rules! __transport_rules {
             }
             identity::{
                 each_end_knows_the_other,
-                the_pinned_peer_must_answer
+                the_pinned_peer_must_answer,
+                who_dials_must_prove_who_it_is,
+                who_listens_must_prove_who_it_is
             }
             datagrams::{
                 datagrams_arrive_unaltered,

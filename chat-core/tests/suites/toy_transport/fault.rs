@@ -73,7 +73,13 @@ pub(crate) enum Fault {
     // Identity.
     /// Whoever comes is taken for the first who came.
     RemembersTheFirstPeer,
+    /// To whoever dials.
+    DialerNamesItself,
     IgnoresPins,
+    /// Nobody has to prove anything.
+    BelievesEverybody,
+    BelievesWhoDials,
+    BelievesWhoListens,
     // Datagrams.
     AltersLongDatagrams,
     TakesAnyDatagram,

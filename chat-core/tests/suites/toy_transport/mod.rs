@@ -4,6 +4,7 @@
 mod fault;
 mod link;
 mod pipe;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 pub(crate) use fault::Fault;
 use link::{End, pair};
 use pipe::Pipe;
+use proof::{Answer, Hello, Proof, Side};
 
 const BACKLOG: usize = 64;
 /// From so many links on, if they mix.
@@ -53,9 +55,11 @@ pub(crate) fn toy(fault: Fault, is_bare: bool) -> Subject {
 struct Offer {
     end: End,
     /// What the dialer says first: who it is.
-    hello: oneshot::Receiver<PeerKey>,
-    /// What it is told: who listens.
-    answer: oneshot::Sender<PeerKey>,
+    hello: oneshot::Receiver<Hello>,
+    /// What it is told: who listens, with the proof of it.
+    answer: oneshot::Sender<Answer>,
+    /// The dialer's proof.
+    proof: oneshot::Receiver<Proof>,
 }
 
 #[async_trait]
@@ -73,14 +77,17 @@ impl Transport for Toy {
         self.net.mix(self.fault, &end);
         let (hello, hello_in) = oneshot::channel();
         let (answer, answer_in) = oneshot::channel();
-        let offer = Offer { end: theirs, hello: hello_in, answer };
+        let (proof, proof_in) = oneshot::channel();
+        let offer = Offer { end: theirs, hello: hello_in, answer, proof: proof_in };
         listener.send(offer).await.map_err(|_| nobody())?;
         let dialing = Dialing {
             end,
             hello,
             answer: answer_in,
-            me: me.public(),
+            proof,
+            me: me.clone(),
             pin: to.pin.filter(|_| self.fault != Fault::IgnoresPins),
+            fault: self.fault,
             is_bare: self.is_bare,
         };
         if self.fault == Fault::DialGoesOnAlone {
@@ -122,7 +129,7 @@ impl Transport for Toy {
             first: None,
             peers: Arc::default(),
             pipes: Vec::new(),
-            me: me.public(),
+            me: me.clone(),
             fault: self.fault,
             is_bare: self.is_bare,
         };
@@ -132,26 +139,36 @@ impl Transport for Toy {
 
 struct Dialing {
     end: End,
-    hello: oneshot::Sender<PeerKey>,
-    answer: oneshot::Receiver<PeerKey>,
-    me: PeerKey,
+    hello: oneshot::Sender<Hello>,
+    answer: oneshot::Receiver<Answer>,
+    proof: oneshot::Sender<Proof>,
+    me: Identity,
     pin: Option<PeerId>,
+    fault: Fault,
     is_bare: bool,
 }
 
 impl Dialing {
     async fn finish(self) -> Result<Dialed, LinkError> {
-        let Self { end, hello, answer, me, pin, is_bare } = self;
+        let Self { end, hello, answer, proof, me, pin, fault, is_bare } = self;
         // So that whoever is polled once only has not said yet who it is.
         tokio::task::yield_now().await;
-        hello.send(me).map_err(|_| LinkError::Closed)?;
+        let mine = Hello::of(&me);
+        hello.send(mine).map_err(|_| LinkError::Closed)?;
         let late = |_| LinkError::Timeout("the handshake");
-        let peer = timeout(HANDSHAKE_DEADLINE, answer).await.map_err(late)?.map_err(|_| LinkError::Closed)?;
-        let found = peer.peer_id();
-        match pin {
-            Some(expected) if expected != found && !is_bare => Err(LinkError::WrongPeer { expected, found }),
-            _ => Ok(end.into_link((!is_bare).then_some(Peer::Key(peer)))),
+        let answered = timeout(HANDSHAKE_DEADLINE, answer).await.map_err(late)?;
+        let Answer { hello: theirs, proof: proved } = answered.map_err(|_| LinkError::Closed)?;
+        if !is_bare && !matches!(fault, Fault::BelievesEverybody | Fault::BelievesWhoListens) {
+            proof::check(Side::Listener, &mine, &theirs, &proved)?;
         }
+        let found = theirs.key.peer_id();
+        if let Some(expected) = pin.filter(|&expected| expected != found && !is_bare) {
+            return Err(LinkError::WrongPeer { expected, found });
+        }
+        let signed = proof::sign(Side::Dialer, &mine, &theirs, &me);
+        proof.send(signed).map_err(|_| LinkError::Closed)?;
+        let peer = if fault == Fault::DialerNamesItself { mine.key } else { theirs.key };
+        Ok(end.into_link((!is_bare).then_some(Peer::Key(peer))))
     }
 }
 
@@ -178,7 +195,7 @@ struct Listening {
     /// Who came first.
     peers: Arc<Mutex<Option<PeerKey>>>,
     pipes: Vec<Weak<Pipe>>,
-    me: PeerKey,
+    me: Identity,
     fault: Fault,
     is_bare: bool,
 }
@@ -214,7 +231,7 @@ impl Listener for Listening {
         if self.fault == Fault::ListenerTakesItsLinksAlong {
             self.pipes.push(Arc::downgrade(offer.end.out()));
         }
-        let (me, fault, is_bare) = (self.me, self.fault, self.is_bare);
+        let (me, fault, is_bare) = (self.me.clone(), self.fault, self.is_bare);
         Ok(Box::new(Caller { offer, me, peers: Arc::clone(&self.peers), fault, is_bare }))
     }
 }
@@ -233,7 +250,7 @@ impl Drop for Listening {
 
 struct Caller {
     offer: Offer,
-    me: PeerKey,
+    me: Identity,
     peers: Arc<Mutex<Option<PeerKey>>>,
     fault: Fault,
     is_bare: bool,
@@ -246,12 +263,19 @@ impl Incoming for Caller {
     }
 
     async fn handshake(self: Box<Self>) -> Result<Dialed, LinkError> {
-        let Offer { end, hello, answer } = self.offer;
+        let Offer { end, hello, answer, proof } = self.offer;
         let late = |_| LinkError::Timeout("the handshake");
-        let peer = timeout(HANDSHAKE_DEADLINE, hello).await.map_err(late)?.map_err(|_| LinkError::Closed)?;
-        answer.send(self.me).map_err(|_| LinkError::Closed)?;
-        let first = *self.peers.lock().unwrap().get_or_insert(peer);
-        let peer = if self.fault == Fault::RemembersTheFirstPeer { first } else { peer };
+        let said = timeout(HANDSHAKE_DEADLINE, hello).await.map_err(late)?;
+        let (theirs, mine) = (said.map_err(|_| LinkError::Closed)?, Hello::of(&self.me));
+        let signed = proof::sign(Side::Listener, &theirs, &mine, &self.me);
+        answer.send(Answer { hello: mine, proof: signed }).map_err(|_| LinkError::Closed)?;
+        let proved = timeout(HANDSHAKE_DEADLINE, proof).await.map_err(late)?;
+        let proved = proved.map_err(|_| LinkError::Closed)?;
+        if !self.is_bare && !matches!(self.fault, Fault::BelievesEverybody | Fault::BelievesWhoDials) {
+            proof::check(Side::Dialer, &theirs, &mine, &proved)?;
+        }
+        let first = *self.peers.lock().unwrap().get_or_insert(theirs.key);
+        let peer = if self.fault == Fault::RemembersTheFirstPeer { first } else { theirs.key };
         let is_bare = self.is_bare || self.fault == Fault::OneEndIsBare;
         Ok(end.into_link((!is_bare).then_some(Peer::Key(peer))))
     }

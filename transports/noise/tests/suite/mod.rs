@@ -3,8 +3,9 @@
 // Clippy sees a test only in functions that carry the attribute; these are called by them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chat_core::transport::{BareLink, FrameSink, FrameSource, HANDSHAKE_DEADLINE, Peer};
@@ -199,6 +200,38 @@ pub(crate) async fn changed_data_ends_the_link_and_is_not_delivered(transport: &
         let error = b.source.next().await.unwrap().unwrap_err();
         assert!(matches!(error, LinkError::NotAuthenticated(_)), "{what}: {error}");
         assert!(b.source.next().await.is_none(), "{what}");
+    }
+}
+
+/// Neither what is said nor who says it, nor any eight bytes of that, passes whoever looks on; and the same said twice
+/// looks different.
+pub(crate) async fn nothing_said_is_on_the_wire(transport: &dyn Transport, on: &Address) {
+    const WORDS: &[u8] = b"meet me under the old clock tower at noon";
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let look = || -> Edit {
+        let seen = Arc::clone(&seen);
+        Box::new(move |frame| {
+            seen.lock().unwrap().push(frame.clone());
+            vec![frame]
+        })
+    };
+    let (a, b) = through(transport, on, look(), look()).await;
+    let (mut a, mut b) = (a.unwrap(), b.unwrap());
+    for _ in 0..2 {
+        for (from, to) in [(&mut a.sink, &mut b.source), (&mut b.sink, &mut a.source)] {
+            from.send(Bytes::from_static(WORDS)).await.unwrap();
+            assert_eq!(to.next().await.unwrap().unwrap(), WORDS);
+        }
+    }
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 3 + 4, "the handshake and what was said");
+    let said: HashSet<_> = seen.iter().collect();
+    assert_eq!(said.len(), seen.len(), "two frames look the same");
+    for secret in [WORDS, alice().public().as_bytes(), bob().public().as_bytes()] {
+        for piece in secret.windows(8) {
+            let shown = seen.iter().any(|frame| frame.windows(8).any(|window| window == piece));
+            assert!(!shown, "{} is on the wire", piece.escape_ascii());
+        }
     }
 }
 

@@ -41,6 +41,30 @@ fn the_dialer_may_send_after_one_round_trip_and_both_know_each_other() {
     assert!(world.net.bytes[SERVER] <= world.net.bytes[CLIENT]);
 }
 
+/// Neither what is said nor who says it, nor any eight bytes of that, passes whoever looks on.
+#[test]
+fn nothing_said_is_on_the_wire() {
+    const WORDS: &[u8] = b"meet me under the old clock tower at noon";
+    let mut world = World::new(1, Path::clean());
+    world.net.tap = Some(Vec::new());
+    let (client, server) = world.connect();
+    for (from, handle) in [(CLIENT, client), (SERVER, server)] {
+        world.send(from, handle, WORDS);
+    }
+    let heard = |world: &World| world.received.iter().all(|frames| frames.iter().any(|(_, f)| f == WORDS));
+    assert!(world.run_until(60 * SECOND, heard));
+    let seen = world.net.tap.take().unwrap();
+    for from in [CLIENT, SERVER] {
+        assert!(seen.iter().filter(|datagram| datagram.from == from).count() >= 2);
+    }
+    for secret in [WORDS, identity(1).public().as_bytes(), identity(2).public().as_bytes()] {
+        for piece in secret.windows(8) {
+            let shown = seen.iter().any(|datagram| datagram.bytes.windows(8).any(|window| window == piece));
+            assert!(!shown, "{} is on the wire", piece.escape_ascii());
+        }
+    }
+}
+
 #[test]
 fn the_first_three_packets_each_way_may_be_lost() {
     for (lost_up, lost_down) in [(3, 0), (0, 3), (3, 3), (1, 2), (2, 1)] {
