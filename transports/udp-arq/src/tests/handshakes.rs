@@ -41,6 +41,7 @@ fn the_dialer_may_send_after_one_round_trip_and_both_know_each_other() {
     assert!(world.net.bytes[SERVER] <= world.net.bytes[CLIENT]);
 }
 
+/// A19: whatever is lost of a handshake is said again, and who asks again is answered, not taken for another.
 #[test]
 fn the_first_three_packets_each_way_may_be_lost() {
     for (lost_up, lost_down) in [(3, 0), (0, 3), (3, 3), (1, 2), (2, 1)] {
@@ -52,6 +53,7 @@ fn the_first_three_packets_each_way_may_be_lost() {
     }
 }
 
+/// A19: also the answer alone.
 #[test]
 fn each_single_packet_of_the_first_ten_may_be_lost_or_come_twice_or_late() {
     for side in [CLIENT, SERVER] {
