@@ -8,7 +8,8 @@ use std::time::Instant;
 use chat_crash_machine::kills::{self, Options};
 use chat_crash_machine::report::Report;
 use chat_crash_machine::results::{CaseOutcome, Noted};
-use chat_crash_machine::{Fault, calls, disk, program, results};
+use chat_crash_machine::{Fault, calls, disk, results};
+use chat_tests::means::Means;
 use chat_tests::{Profile, profiles};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -112,7 +113,7 @@ fn failing_calls(
     (from, step, to): (u32, u32, u32),
     only: &str,
 ) -> Result<bool, Fault> {
-    if let Some(reason) = program::no_strace() {
+    if let Some(reason) = Means::Strace.missing() {
         return Err(Fault(reason));
     }
     let mut book = Book::open(arguments)?;
