@@ -1,12 +1,14 @@
 //! The plugins of this program. `inventory` keeps a plugin only if its crate is used somewhere, so every
 //! one stands here; a test compares the outcome with a list.
 
+use cipher_aes_cbc_hmac as _;
 use cipher_aes_gcm as _;
 use cipher_chacha20_poly1305 as _;
 use frontend_jsonrpc as _;
 use frontend_tui as _;
 use key_exchange_rsa_hybrid as _;
 use key_exchange_x25519 as _;
+use key_exchange_x25519_ratchet as _;
 use transport_memory as _;
 use transport_tcp as _;
 use transport_udp_arq as _;
@@ -33,6 +35,8 @@ mod tests {
             "transport udp-arq",
             "key exchange rsa-hybrid",
             "key exchange x25519",
+            "key exchange x25519-ratchet",
+            "cipher aes-128-cbc-hmac-sha256",
             "cipher aes-256-gcm",
             "cipher chacha20-poly1305",
             "cipher xchacha20-poly1305",

@@ -8,6 +8,7 @@ use chat_core::{
 };
 use key_exchange_rsa_hybrid::RsaHybrid;
 use key_exchange_x25519::X25519;
+use key_exchange_x25519_ratchet::X25519Ratchet;
 
 /// The wall clock.
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -49,11 +50,12 @@ pub fn bob() -> Identity {
     Identity::from_seed(&[2; 32])
 }
 
-pub fn ciphers() -> [Arc<dyn Cipher>; 3] {
+pub fn ciphers() -> [Arc<dyn Cipher>; 4] {
     [
         Arc::new(cipher_aes_gcm::Aes256Gcm),
         Arc::new(cipher_chacha20_poly1305::ChaCha),
         Arc::new(cipher_chacha20_poly1305::XChaCha),
+        Arc::new(cipher_aes_cbc_hmac::Aes128CbcHmacSha256),
     ]
 }
 
@@ -112,11 +114,11 @@ impl Exchange {
     }
 }
 
-/// `x25519` and `rsa-hybrid`; the latter with the shortest keys there are, as it is about messages here.
-pub fn exchanges() -> &'static [Exchange; 2] {
-    static EXCHANGES: OnceLock<[Exchange; 2]> = OnceLock::new();
+/// `x25519`, `rsa-hybrid` and `x25519-ratchet`; RSA with the shortest keys there are, as it is about messages here.
+pub fn exchanges() -> &'static [Exchange; 3] {
+    static EXCHANGES: OnceLock<[Exchange; 3]> = OnceLock::new();
     EXCHANGES.get_or_init(|| {
         let rsa = RsaHybrid::build(key_exchange_rsa_hybrid::Options { bits: 2048 }).unwrap();
-        [Exchange::new(Box::new(X25519)), Exchange::new(rsa)]
+        [Exchange::new(Box::new(X25519)), Exchange::new(rsa), Exchange::new(Box::new(X25519Ratchet))]
     })
 }

@@ -12,6 +12,7 @@ use chat_core::wire::{
 use chat_core::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 
 use crate::parties::{alice, exchanges};
+use crate::targets::first_message::RATCHET;
 use crate::targets::{bundle, first_message, tcp_frame};
 
 /// A file of a corpus.
@@ -128,7 +129,7 @@ impl Seeds {
     }
 
     fn bundles(&mut self) {
-        for (which, name) in ["x25519", "rsa"].into_iter().enumerate() {
+        for (which, name) in ["x25519", "rsa", "ratchet"].into_iter().enumerate() {
             let (inside, signed) = own_bundle(which);
             self.add("bundle", format!("signed-{name}"), &[&[0], &signed]);
             self.add("bundle", format!("inside-{name}"), &[&[1], &inside]);
@@ -136,8 +137,8 @@ impl Seeds {
             let handshake = Handshake { bundle: signed, peer_bundle_hash: vec![7; 32], first: first.clone() };
             self.add("bundle", format!("handshake-{name}"), &[&[2], &handshake.encode()]);
 
-            // The lowest bit chooses the exchange, the others what is read.
-            let kind = |what: u8| [what * 2 + which as u8];
+            // The lowest bit chooses one of the older exchanges, the others what is read.
+            let kind = |what: u8| [if which == RATCHET { 10 + what } else { what * 2 + which as u8 }];
             self.add("first_message", format!("first-{name}"), &[&kind(0), &first]);
             self.add(
                 "first_message",
@@ -283,7 +284,7 @@ impl Seeds {
     }
 
     fn sessions(&mut self) {
-        for pairing in 0..6 {
+        for pairing in 0..12 {
             // Three frames there and one back, in another order, one of them twice.
             let course =
                 [0, 5, 1, 1, 1, 1, 1, 0, 0, 0, 0x80, 0, 0x85, 2, 0x86, 0, 0x85, 0, 0x85, 1, 5, 0, 11, 3];
@@ -306,9 +307,12 @@ impl Seeds {
     }
 
     fn profiles(&mut self) {
-        let shipped =
-            [include_str!("../../configs/udp-rsa.toml"), include_str!("../../configs/tcp-x25519.toml")];
-        for (name, text) in ["udp-rsa", "tcp-x25519"].into_iter().zip(shipped) {
+        let shipped = [
+            include_str!("../../configs/udp-rsa.toml"),
+            include_str!("../../configs/tcp-x25519.toml"),
+            include_str!("../../configs/relay-ratchet.toml"),
+        ];
+        for (name, text) in ["udp-rsa", "tcp-x25519", "relay-ratchet"].into_iter().zip(shipped) {
             // The comments tell a person something, but not a fuzzer.
             let code = text.lines().map(|line| line.split("  #").next().unwrap_or_default().trim_end());
             let code: Vec<&str> = code.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();

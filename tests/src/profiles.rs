@@ -30,15 +30,20 @@ pub const TCP_X25519: Profile =
 pub const UDP_RSA: Profile =
     Profile { name: "udp-rsa.toml", transport: "udp-arq", network: Network::Udp, sets: &[] };
 
+/// `relay-ratchet.toml`
+pub const RELAY_RATCHET: Profile = Profile { name: "relay-ratchet.toml", ..TCP_X25519 };
 /// TCP with the end-to-end plugins of `udp-rsa.toml`.
 pub const TCP_RSA: Profile =
     Profile { sets: &["key_exchange.kind=rsa-hybrid", "cipher.kind=aes-256-gcm"], ..TCP_X25519 };
 /// UDP with those of `tcp-x25519.toml`.
 pub const UDP_X25519: Profile =
     Profile { sets: &["key_exchange.kind=x25519", "cipher.kind=chacha20-poly1305"], ..UDP_RSA };
+/// UDP with the ratchet, and the cipher that no profile names.
+pub const UDP_RATCHET: Profile =
+    Profile { sets: &["key_exchange.kind=x25519-ratchet", "cipher.kind=aes-128-cbc-hmac-sha256"], ..UDP_RSA };
 
 /// All that are built in.
-pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA];
+pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA, RELAY_RATCHET];
 
 /// Makes tests of scenarios: functions that take a [`Profile`](crate::Profile).
 #[macro_export]
@@ -46,6 +51,7 @@ macro_rules! on_every_profile {
     ($($scenario:ident),+ $(,)?) => {
         $crate::on_profile!(tcp_x25519, $crate::profiles::TCP_X25519, $($scenario),+);
         $crate::on_profile!(udp_rsa, $crate::profiles::UDP_RSA, $($scenario),+);
+        $crate::on_profile!(relay_ratchet, $crate::profiles::RELAY_RATCHET, $($scenario),+);
     };
 }
 
@@ -56,6 +62,7 @@ macro_rules! on_every_stack {
         $crate::on_every_profile!($($scenario),+);
         $crate::on_profile!(tcp_rsa, $crate::profiles::TCP_RSA, $($scenario),+);
         $crate::on_profile!(udp_x25519, $crate::profiles::UDP_X25519, $($scenario),+);
+        $crate::on_profile!(udp_ratchet, $crate::profiles::UDP_RATCHET, $($scenario),+);
     };
 }
 

@@ -69,12 +69,14 @@ fn wrong_usage_says_what_is_right() {
 /// The golden list: a plugin that is only named in a `Cargo.toml` is silently not there.
 #[test]
 fn plugins_that_are_built_in() {
-    const PLUGINS: [(&str, &str); 10] = [
+    const PLUGINS: [(&str, &str); 12] = [
         ("transport", "memory"),
         ("transport", "tcp"),
         ("transport", "udp-arq"),
         ("key-exchange", "rsa-hybrid"),
         ("key-exchange", "x25519"),
+        ("key-exchange", "x25519-ratchet"),
+        ("cipher", "aes-128-cbc-hmac-sha256"),
         ("cipher", "aes-256-gcm"),
         ("cipher", "chacha20-poly1305"),
         ("cipher", "xchacha20-poly1305"),

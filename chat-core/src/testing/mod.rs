@@ -29,8 +29,10 @@
 //! - The plugin is given by its type, and is then built from its `EXAMPLE`; by its type and other options;
 //!   or by a piece of profile, and is then looked up among the linked plugins, as the program does. A frontend
 //!   brings somebody who sits in front of it, a transport a place where nobody listens.
-//! - Rules never sleep, take no randomness but their own, and need no network and no file: a failure
-//!   repeats.
+//! - Rules take no randomness but their own and measure no time. Those for ciphers, key exchanges and frontends need
+//!   no network and no file: a failure repeats to the byte. Those for transports use the transport's own network, and
+//!   where they look whether something does *not* come, they wait until nothing has moved for half a second (on
+//!   virtual time not at all).
 //! - A suite in a module of its own lets a crate run it for several plugins.
 //!
 //! A rule that no broken plugin breaks proves nothing. `chat-core/tests/suites` holds, for each rule, a

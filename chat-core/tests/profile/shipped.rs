@@ -8,6 +8,7 @@ use crate::stack::load;
 pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("udp-rsa.toml", include_str!("../../../configs/udp-rsa.toml")),
     ("tcp-x25519.toml", include_str!("../../../configs/tcp-x25519.toml")),
+    ("relay-ratchet.toml", include_str!("../../../configs/relay-ratchet.toml")),
 ];
 
 #[test]
@@ -29,6 +30,7 @@ fn they_name_the_stacks_they_are_called_after() {
     let stacks = [
         ["127.0.0.1:12345", "udp-arq", "rsa-hybrid", "aes-256-gcm"],
         ["127.0.0.1:12346", "tcp", "x25519", "chacha20-poly1305"],
+        ["127.0.0.1:12347", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
     ];
     for ((name, text), stack) in SHIPPED.iter().zip(stacks) {
         let (profile, warnings) = load(*text).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -43,7 +45,11 @@ fn they_name_the_stacks_they_are_called_after() {
         assert_eq!(profile.frontend.kind(), "tui");
         assert_eq!(profile.topology.host, Host::Auto);
         assert_eq!(profile.topology.rooms[0].as_str(), "#lobby");
-        assert_eq!(profile.policy.require().collect::<Vec<_>>(), [Property::EndToEnd]);
+        let mut requires = vec![Property::EndToEnd];
+        if stack[2] == "x25519-ratchet" {
+            requires.extend([Property::ForwardSecrecy, Property::Healing]);
+        }
+        assert_eq!(profile.policy.require().collect::<Vec<_>>(), requires);
         assert_eq!(profile.relay.listen[0].to_string(), format!("{}://{}", stack[1], stack[0]));
     }
 }

@@ -56,6 +56,7 @@ static ENTRIES: &[PluginEntry] = &[
     PluginEntry::new::<dyn KeyExchange, Ratchet>("key-exchange-x25519-ratchet"),
     PluginEntry::new::<dyn Cipher, Aes>("cipher-aes-gcm"),
     PluginEntry::new::<dyn Cipher, ChaCha>("cipher-chacha20-poly1305"),
+    PluginEntry::new::<dyn Cipher, XChaCha>("cipher-chacha20-poly1305"),
     PluginEntry::new::<dyn Frontend, Tui>("frontend-tui"),
     PluginEntry::new::<dyn Frontend, JsonRpc>("frontend-jsonrpc"),
 ];
@@ -155,6 +156,7 @@ plugin!(X25519, KeyExchange, "x25519", "key_exchange");
 plugin!(Ratchet, KeyExchange, "x25519-ratchet", "key_exchange");
 plugin!(Aes, Cipher, "aes-256-gcm", "cipher");
 plugin!(ChaCha, Cipher, "chacha20-poly1305", "cipher");
+plugin!(XChaCha, Cipher, "xchacha20-poly1305", "cipher");
 plugin!(Tui, Frontend, "tui", "frontend");
 plugin!(JsonRpc, Frontend, "jsonrpc", "frontend");
 
@@ -183,7 +185,7 @@ macro_rules! cipher {
         }
     )*};
 }
-cipher!(Aes ChaCha);
+cipher!(Aes ChaCha XChaCha);
 
 macro_rules! frontend {
     ($($type:ident)*) => {$(

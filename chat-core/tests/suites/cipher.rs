@@ -48,6 +48,8 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::BoundToItsThread, &["a_key_serves_many_threads"]),
     (Fault::IgnoresABitOfTheTag, &["every_flipped_bit_of_the_ciphertext_is_refused"]),
     (Fault::IgnoresAad, &["other_associated_data_is_refused"]),
+    (Fault::IgnoresLongAad, &["other_associated_data_is_refused"]),
+    (Fault::IgnoresALongTail, &["every_flipped_bit_of_the_ciphertext_is_refused"]),
     (Fault::GluesAadAndText, &["other_associated_data_is_refused"]),
     (Fault::SeqNotInTheTag, &["another_sequence_number_is_refused"]),
     (Fault::KeyNotWhollyInTheTag, &["another_key_is_refused"]),

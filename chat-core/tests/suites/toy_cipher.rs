@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     BoundToItsThread,
     IgnoresABitOfTheTag,
     IgnoresAad,
+    IgnoresLongAad,
+    IgnoresALongTail,
     GluesAadAndText,
     SeqNotInTheTag,
     KeyNotWhollyInTheTag,
@@ -140,10 +142,12 @@ impl Keyed {
         if !self.is(Fault::GluesAadAndText) {
             mac.update(&(aad.len() as u64).to_be_bytes());
         }
+        let aad_len = if self.is(Fault::IgnoresLongAad) { aad.len().min(32) } else { aad.len() };
         if !self.is(Fault::IgnoresAad) {
-            mac.update(aad);
+            mac.update(&aad[..aad_len]);
         }
-        mac.update(text);
+        let text_len = if self.is(Fault::IgnoresALongTail) { text.len().min(8 << 10) } else { text.len() };
+        mac.update(&text[..text_len]);
         mac.update(&[u8::from(odd && self.is(Fault::SealsTwoWays))]);
         let mut tag: [u8; TAG_LEN] = *mac.finalize().into_bytes().first_chunk().unwrap();
         if self.is(Fault::TagOfTwelveBytes) {
@@ -202,7 +206,7 @@ impl Keyed {
         if self.is(Fault::BoundToItsThread) && thread::current().id() != self.thread {
             return Err(CryptoError::Failed("another thread"));
         }
-        let locked = self.is(Fault::LocksAfterRefusals) && self.refused.lock().unwrap().1 >= 300;
+        let locked = self.is(Fault::LocksAfterRefusals) && self.refused.lock().unwrap().1 >= 1000;
         if locked { Err(CryptoError::Failed("locked")) } else { Ok(()) }
     }
 }

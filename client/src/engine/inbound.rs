@@ -1,6 +1,7 @@
 //! What peers send: opened, checked, written, and only then receipted and acknowledged.
 
 use chat_core::api::event::AlarmKind;
+use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::wire::body::ReceiptKind;
 use chat_core::wire::relay::Delivery;
@@ -82,8 +83,9 @@ impl Engine {
     ) -> Result<Fault, StoreError> {
         let from = envelope.from;
         let replay = refused(AlarmKind::Replayed, from, "a frame that was opened before");
-        // Frames that were opened are remembered for so long. A peer renews a session long before.
-        let all_known = self.now.ms_since(began) < MEMORY_MS;
+        // Frames that were opened are remembered for so long. A peer renews a session long before, unless it heals by
+        // itself: then an older replay costs a renewal, of which there are few.
+        let all_known = self.heals() || self.now.ms_since(began) < MEMORY_MS;
         if !all_known || self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
             return Ok(replay);
         }
@@ -96,6 +98,25 @@ impl Engine {
             self.name_of(from)
         );
         let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::Rewound));
+        Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
+    }
+
+    /// Whether sessions take fresh secrets with every answer.
+    pub(super) fn heals(&self) -> bool {
+        self.config.stack.properties.healing
+    }
+
+    /// What becomes of a frame that does not verify, in a session that heals. If it was opened before, its key is gone,
+    /// and it is a replay, of which nothing follows. Else it may be forged; or one of both ends has an older copy of its
+    /// data back, and the secrets of now are not in it: no frame of either opens at the other until both have a new
+    /// session.
+    pub(super) fn not_followed(&self, envelope: &Envelope) -> Result<Fault, StoreError> {
+        let from = envelope.from;
+        if self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
+            return Ok(refused(AlarmKind::Replayed, from, "a frame that was opened before"));
+        }
+        let detail = format!("a frame was refused: {}", CryptoError::Forged);
+        let (kind, renew) = (AlarmKind::Tampered, Some(Renewal::Rewound));
         Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
     }
 

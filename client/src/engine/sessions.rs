@@ -261,6 +261,9 @@ impl Engine {
                 return Err(match error {
                     CryptoError::Duplicate => self.number_used(envelope, began, false)?,
                     CryptoError::TooOld => self.number_used(envelope, began, true)?,
+                    CryptoError::Forged if accepted.is_none() && self.heals() => {
+                        self.not_followed(envelope)?
+                    }
                     error => refusal_of(&error, from, "a frame was refused"),
                 });
             }

@@ -14,9 +14,9 @@ use chat_core::nick::is_unsafe_to_show;
 use chat_core::profile::{Inputs, Property};
 use chat_core::{Profile, Registry};
 use {
-    cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, frontend_jsonrpc as _, frontend_tui as _,
-    key_exchange_rsa_hybrid as _, key_exchange_x25519 as _, transport_memory as _, transport_tcp as _,
-    transport_udp_arq as _,
+    cipher_aes_cbc_hmac as _, cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, frontend_jsonrpc as _,
+    frontend_tui as _, key_exchange_rsa_hybrid as _, key_exchange_x25519 as _,
+    key_exchange_x25519_ratchet as _, transport_memory as _, transport_tcp as _, transport_udp_arq as _,
 };
 
 use crate::alloc::bounded;

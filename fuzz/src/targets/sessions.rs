@@ -1,8 +1,10 @@
 //! Two sessions, of either key exchange with each cipher, through any schedule: frames are sealed, lost, reordered,
 //! doubled, damaged and turned around; either end is saved and brought back, or goes back to an old copy.
 //!
-//! - A genuine frame opens to what was sealed, unless it, or one of the same number from a copy of its sender,
-//!   was opened before, or it is behind the window; then it is refused. So each opens at most once.
+//! - With static keys, a genuine frame opens to what was sealed, unless it, or one of the same number from a copy of
+//!   its sender, was opened before, or it is behind the window; then it is refused. So each opens at most once.
+//! - With the ratchet too each opens at most once, to what was sealed. It opens for certain as long as no end went back
+//!   to an old copy, no clock jumped, and no more are missing than may be.
 //! - Nothing else opens.
 //! - What was refused changed nothing: there is nothing to save, and in the end each session does to the byte what
 //!   one does that is brought back from its saved state.
@@ -17,34 +19,46 @@ use static_session::WINDOW;
 use crate::alloc::bounded;
 use crate::parties::{Dry, Exchange, NOW, Seeded, ciphers, exchanges};
 use crate::script::Script;
+use crate::targets::first_message::RATCHET;
 
 /// Frames that are kept for later, each way.
 const KEPT: usize = 64;
 /// Frames sealed in one run.
 const MAX_SEALED: usize = 4000;
 const MAX_COPIES: usize = 8;
+/// As many may be missing with the ratchet.
+const MAX_MISSING: u64 = key_exchange_x25519_ratchet::MAX_MISSING as u64;
 
 /// A key exchange with a cipher, and what both ends of a fresh handshake have stored.
 struct Pairing {
     exchange: &'static Exchange,
     cipher: Arc<dyn Cipher>,
     saved: [SavedSession; 2],
+    ratchet: bool,
+    /// Where the salt stands in a frame.
+    salt_at: usize,
 }
 
 fn pairings() -> &'static Vec<Pairing> {
     static PAIRINGS: OnceLock<Vec<Pairing>> = OnceLock::new();
     PAIRINGS.get_or_init(|| {
-        let pairs = exchanges().iter().flat_map(|exchange| ciphers().map(|cipher| (exchange, cipher)));
+        let pairs = exchanges().iter().enumerate().flat_map(|each| ciphers().map(|cipher| (each, cipher)));
         pairs
-            .map(|(exchange, cipher)| {
+            .map(|((which, exchange), cipher)| {
+                let ratchet = which == RATCHET;
                 let (first, mut alice) = exchange.initiate(&cipher, &exchange.bundles[1].payload).unwrap();
                 let mut bob = exchange.accept(&cipher, &first).unwrap();
+                if ratchet {
+                    // Whoever accepted has nothing to seal with before the first frame.
+                    let frame = alice.seal(b"", &mut Step { now: NOW, entropy: &mut Seeded(31) }).unwrap();
+                    bob.open(&frame, &mut Step { now: NOW, entropy: &mut Seeded(32) }).unwrap();
+                }
                 let saved = [&mut alice, &mut bob].map(|session| {
                     let mut saved = SavedSession::default();
                     saved.apply(session.save());
                     saved
                 });
-                Pairing { exchange, cipher, saved }
+                Pairing { exchange, cipher, saved, ratchet, salt_at: if ratchet { 40 } else { 8 } }
             })
             .collect()
     })
@@ -53,7 +67,7 @@ fn pairings() -> &'static Vec<Pairing> {
 /// What an end must remember; saved and brought back with it.
 #[derive(Clone, Default)]
 struct Memory {
-    /// How many it has sealed, which is the number of the next.
+    /// How many it has sealed, which is the number of the next; with the ratchet, frames are told apart by the seed.
     sealed: u64,
     opened: BTreeSet<u64>,
 }
@@ -80,6 +94,8 @@ struct World {
     seed: u64,
     now: Timestamp,
     sealed: usize,
+    /// No end went back to an old copy, and no clock jumped.
+    straight: bool,
 }
 
 pub fn prepare() {
@@ -87,13 +103,19 @@ pub fn prepare() {
 }
 
 pub fn run(data: &[u8]) {
-    // 64 frames each way of at most 1300 bytes, 4000 salts, eight copies a side.
-    bounded(2 << 20, || play(data));
+    // 64 frames each way of at most 1300 bytes, 4000 salts, eight copies a side, of 2000 rows each with the ratchet.
+    let ratchet = pairing_of(&mut Script::new(data)).ratchet;
+    bounded(if ratchet { 24 << 20 } else { 2 << 20 }, || play(data));
+}
+
+fn pairing_of(script: &mut Script<'_>) -> &'static Pairing {
+    let pairings = pairings();
+    &pairings[usize::from(script.byte()) % pairings.len()]
 }
 
 fn play(data: &[u8]) {
     let mut script = Script::new(data);
-    let pairing = &pairings()[usize::from(script.byte() % 6)];
+    let pairing = pairing_of(&mut script);
     let end = |side: usize| End {
         session: pairing.exchange.restore(&pairing.cipher, &pairing.saved[side]).unwrap(),
         saved: pairing.saved[side].clone(),
@@ -108,6 +130,7 @@ fn play(data: &[u8]) {
         seed: 0,
         now: NOW,
         sealed: 0,
+        straight: true,
     };
     while !script.is_over() {
         world.step(&mut script);
@@ -148,10 +171,10 @@ impl World {
         text.resize(8 + len, self.seed as u8);
         let end = &mut self.ends[side];
         let sealed = end.session.seal(&text, &mut Step { now: self.now, entropy: &mut entropy }).unwrap();
-        let number = end.memory.sealed;
+        let number = if self.pairing.ratchet { self.seed } else { end.memory.sealed };
         end.memory.sealed += 1;
         end.saved.apply(end.session.save());
-        assert!(self.salts.insert(sealed[8..24].to_vec()), "the same salt twice");
+        assert!(self.salts.insert(sealed[self.pairing.salt_at..][..16].to_vec()), "the same salt twice");
         if keep && self.frames[side].len() < KEPT {
             self.frames[side].push(Frame { number, text, sealed });
         }
@@ -175,6 +198,9 @@ impl World {
         };
         let (number, text, sealed) =
             (frames[index].number, frames[index].text.clone(), frames[index].sealed.clone());
+        if self.pairing.ratchet {
+            return self.open_by_ratchet(side, number, text, &sealed);
+        }
         let opened = &self.ends[side].memory.opened;
         let next = opened.last().map_or(0, |highest| highest + 1);
         let expected = if next > number + WINDOW {
@@ -195,6 +221,27 @@ impl World {
             end.saved.apply(change);
         } else {
             assert!(change == StateChange::default(), "a refusal changed the state");
+        }
+    }
+
+    fn open_by_ratchet(&mut self, side: usize, number: u64, text: Vec<u8>, sealed: &[u8]) {
+        let mut entropy = self.entropy();
+        let certain = self.straight && self.ends[1 - side].memory.sealed <= MAX_MISSING;
+        let end = &mut self.ends[side];
+        let before = end.memory.opened.contains(&number);
+        let result = end.session.open(sealed, &mut Step { now: self.now, entropy: &mut entropy });
+        let change = end.session.save();
+        match result {
+            Ok(opened) => {
+                assert!(!before && *opened == text, "frame {number}");
+                assert!(change != StateChange::default(), "nothing to save after opening a frame");
+                end.memory.opened.insert(number);
+                end.saved.apply(change);
+            }
+            Err(error) => {
+                assert!(before || !certain, "frame {number}: {error}");
+                assert!(change == StateChange::default(), "a refusal changed the state");
+            }
         }
     }
 
@@ -220,7 +267,7 @@ impl World {
         let Some(frame) = self.frames[side].last() else { return };
         let sealed = frame.sealed.clone();
         self.refuses(side, &sealed);
-        let other = &pairings()[script.below(6)];
+        let other = pairing_of(script);
         if !std::ptr::eq(other, self.pairing) {
             let mut session = other.exchange.restore(&other.cipher, &other.saved[1 - side]).unwrap();
             let mut entropy = self.entropy();
@@ -240,6 +287,7 @@ impl World {
             end.copies.push((end.saved.clone(), end.memory.clone()));
         } else if let Some((saved, memory)) = end.copies.get(usize::from(choice >> 1) % MAX_COPIES) {
             (end.saved, end.memory) = (saved.clone(), memory.clone());
+            self.straight = false;
             self.restart(side);
         }
     }
@@ -251,6 +299,7 @@ impl World {
         assert_eq!(sealed, Err(CryptoError::Entropy));
         assert!(session.save() == StateChange::default());
         self.now = Timestamp(script.u64());
+        self.straight = false;
         session.needs_renewal(self.now);
     }
 

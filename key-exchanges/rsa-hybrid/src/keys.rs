@@ -1,11 +1,11 @@
 //! RSA keys: which are acceptable, and how they travel and are kept.
 
 use chat_core::CryptoError;
+use chat_core::record::{decode_strictly, encode};
 use minicbor::{Decode, Encode};
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, RsaPrivateKey, RsaPublicKey};
-use static_session::{decode_strictly, encode};
 use zeroize::Zeroizing;
 
 use crate::rng::SeededRng;

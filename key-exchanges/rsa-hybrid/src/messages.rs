@@ -1,11 +1,11 @@
 //! What travels, and what is derived from it.
 
 use chat_core::CryptoError;
+use chat_core::record::{decode_strictly, encode};
 use chat_core::wire::lp;
 use hkdf::Hkdf;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
-use static_session::{decode_strictly, encode};
 use zeroize::Zeroizing;
 
 use crate::SECRET_LEN;

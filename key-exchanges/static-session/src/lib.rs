@@ -23,12 +23,10 @@
 //!
 //! [`CryptoError::Forged`]: chat_core::CryptoError::Forged
 
-mod record;
 mod session;
 mod state;
 mod window;
 
-pub use record::{decode_strictly, encode};
 pub use session::{RENEWAL_MESSAGES, RENEWAL_MS, StaticSession};
 pub use state::Role;
 pub use window::WINDOW;

@@ -1,12 +1,12 @@
 //! What a session remembers, in memory and in the store.
 
+use chat_core::record::{decode_strictly, encode};
 use chat_core::{Context, CryptoError, SavedSession, Timestamp};
 use hkdf::Hkdf;
 use minicbor::{Decode, Encode};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::record::{decode_strictly, encode};
 use crate::window::Window;
 
 /// The version of the saved form.

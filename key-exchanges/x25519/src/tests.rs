@@ -6,21 +6,21 @@ use chat_core::key_exchange::{KeyExchange, NewBundle, OwnBundle, PeerBundle};
 use chat_core::testing::key_exchange::{End, Scene, bundle_context};
 use chat_core::testing::{FailingEntropy, TestEntropy};
 use chat_core::{Cipher, CryptoError, Entropy, Session, Step};
+use x25519_agreement::{OneTimeSecret, PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 use super::X25519;
-use crate::agreement::SecretKey;
-use crate::messages::{OneTimeSecret, PublicKey};
 
 fn bundle(seed: u64, cipher: &Arc<dyn Cipher>) -> NewBundle {
     X25519.new_bundle(&mut bundle_context(cipher, &mut TestEntropy::new(seed))).unwrap()
 }
 
 fn scenes() -> Vec<Scene> {
-    let ciphers: [Arc<dyn Cipher>; 3] = [
+    let ciphers: [Arc<dyn Cipher>; 4] = [
         Arc::new(cipher_aes_gcm::Aes256Gcm),
         Arc::new(cipher_chacha20_poly1305::ChaCha),
         Arc::new(cipher_chacha20_poly1305::XChaCha),
+        Arc::new(cipher_aes_cbc_hmac::Aes128CbcHmacSha256),
     ];
     ciphers
         .into_iter()
@@ -32,10 +32,11 @@ fn scenes() -> Vec<Scene> {
 }
 
 mod conformance {
+    use cipher_aes_cbc_hmac::Aes128CbcHmacSha256;
     use cipher_aes_gcm::Aes256Gcm;
     use cipher_chacha20_poly1305::{ChaCha, XChaCha};
 
-    chat_core::key_exchange_suite!(crate::X25519, ciphers: [Aes256Gcm, ChaCha, XChaCha]);
+    chat_core::key_exchange_suite!(crate::X25519, ciphers: [Aes256Gcm, ChaCha, XChaCha, Aes128CbcHmacSha256]);
 }
 
 #[test]

@@ -61,5 +61,5 @@ pub use desk::Desk;
 pub use person::{LOBBY, Person};
 pub use relay::LyingRelay;
 pub use scene::Scene;
-pub use stack::{RSA, Stack, X25519};
+pub use stack::{RATCHET, RSA, Stack, X25519};
 pub use stranger::Stranger;

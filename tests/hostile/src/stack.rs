@@ -18,7 +18,8 @@ use chat_tests::profiles::{TCP_RSA, UDP_RSA};
 // Plugins register themselves; naming the crate is what links them.
 use {
     cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, key_exchange_rsa_hybrid as _,
-    key_exchange_x25519 as _, transport_memory as _, transport_tcp as _, transport_udp_arq as _,
+    key_exchange_x25519 as _, key_exchange_x25519_ratchet as _, transport_memory as _, transport_tcp as _,
+    transport_udp_arq as _,
 };
 
 /// The end-to-end part of a profile.
@@ -34,6 +35,8 @@ pub struct Stack {
 pub const X25519: Stack = Stack { key_exchange: "x25519", cipher: "chacha20-poly1305" };
 /// As in `udp-rsa.toml`.
 pub const RSA: Stack = Stack { key_exchange: "rsa-hybrid", cipher: "aes-256-gcm" };
+/// As in `relay-ratchet.toml`.
+pub const RATCHET: Stack = Stack { key_exchange: "x25519-ratchet", cipher: "xchacha20-poly1305" };
 
 impl Stack {
     /// That of a profile.

@@ -24,10 +24,15 @@ impl Final {
     }
 }
 
-/// Whether everything of one's own has come to an end. Cheap enough to be asked again and again.
+/// The recipients have it. In the order of states, what was given up comes behind these.
+fn has_arrived(state: MessageState) -> bool {
+    matches!(state, MessageState::Delivered | MessageState::Read)
+}
+
+/// Whether everything of one's own has arrived. Cheap enough to be asked again and again.
 pub fn is_settled(people: &[Final]) -> bool {
     let own = people.iter().flat_map(|person| person.histories.values().flatten());
-    own.filter_map(|shown| shown.delivery).all(|(state, _)| state >= MessageState::Delivered)
+    own.filter_map(|shown| shown.delivery).all(|(state, _)| has_arrived(state))
 }
 
 /// Checks everything, into the record.
@@ -94,12 +99,13 @@ fn arrived(people: &[Final], by: usize, place: Place, shown: &Shown, found: &mut
         Place::To(to) => vec![to],
     };
     let (state, of) = shown.delivery.unwrap_or((MessageState::Failed, 0));
-    if state < MessageState::Delivered {
+    // The thirty days after which a message may be given up never pass here.
+    if !has_arrived(state) {
         found.push(("P2", format!("{name}'s {text} is {state:?} although all is well again")));
     }
     let expected = if place == Place::Lobby { of as usize } else { 1 };
     let arrived = readers.iter().filter(|&&reader| has(reader) > 0).count();
-    if state == MessageState::Delivered && arrived < expected {
+    if has_arrived(state) && arrived < expected {
         let missing: Vec<_> =
             readers.iter().filter(|&&reader| has(reader) == 0).map(|&reader| people[reader].name).collect();
         found.push(("P1", format!("{name}'s {text} is shown as delivered, but {missing:?} have it not")));
@@ -182,11 +188,21 @@ fn shown_states(record: &Record, people: &[Final], found: &mut Found) {
         let now = person.histories.values().flatten().find(|shown| shown.id == id);
         match now.and_then(|shown| shown.delivery) {
             None => found.push(("P2", format!("{} was shown {id} {state:?}, and has it not", person.name))),
-            Some((now, _)) if now < state && state != MessageState::Failed => {
+            Some((now, _)) if goes_back(state, now) => {
                 found.push(("P1", format!("{} was shown {id} {state:?}, and now {now:?}", person.name)));
             }
             Some(_) => {}
         }
+    }
+}
+
+/// Whether a message that was shown in one state may not be in the other later: what was given up may arrive all the
+/// same, what has arrived is never given up.
+pub(crate) fn goes_back(before: MessageState, now: MessageState) -> bool {
+    match (before, now) {
+        (MessageState::Failed, _) => false,
+        (before, MessageState::Failed) => has_arrived(before),
+        (before, now) => now < before,
     }
 }
 
@@ -219,7 +235,7 @@ mod tests {
 
     /// alice said 1 and 2 to bob, who has both.
     fn well() -> (Record, Vec<Final>) {
-        let mut record = Record::default();
+        let mut record = Record::new("relay".to_owned());
         for n in [1, 2] {
             let (_, receiver) = oneshot::channel::<Result<Reply, _>>();
             record.said.push(Said {
@@ -272,6 +288,18 @@ mod tests {
             }
         };
         assert_eq!(found(states(MessageState::Stored)), ["P2", "P1"], "went back, and never arrived");
+        assert_eq!(found(states(MessageState::Failed)), ["P2", "P1"], "given up, and had arrived");
+        let given_up = found(|record, mine, theirs| {
+            record.shown.clear();
+            mine.iter_mut().for_each(|shown| shown.delivery = Some((MessageState::Failed, 1)));
+            theirs.clear();
+        });
+        assert_eq!(given_up, ["P2"], "given up");
+        let read = found(|_, mine, theirs| {
+            mine[0].delivery = Some((MessageState::Read, 1));
+            theirs.remove(0);
+        });
+        assert_eq!(read, ["P1"], "read and not there");
         let lost = found(|record, mine, _| {
             record.shown.clear();
             mine.remove(0);

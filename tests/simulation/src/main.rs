@@ -1,9 +1,10 @@
 //! `cargo run --release -p chat-simulation -- --seeds A..B`: runs seeds, and says which of them break a promise.
 
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chat_simulation::plan::Plan;
@@ -19,7 +20,7 @@ struct Arguments {
     #[arg(long, value_parser = seeds)]
     seeds: Range<u64>,
     /// How many simulated minutes things go wrong in each.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     minutes: u64,
     /// transport/key-exchange/cipher, instead of what the seed draws.
     #[arg(long)]
@@ -37,10 +38,14 @@ struct Arguments {
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no seed"));
-    match text.split_once("..") {
-        Some((from, to)) => Ok(number(from)?..number(to)?),
-        None => number(text).map(|seed| seed..seed + 1),
+    let seeds = match text.split_once("..") {
+        Some((from, to)) => number(from)?..number(to)?,
+        None => number(text).map(|seed| seed..seed.saturating_add(1))?,
+    };
+    if seeds.is_empty() {
+        return Err("there is no seed in that; `A..B` are those from A on that are below B".to_owned());
     }
+    Ok(seeds)
 }
 
 /// Sums over all seeds.
@@ -74,14 +79,27 @@ fn main() -> ExitCode {
                         return;
                     }
                     let plan = Plan::draw(seed, Duration::from_secs(60 * arguments.minutes), arguments.stack);
-                    let outcome = run(plan.clone());
-                    let again = arguments.twice.then(|| run(plan).trace);
-                    tell(&arguments, &mut sums.lock().expect("nobody panics with it"), &outcome, again);
+                    // What panics has a seed too.
+                    let ran = catch_unwind(|| {
+                        let outcome = run(plan.clone());
+                        let again = arguments.twice.then(|| run(plan.clone()).trace);
+                        (outcome, again)
+                    });
+                    let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    match ran {
+                        Ok((outcome, again)) => tell(&arguments, &mut sums, &outcome, again),
+                        Err(_) => tell_failure(
+                            &arguments,
+                            &mut sums,
+                            &plan,
+                            &["it panicked, as said above".to_owned()],
+                        ),
+                    }
                 }
             });
         }
     });
-    let sums = sums.into_inner().expect("nobody panics with it");
+    let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     let Sums { seeds, failed, messages, received, packets, starts, crashes, trace } = &sums;
     println!(
         "{seeds} seeds of {} simulated minutes: {messages} messages committed, {received} receptions, \
@@ -113,13 +131,37 @@ fn tell(arguments: &Arguments, sums: &mut Sums, outcome: &Outcome, again: Option
     if violations.is_empty() && same {
         return;
     }
+    let mut found: Vec<String> = violations.iter().map(|it| format!("{}: {}", it.promise, it.what)).collect();
+    if !same {
+        found.push("the same seed gave another trace the second time".to_owned());
+    }
+    tell_failure(arguments, sums, plan, &found);
+}
+
+/// A seed that failed: what it draws, what was found, and the command that does it again.
+fn tell_failure(arguments: &Arguments, sums: &mut Sums, plan: &Plan, found: &[String]) {
     sums.failed.push(plan.seed);
     println!("{plan}");
-    for violation in violations {
-        println!("  {}: {}", violation.promise, violation.what);
+    for found in found {
+        println!("  {found}");
     }
-    if !same {
-        println!("  the same seed gave another trace the second time");
+    let Arguments { minutes, stack, .. } = arguments;
+    let stack = stack.map(|stack| format!(" --stack {stack}")).unwrap_or_default();
+    let seed = plan.seed;
+    println!("  again: cargo run --release -p chat-simulation -- --seeds {seed} --minutes {minutes}{stack}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_one_or_a_range_and_never_none() {
+        assert_eq!(seeds("7"), Ok(7..8));
+        assert_eq!(seeds("0..200"), Ok(0..200));
+        for none in ["", "x", "5..3", "7..7", "1..2..3", "-1", "18446744073709551615", "18446744073709551616"]
+        {
+            assert!(seeds(none).is_err(), "{none}");
+        }
     }
-    println!("  again: chat-simulation --seeds {} --minutes {}", plan.seed, arguments.minutes);
 }

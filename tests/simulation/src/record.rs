@@ -9,7 +9,7 @@ use chat_core::api::{Event, MessageState};
 use chat_core::{MessageId, PeerId};
 use tokio::sync::oneshot;
 
-use crate::check::brief;
+use crate::check::{brief, goes_back};
 use crate::trace::Trace;
 
 /// Where something was said.
@@ -70,9 +70,16 @@ pub struct Record {
     /// How many events there were.
     pub events: u64,
     trace: Trace,
+    /// What the relay is called where no two may be called the same: not the same in every run.
+    relay: String,
 }
 
 impl Record {
+    /// Nothing has happened yet. `relay` is the relay's name in this process.
+    pub fn new(relay: String) -> Self {
+        Self { relay, ..Self::default() }
+    }
+
     /// Notes what must not happen.
     pub fn violated(&mut self, promise: &'static str, what: String) {
         self.violations.push(Violation { promise, what });
@@ -87,7 +94,7 @@ impl Record {
     pub fn event(&mut self, who: usize, name: &str, event: &Event) {
         self.events += 1;
         self.trace.number(who as u64);
-        self.trace.add(format!("{event:?}").as_bytes());
+        self.trace.add(format!("{event:?}").replace(&self.relay, "relay").as_bytes());
         match event {
             Event::MessageStatus(status) => self.status(who, name, status.id, status.state),
             Event::MessageNew(new) => {
@@ -105,12 +112,7 @@ impl Record {
 
     fn status(&mut self, who: usize, name: &str, id: MessageId, state: MessageState) {
         let before = self.shown.insert((who, id), state);
-        let forward = match before {
-            None => true,
-            Some(MessageState::Failed) => true,
-            Some(before) if state == MessageState::Failed => before < MessageState::Delivered,
-            Some(before) => state >= before,
-        };
+        let forward = before.is_none_or(|before| !goes_back(before, state));
         if !forward {
             self.violated("P1", format!("{name} is shown {state:?} of {id} after {before:?}"));
         }

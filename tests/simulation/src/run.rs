@@ -3,6 +3,7 @@
 mod faults;
 mod schedule;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ struct Downs {
     news: Notify,
 }
 
+/// Worlds of this process so far: links in memory are found by a name that no two relays may have.
+static WORLDS: AtomicU64 = AtomicU64::new(0);
+
 struct World {
     plan: Plan,
     rng: Rng,
@@ -120,7 +124,7 @@ impl World {
             Machine::new(origin, rng.next_u64(), skew - i64::try_from(plan.skew_ms).unwrap_or(0))
         };
         let downs = Arc::new(Downs::default());
-        let name = format!("simulation-{}-{:p}", plan.seed, Arc::as_ptr(&downs));
+        let name = format!("simulation-{}-{}", plan.seed, WORLDS.fetch_add(1, Ordering::Relaxed));
         let (clock, disk) = (machine(&mut rng), watched(&mut rng, &downs, plan.people));
         let post = Post::new(clock, disk, plan.stack, net.clone(), &name);
         let mut people = Vec::new();
@@ -130,7 +134,7 @@ impl World {
             let (stack, relay) = (plan.stack, post.dial_address());
             people.push(Person::new(name, number, clock, disk, stack, relay, net.clone()));
         }
-        let (record, schedule) = (Record::default(), Schedule::default());
+        let (record, schedule) = (Record::new(name), Schedule::default());
         Self { plan, rng, net, post, people, record, downs, schedule, said: 0 }
     }
 

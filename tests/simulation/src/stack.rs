@@ -11,8 +11,9 @@ use transport_udp_arq::UdpArq;
 
 // Plugins register themselves; naming the crate is what links them.
 use {
-    cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, key_exchange_rsa_hybrid as _,
-    key_exchange_x25519 as _, transport_memory as _,
+    cipher_aes_cbc_hmac as _, cipher_aes_gcm as _, cipher_chacha20_poly1305 as _,
+    key_exchange_rsa_hybrid as _, key_exchange_x25519 as _, key_exchange_x25519_ratchet as _,
+    transport_memory as _,
 };
 
 use crate::net::{Host, Tcp};
@@ -20,9 +21,10 @@ use crate::net::{Host, Tcp};
 /// Transports with a simulated network under them, and the one that needs none.
 pub const TRANSPORTS: [&str; 3] = ["udp-arq", "tcp", "memory"];
 /// Key exchanges.
-pub const KEY_EXCHANGES: [&str; 2] = ["x25519", "rsa-hybrid"];
+pub const KEY_EXCHANGES: [&str; 3] = ["x25519", "rsa-hybrid", "x25519-ratchet"];
 /// Ciphers.
-pub const CIPHERS: [&str; 3] = ["aes-256-gcm", "chacha20-poly1305", "xchacha20-poly1305"];
+pub const CIPHERS: [&str; 4] =
+    ["aes-256-gcm", "chacha20-poly1305", "xchacha20-poly1305", "aes-128-cbc-hmac-sha256"];
 
 /// A stack. Its text is `transport/key-exchange/cipher`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What the ciphertext gives away.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use super::{CipherPlugin, open, seal, text};
 use crate::cipher::TAG_LEN;
@@ -42,17 +43,39 @@ pub fn sequence_numbers_share_no_key_stream(plugin: &CipherPlugin) -> Result<(),
     Ok(())
 }
 
-/// Keys that differ in a single bit have nothing in common.
+/// Keys that differ in a single bit have nothing in common. One half of the key, of 128 bits or more, may be for the
+/// tag alone, as in RFC 7518 §5.2: then no bit of that half reaches the key stream, and every other one does.
 pub fn keys_share_no_key_stream(plugin: &CipherPlugin) -> Result<(), Violation> {
     let bytes = plugin.key_bytes(1);
-    let mut blocks = BTreeSet::new();
+    let ciphertext = |key: &[u8]| {
+        let sealed = seal(&*plugin.cipher.key(key).must("making a key")?, 0, b"", &[0; 4 * BLOCK])?;
+        Ok(sealed[..4 * BLOCK].to_vec())
+    };
+    let with_this_key = ciphertext(&bytes)?;
+    let (mut blocks, mut without_effect) = (BTreeSet::new(), Vec::new());
     for bit in 0..bytes.len() * 8 {
-        let key = plugin.cipher.key(&flipped(&bytes, bit)).must("making a key")?;
-        let sealed = seal(&*key, 0, b"", &[0; 4 * BLOCK])?;
-        let new = sealed[..4 * BLOCK].chunks(BLOCK).all(|block| blocks.insert(block.to_vec()));
+        let sealed = ciphertext(&flipped(&bytes, bit))?;
+        if sealed == with_this_key {
+            without_effect.push(bit);
+            continue;
+        }
+        let new = sealed.chunks(BLOCK).all(|block| blocks.insert(block.to_vec()));
         ensure!(new, "a key with bit {bit} flipped shares key stream with another");
     }
+    let half = bytes.len() * 4;
+    let is_half = half >= 128 && [0..half, half..2 * half].contains(&span(&without_effect));
+    let for_the_tag = is_half && without_effect.len() == half;
+    ensure!(
+        without_effect.is_empty() || for_the_tag,
+        "bits {without_effect:?} of a key have no effect on the key stream"
+    );
     Ok(())
+}
+
+/// From the first of some ascending numbers to behind the last.
+fn span(numbers: &[usize]) -> Range<usize> {
+    let [first, last] = [numbers.first(), numbers.last()].map(|n| n.copied().unwrap_or_default());
+    first..last + 1
 }
 
 /// The tag has 16 bytes that all depend on the message, not fewer and some filling.

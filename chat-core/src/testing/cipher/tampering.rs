@@ -16,8 +16,8 @@ fn is_forged(key: &dyn AeadKey, seq: u64, aad: &[u8], sealed: &[u8], what: &str)
     Ok(())
 }
 
-/// All bits of short messages and of their tags, a sample of a long one's, and the parts of two messages put
-/// together.
+/// All bits of short messages and of their tags, a sample of long ones' up to 1 MiB, and the parts of two messages
+/// put together.
 pub fn every_flipped_bit_of_the_ciphertext_is_refused(plugin: &CipherPlugin) -> Result<(), Violation> {
     let key = plugin.key(1)?;
     let mut tried = 0;
@@ -31,6 +31,14 @@ pub fn every_flipped_bit_of_the_ciphertext_is_refused(plugin: &CipherPlugin) -> 
         open(&*key, 1, AAD, &sealed).must("opening what was not damaged")?;
     }
     ensure!(tried >= 1500, "only {tried} bits were tried");
+    for (len, most) in [(64 << 10, 16), (1 << 20, 5)] {
+        let sealed = seal(&*key, 1, AAD, &text(len))?;
+        for n in 1..=most {
+            let bit = sealed.len() * 8 / most * n - 1;
+            let what = format!("{len} bytes sealed with bit {bit} flipped");
+            is_forged(&*key, 1, AAD, &flipped(&sealed, bit), &what)?;
+        }
+    }
     let (one, other) = (seal(&*key, 1, AAD, &text(40))?, seal(&*key, 1, AAD, &[7; 40])?);
     for crossed in crossed(&one, &other, 100) {
         is_forged(&*key, 1, AAD, &crossed, "a message put together from two")?;
@@ -38,17 +46,18 @@ pub fn every_flipped_bit_of_the_ciphertext_is_refused(plugin: &CipherPlugin) -> 
     Ok(())
 }
 
-/// Every flipped bit, shorter, longer, none, and bytes moved between data and text.
+/// Every flipped bit (of long data a sample), shorter, longer, none, and bytes moved between data and text. Sessions
+/// have 45 bytes and more of it.
 pub fn other_associated_data_is_refused(plugin: &CipherPlugin) -> Result<(), Violation> {
-    for aad_len in [1, 16, 28] {
+    for aad_len in [1, 16, 28, 45, 64, 200] {
         let key = plugin.key(1)?;
         let (aad, plain) = (vec![0; aad_len], text(47));
         let sealed = seal(&*key, 1, &aad, &plain)?;
         let refused = |other: &[u8], what: String| is_forged(&*key, 1, other, &sealed, &what);
-        for bit in 0..aad_len * 8 {
+        for bit in bits_to_try(aad_len, 100) {
             refused(&flipped(&aad, bit), format!("associated data with bit {bit} flipped"))?;
         }
-        for len in 0..aad_len {
+        for len in lengths_to_try(aad_len, 10) {
             refused(&aad[..len], format!("associated data of {len} bytes for {aad_len}"))?;
         }
         for longer in extended(&aad) {

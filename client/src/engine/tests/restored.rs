@@ -29,8 +29,8 @@ fn texts(what: &str, count: usize) -> Vec<String> {
 }
 
 /// alice's folder is replaced by a copy of `before`; then she writes, and everything arrives, in order, once.
-fn restored(forgotten: usize, new_keys: bool) -> World {
-    let mut world = World::of(&["alice", "bob"]);
+fn restored(exchange: &'static str, forgotten: usize, new_keys: bool) -> World {
+    let mut world = World::over(exchange, &["alice", "bob"]);
     world.say("alice", "bob", &texts("before", 3));
     world.say("bob", "alice", &texts("answer", 3));
     world.settle();
@@ -71,7 +71,7 @@ fn restored(forgotten: usize, new_keys: bool) -> World {
 
 #[test]
 fn what_is_sent_from_an_older_copy_arrives() {
-    let mut world = restored(10, false);
+    let mut world = restored("x25519", 10, false);
     let alarms = world.alarms("bob");
     assert!(alarms.iter().any(|alarm| alarm.contains("older copy")), "{alarms:?}");
     assert_eq!(world.alarms("alice"), [""; 0]);
@@ -80,19 +80,28 @@ fn what_is_sent_from_an_older_copy_arrives() {
 /// The window of what was received has moved on beyond it.
 #[test]
 fn what_is_sent_from_a_much_older_copy_arrives() {
-    restored(1_200, false);
+    restored("x25519", 1_200, false);
 }
 
 /// The copy has not even the keys that bob knows.
 #[test]
 fn what_is_sent_from_a_copy_without_the_newest_keys_arrives() {
-    restored(10, true);
+    restored("x25519", 10, true);
+}
+
+/// With the ratchet, the secrets of now are not in the copy: nothing that either end seals opens at the other.
+#[test]
+fn what_is_sent_from_an_older_copy_with_the_ratchet_arrives() {
+    for forgotten in [1, 10, 1_200] {
+        let mut world = restored("x25519-ratchet", forgotten, false);
+        assert!(world.alarms("alice").len() + world.alarms("bob").len() > 0, "it is told");
+    }
+    restored("x25519-ratchet", 10, true);
 }
 
 /// Two copies run and take turns at the relay: neither stays unheard.
-#[test]
-fn two_copies_take_turns() {
-    let mut world = World::of(&["alice", "bob"]);
+fn take_turns(exchange: &'static str) {
+    let mut world = World::over(exchange, &["alice", "bob"]);
     world.say("alice", "bob", &texts("before", 2));
     world.say("bob", "alice", &texts("answer", 2));
     world.settle();
@@ -111,10 +120,19 @@ fn two_copies_take_turns() {
     }
 }
 
-/// The same bytes again, under any other name, are a replay, whenever they come: an alarm, and nothing else happens.
 #[test]
-fn a_replay_of_anything_genuine_renews_nothing() {
-    let mut world = World::of(&["alice", "bob"]);
+fn two_copies_take_turns() {
+    take_turns("x25519");
+}
+
+#[test]
+fn two_copies_with_the_ratchet_take_turns() {
+    take_turns("x25519-ratchet");
+}
+
+/// The same bytes again, under any other name, are a replay, whenever they come: an alarm, and nothing else happens.
+fn replay(exchange: &'static str) {
+    let mut world = World::over(exchange, &["alice", "bob"]);
     world.say("alice", "bob", &texts("one way", 5));
     world.say("bob", "alice", &texts("other way", 5));
     world.settle();
@@ -140,4 +158,14 @@ fn a_replay_of_anything_genuine_renews_nothing() {
     assert!(
         world.alarms("bob").iter().all(|alarm| alarm.starts_with("Replayed") || alarm.contains("too old"))
     );
+}
+
+#[test]
+fn a_replay_of_anything_genuine_renews_nothing() {
+    replay("x25519");
+}
+
+#[test]
+fn a_replay_of_anything_genuine_with_the_ratchet_renews_nothing() {
+    replay("x25519-ratchet");
 }

@@ -186,8 +186,6 @@ fn what_waits_is_sealed_when_the_peer_begins_a_session() {
     let id = world.send("alice", "bob", "are you back?");
     assert_eq!(world.state("alice", id), MessageState::Queued);
     // bob comes back with new keys, not sharing a room: the relay tells alice nothing of him. He writes.
-    let exchange = super::world::key_exchange();
-    let _ = exchange;
     world.relay.forget_rooms();
     world.person("bob").online = true;
     world.quiet = true;

@@ -20,6 +20,7 @@ use chat_core::{KeyExchange, Registry};
 use cipher_aes_gcm as _;
 use cipher_chacha20_poly1305 as _;
 use key_exchange_x25519 as _;
+use key_exchange_x25519_ratchet as _;
 use tokio::sync::oneshot;
 
 use crate::config::{ClientConfig, StorePlace};
@@ -28,27 +29,31 @@ use crate::store::Store;
 
 use super::onlooker::Onlooker;
 
-pub(super) fn key_exchange() -> Arc<dyn KeyExchange> {
-    let options = Options::parse_table("[key_exchange]\nkind = \"x25519\"\n", "key_exchange").unwrap();
+/// What people agree on keys by, unless a test is about another.
+const EXCHANGE: &str = "x25519";
+
+fn key_exchange(name: &str) -> Arc<dyn KeyExchange> {
+    let table = format!("[key_exchange]\nkind = \"{name}\"\n");
+    let options = Options::parse_table(&table, "key_exchange").unwrap();
     Arc::from(Registry::linked().unwrap().build::<dyn KeyExchange>(&options).unwrap())
 }
 
-pub(super) fn config(nick: &str, seed: u8, cipher: &str) -> ClientConfig {
+fn config(nick: &str, seed: u8, exchange: &str, cipher: &str) -> ClientConfig {
     let options = Options::parse_table(&format!("[cipher]\nkind = \"{cipher}\"\n"), "cipher").unwrap();
-    let key_exchange = key_exchange();
+    let key_exchange = key_exchange(exchange);
     ClientConfig {
         identity: Identity::from_seed(&[seed; 32]),
         nick: Nick::new(nick).unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
         stack: StackView {
             transport: "memory".into(),
-            key_exchange: "x25519".into(),
+            key_exchange: exchange.into(),
             cipher: cipher.into(),
             frontend: "test".into(),
             properties: key_exchange.properties(),
         },
         key_exchange,
-        key_exchange_name: "x25519".into(),
+        key_exchange_name: exchange.into(),
         cipher: Arc::from(Registry::linked().unwrap().build::<dyn chat_core::Cipher>(&options).unwrap()),
         config_text: String::new(),
         store: StorePlace::Memory,
@@ -68,6 +73,7 @@ pub(super) struct Person {
     path: tempfile::TempDir,
     nick: String,
     seed: u8,
+    exchange: &'static str,
     cipher: String,
 }
 
@@ -100,6 +106,8 @@ pub(super) struct MapRelay {
 }
 
 pub(super) struct World {
+    /// What whoever is added agrees on keys by.
+    exchange: &'static str,
     pub(super) now: Timestamp,
     pub(super) people: BTreeMap<&'static str, Person>,
     pub(super) relay: MapRelay,
@@ -129,6 +137,7 @@ impl MapRelay {
 impl World {
     pub(super) fn new() -> Self {
         Self {
+            exchange: EXCHANGE,
             now: Timestamp(1_700_000_000_000),
             people: BTreeMap::new(),
             relay: MapRelay::default(),
@@ -141,7 +150,12 @@ impl World {
 
     /// People who are online and have met in #lobby.
     pub(super) fn of(names: &[&'static str]) -> Self {
-        let mut world = Self::new();
+        Self::over(EXCHANGE, names)
+    }
+
+    /// The same with another key exchange.
+    pub(super) fn over(exchange: &'static str, names: &[&'static str]) -> Self {
+        let mut world = Self { exchange, ..Self::new() };
         for (seed, name) in (1u8..).zip(names) {
             world.add(name, name, seed, "aes-256-gcm");
         }
@@ -157,17 +171,18 @@ impl World {
     pub(super) fn add_under(&mut self, key: &'static str, nick: &str, seed: u8, cipher: &str, off: i64) {
         let path = tempfile::tempdir().unwrap();
         let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
-        let mut engine = open(path.path(), nick, seed, cipher, at);
+        let exchange = self.exchange;
+        let mut engine = open(path.path(), nick, seed, exchange, cipher, at);
         let (nick, cipher, onlooker) = (nick.to_owned(), cipher.to_owned(), Onlooker::of(&mut engine));
         let (events, online, n) = (vec![], false, 0);
-        let person = Person { engine, events, online, onlooker, off, n, path, nick, seed, cipher };
+        let person = Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
     }
 
     pub(super) fn make_keys(&mut self, who: &str) {
-        let exchange = key_exchange();
+        let exchange = Arc::clone(&self.person(who).engine.config.key_exchange);
         let mut entropy = OsEntropy;
         let now = self.now;
         let now = self.person(who).moment(now).wall;
@@ -225,7 +240,7 @@ impl World {
         let now = self.now;
         let person = self.person(who);
         let at = person.moment(now);
-        person.engine = open(folder.path(), &person.nick, person.seed, &person.cipher, at);
+        person.engine = open(folder.path(), &person.nick, person.seed, person.exchange, &person.cipher, at);
         person.onlooker = Onlooker::of(&mut person.engine);
         person.path = folder;
         person.online = false;
@@ -440,9 +455,9 @@ impl World {
     }
 }
 
-fn open(folder: &std::path::Path, nick: &str, seed: u8, cipher: &str, at: Moment) -> Engine {
+fn open(folder: &std::path::Path, nick: &str, seed: u8, exchange: &str, cipher: &str, at: Moment) -> Engine {
     let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
     // A crash in here copies files within one running system: what is written counts, synced or not.
     store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    Engine::new(config(nick, seed, cipher), store, Box::new(OsEntropy), at).unwrap()
+    Engine::new(config(nick, seed, exchange, cipher), store, Box::new(OsEntropy), at).unwrap()
 }

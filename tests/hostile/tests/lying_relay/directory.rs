@@ -180,6 +180,10 @@ async fn an_old_bundle(stack: Stack) {
     // A fresh session is made for the new bundle, not for the old one.
     scene.clock.jump_ms(8 * 86_400_000);
     scene.goes_on("alice", "bob").await;
+    if stack.key_exchange().properties().healing {
+        // Nor is one made at all: such a session is not renewed by age.
+        return;
+    }
     let hash = verified(&old).hash;
     let last = scene.relay.with(|desk| {
         let to_bob = desk.submitted().iter().filter(|it| is_to(it, bob));

@@ -14,6 +14,9 @@ macro_rules! with_each_key_exchange {
         mod x25519 {
             $(#[tokio::test(start_paused = true)] async fn $scenario() { super::$scenario(chat_hostile::X25519).await; })+
         }
+        mod ratchet {
+            $(#[tokio::test(start_paused = true)] async fn $scenario() { super::$scenario(chat_hostile::RATCHET).await; })+
+        }
         mod rsa {
             $(#[tokio::test(start_paused = true)] async fn $scenario() { super::$scenario(chat_hostile::RSA).await; })+
         }

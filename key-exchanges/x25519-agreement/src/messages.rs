@@ -1,8 +1,9 @@
 //! What travels, and the one-time secret as it is kept.
 
 use chat_core::CryptoError;
+use chat_core::record::{decode_strictly, encode};
 use minicbor::{Decode, Encode};
-use static_session::{decode_strictly, encode};
+use zeroize::Zeroizing;
 
 use crate::agreement::{KEY_LEN, SecretKey};
 
@@ -16,26 +17,37 @@ const FIRST_MESSAGE: &str = "x25519 first message";
 
 /// A bundle key or one-time key, as published.
 #[derive(Encode, Decode)]
-pub(crate) struct PublicKey {
+pub struct PublicKey {
     #[n(0)]
     version: u8,
     /// What a first message calls it by.
     #[n(1)]
-    pub(crate) key_id: u32,
+    pub key_id: u32,
     #[cbor(n(2), with = "minicbor::bytes")]
-    pub(crate) public: [u8; KEY_LEN],
+    /// The point's coordinate, little-endian (RFC 7748 §5).
+    pub public: [u8; KEY_LEN],
 }
 
 impl PublicKey {
-    pub(crate) fn new(key_id: u32, secret: &SecretKey) -> Self {
+    /// The public half of `secret`, under a name.
+    #[must_use]
+    pub fn new(key_id: u32, secret: &SecretKey) -> Self {
         Self { version: VERSION, key_id, public: secret.public() }
     }
 
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, CryptoError> {
+    /// The one encoding.
+    ///
+    /// # Errors
+    /// None with this record; the encoder reports in its own type.
+    pub fn encode(&self) -> Result<Vec<u8>, CryptoError> {
         Ok(encode(PUBLIC_KEY, self)?.to_vec())
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CryptoError> {
+    /// What [`Self::encode`] wrote. The point itself is judged by [`SecretKey::agree`].
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] for anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CryptoError> {
         let key: Self = decode_strictly(PUBLIC_KEY, bytes, MAX_RECORD_BYTES)?;
         if key.version == VERSION { Ok(key) } else { Err(CryptoError::Malformed("X25519 bundle version")) }
     }
@@ -72,18 +84,21 @@ impl FirstMessage {
 }
 
 /// The private half of a one-time key as it is kept: `key id u32 ‖ secret key (32)`.
-pub(crate) struct OneTimeSecret;
+pub struct OneTimeSecret;
 
 impl OneTimeSecret {
     /// Makes the form in which it is kept. Bundles of this version hold no one-time keys yet; a peer's
     /// later version may offer one, so that the handshake with one is complete and tested.
-    #[cfg(test)]
-    pub(crate) fn to_bytes(key_id: u32, secret: &SecretKey) -> zeroize::Zeroizing<Vec<u8>> {
-        zeroize::Zeroizing::new([&key_id.to_be_bytes()[..], &secret.to_bytes()].concat())
+    #[must_use]
+    pub fn to_bytes(key_id: u32, secret: &SecretKey) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new([&key_id.to_be_bytes()[..], &secret.to_bytes()].concat())
     }
 
     /// The one-time key that a first message names, if `kept` is that one.
-    pub(crate) fn find(key_id: u32, kept: Option<&[u8]>) -> Result<SecretKey, CryptoError> {
+    ///
+    /// # Errors
+    /// [`CryptoError::UnknownKey`] if it is not, [`CryptoError::Malformed`] if its bytes are no key.
+    pub fn find(key_id: u32, kept: Option<&[u8]>) -> Result<SecretKey, CryptoError> {
         let (kept_id, secret) = kept
             .and_then(|kept| kept.split_first_chunk())
             .ok_or(CryptoError::UnknownKey("one-time key used before, or never ours"))?;

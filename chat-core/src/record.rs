@@ -1,8 +1,9 @@
-//! Records that have exactly one encoding: first messages, key exchange payloads, saved state.
+//! Records of a key exchange that have exactly one encoding: payloads of bundles, first messages, saved state.
 
-use chat_core::CryptoError;
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
+
+use crate::error::CryptoError;
 
 /// Room for any record without a public key of megabits, so that none is left behind in freed memory by growing.
 const USUAL_RECORD_BYTES: usize = 4096;

@@ -6,31 +6,46 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
+use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-pub(crate) const KEY_LEN: usize = 32;
+/// Length of a public and of a private key, and of what two of them give, in bytes.
+pub const KEY_LEN: usize = 32;
 
-/// A private key, erased on drop.
-pub(crate) struct SecretKey(StaticSecret);
+/// What two keys agree on, erased on drop.
+type SharedSecret = Zeroizing<[u8; KEY_LEN]>;
+
+/// A private X25519 key, erased on drop.
+#[derive(Clone)]
+pub struct SecretKey(StaticSecret);
 
 impl SecretKey {
-    pub(crate) fn generate(entropy: &mut dyn Entropy) -> Result<Self, CryptoError> {
+    /// A fresh key, from one draw of 32 bytes.
+    ///
+    /// # Errors
+    /// [`CryptoError::Entropy`] without randomness.
+    pub fn generate(entropy: &mut dyn Entropy) -> Result<Self, CryptoError> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
         entropy.fill(bytes.as_mut())?;
         Ok(Self(StaticSecret::from(*bytes)))
     }
 
-    pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, CryptoError> {
+    /// The key of [`Self::to_bytes`].
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] if these are not 32 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, CryptoError> {
         let bytes = bytes.try_into().map_err(|_| CryptoError::Malformed("X25519 secret key length"))?;
         Ok(Self(StaticSecret::from(*Zeroizing::<[u8; KEY_LEN]>::new(bytes))))
     }
 
-    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    /// The key, to be kept.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.0.as_bytes().to_vec())
     }
 
-    pub(crate) fn public(&self) -> [u8; KEY_LEN] {
+    /// The public half.
+    pub fn public(&self) -> [u8; KEY_LEN] {
         PublicKey::from(&self.0).to_bytes()
     }
 
@@ -39,13 +54,13 @@ impl SecretKey {
     /// # Errors
     /// [`CryptoError::Malformed`] for a key that is not canonical, [`CryptoError::Untrusted`] for one of
     /// low order: then the result is zero whatever the private key (RFC 7748 §6.1).
-    pub(crate) fn agree(&self, public: &[u8; KEY_LEN]) -> Result<SharedSecret, CryptoError> {
+    pub fn agree(&self, public: &[u8; KEY_LEN]) -> Result<SharedSecret, CryptoError> {
         if !is_canonical(public) {
             return Err(CryptoError::Malformed("X25519 public key is not canonical"));
         }
         let shared = self.0.diffie_hellman(&PublicKey::from(*public));
         if shared.was_contributory() {
-            Ok(shared)
+            Ok(Zeroizing::new(shared.to_bytes()))
         } else {
             Err(CryptoError::Untrusted("X25519 public key of low order"))
         }
@@ -70,12 +85,17 @@ pub(crate) struct Handshake<'a> {
     pub(crate) dh3: Option<SharedSecret>,
 }
 
-/// What comes out of it.
-pub(crate) struct Secrets {
-    /// `TH`
-    pub(crate) transcript: [u8; 32],
+/// What both ends have after a handshake, and nobody else.
+pub struct Agreed {
+    /// `TH`, which is no secret.
+    pub transcript: [u8; 32],
     /// `SK`
-    pub(crate) session_key: Zeroizing<[u8; 32]>,
+    pub session_key: Zeroizing<[u8; 32]>,
+}
+
+/// What comes out of the derivation.
+pub(crate) struct Secrets {
+    pub(crate) agreed: Agreed,
     /// `KC`
     confirmation_key: Zeroizing<[u8; 32]>,
 }
@@ -97,19 +117,18 @@ impl Handshake<'_> {
         [Some(&self.dh1), Some(&self.dh2), self.dh3.as_ref()]
             .into_iter()
             .flatten()
-            .for_each(|dh| input.extend_from_slice(dh.as_bytes()));
+            .for_each(|dh| input.extend_from_slice(dh.as_ref()));
 
         let mut output = Zeroizing::new([0; 64]);
         let derived =
             Hkdf::<Sha256>::new(Some(&transcript), &input).expand(b"chat/secret/1", output.as_mut());
         derived.map_err(|_| CryptoError::Malformed("handshake secret length"))?;
         let mut secrets = Secrets {
-            transcript,
-            session_key: Zeroizing::new([0; 32]),
+            agreed: Agreed { transcript, session_key: Zeroizing::new([0; 32]) },
             confirmation_key: Zeroizing::new([0; 32]),
         };
         let (session_key, confirmation_key) = output.split_at(32);
-        secrets.session_key.copy_from_slice(session_key);
+        secrets.agreed.session_key.copy_from_slice(session_key);
         secrets.confirmation_key.copy_from_slice(confirmation_key);
         Ok(secrets)
     }
@@ -120,7 +139,12 @@ impl Secrets {
     pub(crate) fn confirmation(&self) -> Result<[u8; 32], CryptoError> {
         let mac = Hmac::<Sha256>::new_from_slice(self.confirmation_key.as_ref());
         let mac = mac.map_err(|_| CryptoError::Malformed("confirmation key length"))?;
-        Ok(mac.chain_update(b"chat/init/1").chain_update(self.transcript).finalize().into_bytes().into())
+        Ok(mac
+            .chain_update(b"chat/init/1")
+            .chain_update(self.agreed.transcript)
+            .finalize()
+            .into_bytes()
+            .into())
     }
 
     /// Compares in constant time.
@@ -142,7 +166,7 @@ mod tests {
         for test in TestSet::load(TestName::X25519).unwrap().test_groups.into_iter().flat_map(|g| g.tests) {
             let secret = SecretKey::from_slice(&test.private_key).unwrap();
             let public: [u8; KEY_LEN] = test.public_key.as_ref().try_into().unwrap();
-            let result = secret.agree(&public).map(|shared| shared.to_bytes().to_vec());
+            let result = secret.agree(&public).map(|shared| shared.to_vec());
             let refuse = [TestFlag::NonCanonicalPublic, TestFlag::ZeroSharedSecret];
             if test.flags.iter().any(|flag| refuse.contains(flag)) {
                 assert!(result.is_err(), "case {}: {}", test.tc_id, test.comment);

@@ -1,0 +1,263 @@
+//! Sealing and opening.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chat_core::cipher::{Cipher, TAG_LEN};
+use chat_core::wire::lp;
+use chat_core::{Context, CryptoError, SavedSession, Session, StateChange, Step, Timestamp};
+use x25519_agreement::{Agreed, KEY_LEN, SecretKey};
+use zeroize::Zeroizing;
+
+use crate::frame::{Frame, Header};
+use crate::keys::{COUNT_END, Chain, MessageKey, SALT_LEN};
+use crate::skipped::{Found, Place, Skipped};
+use crate::state::State;
+
+/// Most messages of a chain that may be missing before one that arrives.
+pub const MAX_MISSING: u32 = 1000;
+/// A new session is due after so many messages in a sending chain.
+pub const RENEWAL_MESSAGES: u32 = 1 << 20;
+
+/// A session by the Double Ratchet; see the crate's page.
+pub struct RatchetSession {
+    pub(crate) state: State,
+    /// The public half of one's own ratchet key, while there is one.
+    own_public: [u8; KEY_LEN],
+    pub(crate) skipped: Skipped,
+    cipher: Arc<dyn Cipher>,
+    /// Whether the state differs from what was saved last.
+    changed: bool,
+}
+
+impl RatchetSession {
+    /// The end that sent the first message, to the owner of `peer_bundle_key` (`BK_B`).
+    ///
+    /// # Errors
+    /// [`CryptoError::Entropy`]; a key of low order.
+    pub fn initiator(
+        agreed: &Agreed,
+        peer_bundle_key: [u8; KEY_LEN],
+        cx: &mut Context<'_>,
+    ) -> Result<Self, CryptoError> {
+        let state = State::initiator(agreed, peer_bundle_key, cx)?;
+        Self::new(state, Skipped::default(), cx, true)
+    }
+
+    /// The end that accepted it.
+    ///
+    /// # Errors
+    /// None with the key lengths of this crate.
+    pub fn responder(
+        agreed: &Agreed,
+        own_bundle_key: &SecretKey,
+        cx: &Context<'_>,
+    ) -> Result<Self, CryptoError> {
+        Self::new(State::responder(agreed, own_bundle_key, cx), Skipped::default(), cx, true)
+    }
+
+    /// A session as it was saved.
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] if [`Session::save`] can't have made it, with this cipher and version.
+    pub fn restore(saved: &SavedSession, cx: &Context<'_>) -> Result<Self, CryptoError> {
+        Self::new(State::decode(saved, cx)?, Skipped::restore(saved)?, cx, false)
+    }
+
+    fn new(state: State, skipped: Skipped, cx: &Context<'_>, changed: bool) -> Result<Self, CryptoError> {
+        let own_public = state.own()?.map(|own| own.public()).unwrap_or_default();
+        Ok(Self { state, own_public, skipped, cipher: Arc::clone(&cx.cipher), changed })
+    }
+
+    fn associated_data(&self, header: Header) -> Vec<u8> {
+        [&lp(&self.state.transcript)[..], &header.to_bytes()].concat()
+    }
+
+    /// The text of a frame, if `key` is its key.
+    fn text(&self, frame: &Frame<'_>, key: &MessageKey) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let mut body = Zeroizing::new(frame.body.to_vec());
+        let key = key.salted(frame.salt, &*self.cipher)?;
+        key.open(0, &self.associated_data(frame.header), &mut body)?;
+        Ok(body)
+    }
+
+    /// Where a frame leads that is not one of those that were skipped. Nothing is decided yet: its header may be forged.
+    fn follow(&self, header: &Header) -> Result<Ahead, CryptoError> {
+        let mut next = self.state.clone();
+        let turns = next.peer_public != Some(header.public);
+        let received = match (&next.receiving, turns) {
+            (Some(chain), false) => chain.count,
+            // The peer's bundle key is not a key it sends with.
+            (None, false) => return Err(CryptoError::Forged),
+            (_, true) => 0,
+        };
+        let missing = match header.number.checked_sub(received) {
+            Some(missing) => missing,
+            None if header.number < next.given_up => return Err(CryptoError::TooOld),
+            None => return Err(CryptoError::Duplicate),
+        };
+        if missing > MAX_MISSING {
+            return Err(CryptoError::TooFarAhead);
+        }
+        if turns {
+            next.turn(header.public)?;
+        }
+        let chain = next.receiving.as_mut().ok_or(CryptoError::Forged)?;
+        let from = chain.clone();
+        chain.advance_to(header.number)?;
+        let key = chain.message_key()?;
+        chain.advance()?;
+        Ok(Ahead { next, turns, from, key })
+    }
+
+    /// The keys of what a genuine frame left behind: of the chain before, and of its own.
+    fn left_behind(
+        &self,
+        header: &Header,
+        ahead: &Ahead,
+    ) -> Result<Vec<(Place, Box<MessageKey>)>, CryptoError> {
+        let mut keys = Vec::new();
+        if let (true, Some(public), Some(chain)) =
+            (ahead.turns, self.state.peer_public, &self.state.receiving)
+            && header.previous.saturating_sub(chain.count) <= MAX_MISSING
+        {
+            collect(&mut keys, public, chain, header.previous)?;
+        }
+        collect(&mut keys, header.public, &ahead.from, header.number)?;
+        Ok(keys)
+    }
+
+    fn commit(&mut self, next: State, now: Timestamp) {
+        self.state = next;
+        self.passed(now);
+    }
+
+    /// A step has succeeded.
+    fn passed(&mut self, now: Timestamp) {
+        self.changed = true;
+        let expired = self.skipped.expire(now);
+        self.give_up(expired);
+    }
+
+    /// Of the chain that is being received, numbers that can't be told from those that were used.
+    fn give_up(&mut self, places: impl IntoIterator<Item = Place>) {
+        let of_this_chain = |place: &Place| Some(place.public) == self.state.peer_public;
+        let last = places.into_iter().filter(of_this_chain).map(|place| place.number + 1).max();
+        self.state.given_up = self.state.given_up.max(last.unwrap_or_default());
+    }
+
+    fn open_skipped(
+        &mut self,
+        frame: &Frame<'_>,
+        place: Place,
+        now: Timestamp,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, CryptoError> {
+        let text = match self.skipped.key(place, now) {
+            Found::Nothing => return Ok(None),
+            Found::Expired => return Err(CryptoError::TooOld),
+            Found::Key(key) => self.text(frame, key)?,
+        };
+        self.skipped.erase(place);
+        self.passed(now);
+        Ok(Some(text))
+    }
+}
+
+/// What opening a frame would lead to.
+struct Ahead {
+    next: State,
+    /// Its sender has a new ratchet key.
+    turns: bool,
+    /// Its chain, before whatever is skipped.
+    from: Chain,
+    key: Box<MessageKey>,
+}
+
+/// The keys of a chain from where it is until before `end`.
+fn collect(
+    keys: &mut Vec<(Place, Box<MessageKey>)>,
+    public: [u8; KEY_LEN],
+    chain: &Chain,
+    end: u32,
+) -> Result<(), CryptoError> {
+    let mut chain = chain.clone();
+    while chain.count < end {
+        keys.push((Place { public, number: chain.count }, chain.message_key()?));
+        chain.advance()?;
+    }
+    Ok(())
+}
+
+impl Session for RatchetSession {
+    fn seal(&mut self, plaintext: &[u8], step: &mut Step<'_>) -> Result<Vec<u8>, CryptoError> {
+        let mut next = self.state.clone();
+        let mut own_public = self.own_public;
+        if next.sending.is_none() {
+            let own = SecretKey::generate(step.entropy)?;
+            own_public = own.public();
+            next.begin_sending(own)?;
+        }
+        let previous = next.previous;
+        let chain = next.sending.as_mut().ok_or(CryptoError::Failed("no sending chain"))?;
+        // One less than all numbers, so that the count of them all fits into the header of the next chain.
+        if chain.count >= COUNT_END - 1 {
+            return Err(CryptoError::Exhausted("message numbers of the sending chain"));
+        }
+        let salt = step.entropy.bytes::<SALT_LEN>()?;
+        let key = chain.message_key()?.salted(&salt, &*self.cipher)?;
+        let header = Header { public: own_public, previous, number: chain.count };
+        // Room for tag and padding, so that the plaintext isn't left behind in freed memory by growing.
+        let mut body = Zeroizing::new(Vec::with_capacity(plaintext.len().saturating_add(2 * TAG_LEN)));
+        body.extend_from_slice(plaintext);
+        key.seal(0, &self.associated_data(header), &mut body)?;
+        chain.advance()?;
+        self.own_public = own_public;
+        self.commit(next, step.now);
+        Ok([&header.to_bytes()[..], &salt, &body].concat())
+    }
+
+    fn open(&mut self, sealed: &[u8], step: &mut Step<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let frame = Frame::parse(sealed)?;
+        let header = frame.header;
+        let place = Place { public: header.public, number: header.number };
+        if let Some(text) = self.open_skipped(&frame, place, step.now)? {
+            return Ok(text);
+        }
+        let ahead = self.follow(&header)?;
+        let text = self.text(&frame, &ahead.key)?;
+        // It is genuine. The keys it skipped are only now derived: a forged one costs less.
+        let left_behind = self.left_behind(&header, &ahead)?;
+        self.commit(ahead.next, step.now);
+        for (place, key) in left_behind {
+            let surplus = self.skipped.store(place, key, step.now);
+            self.give_up(surplus);
+        }
+        Ok(text)
+    }
+
+    fn needs_renewal(&self, _: Timestamp) -> bool {
+        // Not by age: the keys are as old as the peer's last answer.
+        self.state.sending.as_ref().is_some_and(|chain| chain.count >= RENEWAL_MESSAGES)
+    }
+
+    fn save(&mut self) -> StateChange {
+        let mut change = StateChange::default();
+        if self.changed {
+            // Encoding into memory doesn't fail; if it did, all would still count as unsaved.
+            change.main = self.state.encode().ok();
+        }
+        if change.main.is_some() {
+            self.changed = false;
+            self.skipped.save_into(&mut change);
+        }
+        change
+    }
+}
+
+impl fmt::Debug for RatchetSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |chain: &Option<Chain>| chain.as_ref().map_or(0, |chain| chain.count);
+        let (sent, received) = (count(&self.state.sending), count(&self.state.receiving));
+        write!(f, "RatchetSession({sent} sealed, {received} opened in this turn)")
+    }
+}
