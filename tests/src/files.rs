@@ -54,8 +54,9 @@ pub fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let shifted: Vec<u8> = std::iter::repeat_n(0, offset).chain(secret.iter().copied()).collect();
         for (how, last_two) in [("in base64", b"+/"), ("in base64 for addresses", b"-_")] {
             let digits = base64(&shifted, last_two);
-            // The first and the last group of four digits depend on what stands around the secret.
-            all.push((how, digits[4..digits.len() - 4].to_vec()));
+            // Of six bits each; those with bits of what stands around the secret are left out.
+            let own = (8 * offset).div_ceil(6)..8 * shifted.len() / 6;
+            all.push((how, digits[own].to_vec()));
         }
     }
     // Spellings may be the same, above all of what is text.

@@ -15,6 +15,8 @@
 //! | [`Besieged`] | a relay that strangers attack, and an honest pair on it |
 //! | [`Recorder`] | a proxy that writes down what passes, and may meddle with it |
 //! | [`memory`] | what is in a process's memory, and how much of it there is |
+//! | [`search`] | pieces of secrets, however written |
+//! | [`means`] | what not every machine has, and tests that need it |
 //! | [`profiles`] | the built-in profiles; [`on_every_profile`] runs a scenario on each |
 //!
 //! **Time.** Nothing is measured. Everything waits for a condition, for [`PATIENCE`] at most, and a test that hangs
@@ -30,6 +32,7 @@ pub mod binary;
 pub mod event;
 pub mod files;
 pub mod impair;
+pub mod means;
 pub mod memory;
 pub mod node;
 pub mod process;
@@ -38,6 +41,7 @@ pub mod recorder;
 pub mod relay;
 #[cfg(unix)]
 pub mod screen;
+pub mod search;
 pub mod world;
 
 pub use besieged::Besieged;

@@ -113,7 +113,7 @@ fn half_open(scene: &Besieged) -> Vec<TcpStream> {
     (0..HALF_OPEN).map(open).collect()
 }
 
-/// A19, A31, A36, A41: on a port for datagrams. Nothing of it disturbs the honest or makes the relay grow, and nobody gets
+/// A31, A36, A41: on a port for datagrams. Nothing of it disturbs the honest or makes the relay grow, and nobody gets
 /// more out of it than was put in.
 #[test]
 fn datagrams_of_anything() {

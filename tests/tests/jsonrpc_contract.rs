@@ -183,7 +183,7 @@ fn answers_are_told_apart_as_json_rpc_has_it() {
     assert_eq!(of(Value::Null)["error"]["data"]["kind"], "invalid_request");
 }
 
-/// E19, E06: a second key for a known nick is another person, `bob·1234`, and says so; `bob` alone is ambiguous then.
+/// E19: a second key for a known nick is another person, `bob·1234`, and says so; `bob` alone is ambiguous then.
 #[test]
 fn two_of_one_nick_are_kept_apart() {
     let world = World::new();

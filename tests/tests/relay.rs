@@ -18,7 +18,7 @@ fn setup(world: &World, alone: bool) -> Setup {
     }
 }
 
-/// C08, C11, B15, D10: either program prints one line when it serves, keeps its key, needs no terminal, and joins
+/// C08, B15, D10: either program prints one line when it serves, keeps its key, needs no terminal, and joins
 /// users of different transports, who differ in nothing else. It ends with 0 on `SIGTERM`.
 #[test]
 fn one_relay_for_two_transports() {

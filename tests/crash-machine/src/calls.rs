@@ -32,6 +32,7 @@ const FILES: &[&str] = &[
 /// What may go wrong with them.
 pub const TROUBLES: &[(&str, &str)] = &[
     ("fsync,fdatasync", "error=EIO"),
+    ("fsync,fdatasync", "error=ENOSPC"),
     ("write,pwrite64", "error=ENOSPC"),
     ("write,pwrite64", "error=EIO"),
     ("openat", "error=EMFILE"),

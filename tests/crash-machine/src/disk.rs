@@ -4,8 +4,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use chat_tests::means::mount_tmpfs;
 use chat_tests::profiles::TCP_X25519;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tempfile::TempDir;
@@ -41,13 +42,7 @@ impl Disk {
     /// Mounts one. A fault if that is not allowed here.
     pub fn new() -> Result<Self, Fault> {
         let folder = tempfile::Builder::new().prefix("chat-crash-disk-").tempdir()?;
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", SIZE, "chat-crash-disk"]).arg(folder.path()).stdin(Stdio::null());
-        let output = mount.output().map_err(|error| format!("mount does not run: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(format!("no tmpfs can be mounted here: {said}").into());
-        }
+        mount_tmpfs(SIZE, folder.path())?;
         Ok(Self { folder: Some(folder) })
     }
 
@@ -97,11 +92,6 @@ impl Drop for Disk {
             Command::new("umount").arg("-l").arg(folder.path()).status().ok();
         }
     }
-}
-
-/// Why there can be no such disk here, if there can't.
-pub fn no_disk() -> Option<String> {
-    Disk::new().err().map(|fault| fault.to_string())
 }
 
 /// First starts and then traffic, with these rooms on the disk of one of them.

@@ -48,12 +48,22 @@ pub struct Outcome {
     pub seed: u64,
     /// Which one of its seed, from 0.
     pub turn: u64,
+    /// How many were to be said in it; not noted in the loops of the first day.
+    #[serde(default)]
+    pub messages: u64,
     pub tally: Tally,
     pub kills: u64,
     /// Those of them that hit a relay: a process of its own, or whoever hosted. All others hit who writes and reads.
     #[serde(default)]
     pub relays: u64,
     pub seconds: u64,
+}
+
+impl Outcome {
+    /// How many messages were to be said.
+    pub fn wanted(&self) -> u64 {
+        if self.messages == 0 { self.tally.said } else { self.messages }
+    }
 }
 
 /// Who is killed together.
@@ -137,6 +147,7 @@ pub fn run(options: &Options, mut after: impl FnMut(Outcome)) -> Result<(), Stri
             auto: options.auto,
             seed: options.seed,
             turn,
+            messages: options.messages,
             tally: since(before, tally),
             kills: town.kills - kills,
             relays: town.relays_killed - relays,

@@ -17,6 +17,7 @@
 //! | [`calls`] | the n-th failing system call, for n = 1, 2, 3 … |
 //! | [`disk`] | a disk that fills up in the middle |
 //! | [`report`] | what came of a case of the two above |
+//! | [`book`] | what of a long run is done, and what broke a promise |
 //! | [`results`] | what came out, loop by loop, to be resumed and to be shown |
 //!
 //! **Promises checked**, after every kill, failed call and full disk:
@@ -30,6 +31,7 @@
 //!   the conversation they were said in, from whom they say.
 //! - *Restartable.* Every start gets ready. No process ends by itself but with an error, and none panics.
 
+pub mod book;
 pub mod calls;
 pub mod chance;
 pub mod child;

@@ -1,14 +1,16 @@
 //! The crash machine as a program; see the library for what it does.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use chat_crash_machine::book::{Book, Loops, Standing, Terms};
 use chat_crash_machine::kills::{self, Options};
 use chat_crash_machine::report::Report;
 use chat_crash_machine::results::{CaseOutcome, Noted};
-use chat_crash_machine::{Fault, calls, disk, program, results};
+use chat_crash_machine::{Fault, calls, disk, results};
+use chat_tests::means::Means;
 use chat_tests::{Profile, profiles};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -35,7 +37,8 @@ struct Arguments {
     /// Loops with the same people and data directories, before others come.
     #[arg(long, default_value_t = 1)]
     per_town: u64,
-    /// Begins no further town after so many minutes. The same command with the same log goes on.
+    /// Begins no further town after so many minutes; not all is done then, which is no failure. The same command with
+    /// the same log goes on.
     #[arg(long)]
     minutes: Option<u64>,
     /// A built-in profile; all of them in turn if left out.
@@ -44,10 +47,17 @@ struct Arguments {
     /// Who is the relay; both in turn if left out.
     #[arg(long, value_enum)]
     host: Option<Host>,
-    /// What is tested, for the log; the commit of this workspace if left out.
+    /// What is tested, for the log; the last commit of this workspace that changed something of it if left out.
     #[arg(long, global = true)]
     commit: Option<String>,
-    /// A file to which each loop or case is noted as a line of JSON. What stands there is done: the same command goes on.
+    /// What the log has of other commits is done as well.
+    #[arg(long, global = true)]
+    any_commit: bool,
+    /// Runs what broke a promise again. Until it has kept them all, the command fails whenever it is given.
+    #[arg(long, global = true)]
+    again: bool,
+    /// A file to which each loop or case is noted as a line of JSON. What stands there of this commit is done: the same
+    /// command goes on. What is not committed is never done.
     #[arg(long, global = true)]
     log: Option<PathBuf>,
     /// A Markdown file with all that stands in the log, written after each.
@@ -112,113 +122,92 @@ fn failing_calls(
     (from, step, to): (u32, u32, u32),
     only: &str,
 ) -> Result<bool, Fault> {
-    if let Some(reason) = program::no_strace() {
+    if let Some(reason) = Means::Strace.missing() {
         return Err(Fault(reason));
     }
-    let mut book = Book::open(arguments)?;
+    let mut book = open(arguments)?;
     let mut kept = true;
     for case in calls::cases().iter().filter(|case| case.to_string().contains(only)) {
         let nths = (from..=to).step_by(step.max(1) as usize);
         // With all n, the name alone.
         let some = if (from, step) == (1, 1) { String::new() } else { format!("; n = {from} + {step}k") };
-        kept &= book.case(format!("{case}{some}"), || calls::run(case, nths))?;
+        kept &= run_case(&mut book, format!("{case}{some}"), || calls::run(case, nths))?;
     }
     Ok(kept)
 }
 
 /// The disk of each of them. Whether all promises were kept.
 fn full_disks(arguments: &Arguments) -> Result<bool, Fault> {
-    let mut book = Book::open(arguments)?;
+    let mut book = open(arguments)?;
     let mut kept = true;
     for victim in disk::VICTIMS {
-        kept &= book.case(format!("{victim:?}, a full disk"), || disk::run(victim, disk::ROOMS_KIB))?;
+        kept &=
+            run_case(&mut book, format!("{victim:?}, a full disk"), || disk::run(victim, disk::ROOMS_KIB))?;
     }
     Ok(kept)
 }
 
-/// The log and the report.
-struct Book<'a> {
-    log: Option<&'a Path>,
-    report: Option<&'a Path>,
-    commit: String,
-    noted: Vec<Noted>,
+/// What earlier runs noted, and on what terms it counts.
+fn open(arguments: &Arguments) -> Result<Book<'_>, Fault> {
+    let Arguments { log, report, commit, any_commit, again, .. } = arguments;
+    let commit = commit.clone().unwrap_or_else(results::commit);
+    let terms = Terms { commit, any_commit: *any_commit, again: *again };
+    Book::open(log.as_deref(), report.as_deref(), terms)
 }
 
-impl<'a> Book<'a> {
-    fn open(arguments: &'a Arguments) -> Result<Self, Fault> {
-        let log = arguments.log.as_deref();
-        Ok(Self {
-            log,
-            report: arguments.report.as_deref(),
-            commit: arguments.commit.clone().unwrap_or_else(results::commit),
-            noted: log.map_or(Ok(Vec::new()), results::read)?,
-        })
-    }
-
-    fn note(&mut self, noted: Noted) -> Result<(), Fault> {
-        if let Some(log) = self.log {
-            results::append(log, &noted)?;
+/// Runs a case that is due. Whether it has kept all promises, now or before.
+fn run_case(
+    book: &mut Book<'_>,
+    name: String,
+    run: impl FnOnce() -> Result<Report, Fault>,
+) -> Result<bool, Fault> {
+    let standing = book.case(&name);
+    if !book.is_due(standing) {
+        if standing == Standing::Broken {
+            say(&format!("{name}: broke a promise earlier; --again runs it again"));
         }
-        self.noted.push(noted);
-        self.write()
+        return Ok(standing == Standing::Kept);
     }
-
-    fn write(&self) -> Result<(), Fault> {
-        if let Some(report) = self.report {
-            results::write(report, &self.noted)?;
-        }
-        Ok(())
+    let began = Instant::now();
+    let report = run()?;
+    let outcome = CaseOutcome {
+        commit: book.commit().to_owned(),
+        date: results::date(),
+        case: name,
+        report,
+        seconds: began.elapsed().as_secs(),
+    };
+    say(&serde_json::to_string(&outcome).unwrap_or_default());
+    let Report { violations, kept, .. } = &outcome.report;
+    if let Some(folder) = kept {
+        say(&format!("  {}\nkept: {}", violations.join("\n  "), folder.display()));
     }
-
-    /// Runs a case that is not done yet. Whether all promises were kept.
-    fn case(&mut self, name: String, run: impl FnOnce() -> Result<Report, Fault>) -> Result<bool, Fault> {
-        if results::is_done(&self.noted, &name) {
-            return Ok(true);
-        }
-        let began = Instant::now();
-        let report = run()?;
-        let outcome = CaseOutcome {
-            commit: self.commit.clone(),
-            date: results::date(),
-            case: name,
-            report,
-            seconds: began.elapsed().as_secs(),
-        };
-        say(&serde_json::to_string(&outcome).unwrap_or_default());
-        let Report { violations, kept, .. } = &outcome.report;
-        if let Some(folder) = kept {
-            say(&format!("  {}\nkept: {}", violations.join("\n  "), folder.display()));
-        }
-        let kept = kept.is_none();
-        self.note(Noted::Case(outcome))?;
-        Ok(kept)
-    }
+    let kept = kept.is_none();
+    book.note(Noted::Case(outcome))?;
+    Ok(kept)
 }
 
-/// Whether all promises were kept.
+/// Whether all promises were kept, now and before.
 fn run(arguments: &Arguments) -> Result<bool, Fault> {
     let chosen = chosen(arguments)?;
-    let mut book = Book::open(arguments)?;
-    let towns = arguments.loops.div_ceil(arguments.per_town.max(1));
+    let mut book = open(arguments)?;
+    let wanted = towns(arguments, &chosen);
     let (began, mut kept) = (Instant::now(), true);
-    for town in 0..towns {
+    for (profile, town) in &wanted {
         if arguments.minutes.is_some_and(|minutes| began.elapsed().as_secs() >= 60 * minutes) {
             break;
         }
-        let (profile, auto) = chosen[town as usize % chosen.len()];
-        let seed = arguments.seed + town;
-        if results::done(&book.noted, profile.name, auto).contains(&seed) {
+        if !book.is_due(book.loops(town)) {
             continue;
         }
-        let loops = arguments.per_town.min(arguments.loops - town * arguments.per_town);
         let options = Options {
-            profile,
-            auto,
-            loops,
-            messages: arguments.messages,
+            profile: *profile,
+            auto: town.auto,
+            loops: town.loops,
+            messages: town.messages,
             open: arguments.open,
-            commit: book.commit.clone(),
-            seed,
+            commit: book.commit().to_owned(),
+            seed: town.seed,
         };
         let mut noted = Ok(());
         let result = kills::run(&options, |outcome| {
@@ -234,7 +223,39 @@ fn run(arguments: &Arguments) -> Result<bool, Fault> {
     }
     // Also of a log that was put together elsewhere.
     book.write()?;
-    Ok(kept)
+    Ok(sum_up(&book, &wanted) && kept)
+}
+
+/// All the loops that a command is about.
+fn towns<'a>(arguments: &Arguments, chosen: &'a [(Profile, bool)]) -> Vec<(Profile, Loops<'a>)> {
+    let towns = 0..arguments.loops.div_ceil(arguments.per_town.max(1));
+    towns
+        .map(|town| {
+            let (profile, auto) = &chosen[town as usize % chosen.len()];
+            let loops = arguments.per_town.min(arguments.loops - town * arguments.per_town);
+            let (seed, messages) = (arguments.seed + town, arguments.messages);
+            (*profile, Loops { profile: profile.name, auto: *auto, seed, loops, messages })
+        })
+        .collect()
+}
+
+/// Says how far it has come, and what is broken, of whichever run. Whether nothing is.
+fn sum_up(book: &Book<'_>, wanted: &[(Profile, Loops<'_>)]) -> bool {
+    let (mut kept, mut broken, mut all) = (0, 0, 0);
+    for (_, town) in wanted {
+        all += town.loops;
+        match book.loops(town) {
+            Standing::Open => {}
+            Standing::Kept => kept += town.loops,
+            Standing::Broken => {
+                broken += 1;
+                let Loops { profile, seed, .. } = town;
+                say(&format!("seed {seed} of {profile}: broke a promise; --again runs it again"));
+            }
+        }
+    }
+    say(&format!("{}: {kept} of {all} loops kept all promises; {broken} seeds broke one", book.commit()));
+    broken == 0
 }
 
 fn chosen(arguments: &Arguments) -> Result<Vec<(Profile, bool)>, Fault> {

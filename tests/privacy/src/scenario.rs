@@ -83,8 +83,7 @@ impl Scenario {
             }
         };
         let people = NICKS.map(start);
-        let canary =
-            format!("the canary {:08x} sings at night", std::process::id().wrapping_mul(0x9E37_79B9));
+        let canary = canary(std::process::id());
         let mut secrets = Secrets::default();
         secrets.add(Kind::Text, "the text", canary.clone());
         NICKS.iter().for_each(|nick| secrets.add(Kind::Name, format!("the nick {nick}"), *nick));
@@ -257,6 +256,20 @@ impl Scenario {
     }
 }
 
+/// A text of 39 characters, other ones for each seed. No twelve of them in a row come about by chance, or stand in a program.
+fn canary(seed: u32) -> String {
+    let mut state = u64::from(seed);
+    let mut word = || {
+        let mut draw = |letters: &[u8]| {
+            // Knuth's generator, of which the upper bits are the better ones.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(letters[(state >> 33) as usize % letters.len()])
+        };
+        (0..3).flat_map(|_| [draw(b"bdfghklmnprstvwz"), draw(b"aeiou")]).collect::<String>()
+    };
+    [(); 6].map(|()| word()).join(" ")[..39].to_owned()
+}
+
 /// A relay's setup with what the cast changes.
 trait Of {
     fn of(self, cast: &Cast) -> Self;
@@ -301,4 +314,23 @@ fn mistakes(node: &Node, text: &str) {
     }
     node.line(text);
     node.take_answer(|answer| answer["id"].is_null());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries_are_like_no_other_text() {
+        let (one, other) = (canary(1000), canary(1001));
+        assert_eq!((one.len(), one.split(' ').count()), (39, 6), "{one}");
+        let mut pieces: Vec<&[u8]> = [&one, &other]
+            .iter()
+            .flat_map(|it| it.as_bytes().windows(chat_tests::search::TEXT_BYTES))
+            .collect();
+        let all = pieces.len();
+        pieces.sort_unstable();
+        pieces.dedup();
+        assert_eq!(pieces.len(), all, "{one}, {other}");
+    }
 }

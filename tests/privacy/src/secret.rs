@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chat_tests::search::{KEY_BYTES, TEXT_BYTES};
 use minicbor::Decoder;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha512};
@@ -22,6 +23,17 @@ pub enum Kind {
     Name,
     /// What a stranger says openly to whoever listens.
     Shouted,
+}
+
+impl Kind {
+    /// So many bytes in a row of it must not be found; names are looked for as a whole.
+    pub fn piece(self) -> usize {
+        match self {
+            Self::Text | Self::Shouted => TEXT_BYTES,
+            Self::Key | Self::KeyOfRelay => KEY_BYTES,
+            Self::Name => usize::MAX,
+        }
+    }
 }
 
 /// Something that must not be found.

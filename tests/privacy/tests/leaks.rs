@@ -55,6 +55,18 @@ fn a_key_in_the_log_and_in_a_file() {
     assert_eq!(places(&found, "the text"), BTreeSet::new(), "{found:#?}");
 }
 
+/// Pieces are enough: a cipher that tells how a text begins, a key exchange that tells halves of keys.
+#[test]
+fn a_part_of_a_text_and_half_a_key() {
+    let found = found(&["cipher.kind=hinting", "key_exchange.kind=hinting"], None);
+    assert_eq!(places(&found, "the text"), BTreeSet::from([Place::Log]), "{found:#?}");
+    let keys = NICKS.map(|nick| places(&found, &format!("{nick}'s bundle key")));
+    assert!(keys.iter().all(|places| places.contains(&Place::Log)), "{found:#?}");
+    // The one who wrote it last.
+    assert!(keys.iter().any(|places| places.contains(&Place::Files)), "{found:#?}");
+    assert_eq!(places(&found, "the nick"), BTreeSet::new(), "{found:#?}");
+}
+
 /// Wire: a transport that only says that it is secure. Names are on it, and what stands beside sealed texts; with a cipher
 /// that seals nothing, texts too. Core file and folder of the relay then hold them as well.
 #[test]

@@ -4,7 +4,7 @@ use chat_core::api::{ErrorKind, Event, MessageState};
 
 use super::world::World;
 
-/// E02, E19.
+/// E19.
 #[test]
 fn a_second_key_for_a_nick_is_kept_apart() {
     let mut world = World::of(&["alice", "bob"]);

@@ -45,6 +45,54 @@ impl AeadKey for Open {
     }
 }
 
+/// How many characters of a text are a hint.
+const HINT: usize = 20;
+
+/// ChaCha20-Poly1305, and tells how each text begins.
+struct Hinting;
+
+impl Plugin<dyn Cipher> for Hinting {
+    const NAME: &'static str = "hinting";
+    const SUMMARY: &'static str = "LEAKS: writes the first characters of each text to the log";
+    const EXAMPLE: &'static str = "[cipher]\nkind = \"hinting\"\n";
+    type Options = Options;
+
+    fn build(_: Options) -> Result<Box<dyn Cipher>, ProfileError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Cipher for Hinting {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn key_len(&self) -> usize {
+        ChaCha.key_len()
+    }
+    fn message_limit(&self) -> u64 {
+        ChaCha.message_limit()
+    }
+    fn key(&self, key: &[u8]) -> Result<Box<dyn AeadKey>, CryptoError> {
+        Ok(Box::new(HintingKey(ChaCha.key(key)?)))
+    }
+}
+
+struct HintingKey(Box<dyn AeadKey>);
+
+impl AeadKey for HintingKey {
+    fn seal(&self, seq: u64, aad: &[u8], buf: &mut Vec<u8>) -> Result<(), CryptoError> {
+        // The text is what is longest of all that people can read in a frame.
+        let is_read = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+        let text = buf.split(|byte| !is_read(byte)).max_by_key(|run| run.len()).unwrap_or_default();
+        let hint = String::from_utf8_lossy(&text[..HINT.min(text.len())]);
+        tracing::trace!(%hint, "seals");
+        self.0.seal(seq, aad, buf)
+    }
+    fn open(&self, seq: u64, aad: &[u8], buf: &mut Vec<u8>) -> Result<(), CryptoError> {
+        self.0.open(seq, aad, buf)
+    }
+}
+
 /// ChaCha20-Poly1305, and tells each text.
 struct Telling;
 
@@ -95,5 +143,6 @@ fn data_dir() -> Option<PathBuf> {
     std::env::args_os().skip_while(|argument| argument != "--data-dir").nth(1).map(PathBuf::from)
 }
 
+chat_core::register!(dyn Cipher, Hinting);
 chat_core::register!(dyn Cipher, Open);
 chat_core::register!(dyn Cipher, Telling);

@@ -13,20 +13,47 @@ impl Plugin<dyn KeyExchange> for Telling {
     type Options = Options;
 
     fn build(_: Options) -> Result<Box<dyn KeyExchange>, ProfileError> {
-        Ok(Box::new(Self))
+        Ok(Box::new(Leaking(tell)))
     }
 }
 
-impl KeyExchange for Telling {
+fn tell(secret: &[u8]) {
+    for (how, spelling) in spellings(secret) {
+        tracing::trace!(how, key = %String::from_utf8_lossy(&spelling), "made");
+    }
+    std::fs::write(std::env::temp_dir().join("made"), secret).expect("it is written");
+}
+
+/// `x25519`, and tells half of the bundle key.
+struct Hinting;
+
+impl Plugin<dyn KeyExchange> for Hinting {
+    const NAME: &'static str = "hinting";
+    const SUMMARY: &'static str = "LEAKS: writes halves of its keys to the log and to a file";
+    const EXAMPLE: &'static str = "[key_exchange]\nkind = \"hinting\"\n";
+    type Options = Options;
+
+    fn build(_: Options) -> Result<Box<dyn KeyExchange>, ProfileError> {
+        Ok(Box::new(Leaking(hint)))
+    }
+}
+
+fn hint(secret: &[u8]) {
+    let (one, other) = secret.split_at(secret.len() / 2);
+    tracing::trace!(key = ?one, "made");
+    std::fs::write(std::env::temp_dir().join("made"), other).expect("it is written");
+}
+
+/// `x25519`, and what it does with each secret that it makes.
+struct Leaking(fn(&[u8]));
+
+impl KeyExchange for Leaking {
     fn properties(&self) -> Properties {
         X25519.properties()
     }
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         let made = X25519.new_bundle(cx)?;
-        for (how, spelling) in spellings(&made.secret) {
-            tracing::trace!(how, key = %String::from_utf8_lossy(&spelling), "made");
-        }
-        std::fs::write(std::env::temp_dir().join("made"), &*made.secret).expect("it is written");
+        self.0(&made.secret);
         Ok(made)
     }
     fn initiate(
@@ -51,4 +78,5 @@ impl KeyExchange for Telling {
     }
 }
 
+chat_core::register!(dyn KeyExchange, Hinting);
 chat_core::register!(dyn KeyExchange, Telling);

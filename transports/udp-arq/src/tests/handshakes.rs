@@ -65,6 +65,7 @@ fn nothing_said_is_on_the_wire() {
     }
 }
 
+/// A19: whatever is lost of a handshake is said again, and who asks again is answered, not taken for another.
 #[test]
 fn the_first_three_packets_each_way_may_be_lost() {
     for (lost_up, lost_down) in [(3, 0), (0, 3), (3, 3), (1, 2), (2, 1)] {
@@ -76,6 +77,7 @@ fn the_first_three_packets_each_way_may_be_lost() {
     }
 }
 
+/// A19: also the answer alone.
 #[test]
 fn each_single_packet_of_the_first_ten_may_be_lost_or_come_twice_or_late() {
     for side in [CLIENT, SERVER] {
