@@ -13,13 +13,13 @@ use chat_core::{
     Cipher, Context, CryptoError, KeyExchange, Properties, Registry, SavedSession, Session, Transport,
 };
 use chat_tests::Profile;
-use chat_tests::profiles::{TCP_RSA, UDP_RSA};
+use chat_tests::profiles::{RELAY_RATCHET, TCP_RSA, UDP_RATCHET, UDP_RSA};
 
 // Plugins register themselves; naming the crate is what links them.
 use {
-    cipher_aes_gcm as _, cipher_chacha20_poly1305 as _, key_exchange_rsa_hybrid as _,
-    key_exchange_x25519 as _, key_exchange_x25519_ratchet as _, transport_memory as _, transport_tcp as _,
-    transport_udp_arq as _,
+    cipher_aes_cbc_hmac as _, cipher_aes_gcm as _, cipher_chacha20_poly1305 as _,
+    key_exchange_rsa_hybrid as _, key_exchange_x25519 as _, key_exchange_x25519_ratchet as _,
+    transport_memory as _, transport_tcp as _, transport_udp_arq as _,
 };
 
 /// The end-to-end part of a profile.
@@ -41,8 +41,12 @@ pub const RATCHET: Stack = Stack { key_exchange: "x25519-ratchet", cipher: "xcha
 impl Stack {
     /// That of a profile.
     pub fn of(profile: Profile) -> Self {
-        let is_rsa = profile == UDP_RSA || profile == TCP_RSA;
-        if is_rsa { RSA } else { X25519 }
+        match profile {
+            UDP_RSA | TCP_RSA => RSA,
+            RELAY_RATCHET => RATCHET,
+            UDP_RATCHET => Self { cipher: "aes-128-cbc-hmac-sha256", ..RATCHET },
+            _ => X25519,
+        }
     }
 
     /// Its key exchange.

@@ -27,10 +27,10 @@
 //!
 //! **Texts** are looked for in pieces: any twelve characters in a row, as they are, in hexadecimal, as lists of numbers,
 //! escaped, and in both kinds of base64. And so are **keys**, any eight bytes in a row: identity keys, what Ed25519 makes of
-//! them, the keys of bundles (for RSA the middle of each private number), and both direction keys of each session, as far as
-//! databases held them whenever a program had ended. **Names** are looked for as a whole, in the same spellings. Not known from outside, and so not looked
+//! them, the keys of bundles (for RSA the middle of each private number), and both direction keys of each session, or the root,
+//! ratchet and chain keys of one that ratchets, as far as databases held them whenever a program had ended. **Names** are looked for as a whole, in the same spellings. Not known from outside, and so not looked
 //! for: keys of hops, which are made for one link and never written, and keys of single messages, which are
-//! derived from direction keys. That plugins don't log those is a rule of the conformance suites in `chat-core`.
+//! derived from those of directions and chains. That plugins don't log those is a rule of the conformance suites in `chat-core`.
 //!
 //! The programs hand the log to `tracing`. No bridge from the crate `log` is installed, so what a dependency says
 //! there goes nowhere.

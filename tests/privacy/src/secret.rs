@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chat_tests::search::{KEY_BYTES, TEXT_BYTES};
 use minicbor::Decoder;
+use minicbor::data::Type;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha512};
 
@@ -109,9 +110,9 @@ impl Secrets {
             }
         }
         for main in blobs(&db, "SELECT main FROM sessions") {
-            let [sending, receiving] = direction_keys(&main);
-            self.add(Kind::Key, format!("a key that {whose} seals with"), sending);
-            self.add(Kind::Key, format!("a key that {whose} opens with"), receiving);
+            for (name, key) in session_keys(&main) {
+                self.add(Kind::Key, format!("{name} of {whose}"), key);
+            }
         }
     }
 }
@@ -135,16 +136,40 @@ fn middle(number: &[u8]) -> &[u8] {
     &number[from..(from + MIDDLE_BYTES).min(number.len())]
 }
 
-/// A saved session of both key exchanges: an array with version, cipher, role, transcript, and then both keys.
-fn direction_keys(main: &[u8]) -> [Vec<u8>; 2] {
+/// The keys of a saved session. It is an array, which begins with version and cipher. With the ratchet, transcript, root
+/// key, one's own ratchet key, the peer's public one, and both chains follow; without it role, transcript, and the keys
+/// of both directions.
+fn session_keys(main: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut decoder = Decoder::new(main);
     decoder.array().expect("an array");
-    (0..4).for_each(|_| decoder.skip().expect("what is no secret"));
-    [(), ()].map(|()| {
+    (0..2).for_each(|_| decoder.skip().expect("what is no secret"));
+    let ratchets = decoder.datatype().is_ok_and(|it| it == Type::Bytes);
+    let (skipped, names): (usize, &[_]) = if ratchets {
+        (1, &["the root key", "the ratchet key", "", "the sending chain", "the receiving chain"])
+    } else {
+        (2, &["the key to seal", "the key to open"])
+    };
+    (0..skipped).for_each(|_| decoder.skip().expect("what is no secret"));
+    let mut keys = Vec::new();
+    for name in names {
+        // What is public, and what there is none of at the time.
+        if name.is_empty() || decoder.datatype().is_ok_and(|it| it == Type::Null) {
+            decoder.skip().expect("it is there");
+            continue;
+        }
+        // A chain is an array of its key and a count.
+        let is_chain = decoder.datatype().is_ok_and(|it| it == Type::Array);
+        if is_chain {
+            decoder.array().expect("a chain");
+        }
         let key = decoder.bytes().expect("a key").to_vec();
-        assert_eq!(key.len(), 32);
-        key
-    })
+        assert_eq!(key.len(), 32, "{name}");
+        keys.push((*name, key));
+        if is_chain {
+            decoder.u32().expect("a count");
+        }
+    }
+    keys
 }
 
 /// The private numbers of a PKCS #8 document with an RSA key (RFC 5958 §2, RFC 8017 §A.1.2).
@@ -191,6 +216,20 @@ mod tests {
         let numbers = rsa_numbers(&document);
         assert_eq!(numbers[0], ("d", vec![3]));
         assert_eq!(numbers[5], ("the inverse of q", vec![8]));
+    }
+
+    #[test]
+    fn keys_are_taken_out_of_both_kinds_of_session() {
+        let bytes = |byte: u8| [&[0x58, 32][..], &[byte; 32]].concat();
+        let head = [&[0x8a, 1][..], b"\x63aes"].concat();
+        let fixed = [&head[..], &[0], &bytes(1), &bytes(2), &bytes(3), &[9]].concat();
+        let expected = [("the key to seal", vec![2; 32]), ("the key to open", vec![3; 32])];
+        assert_eq!(session_keys(&fixed), expected);
+        let chain = [&[0x82][..], &bytes(5), &[7]].concat();
+        let ratchets =
+            [&head[..], &bytes(1), &bytes(2), &[0xf6], &bytes(4), &[0xf6], &chain, &[0, 0]].concat();
+        let expected = [("the root key", vec![2; 32]), ("the receiving chain", vec![5; 32])];
+        assert_eq!(session_keys(&ratchets), expected);
     }
 
     #[test]
