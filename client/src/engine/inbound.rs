@@ -106,16 +106,20 @@ impl Engine {
         self.config.stack.properties.healing
     }
 
-    /// What becomes of a frame that does not verify, in a session that heals. If it was opened before, its key is gone,
-    /// and it is a replay, of which nothing follows. Else it may be forged; or one of both ends has an older copy of its
-    /// data back, and the secrets of now are not in it: no frame of either opens at the other until both have a new
-    /// session.
-    pub(super) fn not_followed(&self, envelope: &Envelope) -> Result<Fault, StoreError> {
+    /// What becomes of a frame that does not verify, in a session that heals, or whose number can't be one: its keys are
+    /// gone with their use, so what is said of an old number rests on a header that nothing proves. If these very bytes
+    /// were opened before, it is a replay, of which nothing follows. Else it may be forged; or one of both ends has an
+    /// older copy of its data back, and the secrets of now are not in it: no frame of either opens at the other until
+    /// both have a new session.
+    pub(super) fn not_followed(&self, envelope: &Envelope, error: &CryptoError) -> Result<Fault, StoreError> {
         let from = envelope.from;
         if self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
             return Ok(refused(AlarmKind::Replayed, from, "a frame that was opened before"));
         }
-        let detail = format!("a frame was refused: {}", CryptoError::Forged);
+        let detail = format!(
+            "a frame was refused: {error}; or {} goes on from an older copy of its data: it is asked for again",
+            self.name_of(from)
+        );
         let (kind, renew) = (AlarmKind::Tampered, Some(Renewal::Rewound));
         Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
     }

@@ -259,11 +259,11 @@ impl Engine {
                     self.live.insert(live.row.id, live);
                 }
                 return Err(match error {
+                    CryptoError::Forged | CryptoError::Duplicate if accepted.is_none() && self.heals() => {
+                        self.not_followed(envelope, &error)?
+                    }
                     CryptoError::Duplicate => self.number_used(envelope, began, false)?,
                     CryptoError::TooOld => self.number_used(envelope, began, true)?,
-                    CryptoError::Forged if accepted.is_none() && self.heals() => {
-                        self.not_followed(envelope)?
-                    }
                     error => refusal_of(&error, from, "a frame was refused"),
                 });
             }

@@ -76,10 +76,22 @@ pub(crate) fn are_altered_and_said_again(scene: &mut Scene) {
         .map(|frame| Envelope { frame, ..anew(&genuine) })
         .collect();
     assert!(altered.len() > 5);
-    for envelope in altered {
-        alarmed(&scene.bob, "tampered", || scene.relay.with(|desk| desk.hand(bob, envelope)));
+    let again = std::iter::once(anew(&genuine));
+    if scene.stack.key_exchange == "x25519-ratchet" {
+        // The first of them is an alarm, and bob asks for a new session, in case alice has an older copy of hers. What is
+        // handed to him of the old one from then on is ignored, or refused by numbers in a header that nothing proves.
+        let mut altered = altered.into_iter();
+        let first = altered.next().expect("some");
+        alarmed(&scene.bob, "tampered", || scene.relay.with(|desk| desk.hand(bob, first)));
+        altered.chain(again).for_each(|envelope| scene.relay.with(|desk| desk.hand(bob, envelope)));
+    } else {
+        for envelope in altered {
+            alarmed(&scene.bob, "tampered", || scene.relay.with(|desk| desk.hand(bob, envelope)));
+        }
+        again.for_each(|envelope| {
+            alarmed(&scene.bob, "replayed", || scene.relay.with(|desk| desk.hand(bob, envelope)))
+        });
     }
-    alarmed(&scene.bob, "replayed", || scene.relay.with(|desk| desk.hand(bob, anew(&genuine))));
     assert_eq!(scene.bob.texts(), shown);
     scene.goes_on("after what was altered");
 }
