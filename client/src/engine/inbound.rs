@@ -92,11 +92,10 @@ impl Engine {
         if too_late {
             return Ok(quietly(from, "a frame that comes too late for its session", Renewal::Rewound));
         }
-        let detail = format!(
-            "{} goes on from an older copy of its data, or two copies of it run: a message was sealed under a number \
-             that was used before; it is asked for again",
-            self.name_of(from)
-        );
+        // Without its name: what is refused is logged, and no log holds names.
+        let detail = "this peer goes on from an older copy of its data, or two copies of it run: a message was sealed under \
+                      a number that was used before; it is asked for again"
+            .to_owned();
         let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::Rewound));
         Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
     }
@@ -117,8 +116,7 @@ impl Engine {
             return Ok(refused(AlarmKind::Replayed, from, "a frame that was opened before"));
         }
         let detail = format!(
-            "a frame was refused: {error}; or {} goes on from an older copy of its data: it is asked for again",
-            self.name_of(from)
+            "a frame was refused: {error}; or this peer goes on from an older copy of its data: it is asked for again"
         );
         let (kind, renew) = (AlarmKind::Tampered, Some(Renewal::Rewound));
         Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
