@@ -65,7 +65,11 @@ fn address(text: &str) {
 
 fn names(text: &str) {
     if let Ok(nick) = Nick::new(text) {
-        assert!(!text.is_empty() && text.len() <= MAX_NICK_BYTES && nick.as_str() == text);
+        // Names are kept in composed form (NFC), which is its own.
+        let name = nick.as_str();
+        assert!(!name.is_empty() && name.len() <= MAX_NICK_BYTES);
+        assert!(Nick::new(name).is_ok_and(|again| again.as_str() == name));
+        assert!(!text.is_ascii() || name == text);
         assert!(!text.chars().any(|c| is_unsafe_to_show(c) || c.is_whitespace()));
     }
     if let Ok(room) = RoomName::new(text) {
