@@ -73,7 +73,10 @@ fn names(text: &str) {
         assert!(!text.chars().any(|c| is_unsafe_to_show(c) || c.is_whitespace()));
     }
     if let Ok(room) = RoomName::new(text) {
-        assert!(text.starts_with('#') && room.as_str() == text && text.len() > 1);
+        let name = room.as_str();
+        assert!(name.starts_with('#') && name.len() > 1);
+        assert!(RoomName::new(name).is_ok_and(|again| again.as_str() == name));
+        assert!(!text.is_ascii() || name == text);
     }
     if let Ok(destination) = Destination::try_from(text.to_owned()) {
         // Hex digits may be written large, and a name may have an `@`.
