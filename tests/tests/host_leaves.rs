@@ -22,10 +22,11 @@ fn another_takes_over_and_nothing_is_lost(profile: Profile) {
     let mut host = 0;
     for round in 0..3 {
         let (one, third) = ((host + 1) % 3, (host + 2) % 3);
-        let before = [0, 1, 2].map(|n| if n == host { 0 } else { links(&nodes[n]) });
         for n in [one, third] {
             nodes[n].meet(&[nicks[host], nicks[if n == one { third } else { one }]]);
         }
+        // Only now is each sure to have its link to this host, and none to the next one.
+        let before = [0, 1, 2].map(|n| if n == host { 0 } else { links(&nodes[n]) });
         let burst = |to: &str| (0..BURST).map(|n| format!("round {round}, {n} to {to}")).collect::<Vec<_>>();
         let (to_third, to_host) = (burst(nicks[third]), burst(nicks[host]));
         let ids = nodes[one].send_all(nicks[third], &to_third);
