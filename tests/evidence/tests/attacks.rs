@@ -4,36 +4,24 @@ use chat_core::testing::key_exchange::{End, FirstFlight, Scene};
 use chat_evidence::stacks::{self, Stack};
 use chat_evidence::verdict::{Verdict, judge};
 
-/// Which end a frame is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum To {
-    Alice,
-    Bob,
-}
-
 /// A frame of the talk, and what it says.
 struct Said {
-    to: To,
     frame: Vec<u8>,
     text: Vec<u8>,
 }
 
-fn talk<'a>(scene: &'a Scene, mut each: impl FnMut(&mut End<'a>, &Said)) -> Vec<Said> {
+fn talk<'a>(scene: &'a Scene, mut each: impl FnMut(&mut End<'a>, &Said)) {
     let FirstFlight { mut alice, mut bob, .. } = scene.first_flight().unwrap();
-    let mut said = Vec::new();
     for n in 0..12_u8 {
-        let to = if n % 4 < 2 { To::Bob } else { To::Alice };
-        let (from, at) = if to == To::Bob { (&mut alice, &mut bob) } else { (&mut bob, &mut alice) };
+        let (from, at) = if n % 4 < 2 { (&mut alice, &mut bob) } else { (&mut bob, &mut alice) };
         let text = vec![n; usize::from(n) * 7 + 1];
         let frame = from.seal(&text).unwrap();
         from.save();
-        let one = Said { to, frame, text };
+        let one = Said { frame, text };
         each(at, &one);
         at.opens(&one.frame, &one.text).unwrap();
         at.save();
-        said.push(one);
     }
-    said
 }
 
 fn on(stacks: Vec<Stack>, attack: impl Fn(&Scene) -> Verdict) -> Vec<(String, Verdict)> {
