@@ -174,7 +174,7 @@ const CASES: &[Case] = &[
     case(
         Append("[relay]\nlisten = [\"pigeon://h:1\"]\n"),
         (18, 11),
-        &["there is no transport `pigeon`", "accepted: tcp, udp-arq"],
+        &["there is no transport `pigeon`", "accepted: tcp, tls, udp-arq"],
     ),
     case(
         Append("[relay]\nlisten = [\"quic://h:1\"]\n"),
@@ -226,7 +226,7 @@ const CASES: &[Case] = &[
         (7, 8),
         &[
             "there is no transport `udp-arg`",
-            "accepted: tcp, udp-arq",
+            "accepted: tcp, tls, udp-arq",
             "did you mean `udp-arq`?",
             "^^^^^^^^^",
         ],

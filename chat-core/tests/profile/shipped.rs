@@ -9,6 +9,7 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("udp-rsa.toml", include_str!("../../../configs/udp-rsa.toml")),
     ("tcp-x25519.toml", include_str!("../../../configs/tcp-x25519.toml")),
     ("relay-ratchet.toml", include_str!("../../../configs/relay-ratchet.toml")),
+    ("tls-rsa.toml", include_str!("../../../configs/tls-rsa.toml")),
 ];
 
 #[test]
@@ -31,6 +32,7 @@ fn they_name_the_stacks_they_are_called_after() {
         ["127.0.0.1:12345", "udp-arq", "rsa-hybrid", "aes-256-gcm"],
         ["127.0.0.1:12346", "tcp", "x25519", "chacha20-poly1305"],
         ["127.0.0.1:12347", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
+        ["127.0.0.1:12350", "tls", "rsa-hybrid", "aes-256-gcm"],
     ];
     for ((name, text), stack) in SHIPPED.iter().zip(stacks) {
         let (profile, warnings) = load(*text).unwrap_or_else(|error| panic!("{name}: {error}"));

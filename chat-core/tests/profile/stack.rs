@@ -51,6 +51,7 @@ pub(crate) fn registry() -> Registry {
 static ENTRIES: &[PluginEntry] = &[
     PluginEntry::new::<dyn Transport, UdpArq>("transport-udp-arq"),
     PluginEntry::new::<dyn Transport, Tcp>("transport-tcp"),
+    PluginEntry::new::<dyn Transport, Tls>("transport-tls"),
     PluginEntry::new::<dyn KeyExchange, RsaHybrid>("key-exchange-rsa-hybrid"),
     PluginEntry::new::<dyn KeyExchange, X25519>("key-exchange-x25519"),
     PluginEntry::new::<dyn KeyExchange, Ratchet>("key-exchange-x25519-ratchet"),
@@ -151,6 +152,7 @@ fn check_tcp(options: &TcpOptions) -> Result<(), ProfileError> {
 
 plugin!(UdpArq, Transport, "udp-arq", "transport", UdpArqOptions, check_udp);
 plugin!(Tcp, Transport, "tcp", "transport", TcpOptions, check_tcp);
+plugin!(Tls, Transport, "tls", "transport");
 plugin!(RsaHybrid, KeyExchange, "rsa-hybrid", "key_exchange");
 plugin!(X25519, KeyExchange, "x25519", "key_exchange");
 plugin!(Ratchet, KeyExchange, "x25519-ratchet", "key_exchange");
@@ -173,7 +175,7 @@ macro_rules! transport {
         }
     )*};
 }
-transport!(UdpArq Tcp);
+transport!(UdpArq Tcp Tls);
 
 macro_rules! cipher {
     ($($type:ident)*) => {$(
