@@ -16,6 +16,7 @@ pub mod check;
 pub mod disk;
 pub mod machine;
 pub mod net;
+mod panics;
 pub mod person;
 pub mod plan;
 pub mod post;

@@ -77,7 +77,7 @@ pub enum Fault {
     CommitRelay,
     /// …
     DiskRelay,
-    /// Another relay takes its place, which knows nobody.
+    /// Another relay takes its place, which knows nobody; or whoever hosts it leaves.
     ReplaceRelay,
     /// Somebody's wall clock is set.
     Clock,
@@ -171,7 +171,7 @@ impl Plan {
             duration,
             people,
             stack,
-            hosting: Hosting::Apart,
+            hosting: if seed % 7 == 4 { Hosting::Auto } else { Hosting::Apart },
             send_every_ms,
             text_bytes,
             fault_every_ms,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat_simulation::plan::{Fault, Plan};
+use chat_simulation::plan::{Fault, Hosting, Plan};
 use chat_simulation::run::{Sabotage, run, run_with};
 
 const TWO_MINUTES: Duration = Duration::from_secs(120);
@@ -44,6 +44,47 @@ fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
 fn a_disk_that_lies_about_syncs_is_found_out() {
     let broken: Vec<&str> = sabotaged(Sabotage::LyingDisks);
     assert!(broken.contains(&"P1") || broken.contains(&"P2") || broken.contains(&"P9"), "{broken:?}");
+}
+
+/// A panic is a broken promise also if nobody waits for who panics.
+#[test]
+fn a_task_that_panics_is_found_out() {
+    let mut plan = Plan::draw(2, Duration::from_secs(5), None).calm();
+    plan.people = 2;
+    let broken = run_with(plan, Some(Sabotage::Panic)).violations;
+    assert!(matches!(&broken[..], [found] if found.promise == "P10"), "{broken:?}");
+}
+
+/// With `host = "auto"` whoever is there first is the relay; others take its place when it goes, however it goes.
+#[test]
+fn hosts_come_and_go() {
+    let mut hosts = 0;
+    for stack in ["udp-arq/x25519/aes-256-gcm", "tcp/x25519-ratchet/aes-256-gcm", "memory/x25519/aes-256-gcm"]
+    {
+        for faults in
+            [vec![Fault::ReplaceRelay], vec![Fault::KillRelay, Fault::PowerRelay, Fault::CommitRelay]]
+        {
+            let mut plan = Plan::draw(2, Duration::from_secs(60), Some(stack.parse().unwrap())).calm();
+            (plan.people, plan.send_every_ms, plan.text_bytes) = (3, 500, 2_000);
+            (plan.hosting, plan.faults, plan.fault_every_ms) = (Hosting::Auto, faults, 10_000);
+            let outcome = run(plan);
+            assert_eq!(outcome.violations, [], "{stack}");
+            hosts += outcome.figures.starts - 3;
+        }
+    }
+    assert!(hosts > 6, "{hosts}");
+}
+
+/// On links within the process too, what a machine had is gone with it.
+#[test]
+fn faults_of_machines_hold_on_memory_too() {
+    for seed in 0..4 {
+        let stack = "memory/x25519/aes-256-gcm".parse().unwrap();
+        let mut plan = Plan::draw(seed, Duration::from_secs(60), Some(stack));
+        (plan.hosting, plan.fault_every_ms) = (Hosting::Apart, 4_000);
+        let outcome = run(plan);
+        assert_eq!(outcome.violations, [], "seed {seed}");
+    }
 }
 
 fn sabotaged(sabotage: Sabotage) -> Vec<&'static str> {
