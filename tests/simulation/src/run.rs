@@ -63,6 +63,8 @@ pub struct Figures {
     pub starts: u64,
     /// Power cuts and kills of disks.
     pub crashes: u64,
+    /// How often somebody else became the relay, the first one included.
+    pub hosts: u64,
     /// How long it took until all had arrived after the trouble.
     pub healing: Duration,
 }
@@ -346,6 +348,7 @@ impl World {
             packets: net.arrived().0,
             starts: people.iter().map(|person| u64::from(person.starts)).sum(),
             crashes: disks().map(|disk| disk.counters().crashes).sum(),
+            hosts: record.hosts.len() as u64,
             healing,
         };
         let shown = record.trace();
