@@ -14,6 +14,11 @@ pub(crate) enum Fault {
     BundleWithTrailingBytes,
     OneTimeKeyIgnored,
     ErasedOneTimeKeyIsForged,
+    OneTimeKeyTooMany,
+    OneTimeKeysThoughNoneAreUsed,
+    UnusedOneTimeKeyIgnored,
+    /// The session of who accepts remembers the one-time secret.
+    OneTimeKeyKept,
     // In the first message.
     ABitOfTheProofIgnored,
     FirstWithTrailingBytes,

@@ -14,7 +14,7 @@ use std::thread::{self, ThreadId};
 
 use chat_core::identity::SignedAs;
 use chat_core::key_exchange::{
-    Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession,
+    Context, KeyExchange, NewBundle, OneTimePair, OwnBundle, PeerBundle, Properties, SavedSession,
 };
 use chat_core::{CryptoError, Entropy, OsEntropy, Plugin, ProfileError, Session};
 use minicbor::{Decode, Encode};
@@ -249,6 +249,15 @@ impl KeyExchange for ToyExchange {
         Ok(NewBundle { payload, secret, one_time })
     }
 
+    fn uses_one_time_keys(&self) -> bool {
+        !self.is(Fault::OneTimeKeysThoughNoneAreUsed)
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        let more = usize::from(self.is(Fault::OneTimeKeyTooMany));
+        (0..count + more).map(|_| self.new_key(cx.entropy)).collect()
+    }
+
     fn initiate(
         &self,
         own: &OwnBundle<'_>,
@@ -318,6 +327,9 @@ impl KeyExchange for ToyExchange {
                 let kept = own.one_time.and_then(kept).filter(|(kept, _)| *kept == id);
                 Some(kept.ok_or(gone)?.1)
             }
+            None if own.one_time.is_some() && !self.is(Fault::UnusedOneTimeKeyIgnored) => {
+                return Err(CryptoError::Malformed("a one-time key that is not used"));
+            }
             _ => None,
         };
         let ids = (first.bundle_key, first.one_time_key);
@@ -344,13 +356,12 @@ impl KeyExchange for ToyExchange {
         if self.is(Fault::RemembersWhatItAccepted) {
             self.accepted.lock().unwrap().insert(seen, session_key);
         }
-        Ok(Box::new(ToySession::responder(
-            self,
-            cx,
-            transcript,
-            session_key,
-            self.first_pair(own_secret, |secret| secret),
-        )?))
+        let pair = self.first_pair(own_secret, |secret| secret);
+        let mut session = ToySession::responder(self, cx, transcript, session_key, pair)?;
+        if let (true, Some(secret)) = (self.is(Fault::OneTimeKeyKept), own.one_time) {
+            session.remember(secret);
+        }
+        Ok(Box::new(session))
     }
 
     fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {
