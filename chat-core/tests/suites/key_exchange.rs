@@ -32,6 +32,7 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &["one_time_keys_count_and_are_needed", "a_first_flight_with_a_one_time_key_ends_with_it"],
     ),
     (Fault::OneTimeKeyTooMany, &["one_time_keys_are_new_and_as_many_as_asked_for"]),
+    (Fault::OneTimeKeysWithoutEntropy, &["one_time_keys_are_new_and_as_many_as_asked_for"]),
     (Fault::OneTimeKeysThoughNoneAreUsed, &["one_time_keys_are_new_and_as_many_as_asked_for"]),
     (Fault::UnusedOneTimeKeyIgnored, &["a_one_time_key_that_is_not_used_is_refused"]),
     (Fault::OneTimeKeyKept, &["a_first_flight_with_a_one_time_key_ends_with_it"]),

@@ -15,6 +15,7 @@ pub(crate) enum Fault {
     OneTimeKeyIgnored,
     ErasedOneTimeKeyIsForged,
     OneTimeKeyTooMany,
+    OneTimeKeysWithoutEntropy,
     OneTimeKeysThoughNoneAreUsed,
     UnusedOneTimeKeyIgnored,
     /// The session of who accepts remembers the one-time secret.

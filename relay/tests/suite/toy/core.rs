@@ -38,6 +38,7 @@ pub(super) struct State {
     one_time_keys: BTreeMap<PeerId, Vec<(Bytes, Timestamp)>>,
     /// Whose were given to whom, and when.
     given: Vec<(PeerId, PeerId, Timestamp)>,
+    gone: Vec<(PeerId, (Bytes, Timestamp))>,
     /// With the number after which envelopes are for the member.
     pub(super) members: BTreeMap<(RoomName, PeerId), u64>,
 }
@@ -193,6 +194,13 @@ impl Core {
         Some(Attached { cursor: acked, rooms, one_time_keys: self.one_time_keys_left(peer, now) })
     }
 
+    /// What was given out is there again.
+    pub(super) fn take_back(state: &mut State) {
+        for (peer, key) in std::mem::take(&mut state.gone).into_iter().rev() {
+            state.one_time_keys.entry(peer).or_default().insert(0, key);
+        }
+    }
+
     fn one_time_keys_left(&self, peer: PeerId, now: Timestamp) -> u32 {
         let keys = self.state.one_time_keys.get(&peer).into_iter().flatten();
         keys.filter(|(_, expires)| *expires > now).count() as u32
@@ -225,7 +233,7 @@ impl Core {
     fn take_one_time_key(&mut self, peer: PeerId, asker: PeerId, now: Timestamp) -> Taken {
         const DAY_MS: u64 = 24 * 60 * 60 * 1000;
         let left = self.one_time_keys_left(peer, now);
-        let State { one_time_keys, given, .. } = &mut self.state;
+        let State { one_time_keys, given, gone, .. } = &mut self.state;
         let times: Vec<_> = given.iter().filter(|it| it.0 == peer && now.ms_since(it.2) < DAY_MS).collect();
         let had = times.iter().filter(|it| it.1 == asker).count() as u32;
         let is_soon = times.iter().any(|it| now.ms_since(it.2) < self.limits.one_time_keys_floor_ms);
@@ -237,9 +245,9 @@ impl Core {
         match keys.iter().position(|(_, expires)| *expires > now) {
             Some(at) if !enough && !floor => {
                 given.push((peer, asker, now));
-                let twice = self.fault == Fault::OneTimeKeysAreGivenTwice;
-                let key = if twice { keys[at].0.clone() } else { keys.remove(at).0 };
-                Taken { key: Some(key), left: left - u32::from(!twice) }
+                let (key, expires) = keys.remove(at);
+                gone.push((peer, (key.clone(), expires)));
+                Taken { key: Some(key), left: left - 1 }
             }
             _ => Taken { key: None, left },
         }

@@ -33,7 +33,7 @@ pub(crate) enum Fault {
     OlderBundlesCount,
     NamesAreForever,
     DirectoryIsUnbounded,
-    OneTimeKeysAreGivenTwice,
+    OneTimeKeysComeBack,
     OneTimeKeysStay,
     OneTimeKeysAreUnbounded,
     OneTimeKeysForTheAsking,

@@ -122,6 +122,9 @@ async fn work(
     if fault == Fault::CloseForgetsMembers {
         kept.members.clear();
     }
+    if fault == Fault::OneTimeKeysComeBack {
+        Core::take_back(&mut kept);
+    }
     *lock(&core.disk) = kept;
     *lock(&open) = false;
     end.send_replace(true);
