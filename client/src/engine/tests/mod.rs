@@ -7,6 +7,7 @@ mod life;
 mod onlooker;
 mod peers;
 
+mod one_time;
 mod refusals;
 mod restored;
 mod rooms;
