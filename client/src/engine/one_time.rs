@@ -2,7 +2,8 @@
 //! begun, and gone without if there is none.
 //!
 //! A key is told to one relay, and never again, so that no two relays give out the same. If a relay has more than are
-//! known here, their secrets are lost, and it is told to forget them.
+//! known here for this stack, they are of no use: their secrets are lost, or they are for another stack. It is told to
+//! forget them.
 
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
@@ -46,8 +47,6 @@ pub(super) struct PeersKey {
 pub(super) struct Stock {
     /// How many it has; none if it keeps none of anybody.
     left: Option<u32>,
-    /// It has some whose secrets are not here.
-    ends: bool,
     /// New ones are being made.
     making: bool,
     /// When it was told more the last time, in this run.
@@ -59,9 +58,8 @@ impl Engine {
     pub(super) fn one_time_keys_left(&mut self, left: Option<u32>) -> Result<(), StoreError> {
         self.stock.left = left.filter(|_| self.config.key_exchange.uses_one_time_keys());
         let Some(left) = self.stock.left else { return Ok(()) };
-        let here = self.store.count_one_time_keys(&self.stock_place())?;
+        let here = self.store.count_one_time_keys(&self.stock_place(), &self.exchange_key())?;
         if u64::from(left) > here {
-            self.stock.ends = true;
             self.out.records.push(ToRelay::OneTimeKeys { keys: OneTimeKeys::default(), anew: true });
             self.store.erase_one_time_keys_but(&self.stock_place(), 0)?;
             self.stock.left = Some(0);

@@ -60,10 +60,11 @@ impl Store {
         Ok(())
     }
 
-    /// How many unused keys a relay may still give out.
-    pub(crate) fn count_one_time_keys(&self, relay: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM one_time_keys WHERE relay = ? AND secret IS NOT NULL";
-        Ok(self.db.prepare_cached(sql)?.query_row([relay], |row| row.get(0).map(uint))?)
+    /// How many unused keys for an exchange a relay may still give out.
+    pub(crate) fn count_one_time_keys(&self, relay: &str, exchange: &str) -> Result<u64, StoreError> {
+        let sql =
+            "SELECT count(*) FROM one_time_keys WHERE relay = ? AND exchange = ? AND secret IS NOT NULL";
+        Ok(self.db.prepare_cached(sql)?.query_row([relay, exchange], |row| row.get(0).map(uint))?)
     }
 
     /// Erases the unused keys of a relay, but for the newest so many.
@@ -114,13 +115,11 @@ mod tests {
         let secret = |n| store.one_time_key(OneTimeKeyId([n; 16])).unwrap().map(|key| key.secret);
         assert_eq!(secret(2), Some(Some(Zeroizing::new(vec![2; 40]))));
         assert_eq!(secret(9), None);
-        assert_eq!(
-            (store.count_one_time_keys("a").unwrap(), store.count_one_time_keys("b").unwrap()),
-            (3, 1)
-        );
+        let count = |relay, exchange| store.count_one_time_keys(relay, exchange).unwrap();
+        assert_eq!((count("a", "x"), count("b", "x"), count("a", "y")), (3, 1, 0));
         store.use_one_time_key(OneTimeKeyId([2; 16])).unwrap();
         assert_eq!(secret(2), Some(None));
-        assert_eq!(store.count_one_time_keys("a").unwrap(), 2);
+        assert_eq!(count("a", "x"), 2);
         store.erase_one_time_keys_but("a", 1).unwrap();
         assert_eq!((secret(1).is_some(), secret(3).is_some(), secret(4).is_some()), (false, true, true));
         store.erase_one_time_keys_outside(Timestamp(21), Timestamp(29)).unwrap();

@@ -4,7 +4,7 @@ use chat_core::ids::{OneTimeKeyId, Timestamp};
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Envelope, FromRelay, Handshake, SignedOneTimeKey};
 
-use super::world::World;
+use super::world::{Meddler, World};
 use crate::engine::{DAY_MS, Input, MINUTE_MS};
 use chat_core::api::MessageState;
 
@@ -92,7 +92,7 @@ fn a_stock_that_shrinks_is_filled_up_and_not_too_often() {
         world.pass(MINUTE_MS);
         world.input("bob", left(0));
     }
-    let kept = world.person("bob").engine.store.count_one_time_keys("map").unwrap();
+    let kept = world.person("bob").engine.store.count_one_time_keys("map", "x25519 ").unwrap();
     assert_eq!(kept, 400, "and what is kept for it is bounded");
 }
 
@@ -163,13 +163,12 @@ fn an_answer_that_never_comes_is_not_waited_for() {
 /// Whatever the relay gives in place of the key that was asked for: it is told, and the message arrives.
 #[test]
 fn a_key_that_is_not_the_peers_is_refused_by_name() {
-    type Lie = Box<dyn FnMut(chat_core::ids::PeerId, Option<Vec<u8>>) -> Option<Vec<u8>>>;
     let carols: Vec<u8> = {
         let mut world = World::of(&["alice", "bob", "carol"]);
         let carol = world.id("carol");
         world.relay.one_time[&carol][0].clone()
     };
-    let lies: [(&str, Lie, bool); 5] = [
+    let lies: [(&str, Meddler, bool); 5] = [
         ("another peer's", Box::new(move |_, _| Some(carols.clone())), true),
         ("rubbish", Box::new(|_, _| Some(b"rubbish".to_vec())), true),
         (

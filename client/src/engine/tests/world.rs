@@ -89,6 +89,9 @@ impl Person {
     }
 }
 
+/// Gives another one-time key than the one that is the peer's, or none.
+pub(super) type Meddler = Box<dyn FnMut(PeerId, Option<Vec<u8>>) -> Option<Vec<u8>>>;
+
 /// The relay: what it stores, and who is a member where.
 #[derive(Default)]
 pub(super) struct MapRelay {
@@ -124,7 +127,7 @@ pub(super) struct World {
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
     pub(super) meddle: Box<dyn FnMut(Envelope) -> Vec<Envelope>>,
     /// Called for every one-time key on its way to whoever asked for it, with its owner.
-    pub(super) meddle_with_key: Box<dyn FnMut(PeerId, Option<Vec<u8>>) -> Option<Vec<u8>>>,
+    pub(super) meddle_with_key: Meddler,
 }
 
 impl MapRelay {
