@@ -18,6 +18,8 @@ use crate::ids::PeerId;
 pub enum SignedAs {
     /// The hash of a bundle.
     Bundle,
+    /// The hash of a one-time key.
+    OneTimeKey,
     /// The transcript of a hop's handshake.
     Hop,
     /// The transcript of an `rsa-hybrid` first message.
@@ -29,6 +31,7 @@ impl SignedAs {
     pub fn label(self) -> &'static [u8] {
         match self {
             Self::Bundle => b"chat/bundle/1",
+            Self::OneTimeKey => b"chat/prekey/1",
             Self::Hop => b"chat/hop/1",
             Self::Rsa => b"chat/rsa/1 sign",
         }
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn no_label_is_a_prefix_of_another() {
-        let all = [SignedAs::Bundle, SignedAs::Hop, SignedAs::Rsa].map(SignedAs::label);
+        let all = [SignedAs::Bundle, SignedAs::OneTimeKey, SignedAs::Hop, SignedAs::Rsa].map(SignedAs::label);
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate() {
                 assert!(i == j || !b.starts_with(a));

@@ -46,7 +46,7 @@ pub use environment::{Environment, System};
 pub use error::{CryptoError, FrontendError, LinkError, ProfileError, ServiceError};
 pub use frontend::{ClientHandle, Frontend};
 pub use identity::{Identity, PeerKey};
-pub use ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
+pub use ids::{ConversationId, EnvelopeId, MessageId, OneTimeKeyId, PeerId, SessionId, Timestamp};
 pub use key_exchange::{Context, KeyExchange, Properties, SavedSession, Session, StateChange, Step};
 pub use plugin::{Plugin, Registry};
 pub use profile::Profile;

@@ -22,4 +22,4 @@ mod watch;
 pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};
-pub use store::StoreError;
+pub use store::{StoreError, mark_restored};

@@ -320,6 +320,8 @@ pub enum AlarmKind {
     Replayed,
     /// A peer's stack differs from ours.
     Downgrade,
+    /// A backup was put back: keys and sessions are made anew.
+    Restored,
 }
 
 /// [`Event::Alarm`]

@@ -48,7 +48,7 @@ mod tests {
         for (profile, pieces) in [
             ("tcp-x25519.toml", ["Of x25519", "pose as others to you until it is rotated"]),
             ("udp-rsa.toml", ["no forward secrecy within the life of the RSA key", "RUSTSEC-2023-0071"]),
-            ("relay-ratchet.toml", ["one-time keys are not built in yet", "a thief who only reads along"]),
+            ("relay-ratchet.toml", ["made without a one-time key", "a thief who only reads along"]),
         ] {
             let text = text(profile).unwrap();
             for piece in pieces {

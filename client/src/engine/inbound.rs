@@ -270,7 +270,15 @@ impl Engine {
             }
             return Ok(());
         }
+        self.begin_renewal(peer, how)
+    }
+
+    /// Begins the session over which the peer is asked, as soon as there may be one.
+    pub(super) fn begin_renewal(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
         let over_this = how == Renewal::OverAny && self.confirmed_sending(peer)?.is_some();
+        if !over_this && self.renewal_waits(peer, how) {
+            return Ok(());
+        }
         if over_this || self.initiate(peer)?.is_some() {
             self.send_control(peer, self.direct(peer), Body::Renewed)?;
         }

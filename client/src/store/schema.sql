@@ -2,7 +2,9 @@ CREATE TABLE node (               -- the one whose store this is
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     identity   BLOB,                        -- its peer id; NULL until its first start
     kept_at    INTEGER NOT NULL DEFAULT 0,  -- ms; when what is too old was last forgotten, 0 = never yet
-    doubted_at INTEGER NOT NULL DEFAULT 0   -- ms; the clock when it was first found far from there, 0 = it is not
+    doubted_at INTEGER NOT NULL DEFAULT 0,  -- ms; the clock when it was first found far from there, 0 = it is not
+    restored   INTEGER NOT NULL DEFAULT 0,  -- it came from a backup: keys and sessions are to be made anew
+    newest_bundle INTEGER NOT NULL DEFAULT 0 -- ms; the date of the newest bundle that was destroyed for it
 );
 INSERT INTO node (one) VALUES (1);
 
@@ -145,3 +147,16 @@ CREATE TABLE seen_envelopes (
 ) WITHOUT ROWID;
 CREATE INDEX seen_envelopes_by_age ON seen_envelopes (at);
 CREATE INDEX seen_frames ON seen_envelopes (frame);
+
+CREATE TABLE one_time_keys (        -- one's own, each given to one relay
+    id       BLOB PRIMARY KEY,
+    secret   BLOB,                  -- NULL: a first message has used it
+    exchange TEXT NOT NULL,         -- key exchange and its shared options
+    relay    TEXT NOT NULL,
+    made     INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX one_time_keys_of_relay ON one_time_keys (relay, made);
+
+CREATE TABLE renewals (             -- after a backup was put back: with whom there is no session yet again
+    peer BLOB PRIMARY KEY
+) WITHOUT ROWID;

@@ -25,19 +25,20 @@
 //! What it gives, honestly: a transcript proves to nobody who wrote it, as either end could have made it. Whoever
 //! holds `BK_A` can pose as others **to** Alice until it is rotated, as in X3DH. Whoever comes to hold `BK_B` knows
 //! `SK` of each recorded first message that was made for it without one-time key; what that opens is up to the session.
+//! A one-time key is erased as the message that uses it has opened: then nobody can make that `SK` again.
 
 mod agreement;
 mod messages;
 
 use chat_core::CryptoError;
-use chat_core::key_exchange::{Context, NewBundle, OwnBundle, PeerBundle};
+use chat_core::key_exchange::{Context, NewBundle, OneTimePair, OwnBundle, PeerBundle};
 
 pub use agreement::{Agreed, KEY_LEN, SecretKey};
 use agreement::{Handshake, Secrets};
 use messages::FirstMessage;
 pub use messages::{OneTimeSecret, PublicKey};
 
-/// A fresh bundle key with a random id. There are no one-time keys in it yet; [`initiate`] and [`accept`] take them.
+/// A fresh bundle key with a random id. One-time keys are made apart, by [`one_time_keys`].
 ///
 /// # Errors
 /// [`CryptoError::Entropy`] without randomness.
@@ -46,6 +47,20 @@ pub fn new_bundle(cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
     let key_id = u32::from_be_bytes(cx.entropy.bytes()?);
     let payload = PublicKey::new(key_id, &secret).encode()?;
     Ok(NewBundle { payload, secret: secret.to_bytes(), one_time: Vec::new() })
+}
+
+/// So many fresh one-time keys with random ids: (public, secret).
+///
+/// # Errors
+/// [`CryptoError::Entropy`] without randomness.
+pub fn one_time_keys(count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+    let mut keys = Vec::with_capacity(count);
+    for _ in 0..count {
+        let secret = SecretKey::generate(cx.entropy)?;
+        let key_id = u32::from_be_bytes(cx.entropy.bytes()?);
+        keys.push((PublicKey::new(key_id, &secret).encode()?, OneTimeSecret::to_bytes(key_id, &secret)));
+    }
+    Ok(keys)
 }
 
 /// What the initiator has.
@@ -103,7 +118,7 @@ pub struct Accepted {
 ///
 /// # Errors
 /// [`CryptoError::UnknownKey`] if the message was made for keys that are not here, [`CryptoError::Forged`] if its
-/// confirmation does not verify; a key that is malformed or of low order.
+/// confirmation does not verify; a key that is malformed or of low order; a one-time key that it does not use.
 pub fn accept(
     own: &OwnBundle<'_>,
     peer: &PeerBundle<'_>,
@@ -116,6 +131,9 @@ pub fn accept(
         return Err(CryptoError::UnknownKey("bundle key"));
     }
     let own_secret = SecretKey::from_slice(own.secret)?;
+    if first.one_time_key.is_none() && own.one_time.is_some() {
+        return Err(CryptoError::Malformed("the message does not use the one-time key named beside it"));
+    }
     let one_time = first.one_time_key.map(|id| OneTimeSecret::find(id, own.one_time)).transpose()?;
 
     let secrets: Secrets = Handshake {

@@ -87,8 +87,7 @@ impl FirstMessage {
 pub struct OneTimeSecret;
 
 impl OneTimeSecret {
-    /// Makes the form in which it is kept. Bundles of this version hold no one-time keys yet; a peer's
-    /// later version may offer one, so that the handshake with one is complete and tested.
+    /// Makes the form in which it is kept.
     #[must_use]
     pub fn to_bytes(key_id: u32, secret: &SecretKey) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([&key_id.to_be_bytes()[..], &secret.to_bytes()].concat())

@@ -8,7 +8,9 @@
 //! Whoever steals a session's state, or `BK_B` where no one-time key was used, opens its earlier messages.
 //! Whoever holds `BK_A` can pose as others **to** Alice until it is rotated, as in X3DH.
 
-use chat_core::key_exchange::{Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties};
+use chat_core::key_exchange::{
+    Context, KeyExchange, NewBundle, OneTimePair, OwnBundle, PeerBundle, Properties,
+};
 use chat_core::{CryptoError, Plugin, ProfileError, SavedSession, Session};
 use static_session::{Role, StaticSession};
 use x25519_agreement::Agreed;
@@ -41,13 +43,21 @@ impl KeyExchange for X25519 {
     fn caveats(&self) -> &'static [&'static str] {
         &[
             "Whoever steals your bundle key can pose as others to you until it is rotated.",
-            "Whoever steals a session's state, or the bundle key that its first message was for, reads its earlier \
-             messages.",
+            "Whoever steals a session's state, or the bundle key that a first message without one-time key was for, \
+             reads its earlier messages.",
         ]
     }
 
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         x25519_agreement::new_bundle(cx)
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        true
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        x25519_agreement::one_time_keys(count, cx)
     }
 
     fn initiate(

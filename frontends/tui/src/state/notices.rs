@@ -157,6 +157,7 @@ impl State {
             AlarmKind::Tampered => ("tampered", "tampered with, and refused"),
             AlarmKind::Replayed => ("replayed", "a repeat, and refused"),
             AlarmKind::Downgrade => ("downgrade", "another stack, and refused"),
+            AlarmKind::Restored => ("restored", "put back from a backup"),
             _ => ("other", "refused"),
         };
         let from = alarm.peer_id.map(|id| format!(" from {}", self.name_of(id))).unwrap_or_default();
