@@ -12,6 +12,10 @@ use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::nick::RoomName;
 use crate::transport::LinkFigures;
 
+/// Longest name of a peer in a command, in bytes of UTF-8: room for a nick, the `·` and the digits that keep two of one
+/// name apart.
+const MAX_DESTINATION_BYTES: usize = 96;
+
 /// Whom a command is about: a peer id, a name, or `#room`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -37,12 +41,13 @@ impl TryFrom<String> for Destination {
         if let Ok(conversation) = text.parse() {
             return Ok(Self::Conversation(conversation));
         }
-        match text.strip_prefix('@').unwrap_or(&text) {
+        // In composed form, as nicks are kept, and no more of it than is looked at.
+        let name = text.strip_prefix('@').unwrap_or(&text);
+        let composed: String = name.nfc().take(MAX_DESTINATION_BYTES + 1).collect();
+        match composed.as_str() {
             "" => Err("expected a peer id, a name or #room".to_owned()),
-            // Room for a nick, the `·` and the digits that keep two of one name apart.
-            // In composed form, as nicks are kept.
-            nick if nick.len() <= 96 => Ok(Self::Nick(nick.nfc().collect())),
-            _ => Err("a name has at most 96 bytes".to_owned()),
+            nick if nick.len() <= MAX_DESTINATION_BYTES => Ok(Self::Nick(composed)),
+            _ => Err(format!("a name has at most {MAX_DESTINATION_BYTES} bytes")),
         }
     }
 }
@@ -247,5 +252,25 @@ impl CommandError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit is on the name as it is kept: composing makes a text longer (U+0958 becomes
+    /// two) or shorter, and what was taken must be taken again.
+    #[test]
+    fn a_name_is_as_long_as_its_composed_form() {
+        let name = |text: String| Destination::try_from(text).map(|name| name.to_string());
+        // Composed, three bytes become six.
+        assert_eq!(name("\u{958}".repeat(16)).unwrap().len(), 96);
+        assert!(name("\u{958}".repeat(17)).is_err());
+        // Three bytes become two.
+        let composed = name("a\u{308}".repeat(48)).unwrap();
+        assert_eq!(composed, "ä".repeat(48));
+        assert_eq!(name(composed.clone()), Ok(composed));
+        assert!(name("a\u{308}".repeat(49)).is_err() && name("a".repeat(97)).is_err());
     }
 }
