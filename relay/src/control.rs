@@ -22,7 +22,11 @@ impl Reader<'_> {
             ToRelay::Join { room } => self.join(room).await,
             ToRelay::Leave { room } => self.leave(room).await,
             ToRelay::Find { peer, nick } => self.find(peer, nick).await,
-            ToRelay::Hello { .. } | ToRelay::Submit { .. } | ToRelay::Ack { .. } | ToRelay::Ping { .. } => {}
+            ToRelay::Hello { .. }
+            | ToRelay::Submit { .. }
+            | ToRelay::Ack { .. }
+            | ToRelay::Ping { .. }
+            | ToRelay::Pass { .. } => {}
         }
     }
 

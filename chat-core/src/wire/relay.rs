@@ -9,6 +9,9 @@ use crate::nick::{Nick, RoomName};
 /// Most envelopes in one record.
 pub const MAX_BATCH: usize = 1024;
 
+/// Largest envelope in a `Pass`, in bytes: what is only of the moment is short.
+pub const MAX_PASSED_BYTES: usize = 4 << 10;
+
 /// From a client to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ToRelay {
@@ -70,6 +73,14 @@ pub enum ToRelay {
         /// Any number.
         #[n(0)]
         n: u64,
+    },
+    /// Pass this on to its recipient, a peer, if it is connected now; else forget it. Nothing of it is stored, and it is
+    /// not answered.
+    #[n(32)]
+    Pass {
+        /// The envelope, at most [`MAX_PASSED_BYTES`] as it is encoded.
+        #[n(0)]
+        envelope: Envelope,
     },
 }
 
@@ -228,6 +239,13 @@ pub enum FromRelay {
         /// Members.
         #[n(1)]
         members: Vec<PeerId>,
+    },
+    /// Somebody passes this on, now. It is in no mailbox, and not to be acknowledged.
+    #[n(32)]
+    Passed {
+        /// The envelope.
+        #[n(0)]
+        envelope: Envelope,
     },
 }
 

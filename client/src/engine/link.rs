@@ -56,6 +56,7 @@ impl Engine {
             listen: link.listen.clone(),
         }));
         self.announce();
+        self.ask_for_pinned();
         self.seal_all_waiting()?;
         self.submit_everything()
     }
@@ -94,6 +95,8 @@ impl Engine {
 
     pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
         self.forget_link(reason);
+        self.forget_claims();
+        self.end_writing(true);
         for peer in self.online() {
             self.presence(peer, false)?;
         }
