@@ -33,12 +33,14 @@ impl State {
             Action::Quit => self.effects.push(Effect::Quit),
             Action::Redraw => self.effects.push(Effect::Redraw),
         }
+        self.tell_typing();
     }
 
     /// Text was pasted.
     pub(crate) fn paste(&mut self, text: &str) {
         self.completion = None;
         self.insert(text);
+        self.tell_typing();
     }
 
     fn insert(&mut self, text: &str) {
