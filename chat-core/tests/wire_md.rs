@@ -66,7 +66,7 @@ mod tests {
             };
             assert!(read, "{name}");
         }
-        assert_eq!((to, from), (TO_RELAY.len(), 12));
+        assert_eq!((to, from), (TO_RELAY.len(), 13));
     }
 
     /// The rows of the document's table of limits.
@@ -81,6 +81,7 @@ mod tests {
             ("envelopes or deliveries in one record", relay::MAX_BATCH),
             ("text", chat_core::nick::MAX_TEXT_BYTES),
             ("message ids in a receipt", body::MAX_RECEIPT_IDS),
+            ("`Pass`, as it is encoded", relay::MAX_PASSED_BYTES),
         ];
         let (_, table) = WIRE_MD.split_once("| limit | |\n|---|---|\n").unwrap();
         let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
@@ -96,8 +97,8 @@ mod tests {
         }
     }
 
-    const TO_RELAY: [&str; 9] =
-        ["Hello", "Publish", "Join", "Leave", "Submit", "Ack", "Find peer", "Find nick", "Ping"];
+    const TO_RELAY: [&str; 10] =
+        ["Hello", "Publish", "Join", "Leave", "Submit", "Ack", "Find peer", "Find nick", "Ping", "Pass"];
 
     fn envelope(to: Recipient, handshake: Option<Vec<u8>>) -> Envelope {
         Envelope {
@@ -151,6 +152,7 @@ mod tests {
             ("Find peer", ToRelay::Find { peer: Some(peer), nick: None }.encode()),
             ("Find nick", ToRelay::Find { peer: None, nick: Some(nick) }.encode()),
             ("Ping", ToRelay::Ping { n: 7 }.encode()),
+            ("Pass", ToRelay::Pass { envelope: to_peer.clone() }.encode()),
             ("Welcome", FromRelay::Welcome { version: 1, now: Timestamp(1_700_000_000_000) }.encode()),
             ("Stored", FromRelay::Stored { ids: vec![EnvelopeId([0x11; 16])] }.encode()),
             (
@@ -169,6 +171,7 @@ mod tests {
             ("Pong", FromRelay::Pong { n: 7 }.encode()),
             ("Error", FromRelay::Error { why: Refusal::Protocol, detail: "x".into() }.encode()),
             ("Moving", FromRelay::Moving.encode()),
+            ("Passed", FromRelay::Passed { envelope: to_peer.clone() }.encode()),
             ("Envelope to a peer", to_peer.encode()),
             ("Envelope to a room", to_room.encode()),
             ("Signed bundle", SignedBundle::sign(&bundle, &me).encode()),

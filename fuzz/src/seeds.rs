@@ -103,6 +103,7 @@ impl Seeds {
             ("find-peer", ToRelay::Find { peer: Some(PeerId([1; 32])), nick: None }),
             ("find-nick", ToRelay::Find { peer: None, nick: Some(nick()) }),
             ("ping", ToRelay::Ping { n: u64::MAX }),
+            ("pass", ToRelay::Pass { envelope: envelope(None, peer.clone()) }),
         ];
         for (name, record) in to_relay {
             self.add("relay_record", name, &[&[0], &record.encode()]);
@@ -120,6 +121,7 @@ impl Seeds {
             ("pong", FromRelay::Pong { n: 1 }),
             ("error", FromRelay::Error { why: Refusal::Protocol, detail: "why".into() }),
             ("moving", FromRelay::Moving),
+            ("passed", FromRelay::Passed { envelope: envelope(None, peer.clone()) }),
         ];
         for (name, record) in from_relay {
             self.add("relay_record", name, &[&[1], &record.encode()]);
@@ -161,6 +163,7 @@ impl Seeds {
             ("renewed", Body::Renewed),
             ("left", Body::Left),
             ("not-taken", Body::NotTaken(ids)),
+            ("typing", Body::Typing(true)),
             ("long", Body::Text("x".repeat(400))),
         ];
         for (number, (name, body)) in bodies.into_iter().enumerate() {

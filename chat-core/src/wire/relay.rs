@@ -9,7 +9,7 @@ use crate::nick::{Nick, RoomName};
 /// Most envelopes in one record.
 pub const MAX_BATCH: usize = 1024;
 
-/// Largest envelope in a `Pass`, in bytes: what is only of the moment is short.
+/// Longest `Pass`, in bytes: what is only of the moment is short.
 pub const MAX_PASSED_BYTES: usize = 4 << 10;
 
 /// From a client to its relay.
@@ -78,7 +78,7 @@ pub enum ToRelay {
     /// not answered.
     #[n(32)]
     Pass {
-        /// The envelope, at most [`MAX_PASSED_BYTES`] as it is encoded.
+        /// The envelope; the record has at most [`MAX_PASSED_BYTES`].
         #[n(0)]
         envelope: Envelope,
     },

@@ -157,6 +157,10 @@ impl Desk {
                     None => self.tell(from, FromRelay::Unknown { peer, nick }),
                 }
             }
+            ToRelay::Pass { envelope } => match envelope.to {
+                Recipient::Peer(to) if envelope.from == from => self.tell(to, FromRelay::Passed { envelope }),
+                _ => {}
+            },
             ToRelay::Ping { n } => self.tell(from, FromRelay::Pong { n }),
         }
     }

@@ -144,11 +144,11 @@ fn leaving() {
     type_in(&mut state, "ab");
     state.act(Action::Edit(Edit::Left));
     state.act(Action::DeleteOrQuit);
-    assert_eq!(state.take_effects(), []);
+    assert_eq!(state.take_effects(), [Effect::Typing(LOBBY, true)]);
     assert_eq!(typed(&state), "a");
     state.act(Action::Edit(Edit::Backspace));
     state.act(Action::DeleteOrQuit);
-    assert_eq!(state.take_effects(), [Effect::Quit]);
+    assert_eq!(state.take_effects(), [Effect::Typing(LOBBY, false), Effect::Quit]);
 }
 
 #[test]
@@ -375,3 +375,4 @@ fn a_script_of_everything_at_random_never_panics() {
 mod behind;
 mod failed;
 mod reading;
+mod trust;

@@ -2,17 +2,22 @@
 
 use chat_core::ConversationId;
 
-use super::{Effect, State};
+use super::{Effect, State, Tab};
 use crate::text;
 
 /// As long as the user types it is said again after this.
 const AGAIN_MS: u64 = 2_000;
 
 impl State {
-    /// After a key: whether the user writes a message in the conversation that is shown. A command is none.
-    pub(super) fn tell_typing(&mut self) {
+    /// After a key: whether the user writes a message in the conversation that is shown, if that key can have changed one.
+    /// A command is none.
+    pub(super) fn tell_typing(&mut self, writes: bool) {
         let tab = self.tab();
-        let writes = tab.and_then(|tab| {
+        let same = |tab: &Tab| self.said_typing.is_some_and(|(said, _)| Some(said) == tab.id);
+        if !writes && tab.is_none_or(same) {
+            return;
+        }
+        let writes = tab.filter(|_| writes).and_then(|tab| {
             let typed = tab.editor.text();
             tab.id
                 .filter(|_| !typed.trim().is_empty() && (!typed.starts_with('/') || typed.starts_with("//")))
