@@ -69,7 +69,7 @@ mod tests {
             };
             assert!(read, "{name}");
         }
-        assert_eq!((to, from), (TO_RELAY.len(), 14));
+        assert_eq!((to, from), (TO_RELAY.len(), 15));
     }
 
     /// The rows of the document's table of limits.
@@ -86,6 +86,7 @@ mod tests {
             ("envelopes or deliveries in one record", relay::MAX_BATCH),
             ("text", chat_core::nick::MAX_TEXT_BYTES),
             ("message ids in a receipt", body::MAX_RECEIPT_IDS),
+            ("`Pass`, as it is encoded", relay::MAX_PASSED_BYTES),
         ];
         let (_, table) = WIRE_MD.split_once("| limit | |\n|---|---|\n").unwrap();
         let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
@@ -101,7 +102,7 @@ mod tests {
         }
     }
 
-    const TO_RELAY: [&str; 11] = [
+    const TO_RELAY: [&str; 12] = [
         "Hello",
         "Publish",
         "Join",
@@ -113,6 +114,7 @@ mod tests {
         "Ping",
         "OneTimeKeys",
         "TakeOneTimeKey",
+        "Pass",
     ];
 
     fn envelope(to: Recipient, handshake: Option<Vec<u8>>) -> Envelope {
@@ -193,6 +195,7 @@ mod tests {
             ("OneTimeKey", FromRelay::OneTimeKey { peer, key: Some(vec![0xcc; 2]) }.encode()),
             ("Ping", ToRelay::Ping { n: 7 }.encode()),
             ("Welcome", welcome().encode()),
+            ("Pass", ToRelay::Pass { envelope: to_peer.clone() }.encode()),
             ("Stored", FromRelay::Stored { ids: vec![EnvelopeId([0x11; 16])] }.encode()),
             (
                 "Refused",
@@ -210,6 +213,7 @@ mod tests {
             ("Pong", FromRelay::Pong { n: 7 }.encode()),
             ("Error", FromRelay::Error { why: Refusal::Protocol, detail: "x".into() }.encode()),
             ("Moving", FromRelay::Moving.encode()),
+            ("Passed", FromRelay::Passed { envelope: to_peer.clone() }.encode()),
             ("Envelope to a peer", to_peer.encode()),
             ("Envelope to a room", to_room.encode()),
             ("Signed bundle", SignedBundle::sign(&bundle, &me).encode()),

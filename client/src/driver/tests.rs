@@ -54,6 +54,7 @@ fn config() -> ClientConfig {
         key_exchange: Arc::from(exchange),
         key_exchange_name: "x25519".into(),
         cipher: Arc::from(cipher),
+        rules: crate::config::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Memory,
         max_backoff: Duration::from_secs(1),

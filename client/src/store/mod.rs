@@ -93,8 +93,15 @@ ALTER TABLE seen_envelopes ADD COLUMN frame BLOB;
 CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
 
-/// Makes version 3 of version 2.
-const FROM_VERSION_2: &[&str] = &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2];
+/// Makes version 3 of version 2, each table in its own file.
+const FROM_VERSION_2: &[&str] = &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2];
+
+/// Whatever makes the present version of an older one.
+fn migration(found: i64) -> String {
+    let from_1 = if found < 2 { FROM_VERSION_1 } else { "" };
+    let from_2 = if found < 3 { FROM_VERSION_2.concat() } else { String::new() };
+    format!("{from_1}{from_2}")
+}
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection) -> Result<i64, StoreError> {
@@ -201,13 +208,10 @@ impl Store {
         match found {
             0 => make_tables(&db)?,
             SCHEMA_VERSION => {}
-            earlier => {
-                let first = if earlier < 2 { FROM_VERSION_1 } else { "" };
-                let second = FROM_VERSION_2.concat();
-                db.execute_batch(&format!(
-                    "BEGIN IMMEDIATE; {first} {second} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                ))?;
-            }
+            older => db.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+                migration(older)
+            ))?,
         }
         let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {

@@ -30,7 +30,11 @@ CREATE TABLE contacts (
     sending    BLOB,                   -- the session that seals
     verified   INTEGER NOT NULL DEFAULT 0,
     first_seen INTEGER NOT NULL,
-    last_seen  INTEGER NOT NULL
+    last_seen  INTEGER NOT NULL,
+    blocked    INTEGER NOT NULL DEFAULT 0,
+    had        INTEGER NOT NULL DEFAULT 0,  -- the properties ever had with it, a bit each
+    rival      BLOB,                        -- another key that claims its name, until the user decides
+    settled    INTEGER NOT NULL DEFAULT 0   -- the user has decided that the name is its own
 ) WITHOUT ROWID;
 
 CREATE TABLE former_names (         -- a name that was given up is nobody else's

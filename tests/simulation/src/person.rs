@@ -123,6 +123,7 @@ impl Person {
             key_exchange,
             key_exchange_name: self.stack.key_exchange.into(),
             cipher: self.stack.cipher(),
+            rules: client::Rules::default(),
             config_text: String::new(),
             store: StorePlace::Vfs { vfs: self.disk.vfs_name().into(), path: self.disk.path("client.db") },
             max_backoff: Duration::from_secs(5),

@@ -13,5 +13,7 @@ mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod trust;
+mod typing;
 mod unlucky;
 mod world;
