@@ -22,6 +22,8 @@ pub enum SignedAs {
     Hop,
     /// The transcript of an `rsa-hybrid` first message.
     Rsa,
+    /// The hash of a membership operation of a closed room.
+    Membership,
 }
 
 impl SignedAs {
@@ -31,6 +33,7 @@ impl SignedAs {
             Self::Bundle => b"chat/bundle/1",
             Self::Hop => b"chat/hop/1",
             Self::Rsa => b"chat/rsa/1 sign",
+            Self::Membership => b"chat/membership/1",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | [`relay`] | client and relay: the records of one hop |
 //! | [`envelope`] | client and relay: what is routed and stored, sealed |
 //! | [`bundle`] | clients: signed public keys, and the handshake in front of a session |
+//! | [`membership`] | the members of a closed room: who is in it |
 //! | [`body`] | the two ends of a session only: what a sealed frame holds |
 //!
 //! Records are CBOR arrays (RFC 8949): fields a reader doesn't know are skipped, lengths are checked
@@ -14,6 +15,7 @@
 pub mod body;
 pub mod bundle;
 pub mod envelope;
+pub mod membership;
 mod nesting;
 pub mod relay;
 

@@ -3,6 +3,7 @@
 
 mod bundles;
 mod chains;
+mod closed_rooms;
 mod contacts;
 mod file;
 mod messages;
@@ -20,14 +21,16 @@ use crate::config::StorePlace;
 
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
+pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
+pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Why the store can't be used. The transaction it happened in is rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +91,33 @@ INSERT INTO node (one) VALUES (1);
 ALTER TABLE seen_envelopes ADD COLUMN frame BLOB;
 CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
+
+/// Makes version 3 of version 2.
+const FROM_VERSION_2: &[&str] = &[
+    // Rooms by conversation, and closed ones.
+    "
+CREATE TABLE new_rooms (
+    conversation BLOB PRIMARY KEY, address TEXT NOT NULL UNIQUE, closed INTEGER NOT NULL, joined INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO new_rooms SELECT conversation, name, 0, joined FROM rooms;
+CREATE TABLE new_members (
+    room BLOB NOT NULL, peer BLOB NOT NULL, last_seen INTEGER NOT NULL, PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+INSERT INTO new_members
+    SELECT r.conversation, m.peer, m.last_seen FROM members m JOIN rooms r ON r.name = m.room;
+DROP TABLE rooms;
+DROP TABLE members;
+ALTER TABLE new_rooms RENAME TO rooms;
+ALTER TABLE new_members RENAME TO members;
+CREATE TABLE room_operations (
+    room BLOB NOT NULL, n INTEGER NOT NULL, operation BLOB NOT NULL, PRIMARY KEY (room, n)
+) WITHOUT ROWID;
+CREATE TABLE room_peers (
+    room BLOB NOT NULL, peer BLOB NOT NULL, told INTEGER NOT NULL, heard BLOB, PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+CREATE TABLE closed_texts (message BLOB PRIMARY KEY, roster BLOB NOT NULL) WITHOUT ROWID;
+",
+];
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection) -> Result<i64, StoreError> {
@@ -193,9 +223,13 @@ impl Store {
         settle_log(&db)?;
         match found {
             0 => make_tables(&db)?,
-            1 => db.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {FROM_VERSION_1} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            ))?,
+            1 | 2 => {
+                let first = if found == 1 { FROM_VERSION_1 } else { "" };
+                let second = FROM_VERSION_2.concat();
+                db.execute_batch(&format!(
+                    "BEGIN IMMEDIATE; {first} {second} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                ))?;
+            }
             _ => {}
         }
         let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod clock;
+mod closed_rooms;
 mod hostile;
 mod life;
 mod onlooker;
