@@ -110,11 +110,16 @@ mod tests {
         let name = RoomName::new("#lobby").unwrap();
         let long = RoomAddress::with_digits(name.clone(), id, 4);
         assert_eq!(long.to_string(), "#lobby·7f7f");
-        assert_eq!(("#lobby·7f7f".parse(), "#lobby".parse()), (Ok(long.clone()), Ok(RoomAddress::from(name.clone()))));
+        assert_eq!(
+            ("#lobby·7f7f".parse(), "#lobby".parse()),
+            (Ok(long.clone()), Ok(RoomAddress::from(name.clone())))
+        );
         assert_eq!((long.name(), long.plain()), (&name, None));
         assert!(long != name && RoomAddress::from(name.clone()) == name);
         assert_eq!(RoomAddress::with_digits(name, id, 99).to_string().chars().count(), 6 + 1 + 32);
-        for bad in ["lobby", "#lobby·", "#lobby·7F", "#lobby·x", "#·7f", "#a·7·f", &format!("#a·{}", "7".repeat(33))] {
+        for bad in
+            ["lobby", "#lobby·", "#lobby·7F", "#lobby·x", "#·7f", "#a·7·f", &format!("#a·{}", "7".repeat(33))]
+        {
             assert!(bad.parse::<RoomAddress>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::api::StackView;
-use chat_core::profile::Stack;
+use chat_core::profile::{Property, Stack};
 use chat_core::transport::Address;
 use chat_core::{Frontend, Identity, Profile};
 use chat_relay::exit::Failure;
@@ -62,6 +62,7 @@ pub(crate) fn assemble(
         identity,
         nick: home.nick.clone(),
         rooms: profile.topology.rooms.clone(),
+        closed_rooms_only: profile.policy.requires(Property::ClosedRooms),
         key_exchange: Arc::from(key_exchange),
         key_exchange_name: view.key_exchange.clone(),
         cipher: Arc::from(cipher),

@@ -6,7 +6,8 @@ use chat_relay::exit::Failure;
 use chat_relay::profiles::{inputs, load};
 
 /// What the program gives besides the key exchange: sessions are always end to end, frames always padded.
-pub(crate) const GIVEN: &[Property] = &[Property::EndToEnd, Property::Padding];
+/// Closed rooms only are given to a profile that requires it.
+pub(crate) const GIVEN: &[Property] = &[Property::EndToEnd, Property::ClosedRooms, Property::Padding];
 
 /// The profile of a client, with its flags.
 pub(crate) fn client(

@@ -187,9 +187,8 @@ impl Log {
             // What made its author a member stands before it here, so it is decided.
             let granted = entry.grant == at || holds.has(entry.grant);
             let knew = |&removal: &usize| entry.past.has(removal);
-            let made_before = |&removal: &usize| {
-                self.entries.get(removal).is_some_and(|removal| removal.past.has(at))
-            };
+            let made_before =
+                |&removal: &usize| self.entries.get(removal).is_some_and(|removal| removal.past.has(at));
             let of_author = removals.get(&entry.operation.author).into_iter().flatten();
             if !granted || of_author.into_iter().any(|removal| !knew(removal) && !made_before(removal)) {
                 continue;
@@ -242,7 +241,8 @@ impl Log {
 
     /// Who has admitted somebody, the last time.
     pub(crate) fn admitter(&self, peer: PeerId) -> Option<PeerId> {
-        let admits = |entry: &&Entry| matches!(entry.operation.change, Change::Admit { peer: it } if it == peer);
+        let admits =
+            |entry: &&Entry| matches!(entry.operation.change, Change::Admit { peer: it } if it == peer);
         self.entries.iter().rfind(admits).map(|entry| entry.operation.author)
     }
 

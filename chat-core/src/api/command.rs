@@ -181,7 +181,13 @@ pub struct MemberOf {
     /// The room, which must be a closed one.
     pub room: RoomAddress,
     /// Who: a peer id or a name.
-    #[serde(alias = "peer_id", alias = "nick", alias = "member", alias = "to", deserialize_with = "somebody")]
+    #[serde(
+        alias = "peer_id",
+        alias = "nick",
+        alias = "member",
+        alias = "to",
+        deserialize_with = "somebody"
+    )]
     pub peer: Destination,
 }
 

@@ -133,7 +133,9 @@ impl ConversationKind {
     pub fn room(&self) -> Option<(&RoomAddress, &[PeerId])> {
         match self {
             Self::Direct { .. } => None,
-            Self::OpenRoom { room, members } | Self::ClosedRoom { room, members, .. } => Some((room, members)),
+            Self::OpenRoom { room, members } | Self::ClosedRoom { room, members, .. } => {
+                Some((room, members))
+            }
         }
     }
 }

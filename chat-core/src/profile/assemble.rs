@@ -89,7 +89,10 @@ impl Chosen<'_> {
         let cipher = self.cipher.and_then(|options| problems.take(registry.build(options)));
         let frontend = self.frontend.and_then(|options| problems.take(registry.build(options)));
         let key_exchange = key_exchange?;
-        let gives = policy::given(&key_exchange.properties(), program_gives);
+        let mut gives = policy::given(&key_exchange.properties(), program_gives);
+        // The program admits to open rooms as well, unless the profile says that it must not.
+        let closed_only = self.policy.is_some_and(|policy| policy.requires(Property::ClosedRooms));
+        gives.retain(|property| *property != Property::ClosedRooms || closed_only);
         if let (Some(policy), Some(options)) = (self.policy, self.key_exchange) {
             policy.check(&gives, options.kind(), registry, problems);
         }

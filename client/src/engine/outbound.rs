@@ -218,7 +218,12 @@ impl Engine {
     }
 
     /// The plaintext of a copy of a message of one's own, the same whenever it is sealed.
-    fn plaintext_of(&self, row: &MessageRow, to: PeerId, previous: [u8; 16]) -> Result<Plaintext, StoreError> {
+    fn plaintext_of(
+        &self,
+        row: &MessageRow,
+        to: PeerId,
+        previous: [u8; 16],
+    ) -> Result<Plaintext, StoreError> {
         if self.is_closed(row.conversation) {
             return self.closed_plaintext(row, to, previous);
         }

@@ -59,7 +59,14 @@ impl From<rusqlite::Error> for Fault {
 }
 
 pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Display) -> Fault {
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: None, quiet: false, room: None })
+    Fault::Refused(Refused {
+        kind,
+        peer: Some(peer),
+        detail: detail.to_string(),
+        renew: None,
+        quiet: false,
+        room: None,
+    })
 }
 
 /// A message that may not be in a closed room: one of both ends knows other members than the other.
@@ -71,7 +78,14 @@ pub(super) fn not_of_room(peer: PeerId, room: ConversationId, kind: AlarmKind, d
 /// Ordinary after a restart, renewal or long wait.
 pub(super) fn quietly(peer: PeerId, detail: &str, renew: Renewal) -> Fault {
     let (detail, renew) = (detail.to_owned(), Some(renew));
-    Fault::Refused(Refused { kind: AlarmKind::Refused, peer: Some(peer), detail, renew, quiet: true, room: None })
+    Fault::Refused(Refused {
+        kind: AlarmKind::Refused,
+        peer: Some(peer),
+        detail,
+        renew,
+        quiet: true,
+        room: None,
+    })
 }
 
 pub(super) fn unknown_session(peer: PeerId, detail: &str) -> Fault {
@@ -97,7 +111,14 @@ pub(super) fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault
         _ => None,
     };
     let quiet = matches!(error, CryptoError::UnknownKey(_));
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: format!("{what}: {error}"), renew, quiet, room: None })
+    Fault::Refused(Refused {
+        kind,
+        peer: Some(peer),
+        detail: format!("{what}: {error}"),
+        renew,
+        quiet,
+        room: None,
+    })
 }
 
 impl Engine {

@@ -218,10 +218,7 @@ impl Engine {
     }
 
     pub(super) fn room_views(&mut self) -> Vec<Arc<ConversationView>> {
-        self.conversation_views()
-            .into_iter()
-            .filter(|view| view.with.room().is_some())
-            .collect()
+        self.conversation_views().into_iter().filter(|view| view.with.room().is_some()).collect()
     }
 
     pub(super) fn member_views(&self, room: &RoomAddress) -> Result<Vec<Arc<PeerView>>, CommandError> {

@@ -72,7 +72,8 @@ fn room(members: u8) -> Vec<Seat> {
     for n in 2..=members {
         assert_eq!(first.says(admit(n)), Ok(true));
     }
-    let mut seats: Vec<Seat> = (1..=members).map(|me| Seat { log: Log::begin(create(1)).unwrap(), me }).collect();
+    let mut seats: Vec<Seat> =
+        (1..=members).map(|me| Seat { log: Log::begin(create(1)).unwrap(), me }).collect();
     seats.iter_mut().for_each(|seat| seat.hear(&first));
     seats
 }
@@ -242,7 +243,7 @@ impl Dice {
 #[test]
 fn whoever_hears_the_same_says_the_same() {
     let (mut refused, mut void, mut gone) = (0, 0, 0);
-    for seed in 0..300 {
+    for seed in 0..60 {
         let mut dice = Dice(seed);
         let mut seats = room(5);
         for _ in 0..25 {
@@ -288,5 +289,5 @@ fn whoever_hears_the_same_says_the_same() {
         assert!(!seats[0].log.is_member(id(victim)), "seed {seed}");
         gone += 1;
     }
-    assert!(refused > 100 && void > 100 && gone > 50, "{refused} {void} {gone}");
+    assert!(refused > 30 && void > 100 && gone > 20, "{refused} {void} {gone}");
 }

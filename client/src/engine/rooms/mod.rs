@@ -135,7 +135,10 @@ impl Engine {
         for name in self.config.rooms.clone() {
             let conversation = open_room_conversation(&name);
             let address = self.free_address(&name, conversation);
-            self.insert_room(conversation, Room { address, joined: true, kind: Kind::Open(Open::default()) })?;
+            self.insert_room(
+                conversation,
+                Room { address, joined: true, kind: Kind::Open(Open::default()) },
+            )?;
         }
         Ok(())
     }
@@ -143,7 +146,8 @@ impl Engine {
     pub(super) fn load_rooms(&mut self) -> Result<(), StoreError> {
         self.rooms.clear();
         for RoomRow { conversation, address, closed, joined } in self.store.rooms()? {
-            let kind = if closed { self.load_closed(conversation)? } else { Some(self.load_open(conversation)?) };
+            let kind =
+                if closed { self.load_closed(conversation)? } else { Some(self.load_open(conversation)?) };
             let (Ok(address), Some(kind)) = (address.parse(), kind) else {
                 tracing::error!(room = %conversation.short(), "a stored room is damaged");
                 continue;
@@ -199,7 +203,8 @@ impl Engine {
     }
 
     fn has_room_for_room(&self) -> bool {
-        self.rooms.values().filter(|room| room.joined).count() < MAX_ROOMS && self.rooms.len() < MAX_KNOWN_ROOMS
+        self.rooms.values().filter(|room| room.joined).count() < MAX_ROOMS
+            && self.rooms.len() < MAX_KNOWN_ROOMS
     }
 
     fn room_changed(&mut self, id: ConversationId, by: Option<PeerId>) -> Result<(), StoreError> {

@@ -19,7 +19,8 @@ const MAX_ROOMS_OF_ONE: usize = 64;
 
 /// The hash of operations that are in the order in which they came, with everything before them.
 fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] {
-    let parents: BTreeSet<OperationId> = operations.iter().flat_map(|it| it.parents.iter().copied()).collect();
+    let parents: BTreeSet<OperationId> =
+        operations.iter().flat_map(|it| it.parents.iter().copied()).collect();
     log_hash(room, operations.iter().map(|it| it.id).filter(|id| !parents.contains(id)))
 }
 
@@ -39,7 +40,12 @@ impl Engine {
         self.closed(id).and_then(|closed| closed.peers.get(&peer)).copied().unwrap_or_default()
     }
 
-    pub(super) fn set_knows(&mut self, id: ConversationId, peer: PeerId, knows: RoomPeer) -> Result<(), StoreError> {
+    pub(super) fn set_knows(
+        &mut self,
+        id: ConversationId,
+        peer: PeerId,
+        knows: RoomPeer,
+    ) -> Result<(), StoreError> {
         let Some(closed) = self.closed_mut(id) else { return Ok(()) };
         if closed.peers.insert(peer, knows) == Some(knows) {
             return Ok(());

@@ -48,11 +48,22 @@ impl Engine {
         if plaintext.message != copy_id(text.room, text.message, me) {
             return Err(refused(AlarmKind::Tampered, from, "a room's message made for another member"));
         }
-        let Some((room, closed)) = self.room_of(text.room).and_then(|room| Some((room, room.closed()?))) else {
-            return Err(not_of_room(from, text.room, AlarmKind::Refused, "a message in a room that is not known here"));
+        let Some((room, closed)) = self.room_of(text.room).and_then(|room| Some((room, room.closed()?)))
+        else {
+            return Err(not_of_room(
+                from,
+                text.room,
+                AlarmKind::Refused,
+                "a message in a room that is not known here",
+            ));
         };
         if !room.joined {
-            return Err(not_of_room(from, text.room, AlarmKind::Refused, "a message in a room that one is not in"));
+            return Err(not_of_room(
+                from,
+                text.room,
+                AlarmKind::Refused,
+                "a message in a room that one is not in",
+            ));
         }
         if !closed.log.is_member(from) {
             let detail = "wrote in a closed room without being a member of it; what it wrote is not shown";

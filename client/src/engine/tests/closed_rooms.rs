@@ -91,7 +91,9 @@ fn members_read_and_nobody_else() {
     let snapshot = world.snapshot("alice");
     let den = snapshot.conversation(room).unwrap();
     assert_eq!(den.messages[0].delivery.as_ref().unwrap().counts, Some(counts));
-    assert!(matches!(&den.with, ConversationKind::ClosedRoom { creator, .. } if *creator == snapshot.peer_id));
+    assert!(
+        matches!(&den.with, ConversationKind::ClosedRoom { creator, .. } if *creator == snapshot.peer_id)
+    );
     assert!(world.snapshot("dave").conversation(room).is_none());
     assert!(!world.sealed_for("dave", id, room));
     // Any member admits; what was said before is not shown to who comes.
@@ -115,9 +117,7 @@ fn a_relay_does_not_learn_that_there_is_a_room() {
     let message = world.send("alice", DEN, "psst");
     world.settle();
     let direct: Vec<ConversationId> = [("alice", "bob"), ("alice", "carol"), ("bob", "carol")]
-        .map(|(one, other)| {
-            chat_core::wire::envelope::direct_conversation(world.id(one), world.id(other))
-        })
+        .map(|(one, other)| chat_core::wire::envelope::direct_conversation(world.id(one), world.id(other)))
         .to_vec();
     let sent = &world.relay.record[from..];
     assert!(sent.len() >= 6, "{}", sent.len());
@@ -155,16 +155,13 @@ fn who_is_removed_reads_nothing_later_and_is_told() {
     assert!(after.iter().all(|&id| !world.sealed_for("carol", id, room)));
     assert_eq!(world.members("carol", DEN), Vec::<String>::new());
     assert!(world.snapshot("carol").conversation(room).is_none());
-    let texts: Vec<String> = world
-        .all_messages("carol", &room.to_string())
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let texts: Vec<String> =
+        world.all_messages("carol", &room.to_string()).into_iter().map(|(_, text)| text).collect();
     assert!(texts.iter().all(|text| !text.starts_with("after")), "{texts:?}");
     let alice = world.id("alice");
-    let told = world.person("carol").events.iter().any(|event| {
-        matches!(event, Event::RoomChanged(it) if !it.joined && !it.open && it.by == Some(alice))
-    });
+    let told = world.person("carol").events.iter().any(
+        |event| matches!(event, Event::RoomChanged(it) if !it.joined && !it.open && it.by == Some(alice)),
+    );
     assert!(told);
     let error = world.try_send("carol", DEN, "let me in").unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
@@ -388,9 +385,8 @@ fn who_writes_without_being_a_member_is_not_shown() {
     let mut world = World::of(&["alice", "bob", "carol"]);
     let room = world.den(&["alice", "bob", "carol"]);
     let carol = world.id("carol");
-    world.meddle = Box::new(move |envelope| {
-        if envelope.to == Recipient::Peer(carol) { vec![] } else { vec![envelope] }
-    });
+    world.meddle =
+        Box::new(move |envelope| if envelope.to == Recipient::Peer(carol) { vec![] } else { vec![envelope] });
     world.remove("alice", DEN, "carol").unwrap();
     world.settle();
     let id = world.send("carol", DEN, "am I here?");

@@ -33,8 +33,9 @@ impl Onlooker {
                 self.follower.learn(&serde_json::to_value(message).unwrap()).unwrap();
             }
             // What was said there before one left is to be had from history, too.
-            let (rows, _) =
-                comes_back.map(|id| engine.store.history(id, None, RECENT_MESSAGES).unwrap()).unwrap_or_default();
+            let (rows, _) = comes_back
+                .map(|id| engine.store.history(id, None, RECENT_MESSAGES).unwrap())
+                .unwrap_or_default();
             for row in rows {
                 let message = engine.message_view(&row).unwrap();
                 self.follower.learn(&serde_json::to_value(message).unwrap()).unwrap();
