@@ -44,6 +44,7 @@ fn config() -> ClientConfig {
         identity: Identity::from_seed(&[1; 32]),
         nick: Nick::new("alice").unwrap(),
         rooms: Vec::new(),
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: "x25519".into(),

@@ -32,7 +32,6 @@ use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::key_exchange::{NewBundle, OneTimePair};
-use chat_core::nick::RoomName;
 use chat_core::transport::LinkStats;
 use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
 use tokio::sync::oneshot;
@@ -134,7 +133,7 @@ pub(crate) struct Engine {
     announce_wait_ms: u64,
     /// What the relay said in place of a welcome.
     link_refused: Option<String>,
-    rooms: BTreeMap<RoomName, Room>,
+    rooms: BTreeMap<ConversationId, Room>,
     live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,

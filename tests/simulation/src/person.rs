@@ -113,6 +113,7 @@ impl Person {
             identity: self.identity.clone(),
             nick: Nick::new(self.name).unwrap_or_else(|error| panic!("{error}")),
             rooms: vec![lobby],
+            closed_rooms_only: false,
             stack: StackView {
                 transport: self.stack.transport.into(),
                 key_exchange: self.stack.key_exchange.into(),

@@ -4,6 +4,7 @@ mod anew;
 mod chaos;
 mod clock;
 mod first_messages;
+mod closed_rooms;
 mod hostile;
 mod life;
 mod one_time;
