@@ -60,7 +60,12 @@ fn reply(command: &Command) -> Reply {
             has_older: true,
         },
         Command::Peers => Reply::Peers { peers: vec![Arc::new(samples::bob())] },
-        Command::Rooms => Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![]))] },
+        Command::Rooms => {
+            Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![])), Arc::new(samples::den())] }
+        }
+        Command::Create(_) => {
+            Reply::Created { room: "#den".parse().unwrap(), conversation_id: samples::LOBBY }
+        }
         Command::Members(_) => Reply::Members { members: vec![Arc::new(samples::bob())] },
         Command::Stack => Reply::Stack { stack: Arc::new(samples::stack()), link: LinkFigures::default() },
         Command::Config => Reply::Config { toml: "schema_version = 1".into() },
@@ -70,7 +75,9 @@ fn reply(command: &Command) -> Reply {
 
 /// Parameters that satisfy every method, each of which takes what it knows.
 fn params() -> Value {
-    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "line": "/help" })
+    json!({
+        "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "peer": "bob", "id": message_id(3), "line": "/help"
+    })
 }
 
 fn only(params: &Value, schema: &Value) -> Value {
