@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
+use chat_core::api::snapshot::Held;
 use chat_core::api::{CommandError, ErrorKind};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::nick::MAX_TEXT_BYTES;
@@ -43,6 +44,9 @@ impl Engine {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
+        if let Some(error) = self.refusal(&target) {
+            return Ok(Err(error));
+        }
         let recipients = match self.recipients(&target) {
             Ok(recipients) => recipients,
             Err(error) => return Ok(Err(error)),
@@ -84,12 +88,29 @@ impl Engine {
         }
     }
 
-    /// To an open room: members that can't be sealed to, or whose keys nobody has shown yet, are shown as that and are no
-    /// recipients, because a relay may name whom it likes. To a closed one all members, whom members have named: a copy
-    /// that can't be sealed yet waits, and is seen to.
+    /// Why nothing is taken for a peer. What waits for a decision of the user is taken, and waits visibly.
+    fn refusal(&mut self, target: &Target) -> Option<CommandError> {
+        let Target::Peer(peer) = target else { return None };
+        self.tell_of_downgrade(*peer);
+        let contact = self.contacts.get(peer)?;
+        let held = self.hold(contact)?;
+        let kind = match held {
+            Held::Unverified => ErrorKind::Unverified,
+            Held::Pinned | Held::Blocked => ErrorKind::NotAllowed,
+            Held::Downgrade | Held::KeyChanged => return None,
+        };
+        let message = format!("nothing can be sent to {}: {}", contact.row.name, self.why(contact, held));
+        Some(CommandError::new(kind, message))
+    }
+
+    /// To an open room: members that can't be sealed to, that the user has to decide about first, or whose keys nobody has
+    /// shown yet, are shown as that and are no recipients, because a relay may name whom it likes. To a closed one all
+    /// members, whom members have named: a copy that can't be sealed yet waits, and is seen to.
     fn room_recipients(&self, id: ConversationId) -> Vec<PeerId> {
         let me = self.config.identity.peer_id();
-        let able = |peer: &&PeerId| self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none());
+        let able = |peer: &&PeerId| {
+            self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none()) && !self.is_shut_out(**peer)
+        };
         match self.rooms.get(&id).map(|room| &room.kind) {
             Some(Kind::Open(open)) => open.members.iter().filter(able).copied().collect(),
             Some(Kind::Closed(closed)) => closed.log.members().filter(|&peer| peer != me).collect(),
@@ -131,6 +152,7 @@ impl Engine {
             self.tell_members(conversation)?;
         }
         let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else { return Ok(()) };
+        self.has_written(conversation);
         self.address_to(&row, recipients.unwrap_or_default())?;
         let message = self.message_view(&row)?;
         let delivery = message.delivery.clone();
@@ -148,7 +170,8 @@ impl Engine {
             self.store.insert_delivery(row.id, peer, previous, self.now)?;
             let plaintext = self.plaintext_of(row, peer, previous)?;
             self.store.set_chain(row.conversation, peer, true, plaintext.chain_link())?;
-            self.seal_delivery(row.id, peer, &plaintext)?;
+            let (message, state, reason) = (row.id, DeliveryState::Queued, None);
+            self.seal_delivery(&DeliveryRow { message, peer, state, reason, previous }, &plaintext)?;
         }
         Ok(())
     }
@@ -182,15 +205,15 @@ impl Engine {
         Ok(has_room)
     }
 
-    /// Seals one recipient's copy under a fresh envelope id; without a session it waits unsealed.
-    fn seal_delivery(
-        &mut self,
-        message: MessageId,
-        peer: PeerId,
-        plaintext: &Plaintext,
-    ) -> Result<(), StoreError> {
+    /// Seals one recipient's copy under a fresh envelope id; without a session, or as long as the user has to decide, it
+    /// waits unsealed.
+    fn seal_delivery(&mut self, delivery: &DeliveryRow, plaintext: &Plaintext) -> Result<(), StoreError> {
+        let peer = delivery.peer;
+        if let Some(held) = self.withheld(peer, &plaintext.body) {
+            return self.say_why(delivery, Some(held));
+        }
         if let Some((id, session, envelope)) = self.sealed_envelope(peer, plaintext)? {
-            self.store.set_delivery_envelope(message, peer, id, session, &envelope)?;
+            self.store.set_delivery_envelope(delivery.message, peer, id, session, &envelope)?;
             self.submission.enqueue(id);
         }
         Ok(())
@@ -201,6 +224,9 @@ impl Engine {
         peer: PeerId,
         plaintext: &Plaintext,
     ) -> Result<Option<(EnvelopeId, SessionId, Vec<u8>)>, StoreError> {
+        if self.withheld(peer, &plaintext.body).is_some() {
+            return Ok(None);
+        }
         let Ok(id) = self.new_id() else { return Ok(None) };
         let id = EnvelopeId(id);
         let Some(sealed) = self.seal(peer, plaintext)? else { return Ok(None) };
@@ -242,7 +268,7 @@ impl Engine {
     pub(super) fn seal_waiting(&mut self, peer: PeerId) -> Result<(), StoreError> {
         self.tell_rooms(peer)?;
         let waiting = self.store.unsealed_deliveries(peer)?;
-        self.seal_rows(peer, waiting)
+        self.seal_rows(waiting)
     }
 
     /// The peer lost its session: everything it has not confirmed is sealed under the new one, in order.
@@ -251,14 +277,14 @@ impl Engine {
         // Sealing may begin a session, so what the present one has sealed is no longer of use.
         let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
         let open = self.store.open_deliveries_of_others(peer, sending.unwrap_or_default())?;
-        self.seal_rows(peer, open)
+        self.seal_rows(open)
     }
 
-    fn seal_rows(&mut self, peer: PeerId, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
+    fn seal_rows(&mut self, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
         for delivery in rows {
             if let Some(row) = self.store.message(self.config.identity.peer_id(), delivery.message)? {
-                let plaintext = self.plaintext_of(&row, peer, delivery.previous)?;
-                self.seal_delivery(row.id, peer, &plaintext)?;
+                let plaintext = self.plaintext_of(&row, delivery.peer, delivery.previous)?;
+                self.seal_delivery(&delivery, &plaintext)?;
             }
         }
         Ok(())
@@ -318,7 +344,8 @@ impl Engine {
         if by_author.is_empty() {
             return Ok(());
         }
-        for (author, messages) in by_author {
+        let told = by_author.into_iter().filter(|_| self.config.rules.read_receipts);
+        for (author, messages) in told.collect::<Vec<_>>() {
             self.send_receipt(author, ReceiptKind::Read, &messages)?;
         }
         self.conversation_read(conversation)
@@ -343,8 +370,9 @@ impl Engine {
         }
         for delivery in failed {
             self.store.revive_delivery(id, delivery.peer, self.now)?;
-            let plaintext = self.plaintext_of(&row, delivery.peer, delivery.previous)?;
-            self.seal_delivery(id, delivery.peer, &plaintext)?;
+            let revived = DeliveryRow { state: DeliveryState::Queued, reason: None, ..delivery };
+            let plaintext = self.plaintext_of(&row, revived.peer, revived.previous)?;
+            self.seal_delivery(&revived, &plaintext)?;
         }
         self.touched.insert(id);
         Ok(Ok(()))

@@ -1,6 +1,7 @@
 //! The client's durable state: one SQLite database, one process. The engine opens one transaction a turn;
 //! everything in here runs inside it, and nothing leaves the process before its commit.
 
+mod anew;
 mod bundles;
 mod chains;
 mod closed_rooms;
@@ -8,6 +9,7 @@ mod contacts;
 mod file;
 mod messages;
 mod node;
+mod one_time;
 mod outbox;
 mod rooms;
 mod sessions;
@@ -19,12 +21,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
 
+pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
 pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
+pub(crate) use one_time::StoredOneTimeKey;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
 pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
@@ -92,32 +96,16 @@ ALTER TABLE seen_envelopes ADD COLUMN frame BLOB;
 CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
 
-/// Makes version 3 of version 2.
-const FROM_VERSION_2: &[&str] = &[
-    // Rooms by conversation, and closed ones.
-    "
-CREATE TABLE new_rooms (
-    conversation BLOB PRIMARY KEY, address TEXT NOT NULL UNIQUE, closed INTEGER NOT NULL, joined INTEGER NOT NULL
-) WITHOUT ROWID;
-INSERT INTO new_rooms SELECT conversation, name, 0, joined FROM rooms;
-CREATE TABLE new_members (
-    room BLOB NOT NULL, peer BLOB NOT NULL, last_seen INTEGER NOT NULL, PRIMARY KEY (room, peer)
-) WITHOUT ROWID;
-INSERT INTO new_members
-    SELECT r.conversation, m.peer, m.last_seen FROM members m JOIN rooms r ON r.name = m.room;
-DROP TABLE rooms;
-DROP TABLE members;
-ALTER TABLE new_rooms RENAME TO rooms;
-ALTER TABLE new_members RENAME TO members;
-CREATE TABLE room_operations (
-    room BLOB NOT NULL, n INTEGER NOT NULL, operation BLOB NOT NULL, PRIMARY KEY (room, n)
-) WITHOUT ROWID;
-CREATE TABLE room_peers (
-    room BLOB NOT NULL, peer BLOB NOT NULL, told INTEGER NOT NULL, heard BLOB, PRIMARY KEY (room, peer)
-) WITHOUT ROWID;
-CREATE TABLE closed_texts (message BLOB PRIMARY KEY, roster BLOB NOT NULL) WITHOUT ROWID;
-",
-];
+/// Makes version 3 of version 2, each table in its own file.
+const FROM_VERSION_2: &[&str] =
+    &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2, rooms::FROM_VERSION_2];
+
+/// Whatever makes the present version of an older one.
+fn migration(found: i64) -> String {
+    let from_1 = if found < 2 { FROM_VERSION_1 } else { "" };
+    let from_2 = if found < 3 { FROM_VERSION_2.concat() } else { String::new() };
+    format!("{from_1}{from_2}")
+}
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection) -> Result<i64, StoreError> {
@@ -223,14 +211,11 @@ impl Store {
         settle_log(&db)?;
         match found {
             0 => make_tables(&db)?,
-            1 | 2 => {
-                let first = if found == 1 { FROM_VERSION_1 } else { "" };
-                let second = FROM_VERSION_2.concat();
-                db.execute_batch(&format!(
-                    "BEGIN IMMEDIATE; {first} {second} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                ))?;
-            }
-            _ => {}
+            SCHEMA_VERSION => {}
+            older => db.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+                migration(older)
+            ))?,
         }
         let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {

@@ -128,6 +128,9 @@ mod tests {
                  CREATE TABLE members (room TEXT NOT NULL, peer BLOB NOT NULL, last_seen INTEGER NOT NULL, PRIMARY KEY (room, peer)) WITHOUT ROWID;
                  INSERT INTO rooms VALUES ('#lobby', x'0101', 1), ('#left', x'0202', 0);
                  INSERT INTO members VALUES ('#lobby', x'07', 5), ('#nowhere', x'08', 6);
+                 DROP TABLE one_time_keys; DROP TABLE renewals;
+                 ALTER TABLE contacts DROP COLUMN blocked; ALTER TABLE contacts DROP COLUMN had;
+                 ALTER TABLE contacts DROP COLUMN rival; ALTER TABLE contacts DROP COLUMN settled;
                  DROP TABLE node; DROP INDEX seen_frames; ALTER TABLE seen_envelopes DROP COLUMN frame;
                  PRAGMA user_version = 1;",
             )

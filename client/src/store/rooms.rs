@@ -5,6 +5,30 @@ use rusqlite::params;
 
 use super::{Store, StoreError, b, int};
 
+/// To version 3 of the schema: rooms by conversation, and closed ones.
+pub(super) const FROM_VERSION_2: &str = "
+CREATE TABLE new_rooms (
+    conversation BLOB PRIMARY KEY, address TEXT NOT NULL UNIQUE, closed INTEGER NOT NULL, joined INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO new_rooms SELECT conversation, name, 0, joined FROM rooms;
+CREATE TABLE new_members (
+    room BLOB NOT NULL, peer BLOB NOT NULL, last_seen INTEGER NOT NULL, PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+INSERT INTO new_members
+    SELECT r.conversation, m.peer, m.last_seen FROM members m JOIN rooms r ON r.name = m.room;
+DROP TABLE rooms;
+DROP TABLE members;
+ALTER TABLE new_rooms RENAME TO rooms;
+ALTER TABLE new_members RENAME TO members;
+CREATE TABLE room_operations (
+    room BLOB NOT NULL, n INTEGER NOT NULL, operation BLOB NOT NULL, PRIMARY KEY (room, n)
+) WITHOUT ROWID;
+CREATE TABLE room_peers (
+    room BLOB NOT NULL, peer BLOB NOT NULL, told INTEGER NOT NULL, heard BLOB, PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+CREATE TABLE closed_texts (message BLOB PRIMARY KEY, roster BLOB NOT NULL) WITHOUT ROWID;
+";
+
 /// A room ever joined, or one that admitted this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RoomRow {
