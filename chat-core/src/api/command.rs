@@ -10,7 +10,12 @@ use unicode_normalization::UnicodeNormalization;
 use super::snapshot::{ConversationView, MessageView, PeerView, StackView};
 use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::nick::RoomName;
+use crate::room::RoomAddress;
 use crate::transport::LinkFigures;
+
+/// Longest name of a peer in a command, in bytes of UTF-8: room for a nick, the `·` and the digits that keep two of one
+/// name apart.
+const MAX_DESTINATION_BYTES: usize = 96;
 
 /// Whom a command is about: a peer id, a name, or `#room`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +25,7 @@ pub enum Destination {
     /// A peer, by the name it is shown under; an error if several claim it and none owns it.
     Nick(String),
     /// A room.
-    Room(RoomName),
+    Room(RoomAddress),
     /// A conversation, by id.
     Conversation(ConversationId),
 }
@@ -29,7 +34,7 @@ impl TryFrom<String> for Destination {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         if text.starts_with('#') {
-            return RoomName::new(text).map(Self::Room).map_err(|e| e.to_string());
+            return RoomAddress::try_from(text).map(Self::Room).map_err(|e| e.to_string());
         }
         if let Ok(peer) = text.parse() {
             return Ok(Self::Peer(peer));
@@ -37,12 +42,13 @@ impl TryFrom<String> for Destination {
         if let Ok(conversation) = text.parse() {
             return Ok(Self::Conversation(conversation));
         }
-        match text.strip_prefix('@').unwrap_or(&text) {
+        // In composed form, as nicks are kept, and no more of it than is looked at.
+        let name = text.strip_prefix('@').unwrap_or(&text);
+        let composed: String = name.nfc().take(MAX_DESTINATION_BYTES + 1).collect();
+        match composed.as_str() {
             "" => Err("expected a peer id, a name or #room".to_owned()),
-            // Room for a nick, the `·` and the digits that keep two of one name apart.
-            // In composed form, as nicks are kept.
-            nick if nick.len() <= 96 => Ok(Self::Nick(nick.nfc().collect())),
-            _ => Err("a name has at most 96 bytes".to_owned()),
+            nick if nick.len() <= MAX_DESTINATION_BYTES => Ok(Self::Nick(composed)),
+            _ => Err(format!("a name has at most {MAX_DESTINATION_BYTES} bytes")),
         }
     }
 }
@@ -111,6 +117,12 @@ pub enum Command {
     Leave(InRoom),
     /// `room.members`
     Members(InRoom),
+    /// `room.create`
+    Create(NewRoom),
+    /// `room.admit`
+    Admit(MemberOf),
+    /// `room.remove`
+    Remove(MemberOf),
     /// `stack.get`
     Stack,
     /// `config.get`
@@ -225,7 +237,39 @@ pub struct SetTyping {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct InRoom {
     /// The room.
+    pub room: RoomAddress,
+}
+
+/// Parameters of `room.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct NewRoom {
+    /// What it is to be called.
+    #[serde(alias = "name")]
     pub room: RoomName,
+}
+
+/// Parameters of `room.admit`, `room.remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct MemberOf {
+    /// The room, which must be a closed one.
+    pub room: RoomAddress,
+    /// Who: a peer id or a name.
+    #[serde(
+        alias = "peer_id",
+        alias = "nick",
+        alias = "member",
+        alias = "to",
+        deserialize_with = "somebody"
+    )]
+    pub peer: Destination,
+}
+
+/// A destination that is a peer.
+fn somebody<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Destination, D::Error> {
+    match Destination::deserialize(from)? {
+        peer @ (Destination::Peer(_) | Destination::Nick(_)) => Ok(peer),
+        _ => Err(serde::de::Error::custom("expected a peer id or a name")),
+    }
 }
 
 /// What a command gives.
@@ -278,6 +322,13 @@ pub enum Reply {
     Config {
         /// As TOML.
         toml: String,
+    },
+    /// A closed room was made.
+    Created {
+        /// How it is addressed.
+        room: RoomAddress,
+        /// The id of its conversation.
+        conversation_id: ConversationId,
     },
     /// Done; nothing more to say.
     Done {},
@@ -341,5 +392,25 @@ impl CommandError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit is on the name as it is kept: composing makes a text longer (U+0958 becomes
+    /// two) or shorter, and what was taken must be taken again.
+    #[test]
+    fn a_name_is_as_long_as_its_composed_form() {
+        let name = |text: String| Destination::try_from(text).map(|name| name.to_string());
+        // Composed, three bytes become six.
+        assert_eq!(name("\u{958}".repeat(16)).unwrap().len(), 96);
+        assert!(name("\u{958}".repeat(17)).is_err());
+        // Three bytes become two.
+        let composed = name("a\u{308}".repeat(48)).unwrap();
+        assert_eq!(composed, "ä".repeat(48));
+        assert_eq!(name(composed.clone()), Ok(composed));
+        assert!(name("a\u{308}".repeat(49)).is_err() && name("a".repeat(97)).is_err());
     }
 }

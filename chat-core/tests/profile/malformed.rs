@@ -174,7 +174,7 @@ const CASES: &[Case] = &[
     case(
         Append("[relay]\nlisten = [\"pigeon://h:1\"]\n"),
         (18, 11),
-        &["there is no transport `pigeon`", "accepted: tcp, udp-arq"],
+        &["there is no transport `pigeon`", "accepted: tcp, tls, udp-arq"],
     ),
     case(
         Append("[relay]\nlisten = [\"quic://h:1\"]\n"),
@@ -237,7 +237,7 @@ const CASES: &[Case] = &[
         (7, 8),
         &[
             "there is no transport `udp-arg`",
-            "accepted: tcp, udp-arq",
+            "accepted: tcp, tls, udp-arq",
             "did you mean `udp-arq`?",
             "^^^^^^^^^",
         ],
@@ -300,8 +300,8 @@ const CASES: &[Case] = &[
             "^^^^^^^^^^^^^^^^^",
         ],
     ),
-    case(Line("\"end-to-end\"", "\"deniable\""), (16, 12), &["kind = \"x25519\" or \"x25519-ratchet\""]),
-    case(Line("\"end-to-end\"", "\"post-quantum\""), (16, 12), &["no key exchange of this program gives it"]),
+    case(Line("\"end-to-end\"", "\"deniable\""), (16, 12), &["kind = \"x25519\" or kind = \"x25519-ratchet\""]),
+    case(Line("\"end-to-end\"", "\"post-quantum\""), (16, 12), &["kind = \"x25519-ratchet\", post_quantum = true"]),
     case(Line("\"end-to-end\"", "\"sealed-at-rest\""), (16, 12), &["no part of this program gives it yet"]),
     case(
         Line("\"end-to-end\"", "\"forward-secresy\""),

@@ -40,7 +40,8 @@ fn text(profile: &str) -> Result<String, Failure> {
     ));
     text.push_str(&trust(&profile));
     text.push_str(
-        "Open rooms are encrypted to the members that the relay names.\n\
+        "Open rooms are encrypted to the members that the relay names; a closed room has the members that its members\n\
+         admitted, and no relay is told of it, though it sees who writes to several at once.\n\
          History and keys lie unsealed in the data directory, which only you can read.",
     );
     Ok(text)
@@ -71,7 +72,7 @@ mod tests {
         for (profile, pieces) in [
             ("tcp-x25519.toml", ["Of x25519", "pose as others to you until it is rotated"]),
             ("udp-rsa.toml", ["no forward secrecy within the life of the RSA key", "RUSTSEC-2023-0071"]),
-            ("relay-ratchet.toml", ["one-time keys are not built in yet", "a thief who only reads along"]),
+            ("relay-ratchet.toml", ["made without a one-time key", "a thief who only reads along"]),
         ] {
             let text = text(profile).unwrap();
             for piece in pieces {

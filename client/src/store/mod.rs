@@ -1,12 +1,15 @@
 //! The client's durable state: one SQLite database, one process. The engine opens one transaction a turn;
 //! everything in here runs inside it, and nothing leaves the process before its commit.
 
+mod anew;
 mod bundles;
 mod chains;
+mod closed_rooms;
 mod contacts;
 mod file;
 mod messages;
 mod node;
+mod one_time;
 mod outbox;
 mod rooms;
 mod sessions;
@@ -18,12 +21,16 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
 
+pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
+pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
+pub(crate) use one_time::StoredOneTimeKey;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
+pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.
@@ -90,7 +97,8 @@ CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
 
 /// Makes version 3 of version 2, each table in its own file.
-const FROM_VERSION_2: &[&str] = &[contacts::FROM_VERSION_2];
+const FROM_VERSION_2: &[&str] =
+    &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2, rooms::FROM_VERSION_2];
 
 /// Whatever makes the present version of an older one.
 fn migration(found: i64) -> String {

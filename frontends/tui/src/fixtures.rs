@@ -9,7 +9,7 @@ use chat_core::api::{
     ConversationKind, ConversationView, Counts, Delivery, Destination, Event, LinkState, LinkView,
     MessageState, MessageView, Numbered, PeerView, Snapshot, StackView, Trust,
 };
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
 use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
 
 use crate::clock::Clock;
@@ -46,7 +46,7 @@ fn conversation(id: ConversationId, with: ConversationKind, name: &str) -> Conve
 impl World {
     /// Alice, in `#lobby` with Bob and Carol, and in a conversation with Bob.
     pub(crate) fn new() -> Self {
-        let room = RoomName::new("#lobby").unwrap();
+        let room = "#lobby".parse().unwrap();
         let lobby = ConversationKind::OpenRoom { room, members: vec![ME, BOB, CAROL] };
         let direct = ConversationKind::Direct { peer: BOB };
         Self {

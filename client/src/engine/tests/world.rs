@@ -45,6 +45,7 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> C
         identity: Identity::from_seed(&[seed; 32]),
         nick: Nick::new(nick).unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: exchange.into(),
@@ -96,6 +97,9 @@ impl Person {
     }
 }
 
+/// Gives another one-time key than the one that is the peer's, or none.
+pub(super) type Meddler = Box<dyn FnMut(PeerId, Option<Vec<u8>>) -> Option<Vec<u8>>>;
+
 /// The relay: what it stores, and who is a member where.
 #[derive(Default)]
 pub(super) struct MapRelay {
@@ -107,6 +111,12 @@ pub(super) struct MapRelay {
     /// How far its wall clock is off, in milliseconds.
     pub(super) off: i64,
     bundles: BTreeMap<PeerId, Vec<u8>>,
+    /// One-time keys, oldest first.
+    pub(super) one_time: BTreeMap<PeerId, VecDeque<Vec<u8>>>,
+    /// Every one-time key that was given out, and whose it is.
+    pub(super) given: Vec<(PeerId, Vec<u8>)>,
+    /// It has never heard of one-time keys.
+    pub(super) is_old: bool,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     /// Every envelope that was ever submitted.
     pub(super) record: Vec<Envelope>,
@@ -126,6 +136,8 @@ pub(super) struct World {
     pub(super) quiet: bool,
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
     pub(super) meddle: Box<dyn FnMut(Envelope) -> Vec<Envelope>>,
+    /// Called for every one-time key on its way to whoever asked for it, with its owner.
+    pub(super) meddle_with_key: Meddler,
 }
 
 impl MapRelay {
@@ -154,6 +166,7 @@ impl World {
             travelling: false,
             quiet: false,
             meddle: Box::new(|envelope| vec![envelope]),
+            meddle_with_key: Box::new(|_, key| key),
         }
     }
 
@@ -283,7 +296,19 @@ impl World {
             }
             self.travelling = false;
         }
+        if let Some(count) = turn.want_one_time_keys {
+            self.make_one_time_keys(who, count);
+        }
         turn
+    }
+
+    fn make_one_time_keys(&mut self, who: &str, count: usize) {
+        let config = &self.person(who).engine.config;
+        let (exchange, cipher) = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
+        let (now, mut entropy) = (self.now, OsEntropy);
+        let made = exchange
+            .one_time_keys(count, &mut Context { now, entropy: &mut entropy, cipher, binding: [0; 32] });
+        self.input(who, vec![Input::OneTimeKeys(made)]);
     }
 
     pub(super) fn run(&mut self, who: &str, command: Command) -> Result<Reply, CommandError> {
@@ -334,7 +359,9 @@ impl World {
         let me = self.id(who);
         match ToRelay::decode(&record.encode()).unwrap() {
             ToRelay::Hello { .. } => {
-                self.tell(me, FromRelay::Welcome { version: 1, now: self.now });
+                let left = self.relay.one_time.get(&me).map_or(0, VecDeque::len) as u32;
+                let one_time_keys = (!self.relay.is_old).then_some(left);
+                self.tell(me, FromRelay::Welcome { version: 1, now: self.now, one_time_keys });
                 self.tell_all(&FromRelay::Presence { peer: me, online: true }, me);
             }
             ToRelay::Publish { bundle } => {
@@ -399,6 +426,26 @@ impl World {
                 self.tell(to, FromRelay::Passed { envelope });
             }
             ToRelay::Ping { n } => self.tell(me, FromRelay::Pong { n }),
+            ToRelay::OneTimeKeys { keys, anew } => {
+                assert!(!self.relay.is_old);
+                let known = self.relay.one_time.entry(me).or_default();
+                if anew {
+                    known.clear();
+                }
+                known.extend(keys.0);
+                known.drain(..known.len().saturating_sub(128));
+                let left = known.len() as u32;
+                self.tell(me, FromRelay::OneTimeKeysLeft { left });
+            }
+            ToRelay::TakeOneTimeKey { peer } => {
+                assert!(!self.relay.is_old);
+                let known = self.relay.one_time.entry(peer).or_default();
+                let (key, left) = (known.pop_front(), known.len() as u32);
+                let key = (self.meddle_with_key)(peer, key);
+                self.relay.given.extend(key.iter().map(|key| (peer, key.clone())));
+                self.tell(peer, FromRelay::OneTimeKeysLeft { left });
+                self.tell(me, FromRelay::OneTimeKey { peer, key });
+            }
         }
     }
 
