@@ -247,6 +247,9 @@ impl Engine {
         for delivery in self.store.open_deliveries_of_others(peer, SessionId::default())? {
             self.reconsider_one(&delivery)?;
         }
+        if !self.is_shut_out(peer) {
+            self.tell_rooms(peer)?;
+        }
         self.seal_waiting(peer)
     }
 

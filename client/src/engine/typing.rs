@@ -9,6 +9,7 @@ use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
 use super::commands::Target;
+use super::rooms::Room;
 use super::{Engine, Uptime};
 use crate::store::StoreError;
 
@@ -71,8 +72,9 @@ impl Engine {
     fn told_of_typing(&self, target: &Target) -> Vec<PeerId> {
         let peers: Vec<PeerId> = match target {
             Target::Peer(peer) => vec![*peer],
-            Target::Room(room) => match self.rooms.get(room).filter(|room| room.joined) {
-                Some(room) if room.members.len() <= MAX_TOLD => room.members.iter().copied().collect(),
+            Target::Room(room) => match self.rooms.get(room).filter(|room| room.joined).and_then(Room::open) {
+                Some(open) if open.members.len() <= MAX_TOLD => open.members.iter().copied().collect(),
+                // Outside of what is sealed stands the room, and a relay is not to know of a closed one.
                 _ => Vec::new(),
             },
         };
@@ -151,7 +153,7 @@ impl Engine {
         let is_here = conversation == self.direct(from)
             || self
                 .room_of(conversation)
-                .is_some_and(|(_, room)| room.joined && room.members.contains(&from));
+                .is_some_and(|room| room.joined && room.is_open() && room.has(from));
         let writer = (conversation, from);
         let known = self.writing.writers.contains_key(&writer);
         let full = self.writing.writers.len() >= MAX_WRITERS;
