@@ -13,5 +13,6 @@ mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod theft;
 mod unlucky;
 mod world;
