@@ -6,6 +6,7 @@ mod tests {
 
     use chat_core::nick::{Nick, RoomName};
     use chat_core::wire::body::ReceiptKind;
+    use chat_core::wire::membership::{Change, Operation, OperationId, SignedOperation};
     use chat_core::wire::relay::{Delivery, Refusal};
     use chat_core::wire::{
         Body, Bundle, Envelope, FromRelay, Handshake, OneTimeKey, OneTimeKeys, Plaintext, Recipient,
@@ -54,6 +55,7 @@ mod tests {
         for (name, bytes) in &documented {
             let read = match name.as_str() {
                 "Text" | "Receipt with context" => Plaintext::decode(bytes).is_ok(),
+                "Operation" => SignedOperation::decode(bytes).is_ok_and(|it| it.verify().is_ok()),
                 "Signed bundle" => SignedBundle::verify(bytes).is_ok(),
                 "One-time key" => SignedOneTimeKey::read(bytes).is_ok(),
                 "Handshake" | "Handshake with a one-time key" => Handshake::decode(bytes).is_ok(),
@@ -69,7 +71,7 @@ mod tests {
             };
             assert!(read, "{name}");
         }
-        assert_eq!((to, from), (TO_RELAY.len(), 14));
+        assert_eq!((to, from), (TO_RELAY.len(), 15));
     }
 
     /// The rows of the document's table of limits.
@@ -86,6 +88,7 @@ mod tests {
             ("envelopes or deliveries in one record", relay::MAX_BATCH),
             ("text", chat_core::nick::MAX_TEXT_BYTES),
             ("message ids in a receipt", body::MAX_RECEIPT_IDS),
+            ("`Pass`, as it is encoded", relay::MAX_PASSED_BYTES),
         ];
         let (_, table) = WIRE_MD.split_once("| limit | |\n|---|---|\n").unwrap();
         let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
@@ -101,7 +104,7 @@ mod tests {
         }
     }
 
-    const TO_RELAY: [&str; 11] = [
+    const TO_RELAY: [&str; 12] = [
         "Hello",
         "Publish",
         "Join",
@@ -113,6 +116,7 @@ mod tests {
         "Ping",
         "OneTimeKeys",
         "TakeOneTimeKey",
+        "Pass",
     ];
 
     fn envelope(to: Recipient, handshake: Option<Vec<u8>>) -> Envelope {
@@ -193,6 +197,7 @@ mod tests {
             ("OneTimeKey", FromRelay::OneTimeKey { peer, key: Some(vec![0xcc; 2]) }.encode()),
             ("Ping", ToRelay::Ping { n: 7 }.encode()),
             ("Welcome", welcome().encode()),
+            ("Pass", ToRelay::Pass { envelope: to_peer.clone() }.encode()),
             ("Stored", FromRelay::Stored { ids: vec![EnvelopeId([0x11; 16])] }.encode()),
             (
                 "Refused",
@@ -210,6 +215,7 @@ mod tests {
             ("Pong", FromRelay::Pong { n: 7 }.encode()),
             ("Error", FromRelay::Error { why: Refusal::Protocol, detail: "x".into() }.encode()),
             ("Moving", FromRelay::Moving.encode()),
+            ("Passed", FromRelay::Passed { envelope: to_peer.clone() }.encode()),
             ("Envelope to a peer", to_peer.encode()),
             ("Envelope to a room", to_room.encode()),
             ("Signed bundle", SignedBundle::sign(&bundle, &me).encode()),
@@ -221,6 +227,13 @@ mod tests {
         let receipt = Body::Receipt(ReceiptKind::Read, vec![MessageId([0x44; 16])]);
         let receipt = Plaintext { context: Some([0x99; 32]), body: receipt, ..plain };
         examples.push(("Receipt with context", receipt.encode().to_vec()));
+        let operation = Operation {
+            room: ConversationId([0x33; 16]),
+            author: *me.public().as_bytes(),
+            parents: vec![OperationId([0x11; 32])],
+            change: Change::Admit { peer },
+        };
+        examples.push(("Operation", SignedOperation::sign(&operation, &me).encode()));
         examples
     }
 }

@@ -36,6 +36,9 @@ const KEYS_DEADLINE: Duration = Duration::from_secs(180);
 /// Longest time for the link to close in good order at the end.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
+/// Longest time for the engine to end beyond what it is given: its other deadlines, and that of a plugin that hangs.
+const END_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Why the client could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,8 +91,9 @@ impl Client {
         let (node, handle) = Node::new(config, connector, Arc::new(System))?;
         let (finish, finished) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let (tell, ended) = std::sync::mpsc::channel();
-        let (alive, gone) = std::sync::mpsc::channel();
+        // Both ends of the story, at most: that it hangs, and that it is over after all.
+        let (tell, ended) = std::sync::mpsc::sync_channel(2);
+        let (alive, gone) = std::sync::mpsc::sync_channel(1);
         let (watched, stopper) = (node.driver.engine.watch(), node.driver.side.stopper());
         let tell_hanging = tell.clone();
         let look_on = move || {
@@ -108,7 +112,7 @@ impl Client {
         };
         std::thread::Builder::new().name("watch".to_owned()).spawn(look_on)?;
         let run = move || {
-            let _alive: std::sync::mpsc::Sender<()> = alive;
+            let _alive: std::sync::mpsc::SyncSender<()> = alive;
             drop(tell.send(End::Over(runtime.block_on(node.run(finished)))));
         };
         let thread = std::thread::Builder::new().name("client".to_owned()).spawn(run)?;
@@ -116,14 +120,16 @@ impl Client {
     }
 
     /// Hands over what is queued if the relay is there, for at most `grace`, closes the link in good order
-    /// and ends. If this program is the relay, it also waits so long for those of its recipients who are there. Blocks; not to be called from async code. An engine in which a plugin hangs is left behind.
+    /// and ends. If this program is the relay, it also waits so long for those of its recipients who are there. An engine
+    /// in which a plugin hangs is left behind, and so is one that has not ended a minute after `grace`. Blocks; not to be
+    /// called from async code.
     pub fn finish(mut self, grace: Duration) -> Unsent {
         if self.finish.take().is_some_and(|finish| finish.send(grace).is_err()) {
             tracing::debug!("the engine had ended already");
         }
-        match self.ended.recv() {
+        match self.ended.recv_timeout(grace.saturating_add(END_DEADLINE)) {
             Ok(End::Over(unsent)) if self.thread.join().is_ok() => unsent,
-            // It panicked, or hangs: how much is unsent is not known.
+            // It panicked, or hangs, or is late: how much is unsent is not known.
             _ => Unsent { no_relay: u64::MAX, own_relay: 0 },
         }
     }

@@ -109,6 +109,7 @@ impl Seeds {
                 ToRelay::OneTimeKeys { keys: OneTimeKeys(vec![vec![1, 2, 3], vec![4]]), anew: true },
             ),
             ("take-one-time-key", ToRelay::TakeOneTimeKey { peer: PeerId([1; 32]) }),
+            ("pass", ToRelay::Pass { envelope: envelope(None, peer.clone()) }),
         ];
         for (name, record) in to_relay {
             self.add("relay_record", name, &[&[0], &record.encode()]);
@@ -129,6 +130,7 @@ impl Seeds {
             ("one-time-keys-left", FromRelay::OneTimeKeysLeft { left: 99 }),
             ("one-time-key", FromRelay::OneTimeKey { peer: PeerId([1; 32]), key: Some(vec![1, 2, 3]) }),
             ("no-one-time-key", FromRelay::OneTimeKey { peer: PeerId([1; 32]), key: None }),
+            ("passed", FromRelay::Passed { envelope: envelope(None, peer.clone()) }),
         ];
         for (name, record) in from_relay {
             self.add("relay_record", name, &[&[1], &record.encode()]);
@@ -188,6 +190,7 @@ impl Seeds {
             ("renewed", Body::Renewed),
             ("left", Body::Left),
             ("not-taken", Body::NotTaken(ids)),
+            ("typing", Body::Typing(true)),
             ("long", Body::Text("x".repeat(400))),
         ];
         for (number, (name, body)) in bodies.into_iter().enumerate() {
@@ -338,8 +341,12 @@ impl Seeds {
             include_str!("../../configs/udp-rsa.toml"),
             include_str!("../../configs/tcp-x25519.toml"),
             include_str!("../../configs/relay-ratchet.toml"),
+            include_str!("../../configs/tls-rsa.toml"),
+            include_str!("../../configs/post-quantum.toml"),
+            include_str!("../../configs/legacy-study.toml"),
         ];
-        for (name, text) in ["udp-rsa", "tcp-x25519", "relay-ratchet"].into_iter().zip(shipped) {
+        let names = ["udp-rsa", "tcp-x25519", "relay-ratchet", "tls-rsa", "post-quantum", "legacy-study"];
+        for (name, text) in names.into_iter().zip(shipped) {
             // The comments tell a person something, but not a fuzzer.
             let code = text.lines().map(|line| line.split("  #").next().unwrap_or_default().trim_end());
             let code: Vec<&str> = code.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();

@@ -24,7 +24,11 @@ impl Reader<'_> {
             ToRelay::Find { peer, nick } => self.find(peer, nick).await,
             ToRelay::OneTimeKeys { keys, anew } => self.one_time_keys(keys.0, anew).await,
             ToRelay::TakeOneTimeKey { peer } => self.take_one_time_key(peer).await,
-            ToRelay::Hello { .. } | ToRelay::Submit { .. } | ToRelay::Ack { .. } | ToRelay::Ping { .. } => {}
+            ToRelay::Hello { .. }
+            | ToRelay::Submit { .. }
+            | ToRelay::Ack { .. }
+            | ToRelay::Ping { .. }
+            | ToRelay::Pass { .. } => {}
         }
     }
 

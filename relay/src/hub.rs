@@ -140,6 +140,14 @@ impl Hub {
         }
     }
 
+    /// Tells a peer something of the moment, if it is here.
+    pub(crate) fn pass(&self, to: PeerId, record: FromRelay) {
+        let client = self.state().clients.get(&to).cloned();
+        if let Some(client) = client {
+            client.pass(record.encode().into());
+        }
+    }
+
     /// `asking` asked to join a room and is a member of it now, or still, also if its link has ended meanwhile. The
     /// bundle is what the others have to know of a new member before its id means anything to them.
     pub(crate) fn joined(&self, asking: &Client, room: &RoomName, new: bool, bundle: Option<Bytes>) {

@@ -10,6 +10,9 @@ use crate::nick::{Nick, RoomName};
 /// Most envelopes in one record.
 pub const MAX_BATCH: usize = 1024;
 
+/// Longest `Pass`, in bytes: what is only of the moment is short.
+pub const MAX_PASSED_BYTES: usize = 4 << 10;
+
 /// From a client to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ToRelay {
@@ -88,6 +91,14 @@ pub enum ToRelay {
         /// Whose.
         #[n(0)]
         peer: PeerId,
+    },
+    /// Pass this on to its recipient, a peer, if it is connected now; else forget it. Nothing of it is stored, and it is
+    /// not answered.
+    #[n(32)]
+    Pass {
+        /// The envelope; the record has at most [`MAX_PASSED_BYTES`].
+        #[n(0)]
+        envelope: Envelope,
     },
 }
 
@@ -266,6 +277,13 @@ pub enum FromRelay {
         /// A [`super::SignedOneTimeKey`]; none if there is none left, or too many were asked for.
         #[cbor(n(1), with = "minicbor::bytes")]
         key: Option<Vec<u8>>,
+    },
+    /// Somebody passes this on, now. It is in no mailbox, and not to be acknowledged.
+    #[n(32)]
+    Passed {
+        /// The envelope.
+        #[n(0)]
+        envelope: Envelope,
     },
 }
 

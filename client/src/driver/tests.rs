@@ -44,6 +44,7 @@ fn config() -> ClientConfig {
         identity: Identity::from_seed(&[1; 32]),
         nick: Nick::new("alice").unwrap(),
         rooms: Vec::new(),
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: "x25519".into(),
@@ -54,6 +55,7 @@ fn config() -> ClientConfig {
         key_exchange: Arc::from(exchange),
         key_exchange_name: "x25519".into(),
         cipher: Arc::from(cipher),
+        rules: crate::config::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Memory,
         max_backoff: Duration::from_secs(1),

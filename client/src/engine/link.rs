@@ -58,6 +58,7 @@ impl Engine {
         self.announce();
         self.one_time_keys_left(one_time_keys)?;
         self.resume_renewals()?;
+        self.ask_for_pinned();
         self.seal_all_waiting()?;
         self.submit_everything()
     }
@@ -96,6 +97,8 @@ impl Engine {
 
     pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
         self.forget_link(reason);
+        self.forget_claims();
+        self.end_writing(true);
         for peer in self.online() {
             self.presence(peer, false)?;
         }

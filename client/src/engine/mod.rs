@@ -3,6 +3,7 @@
 
 mod clock;
 mod commands;
+mod decisions;
 mod gaps;
 mod housekeeping;
 mod inbound;
@@ -18,6 +19,8 @@ mod rooms;
 mod sessions;
 mod status;
 mod submit;
+mod trust;
+mod typing;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +32,6 @@ use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::key_exchange::{NewBundle, OneTimePair};
-use chat_core::nick::RoomName;
 use chat_core::transport::LinkStats;
 use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
 use tokio::sync::oneshot;
@@ -47,6 +49,8 @@ pub(crate) use refusal::{Fault, Refused, Renewal};
 use rooms::Room;
 use sessions::Live;
 use submit::Submission;
+use trust::Watched;
+use typing::Writing;
 use views::Views;
 
 /// Minutes, hours and days in milliseconds.
@@ -129,7 +133,7 @@ pub(crate) struct Engine {
     announce_wait_ms: u64,
     /// What the relay said in place of a welcome.
     link_refused: Option<String>,
-    rooms: BTreeMap<RoomName, Room>,
+    rooms: BTreeMap<ConversationId, Room>,
     live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
@@ -167,6 +171,8 @@ pub(crate) struct Engine {
     touched: BTreeSet<MessageId>,
     /// Alarms raised since the last tick.
     alarms: u32,
+    watched: Watched,
+    writing: Writing,
     views: Views,
     out: Turn,
     last_housekeeping: Option<Uptime>,
@@ -231,6 +237,8 @@ impl Engine {
             announce_at: None,
             announce_wait_ms: link::ANNOUNCE_AGAIN_MS,
             link_refused: None,
+            watched: Watched::default(),
+            writing: Writing::default(),
             views: Views::default(),
             out: Turn::default(),
             last_housekeeping: None,
@@ -243,6 +251,13 @@ impl Engine {
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
+        engine.store.begin()?;
+        engine.settle_trust()?;
+        engine.store.commit()?;
+        engine.load_views()?;
+        // Nobody looks yet; the snapshot has it all.
+        engine.out = Turn::default();
+        engine.touched.clear();
         Ok(engine)
     }
 
@@ -356,7 +371,15 @@ impl Engine {
             FromRelay::Refused { id, why } => self.refused_by_relay(id, why),
             FromRelay::Deliver { items } => self.deliver(items),
             FromRelay::Peer { bundle, online } => self.peer_record(bundle, online),
-            FromRelay::Presence { peer, online } => self.presence(peer, online),
+            FromRelay::Presence { peer, online } => {
+                if online {
+                    self.came(peer)?
+                } else {
+                    self.went(peer)?
+                }
+                self.presence(peer, online)
+            }
+            FromRelay::Passed { envelope } => self.passed(&envelope),
             FromRelay::Members { room, members } => self.members_record(&room, members, false),
             FromRelay::Room { room, members } => self.members_record(&room, members, true),
             FromRelay::Unknown { peer, .. } => {
@@ -383,6 +406,7 @@ impl Engine {
             self.announce_at = None;
             self.announce();
         }
+        self.end_writing(false);
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;

@@ -20,6 +20,8 @@ use super::{Engine, Fault};
 use crate::store::{SessionRow, StoreError};
 use crate::watch::Call;
 
+/// How the problem of a peer begins whose keys are of no use.
+pub(super) const NO_SESSION: &str = "no session could be begun";
 /// Most sessions kept with one peer.
 const MAX_SESSIONS_A_PEER: usize = 5;
 /// Sessions held in memory; the others are read from the store when they are needed.
@@ -98,7 +100,7 @@ impl Engine {
     /// no usable bundle of the peer, its one-time key asked for); what waits is sealed when it is.
     pub(super) fn initiate(&mut self, peer: PeerId) -> Result<Option<SessionId>, StoreError> {
         let Some(contact) = self.contacts.get(&peer).filter(|_| self.keys.is_some()) else { return Ok(None) };
-        if contact.row.problem.is_some() {
+        if contact.row.problem.is_some() || self.is_shut_out(peer) {
             return Ok(None);
         }
         if contact.bundle.bundle.expires < self.now {
@@ -141,7 +143,7 @@ impl Engine {
                         return self.initiate(peer);
                     }
                     if matches!(error, CryptoError::Untrusted(_) | CryptoError::Malformed(_)) {
-                        self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+                        self.set_problem(peer, Some(format!("{NO_SESSION}: {error}")))?;
                     }
                     return Ok(None);
                 }
@@ -228,7 +230,10 @@ impl Engine {
             let Some(mut live) = self.sending_session(peer, attempt > 0)? else { return Ok(None) };
             let mut plaintext = plaintext.clone();
             plaintext.context = (!live.row.peer_has_context).then_some(live.row.binding);
-            let bytes = plaintext.encode();
+            let bytes = match self.config.rules.padding {
+                true => plaintext.encode(),
+                false => plaintext.encode_unpadded(),
+            };
             let now = self.now;
             let entropy = &mut *self.entropy;
             let mut step = Step { now, entropy };
@@ -335,6 +340,13 @@ impl Engine {
             return Err(unknown_session(from, "a first message with an expired bundle"));
         }
         self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
+        if self.is_pinned_to_another(theirs.bundle.nick.as_str(), from) {
+            return Err(refused(
+                AlarmKind::Refused,
+                from,
+                "a first message under a nick pinned to another key",
+            ));
+        }
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
             return Err(unknown_keys(from));
         };

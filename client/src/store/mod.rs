@@ -4,6 +4,7 @@
 mod anew;
 mod bundles;
 mod chains;
+mod closed_rooms;
 mod contacts;
 mod file;
 mod messages;
@@ -23,11 +24,13 @@ use crate::config::StorePlace;
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
+pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use one_time::StoredOneTimeKey;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
+pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.
@@ -93,8 +96,16 @@ ALTER TABLE seen_envelopes ADD COLUMN frame BLOB;
 CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
 
-/// Makes version 3 of version 2.
-const FROM_VERSION_2: &[&str] = &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2];
+/// Makes version 3 of version 2, each table in its own file.
+const FROM_VERSION_2: &[&str] =
+    &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2, rooms::FROM_VERSION_2];
+
+/// Whatever makes the present version of an older one.
+fn migration(found: i64) -> String {
+    let from_1 = if found < 2 { FROM_VERSION_1 } else { "" };
+    let from_2 = if found < 3 { FROM_VERSION_2.concat() } else { String::new() };
+    format!("{from_1}{from_2}")
+}
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection) -> Result<i64, StoreError> {
@@ -201,13 +212,10 @@ impl Store {
         match found {
             0 => make_tables(&db)?,
             SCHEMA_VERSION => {}
-            earlier => {
-                let first = if earlier < 2 { FROM_VERSION_1 } else { "" };
-                let second = FROM_VERSION_2.concat();
-                db.execute_batch(&format!(
-                    "BEGIN IMMEDIATE; {first} {second} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                ))?;
-            }
+            older => db.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+                migration(older)
+            ))?,
         }
         let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {

@@ -5,8 +5,9 @@
 //! relay::mailbox_suite!(|| Box::new(MyShelf::new()) as Box<dyn relay::testing::Shelf>);
 //! ```
 //!
-//! A [`Shelf`] is where mailboxes are kept: what was stored there is there again when it is opened anew, in good order or
-//! after the process was killed. Each rule becomes a test of its own and begins with an empty shelf. No rule measures a
+//! A [`Shelf`] is where mailboxes are kept: what was stored there is there again when it is opened anew, in good order,
+//! after the process was killed, or after the power went. A copy of the files of a process that runs shows what `kill -9`
+//! leaves behind, and nothing of a power cut: that takes a disk that forgets what was not synced, real or simulated. Each rule becomes a test of its own and begins with an empty shelf. No rule measures a
 //! time; what must come is waited for for a minute.
 //!
 //! `relay/tests/suite` holds, for each rule, a mailbox that is wrong in the one way that the rule is there for, and shows
@@ -22,6 +23,7 @@ mod quotas;
 mod rooms;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -42,9 +44,15 @@ pub trait Shelf: Send + Sync {
     /// In words, what went wrong.
     fn open(&self, limits: &MailboxLimits) -> Result<Arc<dyn Mailbox>, Violation>;
 
-    /// What would be here if the process had been killed, and the machine with it, at this moment; the one that is open
-    /// goes on. `None` if that can't be told.
+    /// What would be here if the process had been killed at this moment, synced or not; the one that is open goes on.
+    /// `None` if that can't be told: then nobody has tried, which the rule says on standard error.
     fn after_a_kill(&self) -> Option<Box<dyn Shelf>>;
+
+    /// What is here after the power goes, at this moment: all that was synced, and of the rest what the disk pleases. The
+    /// one that is open is dead from now on, and is dropped without being closed. `None` as above.
+    fn after_a_power_cut(&self) -> Option<Box<dyn Shelf>> {
+        None
+    }
 }
 
 /// Makes an empty shelf.
@@ -119,7 +127,8 @@ macro_rules! __mailbox_rules {
                 a_closed_mailbox_says_so,
                 whoever_closes_waits_for_the_end,
                 everything_is_there_after_a_restart,
-                a_kill_loses_nothing_that_was_answered
+                a_kill_loses_nothing_that_was_answered,
+                a_power_cut_loses_nothing_that_was_answered
             }
         }
     };
@@ -146,6 +155,12 @@ fn run(subject: Subject, rule: impl for<'a> FnOnce(&'a dyn Shelf) -> Verdict<'a>
     let verdict = runtime.block_on(rule(&*shelf));
     runtime.shutdown_background();
     verdict
+}
+
+/// Says that something was not tried. Not to the test's output, which is hidden when it passes; if nobody hears it, nothing
+/// is lost.
+fn note(what: &str) {
+    std::io::stderr().write_all(format!("note: {what}\n").as_bytes()).ok();
 }
 
 /// Leaves a rule with a [`Violation`] unless the condition holds.

@@ -58,6 +58,7 @@ faults! {
     SecondCloseIsQuick: "whoever_closes_waits_for_the_end",
     CloseForgetsMembers: "everything_is_there_after_a_restart",
     AnswersBeforeTheCommit: "a_kill_loses_nothing_that_was_answered",
+    AnswersBeforeTheSync: "a_power_cut_loses_nothing_that_was_answered",
 }
 
 #[test]

@@ -159,6 +159,10 @@ impl Desk {
                     None => self.tell(from, FromRelay::Unknown { peer, nick }),
                 }
             }
+            ToRelay::Pass { envelope } => match envelope.to {
+                Recipient::Peer(to) if envelope.from == from => self.tell(to, FromRelay::Passed { envelope }),
+                _ => {}
+            },
             ToRelay::Ping { n } => self.tell(from, FromRelay::Pong { n }),
             ToRelay::OneTimeKeys { keys, anew } => {
                 let known = self.one_time_keys.entry(from).or_default();

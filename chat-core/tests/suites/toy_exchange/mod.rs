@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 pub(crate) use fault::Fault;
 use group::{agree, hash, public_of, two_keys};
 use session::ToySession;
+pub(crate) use state::undo_windows;
 
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

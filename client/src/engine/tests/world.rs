@@ -23,7 +23,7 @@ use key_exchange_x25519 as _;
 use key_exchange_x25519_ratchet as _;
 use tokio::sync::oneshot;
 
-use crate::config::{ClientConfig, StorePlace};
+use crate::config::{ClientConfig, Rules, StorePlace};
 use crate::engine::{DAY_MS, Engine, Input, LinkInfo, Moment, Turn, Uptime};
 use crate::store::Store;
 
@@ -38,13 +38,14 @@ fn key_exchange(name: &str) -> Arc<dyn KeyExchange> {
     Arc::from(Registry::linked().unwrap().build::<dyn KeyExchange>(&options).unwrap())
 }
 
-fn config(nick: &str, seed: u8, exchange: &str, cipher: &str) -> ClientConfig {
+fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> ClientConfig {
     let options = Options::parse_table(&format!("[cipher]\nkind = \"{cipher}\"\n"), "cipher").unwrap();
     let key_exchange = key_exchange(exchange);
     ClientConfig {
         identity: Identity::from_seed(&[seed; 32]),
         nick: Nick::new(nick).unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: exchange.into(),
@@ -55,6 +56,7 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str) -> ClientConfig {
         key_exchange,
         key_exchange_name: exchange.into(),
         cipher: Arc::from(Registry::linked().unwrap().build::<dyn chat_core::Cipher>(&options).unwrap()),
+        rules,
         config_text: String::new(),
         store: StorePlace::Memory,
         max_backoff: std::time::Duration::from_secs(1),
@@ -75,12 +77,18 @@ pub(super) struct Person {
     seed: u8,
     exchange: &'static str,
     cipher: String,
+    rules: Rules,
 }
 
 impl Person {
     /// The clocks of this person: one that may be wrong, and the true time for the other.
     fn moment(&self, now: Timestamp) -> Moment {
         Moment { wall: Timestamp(now.0.saturating_add_signed(self.off)), up: Uptime(now.0) }
+    }
+
+    /// Takes effect at the next start.
+    pub(super) fn take_profile(&mut self, exchange: &'static str, rules: Rules) {
+        (self.exchange, self.rules) = (exchange, rules);
     }
 
     /// Takes effect at the next start.
@@ -112,6 +120,8 @@ pub(super) struct MapRelay {
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     /// Every envelope that was ever submitted.
     pub(super) record: Vec<Envelope>,
+    /// And passed on.
+    pub(super) passed: Vec<Envelope>,
 }
 
 pub(super) struct World {
@@ -184,10 +194,13 @@ impl World {
         let path = tempfile::tempdir().unwrap();
         let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
         let exchange = self.exchange;
-        let mut engine = open(path.path(), nick, seed, exchange, cipher, at);
+        let config = config(nick, seed, exchange, cipher, Rules::default());
+        let mut engine = open(path.path(), config, at);
+        let rules = Rules::default();
         let (nick, cipher, onlooker) = (nick.to_owned(), cipher.to_owned(), Onlooker::of(&mut engine));
         let (events, online, n) = (vec![], false, 0);
-        let person = Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher };
+        let person =
+            Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher, rules };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
@@ -252,7 +265,9 @@ impl World {
         let now = self.now;
         let person = self.person(who);
         let at = person.moment(now);
-        person.engine = open(folder.path(), &person.nick, person.seed, person.exchange, &person.cipher, at);
+        let rules = person.rules.clone();
+        let config = config(&person.nick, person.seed, person.exchange, &person.cipher, rules);
+        person.engine = open(folder.path(), config, at);
         person.onlooker = Onlooker::of(&mut person.engine);
         person.path = folder;
         person.online = false;
@@ -405,6 +420,11 @@ impl World {
                     self.tell(me, FromRelay::Peer { bundle, online: true });
                 }
             }
+            ToRelay::Pass { envelope } => {
+                let Recipient::Peer(to) = envelope.to else { panic!("{envelope:?}") };
+                self.relay.passed.push(envelope.clone());
+                self.tell(to, FromRelay::Passed { envelope });
+            }
             ToRelay::Ping { n } => self.tell(me, FromRelay::Pong { n }),
             ToRelay::OneTimeKeys { keys, anew } => {
                 assert!(!self.relay.is_old);
@@ -501,9 +521,9 @@ impl World {
     }
 }
 
-fn open(folder: &std::path::Path, nick: &str, seed: u8, exchange: &str, cipher: &str, at: Moment) -> Engine {
+fn open(folder: &std::path::Path, config: ClientConfig, at: Moment) -> Engine {
     let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
     // A crash in here copies files within one running system: what is written counts, synced or not.
     store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    Engine::new(config(nick, seed, exchange, cipher), store, Box::new(OsEntropy), at).unwrap()
+    Engine::new(config, store, Box::new(OsEntropy), at).unwrap()
 }

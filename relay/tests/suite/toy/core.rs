@@ -55,6 +55,8 @@ pub(super) struct Core {
     /// Envelopes that don't count.
     pub(super) counted: usize,
     pub(super) disk: Arc<Mutex<State>>,
+    /// What of it is synced.
+    pub(super) medium: Arc<Mutex<State>>,
 }
 
 /// Gives its answer once the change is committed.
@@ -113,6 +115,8 @@ impl Core {
         };
         let is_behind = fault == Fault::AnswersBeforeTheCommit;
         *lock(&self.disk) = if is_behind { self.before.clone() } else { self.state.clone() };
+        let is_unsynced = fault == Fault::AnswersBeforeTheSync;
+        *lock(&self.medium) = if is_unsynced { self.before.clone() } else { self.state.clone() };
         answer
     }
 

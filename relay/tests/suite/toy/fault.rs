@@ -47,4 +47,6 @@ pub(crate) enum Fault {
     SecondCloseIsQuick,
     CloseForgetsMembers,
     AnswersBeforeTheCommit,
+    /// The system has it, the disk has not.
+    AnswersBeforeTheSync,
 }
