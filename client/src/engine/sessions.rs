@@ -415,6 +415,7 @@ impl Engine {
         self.store.insert_session(&live.row)?;
         if let Some(id) = one_time {
             self.store.use_one_time_key(id)?;
+            self.has_erased_keys = true;
         }
         // However the clock goes: as long as the keys are here that it was accepted with, and longer.
         let from = self.now.max(keys_expire);
