@@ -39,7 +39,7 @@ impl Store {
             .map(|e| NewEnvelope { id: e.id, to: e.to.clone(), bytes: e.encode().into() })
             .collect();
         let (from, now) = (from.peer_id(), Timestamp(now));
-        self.ask(|done| Write::Store { from, envelopes, now, done }).await.unwrap()
+        self.ask(|done| Write::Store { from, payer: 0, envelopes, now, done }).await.unwrap()
     }
 
     pub(crate) async fn attach(&self, peer: &Identity, now: u64) -> Option<Attached> {

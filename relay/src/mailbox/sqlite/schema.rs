@@ -8,13 +8,14 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::MailboxError;
+use super::{shape, steps};
 
 /// "chat" in the header of the file, so that another program's database is not taken for ours.
 const APPLICATION_ID: i64 = 0x6368_6174;
-/// The tables below.
-const SCHEMA_VERSION: i64 = 2;
+/// The tables below, and the steps from there.
+const SCHEMA_VERSION: i64 = 3;
 
-/// A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
+/// Version 2. A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
 /// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
 const TABLES: &str = "
 CREATE TABLE counters(
@@ -71,14 +72,6 @@ CREATE TABLE seen(
   sender INTEGER NOT NULL DEFAULT 0,  -- 0 = stored before version 2
   PRIMARY KEY(box, id)
 ) WITHOUT ROWID;
-CREATE INDEX seen_sender ON seen(sender, n);
-";
-
-/// Makes version 2 of version 1.
-const FROM_VERSION_1: &str = "
-ALTER TABLE counters ADD COLUMN swept_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE counters ADD COLUMN jumped_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE seen ADD COLUMN sender INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX seen_sender ON seen(sender, n);
 ";
 
@@ -180,13 +173,27 @@ fn make_if_missing(path: &Path) -> Result<(), MailboxError> {
 
 fn make_tables(db: &mut Connection) -> rusqlite::Result<()> {
     let new = db.transaction()?;
-    new.execute_batch(TABLES)?;
+    tables(&new)?;
     new.pragma_update(None, "application_id", APPLICATION_ID)?;
     new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     new.commit()?;
     // Without the path: it may hold a name.
     tracing::info!("new mailbox database");
     Ok(())
+}
+
+fn tables(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(TABLES)?;
+    steps::from_version_2(db)
+}
+
+fn check_shape(db: &Connection) -> Result<(), PrepareError> {
+    let right = Connection::open_in_memory()?;
+    tables(&right)?;
+    match shape::stray(db, &right)? {
+        Some(column) => Err(PrepareError::Corrupt(format!("its tables are not a mailbox's: {column}"))),
+        None => Ok(()),
+    }
 }
 
 /// Damage and foreign files get the path and the reason; the file is left alone.
@@ -271,11 +278,18 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         let pages = max_bytes / u64::try_from(pragma(db, "page_size")?).unwrap_or(4096).max(1);
         db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
+    if version == SCHEMA_VERSION && tables > 0 {
+        check_shape(db)?;
+    }
     if tables == 0 {
         make_tables(db)?;
-    } else if version < 2 {
+    } else if version < SCHEMA_VERSION {
         let newer = db.transaction()?;
-        newer.execute_batch(FROM_VERSION_1)?;
+        if version < 2 {
+            newer.execute_batch(steps::FROM_VERSION_1)?;
+        }
+        steps::from_version_2(&newer)?;
+        check_shape(&newer)?;
         newer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         newer.commit()?;
         tracing::info!("the mailbox database is of schema version {SCHEMA_VERSION} now");
@@ -308,29 +322,24 @@ mod tests {
     fn a_database_of_version_1_becomes_one_like_a_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.db");
-        let columns = |db: &Connection| -> Vec<String> {
-            let mut query = db
-                .prepare(
-                    "SELECT t.name || '.' || c.name || c.cid FROM sqlite_schema t, pragma_table_xinfo(t.name) c
-                     ORDER BY 1",
-                )
-                .unwrap();
-            query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-        };
         let opened = open(&path, None, None).unwrap();
-        let new = columns(&opened.writer);
+        let new = shape::of(&opened.writer).unwrap();
         opened
             .writer
             .execute_batch(
-                "DROP INDEX seen_sender; ALTER TABLE seen DROP COLUMN sender;
+                "DROP TABLE contacts; ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
+                 ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
+                 ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
+                 CREATE INDEX log_box ON log(box, n, sender, size);
+                 DROP INDEX seen_sender; ALTER TABLE seen DROP COLUMN sender;
                  ALTER TABLE counters DROP COLUMN swept_at; ALTER TABLE counters DROP COLUMN jumped_at;
                  INSERT INTO seen VALUES(1, x'00', 1, 1); PRAGMA user_version = 1;",
             )
             .unwrap();
-        assert_ne!(columns(&opened.writer), new);
+        assert_ne!(shape::of(&opened.writer).unwrap(), new);
         drop(opened);
         let opened = open(&path, None, None).unwrap();
-        assert_eq!(columns(&opened.writer), new);
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
         let sender: i64 = opened.writer.query_row("SELECT sender FROM seen", [], |row| row.get(0)).unwrap();
         assert_eq!(sender, 0);
     }

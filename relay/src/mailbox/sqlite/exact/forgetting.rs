@@ -26,9 +26,9 @@ fn envelopes_and_their_ids_are_forgotten_when_too_old() {
     writer.ack(CARL, 9).unwrap();
     assert_eq!(swept(&mut writer, NOW), Swept::default());
     assert_eq!(waiting(&writer), [2, 3]);
-    assert_eq!(writer.counters.stored_bytes, 2 * SIZE);
+    assert_eq!(writer.totals.of_everybody(), 2 * SIZE);
     assert_eq!(column(&writer, "SELECT n FROM seen ORDER BY n"), [2, 3, 5]);
-    assert_eq!(writer.senders.ids(writer.peer_ids[&ANNA]), 3);
+    assert_eq!(writer.totals.ids(writer.peer_ids[&ANNA]), 3);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_rooms_envelope_goes_when_every_other_member_has_it() {
     writer.ack(ANNA, 2).unwrap();
     swept(&mut writer, NOW);
     assert_eq!(waiting(&writer), [3]);
-    assert_eq!(writer.counters.stored_bytes, SIZE);
+    assert_eq!(writer.totals.of_everybody(), SIZE);
 }
 
 #[test]
