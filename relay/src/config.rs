@@ -177,7 +177,7 @@ impl Default for MailboxLimits {
             mailbox_bytes: 64 << 20,
             sender_share: 4,
             strangers_share: 4,
-            stranger_share: 16,
+            stranger_share: 8,
             contacts_per_peer: 4096,
             stored_bytes: 4 << 30,
             strangers_stored_share: 2,

@@ -2,11 +2,12 @@
 
 use chat_core::wire::Recipient;
 use chat_core::wire::relay::Refusal;
-use chat_core::{EnvelopeId, PeerId, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use chat_core::{PeerId, Timestamp};
+use rusqlite::params;
 
 use super::super::{NewEnvelope, Outcome};
 use super::checksum::{self, LogRow};
+use super::seen::Seen;
 use super::shares::{Sent, Usage, over};
 use super::writer::{Writer, from_sql, to_sql};
 
@@ -57,31 +58,21 @@ impl Writer {
         };
         let sent = Sent { sender, payer, stranger };
         let seen = self.seen(box_id, envelope.id)?;
-        if let Some((n, stored_at, _)) = seen
-            && (now.ms_since(stored_at) < self.limits.redeliver_ms || self.waits(n)?)
+        if let Some(Seen { n, stored_at, .. }) = seen
+            && (now.ms_since(Timestamp(from_sql(stored_at))) < self.limits.redeliver_ms || self.waits(n)?)
         {
             return Ok(Outcome::Known);
         }
         if !self.has_room(box_id, sent, size)? {
             return Ok(Outcome::Refused(Refusal::MailboxFull));
         }
-        if let Some((_, _, earlier)) = seen {
-            self.totals.forget_id(earlier);
+        if seen.is_some() {
+            self.forget_ids(&[(box_id, envelope.id.as_ref().to_vec())])?;
         }
         if box_id > 0 {
             self.note_written(sender, box_id)?;
         }
         self.insert(box_id, sent, size, envelope, now).map(Outcome::Stored)
-    }
-
-    /// Number, time and sender of an envelope that was stored.
-    fn seen(&self, box_id: i64, id: EnvelopeId) -> rusqlite::Result<Option<(i64, Timestamp, i64)>> {
-        self.db
-            .prepare_cached("SELECT n, stored_at, sender FROM seen WHERE box = ?1 AND id = ?2")?
-            .query_row(params![box_id, id.as_ref()], |row| {
-                Ok((row.get(0)?, Timestamp(from_sql(row.get(1)?)), row.get(2)?))
-            })
-            .optional()
     }
 
     fn waits(&self, n: i64) -> rusqlite::Result<bool> {
@@ -115,13 +106,10 @@ impl Writer {
                 payer,
                 stranger
             ])?;
-        self.db
-            .prepare_cached("INSERT OR REPLACE INTO seen VALUES(?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![box_id, id, row.n, stored_at, sender])?;
+        let n_seen = Seen { n: row.n, stored_at, sender };
         self.counters.next_n += 1;
         self.totals.add(sent, size);
-        self.totals.remember_id(sender);
-        self.bound_ids(sender)?;
+        self.remember(box_id, envelope.id, n_seen)?;
         let usage = self.usage(box_id)?;
         let before = usage.entries();
         usage.add(sent, size);
@@ -255,34 +243,6 @@ impl Writer {
         Ok(rows.into_iter().map(|(box_id, _, _, id)| (box_id, id)).collect())
     }
 
-    /// So that these envelopes are stored if they are submitted again.
-    pub(super) fn forget_ids(&mut self, dropped: &[(i64, Vec<u8>)]) -> rusqlite::Result<usize> {
-        let mut forgotten = 0;
-        let mut forget =
-            self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2 RETURNING sender")?;
-        for (box_id, id) in dropped {
-            if let Some(sender) = forget.query_row(params![box_id, id], |row| row.get(0)).optional()? {
-                self.totals.forget_id(sender);
-                forgotten += 1;
-            }
-        }
-        Ok(forgotten)
-    }
-
-    /// Forgets a sender's oldest ids over its bound.
-    fn bound_ids(&mut self, sender: i64) -> rusqlite::Result<()> {
-        let over = self.totals.ids(sender).saturating_sub(self.limits.ids_per_sender.max(1));
-        if over == 0 {
-            return Ok(());
-        }
-        let oldest: Vec<(i64, Vec<u8>)> = self
-            .db
-            .prepare_cached("SELECT box, id FROM seen WHERE sender = ?1 ORDER BY n LIMIT ?2")?
-            .query_map([sender, to_sql(over)], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        self.forget_ids(&oldest).map(drop)
-    }
-
     pub(super) fn ack(&mut self, peer: PeerId, through: u64) -> rusqlite::Result<()> {
         let id = self.peer_id(peer)?;
         let through = to_sql(through.min(self.counters.next_n.saturating_sub(1)));
@@ -302,16 +262,10 @@ impl Writer {
                 "DELETE FROM log WHERE n = ?1 RETURNING box, sender, payer, stranger, size, id",
                 [to_sql(*n)],
             )?;
-            if self.forget_ids(&dropped)? == dropped.len() {
-                continue;
+            // Box and id may be damaged, too.
+            if self.forget_ids(&dropped)? < dropped.len() {
+                self.forget_number(to_sql(*n))?;
             }
-            // The box or the id is damaged, too; this looks through all of them.
-            let forgotten: Vec<i64> = self
-                .db
-                .prepare_cached("DELETE FROM seen WHERE n = ?1 RETURNING sender")?
-                .query_map([to_sql(*n)], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            forgotten.into_iter().for_each(|sender| self.totals.forget_id(sender));
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ mod quiet;
 mod reader;
 mod repair;
 mod schema;
+mod seen;
 mod shape;
 mod shares;
 mod steps;

@@ -327,7 +327,7 @@ mod tests {
         opened
             .writer
             .execute_batch(
-                "DROP TABLE contacts; ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
+                "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
                  ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
                  ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
                  CREATE INDEX log_box ON log(box, n, sender, size);

@@ -28,6 +28,14 @@ CREATE TABLE contacts(
   PRIMARY KEY(peer, contact)
 ) WITHOUT ROWID;
 CREATE INDEX contacts_contact ON contacts(contact);
+-- Ids on their way to seen: each to the end of this table, and many of them from here to there.
+CREATE TABLE fresh(
+  n INTEGER PRIMARY KEY,
+  box INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  stored_at INTEGER NOT NULL,
+  sender INTEGER NOT NULL
+);
 INSERT INTO contacts SELECT DISTINCT sender, box FROM seen WHERE sender > 0 AND box > 0;
 UPDATE peers SET contacts = (SELECT count(*) FROM contacts WHERE contacts.peer = peers.id);
 ";

@@ -44,6 +44,7 @@ impl Writer {
                 .prepare_cached("UPDATE peers SET last_seen = ?2 WHERE id = ?1")?
                 .execute([id, to_sql(now.0).max(1)])?;
         }
+        self.settle_fresh()?;
         let expired = to_sql(now.0.saturating_sub(self.limits.ttl_ms));
         // Numbers and times grow together, so the oldest are found without looking at the rest.
         let rows = self.limits.sweep_rows;

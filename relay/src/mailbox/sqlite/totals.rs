@@ -40,7 +40,7 @@ pub(super) struct Counted {
     pub(super) totals: Totals,
     /// The highest `log.payer`.
     pub(super) last_payer: i64,
-    /// The highest `seen.n`.
+    /// The highest number of an id that is remembered.
     pub(super) last_seen: u64,
 }
 
@@ -57,12 +57,15 @@ impl Totals {
             counted.totals.add(sent, from_sql(row.get(3)?));
             counted.last_payer = counted.last_payer.max(sent.payer);
         }
-        let mut query = db.prepare("SELECT sender, count(*), max(n) FROM seen GROUP BY sender")?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            let ids = from_sql(row.get(1)?);
-            counted.totals.change(Of::Sender(row.get(0)?), |total| total.ids = ids);
-            counted.last_seen = counted.last_seen.max(from_sql(row.get(2)?));
+        for table in ["seen", "fresh"] {
+            let mut query =
+                db.prepare(&format!("SELECT sender, count(*), max(n) FROM {table} GROUP BY sender"))?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let ids = from_sql(row.get(1)?);
+                counted.totals.change(Of::Sender(row.get(0)?), |total| total.ids += ids);
+                counted.last_seen = counted.last_seen.max(from_sql(row.get(2)?));
+            }
         }
         counted.totals.committed();
         Ok(counted)

@@ -16,6 +16,7 @@ use super::super::{Done, MailboxError, Write};
 use super::quiet::Unyielding;
 use super::repair::{self, is_damage};
 use super::schema::storage;
+use super::seen::Fresh;
 use super::shares::Usage;
 use super::totals::{Counted, Totals};
 use super::{Order, Queued, Shared, contained};
@@ -57,6 +58,7 @@ pub(super) struct Writer {
     /// Whether a peer has written to another.
     pub(super) contacts: BTreeMap<(i64, i64), bool>,
     pub(super) totals: Totals,
+    pub(super) fresh: Fresh,
     /// The highest `log.payer` of earlier starts; numbers of payers of this one come after it.
     pub(super) last_payer: i64,
     /// Where the sweep of `seen` goes on.
@@ -116,6 +118,7 @@ impl Writer {
         shared: Arc<Shared>,
     ) -> Result<Self, MailboxError> {
         let (counters, counted) = load(&db).map_err(storage)?;
+        let fresh = Fresh::load(&db).map_err(storage)?;
         Ok(Self {
             db,
             limits,
@@ -125,6 +128,7 @@ impl Writer {
             peer_ids: BTreeMap::new(),
             contacts: BTreeMap::new(),
             totals: counted.totals,
+            fresh,
             last_payer: counted.last_payer,
             swept: (i64::MIN, Vec::new()),
             swept_peers: 0,
@@ -256,6 +260,7 @@ impl Writer {
             }
         }
         result?;
+        self.bound_fresh()?;
         let Counters { next_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
         let stored_bytes = self.totals.of_everybody();
         self.db
@@ -279,6 +284,7 @@ impl Writer {
         }
         self.forget_caches();
         self.totals.roll_back();
+        self.reload_fresh();
         match load_counters(&self.db) {
             // Numbers only grow, so the one in memory, which is not behind that on the disk, is safe.
             Ok(counters) => self.counters = Counters { next_n: self.counters.next_n, ..counters },
