@@ -268,6 +268,8 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
     )?;
+    // Enough for the pages that are written to again and again: 8 MiB.
+    db.pragma_update(None, "cache_size", -8192)?;
     // What an earlier process left in the log goes to the medium before anything is written behind it: after a sync
     // that failed, parts of it may be in the system's memory alone (on Linux), and a power cut would take all behind.
     let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

@@ -12,10 +12,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::writer::{Writer, to_sql};
 
-/// Most ids in `fresh`, about; each takes some hundred bytes of memory.
+/// Most ids that are not in `seen`, about; each takes some hundred bytes of memory.
 const MAX_FRESH: usize = 16_384;
 /// How many go to `seen` at a time; more than a transaction usually adds.
-const MOVED: usize = 512;
+const MOVED: usize = 1024;
 
 /// An envelope that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,29 +27,37 @@ pub(super) struct Seen {
 
 type Key = (i64, EnvelopeId);
 
-/// The table `fresh`.
+/// What is in the table `fresh` and not in `seen`.
 pub(super) struct Fresh {
     ids: BTreeMap<Key, Seen>,
     /// What is behind this goes to `seen` next.
     moved: Key,
+    /// Rows before this number are in `seen` when the round ends. They are deleted then, for they are neighbours: one by
+    /// one they would dirty a page each.
+    round_n: i64,
 }
+
+/// Rows of `fresh` that are not in `seen`.
+pub(super) const NOT_MOVED: &str = "fresh WHERE NOT EXISTS
+ (SELECT 1 FROM seen WHERE seen.box = fresh.box AND seen.id = fresh.id AND seen.n = fresh.n)";
 
 const FIRST: Key = (i64::MIN, EnvelopeId([0; 16]));
 
 impl Fresh {
     pub(super) fn load(db: &Connection) -> rusqlite::Result<Self> {
-        let mut query = db.prepare("SELECT box, id, n, stored_at, sender FROM fresh")?;
+        let mut query = db.prepare(&format!("SELECT box, id, n, stored_at, sender FROM {NOT_MOVED}"))?;
         let mut rows = query.query([])?;
-        let mut ids = BTreeMap::new();
+        let (mut ids, mut round_n) = (BTreeMap::new(), 0);
         while let Some(row) = rows.next()? {
             let Some(id) = row.get_ref(1)?.as_blob().ok().and_then(EnvelopeId::from_slice) else {
                 tracing::error!("the id of a stored envelope is damaged; a repeat of it will not be known");
                 continue;
             };
             let seen = Seen { n: row.get(2)?, stored_at: row.get(3)?, sender: row.get(4)? };
+            round_n = seen.n.saturating_add(1).max(round_n);
             ids.insert((row.get(0)?, id), seen);
         }
-        Ok(Self { ids, moved: FIRST })
+        Ok(Self { ids, moved: FIRST, round_n })
     }
 
     /// So many that are neighbours in `seen`, or fewer at the end of the round.
@@ -97,19 +105,20 @@ impl Writer {
     /// So that these envelopes are stored if they are submitted again. How many were remembered.
     pub(super) fn forget_ids(&mut self, dropped: &[(i64, Vec<u8>)]) -> rusqlite::Result<usize> {
         let mut forget =
-            self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2 RETURNING sender")?;
+            self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 AND id = ?2 RETURNING n, sender")?;
         let mut forget_fresh = self.db.prepare_cached("DELETE FROM fresh WHERE n = ?1")?;
         let mut forgotten = 0;
         for (box_id, id) in dropped {
             let fresh = EnvelopeId::from_slice(id).and_then(|id| self.fresh.ids.remove(&(*box_id, id)));
-            let sender = match fresh {
-                Some(seen) => {
-                    forget_fresh.execute([seen.n])?;
-                    Some(seen.sender)
-                }
-                None => forget.query_row(params![box_id, id], |row| row.get(0)).optional()?,
+            let seen = match fresh {
+                Some(seen) => Some((seen.n, seen.sender)),
+                None => forget
+                    .query_row(params![box_id, id], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?,
             };
-            if let Some(sender) = sender {
+            if let Some((n, sender)) = seen {
+                // It may be in both tables.
+                forget_fresh.execute([n])?;
                 self.totals.forget_id(sender);
                 forgotten += 1;
             }
@@ -129,6 +138,7 @@ impl Writer {
             .query_map([n], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         senders.into_iter().for_each(|sender| self.totals.forget_id(sender));
+        self.db.prepare_cached("DELETE FROM fresh WHERE n = ?1")?.execute([n])?;
         Ok(())
     }
 
@@ -158,17 +168,20 @@ impl Writer {
     /// All of `fresh` goes to `seen`, for whoever asks that table for more than an id.
     pub(super) fn settle_fresh(&mut self) -> rusqlite::Result<()> {
         self.fresh.moved = FIRST;
+        self.fresh.round_n = i64::MAX;
         self.move_fresh(usize::MAX)
     }
 
     fn move_fresh(&mut self, most: usize) -> rusqlite::Result<()> {
         let moving = self.fresh.neighbours(most);
         let mut insert = self.db.prepare_cached("INSERT OR REPLACE INTO seen VALUES(?1, ?2, ?3, ?4, ?5)")?;
-        let mut delete = self.db.prepare_cached("DELETE FROM fresh WHERE n = ?1")?;
         for ((box_id, id), Seen { n, stored_at, sender }) in moving {
             insert.execute(params![box_id, id.as_ref(), n, stored_at, sender])?;
-            delete.execute([n])?;
             self.fresh.ids.remove(&(box_id, id));
+        }
+        if self.fresh.moved == FIRST {
+            self.db.prepare_cached("DELETE FROM fresh WHERE n < ?1")?.execute([self.fresh.round_n])?;
+            self.fresh.round_n = to_sql(self.counters.next_n);
         }
         Ok(())
     }
@@ -191,7 +204,7 @@ mod tests {
     fn neighbours_go_round() {
         let seen = |n| Seen { n, stored_at: 0, sender: 1 };
         let ids = (0..10u8).map(|n| ((i64::from(n) - 5, EnvelopeId([n; 16])), seen(i64::from(n))));
-        let mut fresh = Fresh { ids: ids.collect(), moved: FIRST };
+        let mut fresh = Fresh { ids: ids.collect(), moved: FIRST, round_n: 10 };
         let mut numbers = |most| -> Vec<i64> { fresh.neighbours(most).iter().map(|(_, seen)| seen.n).collect() };
         assert_eq!(numbers(4), [0, 1, 2, 3]);
         assert_eq!(numbers(4), [4, 5, 6, 7]);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use super::seen;
 use super::shares::Sent;
 use super::writer::from_sql;
 
@@ -57,7 +58,7 @@ impl Totals {
             counted.totals.add(sent, from_sql(row.get(3)?));
             counted.last_payer = counted.last_payer.max(sent.payer);
         }
-        for table in ["seen", "fresh"] {
+        for table in ["seen", seen::NOT_MOVED] {
             let mut query =
                 db.prepare(&format!("SELECT sender, count(*), max(n) FROM {table} GROUP BY sender"))?;
             let mut rows = query.query([])?;
