@@ -19,7 +19,7 @@ mod engine;
 mod store;
 mod watch;
 
-pub use config::{ClientConfig, StorePlace};
+pub use config::{ClientConfig, Rules, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};
-pub use store::StoreError;
+pub use store::{StoreError, mark_restored};

@@ -53,8 +53,15 @@ struct Round {
 }
 
 pub(crate) fn measure(plan: &Plan) -> Result<Table, Fault> {
-    let columns =
-        ["durable enqueue", "a second", "× fdatasync/s", "CPU µs each", "p50 µs", "p99 µs", "p50 × fdatasync"];
+    let columns = [
+        "durable enqueue",
+        "a second",
+        "× fdatasync/s",
+        "CPU µs each",
+        "p50 µs",
+        "p99 µs",
+        "p50 × fdatasync",
+    ];
     let mut table = Table::new("mailbox", &columns);
     let rounds = (0..plan.rounds).map(|_| round(plan)).collect::<Result<Vec<_>, _>>()?;
     let over = |figure: &dyn Fn(&Round) -> f64| over_rounds(&rounds, figure);

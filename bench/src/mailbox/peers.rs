@@ -116,7 +116,8 @@ pub(super) fn jetstream(folder: &Path) -> Result<Option<Done>, Fault> {
     })?;
     let Some(mut peer) = peer else { return Ok(None) };
     peer.line()?;
-    let stream = r#"{"name":"Q","subjects":["q.*"],"retention":"workqueue","storage":"file","num_replicas":1}"#;
+    let stream =
+        r#"{"name":"Q","subjects":["q.*"],"retention":"workqueue","storage":"file","num_replicas":1}"#;
     let begin = format!(
         "CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB _INBOX.b 1\r\nPUB $JS.API.STREAM.CREATE.Q _INBOX.b {}\r\n{stream}\r\n",
         stream.len()
@@ -128,7 +129,8 @@ pub(super) fn jetstream(folder: &Path) -> Result<Option<Done>, Fault> {
             if head.starts_with("PING") {
                 peer.writer.write_all(b"PONG\r\n")?;
             } else if head.starts_with("MSG") {
-                let len: usize = head.trim_end().rsplit(' ').next().ok_or("a head without length")?.parse()?;
+                let len: usize =
+                    head.trim_end().rsplit(' ').next().ok_or("a head without length")?.parse()?;
                 let mut body = vec![0; len + 2];
                 peer.reader.read_exact(&mut body)?;
                 let body = String::from_utf8_lossy(&body);

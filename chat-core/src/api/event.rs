@@ -85,7 +85,8 @@ pub enum Event {
     MessageStatus(MessageStatus),
     /// Something a peer said is missing, or what was missing has come.
     MessageGap(MessageGap),
-    /// A peer is there, or is called otherwise now: what it has said and its conversation have the new name.
+    /// A peer is there, or is called otherwise now, or its key was verified or no longer is: what it has said and its
+    /// conversation have the new name.
     PeerSeen(PeerEvent),
     /// A peer has gone, or is called otherwise now.
     PeerLost(PeerEvent),
@@ -95,6 +96,8 @@ pub enum Event {
     RoomChanged(RoomChanged),
     /// Messages of others were marked as read here.
     ConversationRead(ConversationRead),
+    /// Somebody writes, or no longer does. Never stored, and lost without harm.
+    Typing(Typing),
     /// The relay is reached.
     LinkUp(LinkUp),
     /// The relay is lost, or could not be reached.
@@ -116,6 +119,7 @@ impl Event {
             Self::PeerKeyChanged(_) => "peer.key_changed",
             Self::RoomChanged(_) => "room.changed",
             Self::ConversationRead(_) => "conversation.read",
+            Self::Typing(_) => "typing",
             Self::LinkUp(_) => "link.up",
             Self::LinkDown(_) => "link.down",
             Self::Alarm(_) => "alarm",
@@ -146,6 +150,7 @@ impl Event {
             Self::PeerKeyChanged(it) => serde_json::to_value(it),
             Self::RoomChanged(it) => serde_json::to_value(it),
             Self::ConversationRead(it) => serde_json::to_value(it),
+            Self::Typing(it) => serde_json::to_value(it),
             Self::LinkUp(it) => serde_json::to_value(it),
             Self::LinkDown(it) => serde_json::to_value(it),
             Self::Alarm(it) => serde_json::to_value(it),
@@ -165,6 +170,7 @@ pub fn notification_schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("peer.key_changed", schema_of::<PeerKeyChanged>()),
         ("room.changed", schema_of::<RoomChanged>()),
         ("conversation.read", schema_of::<ConversationRead>()),
+        ("typing", schema_of::<Typing>()),
         ("link.up", schema_of::<LinkUp>()),
         ("link.down", schema_of::<LinkDown>()),
         ("alarm", schema_of::<Alarm>()),
@@ -241,6 +247,8 @@ pub struct PeerEvent {
     pub peer_id: PeerId,
     /// What to call it here.
     pub nick: String,
+    /// Whether its key was verified.
+    pub verified: bool,
 }
 
 /// [`Event::PeerKeyChanged`]
@@ -254,6 +262,11 @@ pub struct PeerKeyChanged {
     pub peer_id: PeerId,
     /// What the newcomer is called here.
     pub nick: String,
+    /// Whether the newcomer's key was verified.
+    pub verified: bool,
+    /// Direct messages to who had the name wait until the user decides (`peer.accept_key`): it is not there now, so the
+    /// newcomer may be the same person with a new identity.
+    pub held: bool,
 }
 
 /// [`Event::RoomChanged`]
@@ -283,6 +296,21 @@ pub struct ConversationRead {
     pub conversation: ConversationId,
     /// What is still unread in it.
     pub unread: u32,
+}
+
+/// [`Event::Typing`]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Typing {
+    /// Where, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
+    pub conversation: ConversationId,
+    /// Who.
+    pub from: Author,
+    /// Whether it writes now. It ends by itself some seconds after the last key, or with the message.
+    pub typing: bool,
 }
 
 /// [`Event::LinkUp`]
@@ -318,8 +346,10 @@ pub enum AlarmKind {
     Tampered,
     /// A first message was seen before.
     Replayed,
-    /// A peer's stack differs from ours.
+    /// A peer's stack differs from ours, or a property once had with it is missing now.
     Downgrade,
+    /// A backup was put back: keys and sessions are made anew.
+    Restored,
 }
 
 /// [`Event::Alarm`]

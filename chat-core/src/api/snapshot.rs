@@ -142,8 +142,24 @@ pub struct ConversationView {
 pub enum Trust {
     /// Nobody has compared fingerprints yet.
     Unverified,
-    /// The user has compared fingerprints.
+    /// The user has compared safety numbers, or the profile pins the key.
     Verified,
+}
+
+/// Why nothing is sealed for a peer until the user decides something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// It claims a nick that the profile pins to another key.
+    Pinned,
+    /// The user has blocked it.
+    Blocked,
+    /// A property once had with it is missing now.
+    Downgrade,
+    /// The policy asks for verified peers, and it is not.
+    Unverified,
+    /// Another key claims its name: direct messages wait.
+    KeyChanged,
 }
 
 /// A peer.
@@ -155,6 +171,12 @@ pub struct PeerView {
     pub nick: String,
     /// How its key is trusted.
     pub trust: Trust,
+    /// The same as yes or no.
+    pub verified: bool,
+    /// Whether the profile pins its key.
+    pub pinned: bool,
+    /// Whether and why nothing is sealed for it until the user decides; `problem` says what to do.
+    pub held: Option<Held>,
     /// Whether the relay sees it now.
     pub online: bool,
     /// When it was last seen.
@@ -214,6 +236,8 @@ pub struct Author {
     pub peer_id: PeerId,
     /// What to call it here.
     pub nick: String,
+    /// Whether its key was verified, by comparison or by a pin; of oneself always.
+    pub verified: bool,
 }
 
 /// A message in history.

@@ -19,6 +19,8 @@ pub enum ArgumentKind {
     Message,
     /// A number.
     Number,
+    /// One word.
+    Word,
     /// Everything to the end of the line.
     Rest,
 }
@@ -151,6 +153,41 @@ pub static COMMANDS: &[CommandSpec] = &[
         "mark messages as read"
     ),
     command!("peer.list", ["peers", "who"], Peers, "show everybody known, with fingerprints"),
+    command!(
+        "peer.verify",
+        ["verify"],
+        [required("peer", ArgumentKind::Peer), optional("confirm", ArgumentKind::Rest)],
+        Verify(super::command::Verify),
+        "show what to compare with somebody; then: yes, no, or the number"
+    ),
+    command!(
+        "peer.accept_key",
+        ["accept"],
+        [required("peer", ArgumentKind::Peer), optional("kind", ArgumentKind::Word)],
+        AcceptKey(super::command::AcceptKey),
+        "give a name to this key, or agree to a downgrade (kind: key, downgrade)"
+    ),
+    command!(
+        "peer.block",
+        ["block"],
+        [required("peer", ArgumentKind::Peer)],
+        Block(super::command::OfPeer),
+        "neither hear nor answer somebody"
+    ),
+    command!(
+        "peer.unblock",
+        ["unblock"],
+        [required("peer", ArgumentKind::Peer)],
+        Unblock(super::command::OfPeer),
+        "hear somebody again"
+    ),
+    command!(
+        "typing.set",
+        [],
+        [required("to", ArgumentKind::Destination)],
+        SetTyping(super::command::SetTyping),
+        "tell that one writes, or no longer does"
+    ),
     command!("room.list", ["rooms"], Rooms, "show the rooms you are in"),
     command!(
         "room.join",

@@ -50,6 +50,7 @@ pub use policy::{Policy, Property, given};
 pub use schema::schema;
 pub use source::{Origin, Place};
 
+use crate::ids::PeerId;
 use crate::nick::{Nick, RoomName};
 use crate::plugin::PluginKind;
 use crate::transport::Address;
@@ -79,6 +80,12 @@ pub struct Profile {
     pub relay: RelaySection,
     /// `[log]`
     pub log: LogSection,
+    /// `[padding]`
+    pub padding: Padding,
+    /// `[privacy]`
+    pub privacy: Privacy,
+    /// `[[pin]]`, no nick and no fingerprint twice.
+    pub pins: Vec<Pin>,
     tree: Table,
 }
 
@@ -171,6 +178,34 @@ pub enum Access {
     Open,
 }
 
+/// `padding.kind`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// To a few lengths.
+    Buckets,
+    /// Not at all.
+    Off,
+}
+
+/// `[privacy]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Privacy {
+    /// Whether others are told that their messages were read.
+    pub read_receipts: bool,
+    /// Whether others are told that one writes.
+    pub typing: bool,
+}
+
+/// An entry of `[[pin]]`: whoever claims the nick must have this key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The nick.
+    pub nick: Nick,
+    /// The key's fingerprint.
+    pub fingerprint: PeerId,
+}
+
 /// `[log]`
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -233,6 +268,8 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     let policy = sections::policy(&tree, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
+    let pins = sections::pins(&tree, problems);
+    let padding = sections::padding(&tree);
 
     let chosen = Chosen {
         transports: transport.iter().collect(),
@@ -241,6 +278,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         frontend: frontend.as_ref(),
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
+        padding,
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
         options.warn_of_inline_secrets(problems);
@@ -258,6 +296,9 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         policy,
         relay: relay?,
         log: sections::log(&tree)?,
+        padding: padding?,
+        privacy: sections::privacy(&tree)?,
+        pins,
         tree,
     })
 }

@@ -5,7 +5,7 @@
 //!   ‖ previous 16 ‖ payload ‖ 0x80 ‖ 00…
 //! ```
 //! Padded to 192, 448, 960 bytes, then in steps of 25 %, rounded up to 16: the length of a text shows in
-//! its bucket only. Each end sets the context flag until it knows that the other one has seen the context.
+//! its bucket only. Whoever has turned padding off ends a frame with the 0x80. Each end sets the context flag until it knows that the other one has seen the context.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -21,6 +21,7 @@ const RECEIPT: u8 = 3;
 const RENEWED: u8 = 4;
 const LEFT: u8 = 5;
 const NOT_TAKEN: u8 = 6;
+const TYPING: u8 = 32;
 
 /// Most message ids in one receipt.
 pub const MAX_RECEIPT_IDS: usize = 256;
@@ -49,6 +50,8 @@ pub enum Body {
     Left,
     /// The sender is not in this room: it has not taken these messages and will not.
     NotTaken(Vec<MessageId>),
+    /// The sender writes in this conversation, or no longer does. Only ever passed on, never stored.
+    Typing(bool),
 }
 
 impl Body {
@@ -60,6 +63,7 @@ impl Body {
             Self::Renewed => RENEWED,
             Self::Left => LEFT,
             Self::NotTaken(_) => NOT_TAKEN,
+            Self::Typing(_) => TYPING,
         }
     }
 
@@ -74,6 +78,7 @@ impl Body {
                 std::iter::once(kind).chain(ids.iter().flat_map(|id| id.0)).collect()
             }
             Self::NotTaken(ids) => ids.iter().flat_map(|id| id.0).collect(),
+            Self::Typing(typing) => vec![u8::from(*typing)],
             Self::Renewed | Self::Left => Vec::new(),
         }
     }
@@ -86,6 +91,8 @@ impl Body {
             RENEWED if payload.is_empty() => Ok(Self::Renewed),
             LEFT if payload.is_empty() => Ok(Self::Left),
             NOT_TAKEN => message_ids(payload).map(Self::NotTaken),
+            TYPING if payload == [0] => Ok(Self::Typing(false)),
+            TYPING if payload == [1] => Ok(Self::Typing(true)),
             _ => Err(malformed("type")),
         }
     }
@@ -141,6 +148,15 @@ pub struct Plaintext {
 impl Plaintext {
     /// Padded bytes, ready to be sealed.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        self.encode_to(padded_len)
+    }
+
+    /// The same without padding: its length tells that of what it says.
+    pub fn encode_unpadded(&self) -> Zeroizing<Vec<u8>> {
+        self.encode_to(|len| len)
+    }
+
+    fn encode_to(&self, padded_len: fn(usize) -> usize) -> Zeroizing<Vec<u8>> {
         let payload = Zeroizing::new(self.body.payload());
         let flag = if self.context.is_some() { CONTEXT_FLAG } else { 0 };
         let mut out = Vec::with_capacity(padded_len(payload.len() + 90));
@@ -156,13 +172,14 @@ impl Plaintext {
         Zeroizing::new(out)
     }
 
-    /// Reads what [`Plaintext::encode`] wrote.
+    /// Reads what [`Plaintext::encode`] or [`Plaintext::encode_unpadded`] wrote.
     ///
     /// # Errors
     /// [`WireError`] if the padding, a length or the type is not one that `encode` writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let end = bytes.iter().rposition(|&byte| byte != 0).ok_or_else(|| malformed("padding"))?;
-        if bytes.get(end) != Some(&0x80) || bytes.len() != padded_len(end + 1) {
+        let fits = bytes.len() == padded_len(end + 1) || bytes.len() == end + 1;
+        if bytes.get(end) != Some(&0x80) || !fits {
             return Err(malformed("padding"));
         }
         let mut rest = bytes.get(..end).unwrap_or_default();
@@ -236,12 +253,16 @@ mod tests {
         bodies.push(Body::Text("x".repeat(MAX_TEXT_BYTES)));
         bodies.push(Body::Receipt(ReceiptKind::Read, vec![MessageId([7; 16]); MAX_RECEIPT_IDS]));
         bodies.extend([Body::Renewed, Body::Left, Body::NotTaken(vec![MessageId([7; 16])])]);
+        bodies.extend([Body::Typing(true), Body::Typing(false)]);
         for body in bodies {
             for context in [None, Some([9; 32])] {
                 let plain = plain(body.clone(), context);
                 let bytes = plain.encode();
                 assert!(bytes.len() < super::super::envelope::MAX_SEALED_BYTES - 100);
-                assert_eq!(Plaintext::decode(&bytes), Ok(plain));
+                assert_eq!(Plaintext::decode(&bytes), Ok(plain.clone()));
+                let bare = plain.encode_unpadded();
+                assert!(bytes.starts_with(&bare) && bare.last() == Some(&0x80));
+                assert_eq!(Plaintext::decode(&bare), Ok(plain));
             }
         }
     }
@@ -307,6 +328,9 @@ mod tests {
             (NOT_TAKEN, vec![7; 17]),
             (RENEWED, vec![1]),
             (LEFT, vec![1]),
+            (TYPING, vec![]),
+            (TYPING, vec![2]),
+            (TYPING, vec![1, 0]),
             (TEXT, vec![0xff]),
             (7, vec![]),
         ];

@@ -61,6 +61,11 @@ impl Engine {
             Command::History(history) => self.history(&history),
             Command::MarkRead(mark) => self.mark(&mark),
             Command::Peers => Ok(Ok(Reply::Peers { peers: self.peer_views() })),
+            Command::Verify(verify) => self.verify(&verify),
+            Command::AcceptKey(accept) => self.accept_key(&accept),
+            Command::Block(whom) => self.block(&whom.peer, true),
+            Command::Unblock(whom) => self.block(&whom.peer, false),
+            Command::SetTyping(set) => self.set_typing(&set),
             Command::Rooms => Ok(Ok(Reply::Rooms { rooms: self.room_views() })),
             Command::Join(at) => Ok(self.join(&at.room)?.map(|()| Reply::Done {})),
             Command::Leave(at) => Ok(self.leave(&at.room)?.map(|()| Reply::Done {})),
@@ -147,7 +152,7 @@ impl Engine {
 
     /// Asks the relay for somebody who is written to by peer id and not known yet: whoever shares no room is found so.
     /// Whether that is so.
-    fn look_for(&mut self, to: &Destination) -> bool {
+    pub(super) fn look_for(&mut self, to: &Destination) -> bool {
         let Destination::Peer(peer) = to else { return false };
         let unknown = *peer != self.config.identity.peer_id() && !self.contacts.contains_key(peer);
         if unknown {

@@ -1,6 +1,7 @@
 //! What peers send: opened, checked, written, and only then receipted and acknowledged.
 
 use chat_core::api::event::AlarmKind;
+use chat_core::api::snapshot::Held;
 use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::wire::body::ReceiptKind;
@@ -57,6 +58,12 @@ impl Engine {
         if envelope.to != Recipient::Peer(self.config.identity.peer_id()) {
             return Err(refused(AlarmKind::Tampered, from, "an envelope for somebody else"));
         }
+        match self.held(from) {
+            // As if it had not been said: whoever is blocked hears nothing of it.
+            Some(Held::Blocked) => return Ok(()),
+            Some(held @ (Held::Pinned | Held::Downgrade)) => return Ok(self.not_heard(from, held)),
+            Some(Held::Unverified | Held::KeyChanged) | None => {}
+        }
         if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
             return self.answer_again(from, envelope.conversation, text).map_err(Fault::from);
         }
@@ -65,6 +72,7 @@ impl Engine {
         let Opened { plaintext, live, accepted } = opened;
         let session = live.row.id;
         self.keep_opened(live, accepted)?;
+        self.heard_from(from)?;
         let text = matches!(plaintext.body, Body::Text(_) | Body::RoomText(_)).then_some(envelope.message);
         self.store.remember_envelope(envelope.id, from, text, &hash_of(&envelope.frame), self.now)?;
         self.effect(from, session, &plaintext)?;
@@ -161,6 +169,8 @@ impl Engine {
             Body::Receipt(kind, messages) => self.receipt(from, *kind, messages),
             Body::Renewed => self.renewed(from, session),
             Body::Left => self.member_left(plaintext.conversation, from),
+            // Somebody has stored what is only of the moment; it is late, and says nothing.
+            Body::Typing(_) => Ok(()),
             Body::NotTaken(messages) => self.not_taken_by(plaintext.conversation, from, messages),
         }
     }
@@ -172,6 +182,7 @@ impl Engine {
         text: &str,
         in_room: bool,
     ) -> Result<(), StoreError> {
+        self.writes(from, plaintext.conversation, false);
         self.owe_receipt(from, plaintext.message);
         if self.store.message(from, plaintext.message)?.is_some() {
             return Ok(());
@@ -270,7 +281,15 @@ impl Engine {
             }
             return Ok(());
         }
+        self.begin_renewal(peer, how)
+    }
+
+    /// Begins the session over which the peer is asked, as soon as there may be one.
+    pub(super) fn begin_renewal(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
         let over_this = how == Renewal::OverAny && self.confirmed_sending(peer)?.is_some();
+        if !over_this && self.renewal_waits(peer, how) {
+            return Ok(());
+        }
         if over_this || self.initiate(peer)?.is_some() {
             self.send_control(peer, self.direct(peer), Body::Renewed)?;
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
+use chat_core::api::snapshot::Held;
 use chat_core::api::{CommandError, ErrorKind};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::nick::{MAX_TEXT_BYTES, RoomName};
@@ -24,7 +25,7 @@ const MAX_CLIENT_ID_BYTES: usize = 128;
 type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
 impl Engine {
-    fn new_id(&mut self) -> Result<[u8; 16], CommandError> {
+    pub(super) fn new_id(&mut self) -> Result<[u8; 16], CommandError> {
         let id = self.entropy.bytes::<16>();
         id.map_err(|e| CommandError::new(ErrorKind::NotAllowed, format!("nothing was sent: {e}")))
     }
@@ -43,6 +44,9 @@ impl Engine {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
+        if let Some(error) = self.refusal(&target) {
+            return Ok(Err(error));
+        }
         let recipients = match self.recipients(&target) {
             Ok(recipients) => recipients,
             Err(error) => return Ok(Err(error)),
@@ -82,10 +86,27 @@ impl Engine {
         }
     }
 
-    /// Members that can't be sealed to, or whose keys nobody has shown yet, are shown as that and are no recipients:
+    /// Why nothing is taken for a peer. What waits for a decision of the user is taken, and waits visibly.
+    fn refusal(&mut self, target: &Target) -> Option<CommandError> {
+        let Target::Peer(peer) = target else { return None };
+        self.tell_of_downgrade(*peer);
+        let contact = self.contacts.get(peer)?;
+        let held = self.hold(contact)?;
+        let kind = match held {
+            Held::Unverified => ErrorKind::Unverified,
+            Held::Pinned | Held::Blocked => ErrorKind::NotAllowed,
+            Held::Downgrade | Held::KeyChanged => return None,
+        };
+        let message = format!("nothing can be sent to {}: {}", contact.row.name, self.why(contact, held));
+        Some(CommandError::new(kind, message))
+    }
+
+    /// Members that can't be sealed to, that the user has to decide about first, or whose keys nobody has shown yet, are shown as that and are no recipients:
     /// a relay may name whom it likes.
     fn able_members(&self, room: &Room) -> Vec<PeerId> {
-        let able = |peer: &&PeerId| self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none());
+        let able = |peer: &&PeerId| {
+            self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none()) && !self.is_shut_out(**peer)
+        };
         room.members.iter().filter(able).copied().collect()
     }
 
@@ -118,6 +139,7 @@ impl Engine {
             state: state as u8,
         })?;
         let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else { return Ok(()) };
+        self.has_written(conversation);
         self.address_to(&row, recipients.unwrap_or_default())?;
         let message = self.message_view(&row)?;
         let delivery = message.delivery.clone();
@@ -135,7 +157,8 @@ impl Engine {
             self.store.insert_delivery(row.id, peer, previous, self.now)?;
             let plaintext = plaintext_of(row, previous);
             self.store.set_chain(row.conversation, peer, true, plaintext.chain_link())?;
-            self.seal_delivery(peer, &plaintext)?;
+            let (message, state, reason) = (row.id, DeliveryState::Queued, None);
+            self.seal_delivery(&DeliveryRow { message, peer, state, reason, previous }, &plaintext)?;
         }
         Ok(())
     }
@@ -170,8 +193,13 @@ impl Engine {
         Ok(has_room)
     }
 
-    /// Seals one recipient's copy under a fresh envelope id; without a session it waits unsealed.
-    fn seal_delivery(&mut self, peer: PeerId, plaintext: &Plaintext) -> Result<(), StoreError> {
+    /// Seals one recipient's copy under a fresh envelope id; without a session, or as long as the user has to decide, it
+    /// waits unsealed.
+    fn seal_delivery(&mut self, delivery: &DeliveryRow, plaintext: &Plaintext) -> Result<(), StoreError> {
+        let peer = delivery.peer;
+        if let Some(held) = self.withheld(peer, &plaintext.body) {
+            return self.say_why(delivery, Some(held));
+        }
         if let Some((id, session, envelope)) = self.sealed_envelope(peer, plaintext)? {
             self.store.set_delivery_envelope(plaintext.message, peer, id, session, &envelope)?;
             self.submission.enqueue(id);
@@ -184,6 +212,9 @@ impl Engine {
         peer: PeerId,
         plaintext: &Plaintext,
     ) -> Result<Option<(EnvelopeId, SessionId, Vec<u8>)>, StoreError> {
+        if self.withheld(peer, &plaintext.body).is_some() {
+            return Ok(None);
+        }
         let Ok(id) = self.new_id() else { return Ok(None) };
         let id = EnvelopeId(id);
         let Some(sealed) = self.seal(peer, plaintext)? else { return Ok(None) };
@@ -203,7 +234,7 @@ impl Engine {
     /// Seals what waited for a session with this peer.
     pub(super) fn seal_waiting(&mut self, peer: PeerId) -> Result<(), StoreError> {
         let waiting = self.store.unsealed_deliveries(peer)?;
-        self.seal_rows(peer, waiting)
+        self.seal_rows(waiting)
     }
 
     /// The peer lost its session: everything it has not confirmed is sealed under the new one, in order.
@@ -211,13 +242,13 @@ impl Engine {
         // Sealing may begin a session, so what the present one has sealed is no longer of use.
         let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
         let open = self.store.open_deliveries_of_others(peer, sending.unwrap_or_default())?;
-        self.seal_rows(peer, open)
+        self.seal_rows(open)
     }
 
-    fn seal_rows(&mut self, peer: PeerId, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
+    fn seal_rows(&mut self, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
         for delivery in rows {
             if let Some(row) = self.store.message(self.config.identity.peer_id(), delivery.message)? {
-                self.seal_delivery(peer, &plaintext_of(&row, delivery.previous))?;
+                self.seal_delivery(&delivery, &plaintext_of(&row, delivery.previous))?;
             }
         }
         Ok(())
@@ -277,7 +308,8 @@ impl Engine {
         if by_author.is_empty() {
             return Ok(());
         }
-        for (author, messages) in by_author {
+        let told = by_author.into_iter().filter(|_| self.config.rules.read_receipts);
+        for (author, messages) in told.collect::<Vec<_>>() {
             self.send_receipt(author, ReceiptKind::Read, &messages)?;
         }
         self.conversation_read(conversation)
@@ -303,7 +335,8 @@ impl Engine {
         }
         for delivery in failed {
             self.store.revive_delivery(id, delivery.peer, self.now)?;
-            self.seal_delivery(delivery.peer, &plaintext_of(&row, delivery.previous))?;
+            let revived = DeliveryRow { state: DeliveryState::Queued, reason: None, ..delivery };
+            self.seal_delivery(&revived, &plaintext_of(&row, revived.previous))?;
         }
         self.touched.insert(id);
         Ok(Ok(()))

@@ -76,6 +76,20 @@ pub(super) fn unknown_keys(peer: PeerId) -> Fault {
     quietly(peer, "a first message for keys that are not here any more", Renewal::Rewound)
 }
 
+/// The same for a one-time key.
+pub(super) fn unknown_one_time_key(peer: PeerId) -> Fault {
+    quietly(peer, "a first message for a one-time key that is not here any more", Renewal::Rewound)
+}
+
+/// Each is given to one peer by one relay that keeps its word.
+pub(super) fn one_time_key_used_before(peer: PeerId) -> Fault {
+    let detail = "a first message with a one-time key that was used before: a relay gave it to two, or this peer goes on \
+                  from an older copy of its data; a session without it is begun"
+        .to_owned();
+    let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::OverAny));
+    Fault::Refused(Refused { kind, peer: Some(peer), detail, renew, quiet: false })
+}
+
 /// A crypto error as a refusal.
 pub(super) fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault {
     let kind = match error {

@@ -7,7 +7,7 @@ use chat_core::api::event::{ConversationRead, EventId};
 use chat_core::api::snapshot::{Delivery, RECENT_MESSAGES};
 use chat_core::api::{
     CommandError, ConversationKind, ConversationView, ErrorKind, Event, LinkView, MessageView, PeerView,
-    Snapshot, StackView,
+    Snapshot, StackView, Trust,
 };
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::nick::RoomName;
@@ -233,11 +233,10 @@ impl Engine {
             None => PeerView {
                 peer_id: peer,
                 nick: self.name_of(peer),
-                trust: if peer == me {
-                    chat_core::api::Trust::Verified
-                } else {
-                    chat_core::api::Trust::Unverified
-                },
+                trust: if peer == me { Trust::Verified } else { Trust::Unverified },
+                verified: peer == me,
+                pinned: false,
+                held: None,
                 online: peer == me,
                 last_seen: None,
                 problem: (peer != me).then(|| "its keys are not known yet".to_owned()),

@@ -123,7 +123,7 @@ mod tests {
             .db
             .execute_batch(
                 "DROP TABLE node; DROP INDEX seen_frames; ALTER TABLE seen_envelopes DROP COLUMN frame;
-                 PRAGMA user_version = 1;",
+                 DROP TABLE one_time_keys; DROP TABLE renewals; PRAGMA user_version = 1;",
             )
             .unwrap();
         let (alice, bob) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));

@@ -43,7 +43,9 @@ struct World {
 }
 
 fn peer(peer_id: PeerId, nick: &str, trust: Trust) -> PeerView {
-    PeerView { peer_id, nick: nick.into(), trust, online: true, last_seen: None, problem: None }
+    let (verified, pinned, held) = (trust == Trust::Verified, false, None);
+    let (nick, last_seen, problem) = (nick.into(), None, None);
+    PeerView { peer_id, nick, trust, verified, pinned, held, online: true, last_seen, problem }
 }
 
 fn nick(name: &str) -> Result<Nick, FrontendError> {
@@ -135,7 +137,7 @@ impl World {
             address: Destination::Conversation(conversation),
             conversation,
             position: i64::try_from(self.sent).unwrap_or(i64::MAX),
-            from: Author { peer_id: from, nick: nick.unwrap_or_default() },
+            from: Author { peer_id: from, nick: nick.unwrap_or_default(), verified: from != BOB },
             delivery: (from == ME).then_some(delivery),
             text: text.to_owned(),
             sent_at: Timestamp::now(),
@@ -204,7 +206,7 @@ impl World {
     }
 
     fn bob_answers(&mut self, conversation: ConversationId, text: &str) -> Vec<Event> {
-        let bob = || PeerEvent { peer_id: BOB, nick: "bob".into() };
+        let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false };
         let said = match text {
             "alarm" => {
                 let detail = "a frame did not authenticate".into();
@@ -212,7 +214,8 @@ impl World {
             }
             "key" => {
                 let (claims, nick) = ("bob".into(), "bob·7f3a".into());
-                let changed = PeerKeyChanged { claims, known: BOB, peer_id: PeerId([0x7f; 32]), nick };
+                let (peer_id, verified, held) = (PeerId([0x7f; 32]), false, false);
+                let changed = PeerKeyChanged { claims, known: BOB, peer_id, nick, verified, held };
                 return vec![Event::PeerKeyChanged(changed)];
             }
             "away" => return vec![Event::PeerLost(bob()), Event::PeerSeen(bob()), Event::PeerLost(bob())],

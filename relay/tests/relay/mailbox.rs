@@ -38,7 +38,12 @@ impl Store {
     }
 
     /// Paid for by somebody.
-    pub(crate) async fn store_for(&self, payer: u64, from: &Identity, envelopes: &[Envelope]) -> Vec<Outcome> {
+    pub(crate) async fn store_for(
+        &self,
+        payer: u64,
+        from: &Identity,
+        envelopes: &[Envelope],
+    ) -> Vec<Outcome> {
         self.store_at(payer, from, envelopes, 1).await
     }
 

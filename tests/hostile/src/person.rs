@@ -84,6 +84,7 @@ impl Setup {
             key_exchange_name: self.stack.key_exchange.into(),
             cipher: Arc::clone(&self.cipher),
             stack: self.stack.view(),
+            rules: client::Rules::default(),
             config_text: String::new(),
             store: self.database.clone().map_or(StorePlace::Memory, StorePlace::File),
             max_backoff: Duration::from_secs(5),

@@ -47,7 +47,9 @@ pub(super) struct World {
 
 fn peer(peer_id: PeerId, nick: &str) -> PeerView {
     let (trust, last_seen, problem) = (Trust::Unverified, None, None);
-    PeerView { peer_id, nick: nick.into(), trust, online: peer_id == ALICE, last_seen, problem }
+    let (verified, pinned, held) = (false, false, None);
+    let (nick, online) = (nick.into(), peer_id == ALICE);
+    PeerView { peer_id, nick, trust, verified, pinned, held, online, last_seen, problem }
 }
 
 fn missing(what: &str) -> Violation {
@@ -104,7 +106,7 @@ impl World {
         let delivery = Delivery { state: MessageState::Queued, reason: None, counts: None };
         Ok(MessageView {
             id: MessageId(message),
-            from: Author { peer_id: from, nick: author.nick.clone() },
+            from: Author { peer_id: from, nick: author.nick.clone(), verified: author.verified },
             address: self.address(id)?,
             conversation: id,
             position: i64::try_from(self.said).unwrap_or_default() * STEP,
@@ -195,7 +197,7 @@ impl World {
     pub(super) fn seen(&mut self, id: PeerId, online: bool) -> Result<Event, Violation> {
         let peer = self.peers.iter_mut().find(|peer| peer.peer_id == id).ok_or_else(|| missing("a peer"))?;
         peer.online = online;
-        let event = PeerEvent { peer_id: id, nick: peer.nick.clone() };
+        let event = PeerEvent { peer_id: id, nick: peer.nick.clone(), verified: peer.verified };
         Ok(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) })
     }
 
@@ -205,7 +207,14 @@ impl World {
         let claims = claims.nick.clone();
         let nick = format!("{claims}·{}", id.short());
         self.meet(id, &nick);
-        Ok(Event::PeerKeyChanged(PeerKeyChanged { claims, known, peer_id: id, nick }))
+        Ok(Event::PeerKeyChanged(PeerKeyChanged {
+            claims,
+            known,
+            peer_id: id,
+            nick,
+            verified: false,
+            held: false,
+        }))
     }
 
     /// Somebody new.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chat_core::api::event::{
-    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged,
+    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged, Typing,
 };
 use chat_core::api::{ConversationKind, Event, MessageState, Snapshot};
 use chat_core::{ConversationId, PeerId};
@@ -11,6 +11,9 @@ use chat_core::{ConversationId, PeerId};
 use super::State;
 use super::timeline::{Severity, Topic};
 use crate::text;
+
+/// Most who are remembered to write.
+const MAX_WRITERS: usize = 100;
 
 /// Who was in which room, to tell who came and went.
 pub(super) struct Members(HashMap<ConversationId, Vec<PeerId>>);
@@ -46,7 +49,18 @@ impl State {
                 self.say_globally(Severity::Alarm, Topic::Link, text);
             }
             Event::Alarm(alarm) => self.alarm(alarm),
+            Event::Typing(typing) => self.typing(typing),
             _ => {}
+        }
+    }
+
+    /// Remembers who writes, for the status line.
+    fn typing(&mut self, typing: &Typing) {
+        let writer = (typing.conversation, typing.from.peer_id);
+        if typing.typing && self.writers.len() < MAX_WRITERS {
+            self.writers.insert(writer, typing.from.nick.clone());
+        } else {
+            self.writers.remove(&writer);
         }
     }
 
@@ -88,12 +102,18 @@ impl State {
     }
 
     fn key_changed(&mut self, changed: &PeerKeyChanged) {
-        let PeerKeyChanged { claims, known, peer_id, nick } = changed;
+        let PeerKeyChanged { claims, known, peer_id, nick, held, .. } = changed;
         let (claims, nick) = (text::name(claims), text::name(nick));
-        let text = format!(
+        let mut text = format!(
             "another key claims the name {claims}. It is kept apart as {nick}. Trust it only after comparing fingerprints.\n\
              known {claims}: {known}\nnew {nick}: {peer_id}"
         );
+        if *held {
+            text.push_str(&format!(
+                "\n{claims} is not here now, so what you write to {claims} alone waits until you decide:\n\
+                 /accept {nick} gives the name to the new key, /accept {claims} keeps it"
+            ));
+        }
         for tab in [self.direct_tab(*known), self.direct_tab(*peer_id)].into_iter().flatten() {
             if tab != self.current {
                 self.say(tab, Severity::Alarm, Topic::None, text.clone());
@@ -156,7 +176,8 @@ impl State {
             AlarmKind::Refused => ("refused", "refused"),
             AlarmKind::Tampered => ("tampered", "tampered with, and refused"),
             AlarmKind::Replayed => ("replayed", "a repeat, and refused"),
-            AlarmKind::Downgrade => ("downgrade", "another stack, and refused"),
+            AlarmKind::Downgrade => ("downgrade", "a downgrade, and refused"),
+            AlarmKind::Restored => ("restored", "put back from a backup"),
             _ => ("other", "refused"),
         };
         let from = alarm.peer_id.map(|id| format!(" from {}", self.name_of(id))).unwrap_or_default();

@@ -75,7 +75,11 @@ pub(super) fn draw_status(buffer: &mut Buffer, area: Rect, state: &State, theme:
     let width = usize::from(area.width);
     let whom = state.tab().and_then(|tab| tab.view.as_ref());
     let (whom, alarm) = match whom {
-        Some(view) => conversation(snapshot, view),
+        Some(view) => {
+            let (whom, alarm) = conversation(snapshot, view);
+            let writing = state.writing_in(view.id);
+            (if writing.is_empty() { whom } else { format!("{whom}, {writing}") }, alarm)
+        }
         None => (format!("{} (you)", text::name(snapshot.nick.as_str())), false),
     };
     let stack = text::one_line(&snapshot.stack.line());

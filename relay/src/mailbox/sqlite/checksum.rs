@@ -115,4 +115,3 @@ pub(super) fn since(room: i64, peer: i64, since: i64, sum: i64) -> i64 {
     tracing::error!("a membership's beginning is damaged; all that the room's log holds is for this member");
     0
 }
-

@@ -209,7 +209,8 @@ fn an_index_that_disagrees_is_made_anew() {
     let db = Connection::open(&path).unwrap();
     let find = "SELECT rootpage, sql FROM sqlite_schema WHERE name = 'log_box'";
     let (root, sql): (i64, String) = db.query_row(find, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    db.execute_batch("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'log_box'").unwrap();
+    db.execute_batch("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'log_box'")
+        .unwrap();
     drop(db);
     let db = Connection::open(&path).unwrap();
     let size: i64 = db.query_row("DELETE FROM log WHERE n = 4 RETURNING size", [], |row| row.get(0)).unwrap();
@@ -256,7 +257,10 @@ fn numbers_and_totals_that_were_damaged_are_made_anew() {
     let (mut writer, reader) = open(&path).unwrap();
     fill(&mut writer);
     let bytes = writer.totals.of_everybody();
-    writer.db.execute_batch("UPDATE counters SET next_n = 3, stored_bytes = 5, directory_bytes = 77").unwrap();
+    writer
+        .db
+        .execute_batch("UPDATE counters SET next_n = 3, stored_bytes = 5, directory_bytes = 77")
+        .unwrap();
     drop((writer, reader));
     let (writer, _reader) = open(&path).unwrap();
     assert_eq!((writer.counters.next_n, writer.totals.of_everybody()), (21, bytes));
@@ -290,7 +294,7 @@ fn a_kill_at_any_byte_of_any_commit_leaves_whole_commits() {
     }
 }
 
-/// Makes a database of version 2 of one of version 3, with checksums as they were.
+/// Makes a database of version 3 of one of version 4, with checksums as they were.
 fn make_old(path: &Path) {
     let db = Connection::open(path).unwrap();
     let old: Vec<(i64, [u8; 8])> = db
@@ -312,7 +316,7 @@ fn make_old(path: &Path) {
         "DROP INDEX log_box; ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
          CREATE INDEX log_box ON log(box, n, sender, size);
          ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
-         ALTER TABLE members DROP COLUMN since_sum; DROP TABLE contacts; DROP TABLE fresh; PRAGMA user_version = 2;",
+         ALTER TABLE members DROP COLUMN since_sum; DROP TABLE contacts; DROP TABLE fresh; PRAGMA user_version = 3;",
     )
     .unwrap();
 }
@@ -343,7 +347,7 @@ fn a_kill_at_any_point_of_the_migration_loses_nothing() {
         let (mut writer, reader) = open(&copied).unwrap();
         assert_eq!(everything(&reader), expected, "{what}");
         let version: i64 = reader.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 3, "{what}");
+        assert_eq!(version, 4, "{what}");
         let [anna, bob] = [ANNA, BOB].map(|peer| writer.known_peer(peer).unwrap().unwrap());
         assert!(writer.has_written(bob, anna).unwrap() && writer.has_written(anna, bob).unwrap(), "{what}");
         drop((writer, reader));

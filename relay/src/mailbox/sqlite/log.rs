@@ -92,20 +92,9 @@ impl Writer {
         let (stored_at, row_size) = (to_sql(now.0), to_sql(size));
         let row = LogRow { n: to_sql(n), box_id, sent, stored_at, size: row_size, id, envelope: bytes };
         let Sent { sender, payer, stranger } = sent;
-        self.db
-            .prepare_cached("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
-            .execute(params![
-                row.n,
-                box_id,
-                sender,
-                stored_at,
-                row_size,
-                id,
-                row.checksum(),
-                bytes,
-                payer,
-                stranger
-            ])?;
+        self.db.prepare_cached("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?.execute(
+            params![row.n, box_id, sender, stored_at, row_size, id, row.checksum(), bytes, payer, stranger],
+        )?;
         let n_seen = Seen { n: row.n, stored_at, sender };
         self.counters.next_n += 1;
         self.totals.add(sent, size);

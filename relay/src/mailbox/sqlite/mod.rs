@@ -18,6 +18,7 @@
 mod checksum;
 mod contacts;
 mod log;
+mod one_time;
 mod peers;
 mod quiet;
 mod reader;

@@ -64,7 +64,8 @@ impl Writer {
             .query_map([id], |row| row.get::<_, String>(0))?
             .filter_map(|name| name.map(|name| RoomName::new(name).ok()).transpose())
             .collect::<Result<_, _>>()?;
-        Ok(Some(Attached { cursor: from_sql(acked), rooms }))
+        let one_time_keys = self.one_time_keys_left(id, now)?;
+        Ok(Some(Attached { cursor: from_sql(acked), rooms, one_time_keys }))
     }
 
     pub(super) fn publish(
@@ -150,7 +151,9 @@ impl Writer {
         };
         let since = to_sql(self.counters.next_n.saturating_sub(1));
         let sum = checksum::of_membership(room, id, since);
-        self.db.prepare_cached("INSERT INTO members VALUES(?1, ?2, ?3, ?4)")?.execute([room, id, since, sum])?;
+        self.db
+            .prepare_cached("INSERT INTO members VALUES(?1, ?2, ?3, ?4)")?
+            .execute([room, id, since, sum])?;
         self.db.prepare_cached("UPDATE rooms SET members = members + 1 WHERE id = ?1")?.execute([room])?;
         let bundle: Option<Vec<u8>> = self
             .db

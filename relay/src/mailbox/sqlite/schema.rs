@@ -12,68 +12,8 @@ use super::{shape, steps};
 
 /// "chat" in the header of the file, so that another program's database is not taken for ours.
 const APPLICATION_ID: i64 = 0x6368_6174;
-/// The tables below, and the steps from there.
-const SCHEMA_VERSION: i64 = 3;
-
-/// Version 2. A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
-/// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
-const TABLES: &str = "
-CREATE TABLE counters(
-  one INTEGER PRIMARY KEY CHECK(one = 1),
-  next_n INTEGER NOT NULL,          -- the number of the next envelope
-  stored_bytes INTEGER NOT NULL,    -- sum of log.size
-  directory_bytes INTEGER NOT NULL, -- sum of the lengths of directory.bundle
-  swept_at INTEGER NOT NULL DEFAULT 0,  -- ms; the wall clock at the last sweep, 0 = none yet
-  jumped_at INTEGER NOT NULL DEFAULT 0  -- ms; the wall clock when it was first found to have jumped, 0 = it has not
-);
-INSERT INTO counters VALUES(1, 1, 0, 0, 0, 0);
-CREATE TABLE peers(
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  peer BLOB NOT NULL UNIQUE,
-  acked INTEGER NOT NULL DEFAULT 0,     -- everything up to this number is in its own store
-  last_seen INTEGER NOT NULL DEFAULT 0  -- ms; 0 = never connected, only written to
-);
-CREATE TABLE directory(
-  peer INTEGER PRIMARY KEY,
-  nick TEXT NOT NULL,
-  created INTEGER NOT NULL,
-  bundle BLOB NOT NULL
-);
-CREATE INDEX directory_nick ON directory(nick);
-CREATE TABLE rooms(
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  name TEXT NOT NULL UNIQUE,
-  members INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE members(
-  room INTEGER NOT NULL,
-  peer INTEGER NOT NULL,
-  since INTEGER NOT NULL,  -- envelopes after this number are for it
-  PRIMARY KEY(room, peer)
-) WITHOUT ROWID;
-CREATE INDEX members_peer ON members(peer, room);
-CREATE TABLE log(
-  n INTEGER PRIMARY KEY,
-  box INTEGER NOT NULL,
-  sender INTEGER NOT NULL,
-  stored_at INTEGER NOT NULL,
-  size INTEGER NOT NULL,  -- what counts against quotas
-  id BLOB NOT NULL,
-  checksum BLOB NOT NULL,
-  envelope BLOB NOT NULL
-);
-CREATE INDEX log_box ON log(box, n, sender, size);
--- Which envelopes were stored, also after the recipient has them: n is in log as long as it waits.
-CREATE TABLE seen(
-  box INTEGER NOT NULL,
-  id BLOB NOT NULL,
-  n INTEGER NOT NULL,
-  stored_at INTEGER NOT NULL,
-  sender INTEGER NOT NULL DEFAULT 0,  -- 0 = stored before version 2
-  PRIMARY KEY(box, id)
-) WITHOUT ROWID;
-CREATE INDEX seen_sender ON seen(sender, n);
-";
+/// The tables and steps in [`steps`].
+const SCHEMA_VERSION: i64 = 4;
 
 /// The connections of one database, and the lock that keeps other relays out.
 pub(super) struct Opened {
@@ -183,8 +123,8 @@ fn make_tables(db: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn tables(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(TABLES)?;
-    steps::from_version_2(db)
+    db.execute_batch(steps::VERSION_3)?;
+    steps::from_version_3(db)
 }
 
 fn check_shape(db: &Connection) -> Result<(), PrepareError> {
@@ -290,7 +230,10 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         if version < 2 {
             newer.execute_batch(steps::FROM_VERSION_1)?;
         }
-        steps::from_version_2(&newer)?;
+        if version < 3 {
+            newer.execute_batch(steps::FROM_VERSION_2)?;
+        }
+        steps::from_version_3(&newer)?;
         check_shape(&newer)?;
         newer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         newer.commit()?;
@@ -321,19 +264,34 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_version_1_becomes_one_like_a_new_one() {
+    fn a_database_of_an_earlier_version_becomes_one_like_a_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.db");
         let opened = open(&path, None, None).unwrap();
         let new = shape::of(&opened.writer).unwrap();
+        const TO_VERSION_3: &str =
+            "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum;
+             ALTER TABLE peers DROP COLUMN contacts; ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
+             ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
+             CREATE INDEX log_box ON log(box, n, sender, size); PRAGMA user_version = 3;";
+        const TO_VERSION_2: &str = "DROP TABLE one_time_keys; DROP TABLE one_time_keys_given;
+             ALTER TABLE peers DROP COLUMN gave_at; PRAGMA user_version = 2;";
+        opened.writer.execute_batch(TO_VERSION_3).unwrap();
+        drop(opened);
+        let opened = open(&path, None, None).unwrap();
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_3).unwrap();
+        opened.writer.execute_batch(TO_VERSION_2).unwrap();
+        assert_ne!(shape::of(&opened.writer).unwrap(), new);
+        drop(opened);
+        let opened = open(&path, None, None).unwrap();
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_3).unwrap();
+        opened.writer.execute_batch(TO_VERSION_2).unwrap();
         opened
             .writer
             .execute_batch(
-                "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
-                 ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
-                 ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
-                 CREATE INDEX log_box ON log(box, n, sender, size);
-                 DROP INDEX seen_sender; ALTER TABLE seen DROP COLUMN sender;
+                "DROP INDEX seen_sender; ALTER TABLE seen DROP COLUMN sender;
                  ALTER TABLE counters DROP COLUMN swept_at; ALTER TABLE counters DROP COLUMN jumped_at;
                  INSERT INTO seen VALUES(1, x'00', 1, 1); PRAGMA user_version = 1;",
             )

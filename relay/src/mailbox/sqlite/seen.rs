@@ -70,8 +70,12 @@ impl Fresh {
 
     /// The oldest of one sender.
     fn oldest_of(&self, sender: i64, most: u64) -> Vec<(i64, Vec<u8>)> {
-        let mut found: Vec<_> =
-            self.ids.iter().filter(|(_, seen)| seen.sender == sender).map(|(key, seen)| (seen.n, *key)).collect();
+        let mut found: Vec<_> = self
+            .ids
+            .iter()
+            .filter(|(_, seen)| seen.sender == sender)
+            .map(|(key, seen)| (seen.n, *key))
+            .collect();
         found.sort_unstable();
         found.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         found.into_iter().map(|(_, (box_id, id))| (box_id, id.as_ref().to_vec())).collect()
@@ -94,9 +98,13 @@ impl Writer {
     /// Remembers an id that is not remembered.
     pub(super) fn remember(&mut self, box_id: i64, id: EnvelopeId, seen: Seen) -> rusqlite::Result<()> {
         let Seen { n, stored_at, sender } = seen;
-        self.db
-            .prepare_cached("INSERT INTO fresh VALUES(?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![n, box_id, id.as_ref(), stored_at, sender])?;
+        self.db.prepare_cached("INSERT INTO fresh VALUES(?1, ?2, ?3, ?4, ?5)")?.execute(params![
+            n,
+            box_id,
+            id.as_ref(),
+            stored_at,
+            sender
+        ])?;
         self.fresh.ids.insert((box_id, id), seen);
         self.totals.remember_id(sender);
         self.bound_ids(sender)
@@ -112,9 +120,9 @@ impl Writer {
             let fresh = EnvelopeId::from_slice(id).and_then(|id| self.fresh.ids.remove(&(*box_id, id)));
             let seen = match fresh {
                 Some(seen) => Some((seen.n, seen.sender)),
-                None => forget
-                    .query_row(params![box_id, id], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()?,
+                None => {
+                    forget.query_row(params![box_id, id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?
+                }
             };
             if let Some((n, sender)) = seen {
                 // It may be in both tables.
@@ -205,7 +213,8 @@ mod tests {
         let seen = |n| Seen { n, stored_at: 0, sender: 1 };
         let ids = (0..10u8).map(|n| ((i64::from(n) - 5, EnvelopeId([n; 16])), seen(i64::from(n))));
         let mut fresh = Fresh { ids: ids.collect(), moved: FIRST, round_n: 10 };
-        let mut numbers = |most| -> Vec<i64> { fresh.neighbours(most).iter().map(|(_, seen)| seen.n).collect() };
+        let mut numbers =
+            |most| -> Vec<i64> { fresh.neighbours(most).iter().map(|(_, seen)| seen.n).collect() };
         assert_eq!(numbers(4), [0, 1, 2, 3]);
         assert_eq!(numbers(4), [4, 5, 6, 7]);
         assert_eq!(numbers(4), [8, 9]);

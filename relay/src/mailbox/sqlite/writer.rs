@@ -82,9 +82,10 @@ pub(super) fn from_sql(value: i64) -> u64 {
 
 fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     let peers = db.query_row("SELECT count(*) FROM peers WHERE last_seen > 0", [], |row| row.get(0))?;
-    // A sum that is kept nowhere cannot be wrong; bundles are few.
-    let directory_bytes =
-        db.query_row("SELECT coalesce(sum(length(bundle)), 0) FROM directory", [], |row| row.get(0))?;
+    // Counted, so that a damaged counter does no harm; bundles and keys are few.
+    const DIRECTORY: &str = "SELECT (SELECT coalesce(sum(length(bundle)), 0) FROM directory)
+        + (SELECT coalesce(sum(length(key)), 0) FROM one_time_keys)";
+    let directory_bytes = db.query_row(DIRECTORY, [], |row| row.get(0))?;
     const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at FROM counters";
     db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
@@ -326,6 +327,12 @@ impl Writer {
             }
             Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
+            Write::OneTimeKeys { peer, keys, anew, now, done } => {
+                settle(done, self.put_one_time_keys(peer, &keys, anew, now))
+            }
+            Write::TakeOneTimeKey { peer, asker, now, done } => {
+                settle(done, self.take_one_time_key(peer, asker, now))
+            }
             Write::Discard { numbers } => {
                 let discarded = self.discard(&numbers);
                 (Box::new(|_| ()), self.despite_damage(discarded))

@@ -55,6 +55,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         key_exchange: Arc::from(exchange),
         key_exchange_name: "x25519".into(),
         cipher: Arc::from(cipher),
+        rules: client::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Vfs { vfs: disk.vfs_name().into(), path: disk.path("client.db") },
         max_backoff: Duration::from_secs(1),
