@@ -24,6 +24,8 @@ pub enum SignedAs {
     Hop,
     /// The transcript of an `rsa-hybrid` first message.
     Rsa,
+    /// The hash of a membership operation of a closed room.
+    Membership,
 }
 
 impl SignedAs {
@@ -34,6 +36,7 @@ impl SignedAs {
             Self::OneTimeKey => b"chat/prekey/1",
             Self::Hop => b"chat/hop/1",
             Self::Rsa => b"chat/rsa/1 sign",
+            Self::Membership => b"chat/membership/1",
         }
     }
 }

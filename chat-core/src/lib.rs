@@ -14,6 +14,7 @@
 //! | [`environment`], [`entropy`] | clock, randomness and threads, as values that are handed in |
 //! | [`plugin`] | registration, the registry and its guards |
 //! | [`profile`] | the TOML profile: parsing, layers, secrets, policy, errors with line and caret |
+//! | [`room`] | how rooms are addressed |
 //! | [`record`] | records of key exchanges, in the one encoding that each has |
 //! | [`wire`] | what is on the wire, byte by byte (see `WIRE.md`) |
 //! | `testing` | conformance suites for plugins, behind the feature of that name |
@@ -32,6 +33,7 @@ pub mod nick;
 pub mod plugin;
 pub mod profile;
 pub mod record;
+pub mod room;
 pub mod safety;
 mod schema;
 pub mod service;

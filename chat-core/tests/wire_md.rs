@@ -6,6 +6,7 @@ mod tests {
 
     use chat_core::nick::{Nick, RoomName};
     use chat_core::wire::body::ReceiptKind;
+    use chat_core::wire::membership::{Change, Operation, OperationId, SignedOperation};
     use chat_core::wire::relay::{Delivery, Refusal};
     use chat_core::wire::{
         Body, Bundle, Envelope, FromRelay, Handshake, OneTimeKey, OneTimeKeys, Plaintext, Recipient,
@@ -54,6 +55,7 @@ mod tests {
         for (name, bytes) in &documented {
             let read = match name.as_str() {
                 "Text" | "Receipt with context" => Plaintext::decode(bytes).is_ok(),
+                "Operation" => SignedOperation::decode(bytes).is_ok_and(|it| it.verify().is_ok()),
                 "Signed bundle" => SignedBundle::verify(bytes).is_ok(),
                 "One-time key" => SignedOneTimeKey::read(bytes).is_ok(),
                 "Handshake" | "Handshake with a one-time key" => Handshake::decode(bytes).is_ok(),
@@ -225,6 +227,13 @@ mod tests {
         let receipt = Body::Receipt(ReceiptKind::Read, vec![MessageId([0x44; 16])]);
         let receipt = Plaintext { context: Some([0x99; 32]), body: receipt, ..plain };
         examples.push(("Receipt with context", receipt.encode().to_vec()));
+        let operation = Operation {
+            room: ConversationId([0x33; 16]),
+            author: *me.public().as_bytes(),
+            parents: vec![OperationId([0x11; 32])],
+            change: Change::Admit { peer },
+        };
+        examples.push(("Operation", SignedOperation::sign(&operation, &me).encode()));
         examples
     }
 }

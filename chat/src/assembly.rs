@@ -64,6 +64,7 @@ pub(crate) fn assemble(
         identity,
         nick: home.nick.clone(),
         rooms: profile.topology.rooms.clone(),
+        closed_rooms_only: profile.policy.requires(Property::ClosedRooms),
         key_exchange: Arc::from(key_exchange),
         key_exchange_name: view.key_exchange.clone(),
         cipher: Arc::from(cipher),

@@ -6,8 +6,9 @@ use chat_relay::exit::Failure;
 use chat_relay::profiles::{inputs, load};
 
 /// What the program can give besides the key exchange: sessions are always end to end, frames are padded unless the
-/// profile turns it off, and for peers that are not verified nothing is sealed if the profile asks for it.
-pub(crate) const GIVEN: &[Property] = &[Property::EndToEnd, Property::VerifiedPeers, Property::Padding];
+/// profile turns it off, and to require verified peers or closed rooms is to have them.
+pub(crate) const GIVEN: &[Property] =
+    &[Property::EndToEnd, Property::VerifiedPeers, Property::ClosedRooms, Property::Padding];
 
 /// The profile of a client, with its flags.
 pub(crate) fn client(

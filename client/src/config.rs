@@ -33,8 +33,10 @@ pub struct ClientConfig {
     pub identity: Identity,
     /// What one is called.
     pub nick: Nick,
-    /// Rooms joined at every start.
+    /// Open rooms joined at every start.
     pub rooms: Vec<RoomName>,
+    /// Whether open rooms are refused: none is joined, whatever stands in `rooms`.
+    pub closed_rooms_only: bool,
     /// The key exchange of the profile.
     pub key_exchange: Arc<dyn KeyExchange>,
     /// Its name.

@@ -8,6 +8,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
+//! | `roster` | who is in a closed room, by the operations of its members: pure |
 //! | `store` | the SQLite database |
 //! | `driver` | the task around the engine: link, clock, queues |
 //! | `watch` | plugins called by the engine: panics contained, calls that never return noticed |
@@ -16,6 +17,7 @@ mod config;
 mod connect;
 mod driver;
 mod engine;
+mod roster;
 mod store;
 mod watch;
 

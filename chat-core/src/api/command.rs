@@ -10,6 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::snapshot::{ConversationView, MessageView, PeerView, StackView};
 use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::nick::RoomName;
+use crate::room::RoomAddress;
 use crate::transport::LinkFigures;
 
 /// Longest name of a peer in a command, in bytes of UTF-8: room for a nick, the `·` and the digits that keep two of one
@@ -24,7 +25,7 @@ pub enum Destination {
     /// A peer, by the name it is shown under; an error if several claim it and none owns it.
     Nick(String),
     /// A room.
-    Room(RoomName),
+    Room(RoomAddress),
     /// A conversation, by id.
     Conversation(ConversationId),
 }
@@ -33,7 +34,7 @@ impl TryFrom<String> for Destination {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         if text.starts_with('#') {
-            return RoomName::new(text).map(Self::Room).map_err(|e| e.to_string());
+            return RoomAddress::try_from(text).map(Self::Room).map_err(|e| e.to_string());
         }
         if let Ok(peer) = text.parse() {
             return Ok(Self::Peer(peer));
@@ -116,6 +117,12 @@ pub enum Command {
     Leave(InRoom),
     /// `room.members`
     Members(InRoom),
+    /// `room.create`
+    Create(NewRoom),
+    /// `room.admit`
+    Admit(MemberOf),
+    /// `room.remove`
+    Remove(MemberOf),
     /// `stack.get`
     Stack,
     /// `config.get`
@@ -230,7 +237,39 @@ pub struct SetTyping {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct InRoom {
     /// The room.
+    pub room: RoomAddress,
+}
+
+/// Parameters of `room.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct NewRoom {
+    /// What it is to be called.
+    #[serde(alias = "name")]
     pub room: RoomName,
+}
+
+/// Parameters of `room.admit`, `room.remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct MemberOf {
+    /// The room, which must be a closed one.
+    pub room: RoomAddress,
+    /// Who: a peer id or a name.
+    #[serde(
+        alias = "peer_id",
+        alias = "nick",
+        alias = "member",
+        alias = "to",
+        deserialize_with = "somebody"
+    )]
+    pub peer: Destination,
+}
+
+/// A destination that is a peer.
+fn somebody<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Destination, D::Error> {
+    match Destination::deserialize(from)? {
+        peer @ (Destination::Peer(_) | Destination::Nick(_)) => Ok(peer),
+        _ => Err(serde::de::Error::custom("expected a peer id or a name")),
+    }
 }
 
 /// What a command gives.
@@ -283,6 +322,13 @@ pub enum Reply {
     Config {
         /// As TOML.
         toml: String,
+    },
+    /// A closed room was made.
+    Created {
+        /// How it is addressed.
+        room: RoomAddress,
+        /// The id of its conversation.
+        conversation_id: ConversationId,
     },
     /// Done; nothing more to say.
     Done {},

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::command::Destination;
 use super::snapshot::{Author, Counts, MessageState, MessageView};
 use crate::ids::{ConversationId, MessageId, PeerId};
-use crate::nick::{Nick, RoomName};
+use crate::nick::Nick;
+use crate::room::RoomAddress;
 use crate::schema::schema_of;
 
 /// The number of an event: an epoch that is new with every start of the engine, and a count.
@@ -273,16 +274,19 @@ pub struct PeerKeyChanged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RoomChanged {
     /// The room.
-    pub room: RoomName,
+    pub room: RoomAddress,
     /// The id of its conversation.
     #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// Whether one is in it.
     pub joined: bool,
-    /// Whether only members admit members. Open rooms are encrypted to the members the relay named.
+    /// Whether the relay names the members, to whom an open room is encrypted. Else only members admit members.
     pub open: bool,
     /// Everybody in it, as known here.
     pub members: Vec<PeerId>,
+    /// Who has admitted or removed somebody, if that is what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<PeerId>,
 }
 
 /// [`Event::ConversationRead`]
@@ -350,6 +354,8 @@ pub enum AlarmKind {
     Downgrade,
     /// A backup was put back: keys and sessions are made anew.
     Restored,
+    /// A peer knows other members of a closed room than this node, or has said what it has no right to say.
+    Roster,
 }
 
 /// [`Event::Alarm`]

@@ -70,8 +70,10 @@ impl Chosen<'_> {
     fn is_on(&self, property: Property) -> bool {
         match property {
             Property::Padding => self.padding != Some(Padding::Off),
-            // To require it is to have it: the program then seals for nobody else.
-            Property::VerifiedPeers => self.policy.is_some_and(|policy| policy.requires(property)),
+            // To require it is to have it: the program then seals for nobody else, and is in no open room.
+            Property::VerifiedPeers | Property::ClosedRooms => {
+                self.policy.is_some_and(|policy| policy.requires(property))
+            }
             _ => true,
         }
     }

@@ -19,6 +19,7 @@
 //! Values of keys that look like secrets by their name are masked in [`Profile::show`] and in [`Profile::to_json`].
 
 mod assemble;
+mod closed;
 mod de;
 mod diagnostics;
 mod layers;
@@ -246,7 +247,7 @@ impl Profile {
 }
 
 fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
-    let (tree, file) = inputs.merged(problems)?;
+    let (mut tree, file) = inputs.merged(problems)?;
     if !validate::version(&tree, &file, problems) {
         return None;
     }
@@ -266,6 +267,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         .and_then(|options| sections::transport_address(&tree, options, relay_address.as_ref(), problems));
     let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
     let policy = sections::policy(&tree, problems);
+    closed::check(&mut tree, &policy, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
     let pins = sections::pins(&tree, problems);

@@ -6,6 +6,7 @@
 //! | [`envelope`] | client and relay: what is routed and stored, sealed |
 //! | [`bundle`] | clients: signed public keys, and the handshake in front of a session |
 //! | [`one_time`] | clients: signed keys that a first message uses up |
+//! | [`membership`] | the members of a closed room: who is in it |
 //! | [`body`] | the two ends of a session only: what a sealed frame holds |
 //!
 //! Records are CBOR arrays (RFC 8949): fields a reader doesn't know are skipped, lengths are checked
@@ -15,6 +16,7 @@
 pub mod body;
 pub mod bundle;
 pub mod envelope;
+pub mod membership;
 mod nesting;
 pub mod one_time;
 pub mod relay;

@@ -40,7 +40,8 @@ fn text(profile: &str) -> Result<String, Failure> {
     ));
     text.push_str(&trust(&profile));
     text.push_str(
-        "Open rooms are encrypted to the members that the relay names.\n\
+        "Open rooms are encrypted to the members that the relay names; a closed room has the members that its members\n\
+         admitted, and no relay is told of it, though it sees who writes to several at once.\n\
          History and keys lie unsealed in the data directory, which only you can read.",
     );
     Ok(text)

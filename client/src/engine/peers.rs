@@ -57,7 +57,7 @@ impl Engine {
         if self.contacts.len() < MAX_CONTACTS {
             return Ok(true);
         }
-        let in_a_room = |peer: &PeerId| self.rooms.values().any(|room| room.members.contains(peer));
+        let in_a_room = |peer: &PeerId| self.rooms.values().any(|room| room.has(*peer));
         let forgettable = |contact: &&Contact| {
             !contact.online
                 && !contact.row.verified
@@ -258,7 +258,7 @@ impl Engine {
         let Some(contact) = self.contacts.get_mut(&peer) else {
             // Whatever became of its bundle on the way: as long as it is not known, nothing that is said in the room
             // would go to it.
-            if online && self.rooms.values().any(|room| room.members.contains(&peer)) {
+            if online && self.rooms.values().any(|room| room.has(peer)) {
                 self.ask_for(peer);
             }
             return Ok(());

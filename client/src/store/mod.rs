@@ -4,6 +4,7 @@
 mod anew;
 mod bundles;
 mod chains;
+mod closed_rooms;
 mod contacts;
 mod file;
 mod messages;
@@ -23,11 +24,13 @@ use crate::config::StorePlace;
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
+pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use one_time::StoredOneTimeKey;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
+pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.
@@ -94,7 +97,8 @@ CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
 
 /// Makes version 3 of version 2, each table in its own file.
-const FROM_VERSION_2: &[&str] = &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2];
+const FROM_VERSION_2: &[&str] =
+    &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2, rooms::FROM_VERSION_2];
 
 /// Whatever makes the present version of an older one.
 fn migration(found: i64) -> String {
@@ -226,6 +230,11 @@ impl Store {
 
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         Ok(self.db.execute_batch("COMMIT")?)
+    }
+
+    /// What was erased leaves the write-ahead log too, where older copies of its pages lie. Outside of a transaction.
+    pub(crate) fn scrub(&self) -> Result<(), StoreError> {
+        Ok(settle_log(&self.db)?)
     }
 
     /// Undoes the turn; also after a failed commit, which SQLite may have rolled back by itself.

@@ -43,16 +43,37 @@ CREATE TABLE former_names (         -- a name that was given up is nobody else's
 ) WITHOUT ROWID;
 
 CREATE TABLE rooms (
-    name         TEXT PRIMARY KEY,
-    conversation BLOB NOT NULL,
+    conversation BLOB PRIMARY KEY,
+    address      TEXT NOT NULL UNIQUE, -- what it is called here
+    closed       INTEGER NOT NULL,
     joined       INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE members (
-    room      TEXT NOT NULL,
+CREATE TABLE members (              -- of open rooms, as relays named them
+    room      BLOB NOT NULL,
     peer      BLOB NOT NULL,
     last_seen INTEGER NOT NULL,
     PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+
+CREATE TABLE room_operations (      -- of closed rooms: who is in them, in the order in which it became known
+    room      BLOB NOT NULL,
+    n         INTEGER NOT NULL,
+    operation BLOB NOT NULL,
+    PRIMARY KEY (room, n)
+) WITHOUT ROWID;
+
+CREATE TABLE room_peers (           -- what others know of these
+    room  BLOB NOT NULL,
+    peer  BLOB NOT NULL,
+    told  INTEGER NOT NULL,         -- how many of them, in their order, were sent to it
+    heard BLOB,                     -- the hash of all that it said it knows
+    PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+
+CREATE TABLE closed_texts (         -- of one's own: the hash of the members each was written to
+    message BLOB PRIMARY KEY,
+    roster  BLOB NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE sessions (

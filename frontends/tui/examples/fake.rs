@@ -14,7 +14,8 @@ use chat_core::api::event::*;
 use chat_core::api::handle::{Request, channel};
 use chat_core::api::snapshot::{Author, RECENT_MESSAGES};
 use chat_core::api::*;
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
+use chat_core::room::RoomAddress;
 use chat_core::{ConversationId, FrontendError, MessageId, PeerId, Plugin, Timestamp};
 use frontend_tui::{Options, Tui};
 use tokio::signal::unix::{SignalKind, signal};
@@ -80,7 +81,7 @@ fn first_snapshot() -> Result<Snapshot, FrontendError> {
 }
 
 impl World {
-    fn new(engine: EngineSide, first: Snapshot, room: RoomName) -> Self {
+    fn new(engine: EngineSide, first: Snapshot, room: RoomAddress) -> Self {
         let view = |id, with, name: &str| ConversationView {
             id,
             with,
@@ -189,7 +190,7 @@ impl World {
         let conversation = match &send.to {
             Destination::Conversation(id) => *id,
             Destination::Nick(nick) if nick == "bob" => WITH_BOB,
-            Destination::Room(room) if room.as_str() == "#lobby" => LOBBY,
+            Destination::Room(room) if room.to_string() == "#lobby" => LOBBY,
             other => return Err(CommandError::new(ErrorKind::NotFound, format!("nobody is called {other}"))),
         };
         let event = self.say(conversation, ME, &send.text);
@@ -317,7 +318,9 @@ impl World {
 fn run() -> Result<u8, FrontendError> {
     let first = first_snapshot()?;
     let (client, engine) = channel(first.clone());
-    let room = RoomName::new("#lobby").map_err(|e| FrontendError::Unavailable(e.to_string()))?;
+    let room: RoomAddress = "#lobby"
+        .parse()
+        .map_err(|e: chat_core::nick::NameError| FrontendError::Unavailable(e.to_string()))?;
     let world = World::new(engine, first, room);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.spawn(async move {

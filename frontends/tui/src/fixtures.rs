@@ -9,7 +9,7 @@ use chat_core::api::{
     ConversationKind, ConversationView, Counts, Delivery, Destination, Event, LinkState, LinkView,
     MessageState, MessageView, Numbered, PeerView, Snapshot, StackView, Trust,
 };
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
 use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
 
 use crate::clock::Clock;
@@ -46,7 +46,7 @@ fn conversation(id: ConversationId, with: ConversationKind, name: &str) -> Conve
 impl World {
     /// Alice, in `#lobby` with Bob and Carol, and in a conversation with Bob.
     pub(crate) fn new() -> Self {
-        let room = RoomName::new("#lobby").unwrap();
+        let room = "#lobby".parse().unwrap();
         let lobby = ConversationKind::OpenRoom { room, members: vec![ME, BOB, CAROL] };
         let direct = ConversationKind::Direct { peer: BOB };
         Self {
@@ -70,6 +70,14 @@ impl World {
 
     pub(crate) fn history(&mut self, id: ConversationId) -> &mut (ConversationView, Vec<Arc<MessageView>>) {
         self.histories.iter_mut().find(|(view, _)| view.id == id).unwrap()
+    }
+
+    /// The room is a closed one, made by Bob.
+    pub(crate) fn close_lobby(&mut self, members: &[PeerId]) {
+        let view = &mut self.history(LOBBY).0;
+        let room = "#den·0a0a".parse().unwrap();
+        view.name = "#den·0a0a".into();
+        view.with = ConversationKind::ClosedRoom { room, members: members.to_vec(), creator: BOB };
     }
 
     /// Somebody says something, a minute after the last thing that was said.

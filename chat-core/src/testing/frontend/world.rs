@@ -13,7 +13,7 @@ use crate::api::{
     MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
 };
 use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
-use crate::nick::{Nick, RoomName};
+use crate::nick::Nick;
 use crate::testing::rule::{Must as _, Violation};
 
 use super::screen::{Conversation, Message, Screen};
@@ -92,7 +92,9 @@ impl World {
     fn address(&mut self, id: ConversationId) -> Result<Destination, Violation> {
         Ok(match &self.told(id)?.view.with {
             ConversationKind::Direct { peer } => Destination::Peer(*peer),
-            ConversationKind::OpenRoom { room, .. } => Destination::Room(room.clone()),
+            ConversationKind::OpenRoom { room, .. } | ConversationKind::ClosedRoom { room, .. } => {
+                Destination::Room(room.clone())
+            }
         })
     }
 
@@ -249,7 +251,7 @@ impl World {
         if !joined {
             self.conversations.retain(|told| told.view.id != id);
         }
-        Ok(Event::RoomChanged(RoomChanged { room, conversation: id, joined, open: true, members }))
+        Ok(Event::RoomChanged(RoomChanged { room, conversation: id, joined, open: true, members, by: None }))
     }
 
     pub(super) fn link_up(&mut self) -> Event {
@@ -311,7 +313,7 @@ impl World {
     pub(super) fn history(&self, asked: &History) -> Option<Reply> {
         let is_it = |view: &ConversationView| match (&asked.with, &view.with) {
             (Destination::Conversation(id), _) => view.id == *id,
-            (Destination::Room(name), ConversationKind::OpenRoom { room, .. }) => room == name,
+            (Destination::Room(name), with) => with.room().is_some_and(|(room, _)| room == name),
             (Destination::Peer(id), ConversationKind::Direct { peer }) => peer == id,
             _ => false,
         };
@@ -328,5 +330,5 @@ impl World {
 }
 
 fn room(name: &str, members: Vec<PeerId>) -> Result<ConversationKind, Violation> {
-    Ok(ConversationKind::OpenRoom { room: RoomName::new(name).must("a room's name")?, members })
+    Ok(ConversationKind::OpenRoom { room: name.parse().must("a room's name")?, members })
 }

@@ -3,6 +3,7 @@
 mod anew;
 mod chaos;
 mod clock;
+mod closed_rooms;
 mod first_messages;
 mod hostile;
 mod life;
@@ -13,6 +14,7 @@ mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod theft;
 mod trust;
 mod typing;
 mod unlucky;

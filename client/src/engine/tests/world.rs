@@ -45,6 +45,7 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> C
         identity: Identity::from_seed(&[seed; 32]),
         nick: Nick::new(nick).unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: exchange.into(),

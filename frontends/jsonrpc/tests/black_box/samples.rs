@@ -11,7 +11,8 @@ use chat_core::api::{
     ConversationKind, ConversationView, Counts, Delivery, Destination, Event, EventId, Held, LinkState,
     LinkView, MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
 };
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
+use chat_core::room::RoomAddress;
 use chat_core::transport::LinkFigures;
 use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
 
@@ -59,8 +60,14 @@ pub(crate) fn lobby(messages: Vec<MessageView>) -> ConversationView {
     }
 }
 
-pub(crate) fn room() -> RoomName {
-    RoomName::new("#lobby").unwrap()
+pub(crate) fn den() -> ConversationView {
+    let room = "#den·2020".parse().unwrap();
+    let with = ConversationKind::ClosedRoom { room, members: vec![ALICE, BOB], creator: BOB };
+    ConversationView { with, name: "#den·2020".into(), ..lobby(vec![]) }
+}
+
+pub(crate) fn room() -> RoomAddress {
+    "#lobby".parse().unwrap()
 }
 
 pub(crate) fn bob() -> PeerView {
@@ -184,7 +191,17 @@ pub(crate) fn events() -> Vec<Event> {
             joined: true,
             open: true,
             members: vec![ALICE, BOB],
+            by: None,
         }),
+        Event::RoomChanged(RoomChanged {
+            room: "#den·2020".parse().unwrap(),
+            conversation: ConversationId([0x20; 16]),
+            joined: true,
+            open: false,
+            members: vec![ALICE, BOB],
+            by: Some(ALICE),
+        }),
+        Event::Alarm(Alarm { kind: AlarmKind::Roster, peer_id: Some(BOB), detail: "lacks carol".into() }),
         Event::ConversationRead(ConversationRead { address: address(), conversation: LOBBY, unread: 3 }),
         Event::LinkUp(LinkUp {
             relay: "127.0.0.1:1".into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_core::api::command::{History, MarkRead, Verification};
 use chat_core::api::{
-    Command, CommandError, ConversationView, Destination, PeerView, Reply, StackView, Trust,
+    Command, CommandError, ConversationKind, ConversationView, Destination, PeerView, Reply, StackView, Trust,
 };
 use chat_core::transport::LinkFigures;
 use chat_core::{ConversationId, MessageId};
@@ -134,11 +134,18 @@ impl State {
         let tab = self.tab_with(tab).unwrap_or(self.current);
         match answer {
             Ok(reply) => {
+                let made = match &reply {
+                    Reply::Created { conversation_id, .. } => {
+                        Some(Destination::Conversation(*conversation_id))
+                    }
+                    _ => None,
+                };
                 if let Reply::Verification(verification) = &reply {
                     self.show_verification(tab, verification);
                 } else if let Some(text) = self.describe(reply) {
                     self.say(tab, Severity::Info, Topic::None, text);
                 }
+                let opens = made.or(opens);
                 if opens.is_some() {
                     self.opening = opens;
                     self.open();
@@ -268,7 +275,8 @@ fn list(lines: impl Iterator<Item = String>, nothing: &str) -> String {
 }
 
 fn room_line(room: &ConversationView) -> String {
-    format!("{}  {} unread", text::name(&room.name), room.unread)
+    let kind = if matches!(room.with, ConversationKind::ClosedRoom { .. }) { "closed" } else { "open" };
+    format!("{}  {kind}, {} unread", text::name(&room.name), room.unread)
 }
 
 fn stack_lines(stack: &StackView, link: &LinkFigures) -> String {

@@ -241,7 +241,7 @@ impl State {
             let Some(view) = &tab.view else { return false };
             match (destination, &view.with) {
                 (Destination::Conversation(id), _) => view.id == *id,
-                (Destination::Room(name), ConversationKind::OpenRoom { room, .. }) => room == name,
+                (Destination::Room(name), with) => with.room().is_some_and(|(room, _)| room == name),
                 (Destination::Peer(id), ConversationKind::Direct { peer }) => peer == id,
                 (Destination::Nick(nick), ConversationKind::Direct { .. }) => view.name == *nick,
                 _ => false,

@@ -5,7 +5,7 @@ use chat_core::api::event::{
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{CommandError, Counts, ErrorKind, MessageState, MessageView};
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
 
 use super::*;
 use crate::fixtures::*;
@@ -228,11 +228,12 @@ fn notices_stand_where_they_concern() {
         held: true,
     };
     let left = RoomChanged {
-        room: RoomName::new("#lobby").unwrap(),
+        room: "#lobby".parse().unwrap(),
         conversation: LOBBY,
         joined: true,
         open: true,
         members: vec![ME, BOB],
+        by: None,
     };
     let mut events = vec![Event::LinkDown(down), Event::Alarm(alarm), Event::PeerKeyChanged(changed)];
     events.push(Event::RoomChanged(left));
@@ -373,6 +374,7 @@ fn a_script_of_everything_at_random_never_panics() {
 }
 
 mod behind;
+mod closed;
 mod failed;
 mod reading;
 mod trust;

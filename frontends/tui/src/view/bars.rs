@@ -130,7 +130,8 @@ fn conversation(snapshot: &Snapshot, view: &ConversationView) -> (String, bool) 
     let name = text::name(&view.name);
     match &view.with {
         ConversationKind::Direct { peer } => direct(name, snapshot.peer(*peer).map(|peer| &**peer)),
-        ConversationKind::OpenRoom { members, .. } => {
+        ConversationKind::OpenRoom { members, .. } | ConversationKind::ClosedRoom { members, .. } => {
+            let kind = if matches!(view.with, ConversationKind::OpenRoom { .. }) { "open" } else { "closed" };
             let others = members.iter().filter(|id| **id != snapshot.peer_id);
             let peers: Vec<_> = others.filter_map(|id| snapshot.peer(*id)).collect();
             let unverified = peers.iter().filter(|peer| peer.trust == Trust::Unverified).count();
@@ -139,7 +140,7 @@ fn conversation(snapshot: &Snapshot, view: &ConversationView) -> (String, bool) 
                 0 => format!("{count} in it"),
                 _ => format!("{unverified}/{count} unverified"),
             };
-            (format!("{name}, open, {members}"), false)
+            (format!("{name}, {kind}, {members}"), false)
         }
     }
 }

@@ -45,6 +45,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         identity: Identity::from_seed(&[1; 32]),
         nick: Nick::new("alice").unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
+        closed_rooms_only: false,
         stack: StackView {
             transport: "none".into(),
             key_exchange: "x25519".into(),
@@ -64,7 +65,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
 }
 
 fn lobby() -> Destination {
-    Destination::Room(RoomName::new("#lobby").unwrap())
+    Destination::Room("#lobby".parse().unwrap())
 }
 
 fn text(n: usize) -> String {
