@@ -107,8 +107,8 @@ impl RatchetSession {
         let chain = next.receiving.as_mut().ok_or(CryptoError::Forged)?;
         let from = chain.clone();
         chain.advance_to(header.number)?;
-        let key = chain.message_key()?;
-        chain.advance()?;
+        let (key, after) = chain.step()?;
+        *chain = after;
         Ok(Ahead { next, turns, from, key })
     }
 
@@ -184,8 +184,9 @@ fn collect(
 ) -> Result<(), CryptoError> {
     let mut chain = chain.clone();
     while chain.count < end {
-        keys.push((Place { public, number: chain.count }, chain.message_key()?));
-        chain.advance()?;
+        let (key, after) = chain.step()?;
+        keys.push((Place { public, number: chain.count }, key));
+        chain = after;
     }
     Ok(())
 }
@@ -206,13 +207,14 @@ impl Session for RatchetSession {
             return Err(CryptoError::Exhausted("message numbers of the sending chain"));
         }
         let salt = step.entropy.bytes::<SALT_LEN>()?;
-        let key = chain.message_key()?.salted(&salt, &*self.cipher)?;
         let header = Header { public: own_public, previous, number: chain.count };
+        let (key, after) = chain.step()?;
+        *chain = after;
+        let key = key.salted(&salt, &*self.cipher)?;
         // Room for tag and padding, so that the plaintext isn't left behind in freed memory by growing.
         let mut body = Zeroizing::new(Vec::with_capacity(plaintext.len().saturating_add(2 * TAG_LEN)));
         body.extend_from_slice(plaintext);
         key.seal(0, &self.associated_data(header), &mut body)?;
-        chain.advance()?;
         self.own_public = own_public;
         self.commit(next, step.now);
         Ok([&header.to_bytes()[..], &salt, &body].concat())
