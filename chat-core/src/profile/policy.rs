@@ -134,6 +134,11 @@ impl Policy {
         self.require.iter().map(|(property, _)| *property)
     }
 
+    /// Whether a property is required.
+    pub fn requires(&self, property: Property) -> bool {
+        self.require().any(|required| required == property)
+    }
+
     pub(super) fn check(
         &self,
         given: &[Property],
@@ -150,6 +155,9 @@ impl Policy {
 fn lacking(property: Property, place: &Place, key_exchange: &str, registry: &Registry) -> Diagnostic {
     let message = format!("the policy requires `{property}`, and this stack does not give it");
     let error = Diagnostic::error(place, message).note(format!("{property}: {}", property.meaning()));
+    if property == Property::Padding {
+        return error.note("what gives it: [padding] kind = \"buckets\"");
+    }
     if !property.is_of_key_exchange() {
         return error.note(format!(
             "no part of this program gives it yet; take `{property}` out of `policy.require`"

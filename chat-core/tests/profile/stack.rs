@@ -51,6 +51,7 @@ pub(crate) fn registry() -> Registry {
 static ENTRIES: &[PluginEntry] = &[
     PluginEntry::new::<dyn Transport, UdpArq>("transport-udp-arq"),
     PluginEntry::new::<dyn Transport, Tcp>("transport-tcp"),
+    PluginEntry::new::<dyn Transport, Tls>("transport-tls"),
     PluginEntry::new::<dyn KeyExchange, RsaHybrid>("key-exchange-rsa-hybrid"),
     PluginEntry::new::<dyn KeyExchange, X25519>("key-exchange-x25519"),
     PluginEntry::new::<dyn KeyExchange, Ratchet>("key-exchange-x25519-ratchet"),
@@ -154,6 +155,7 @@ fn check_tcp(options: &TcpOptions) -> Result<(), ProfileError> {
 
 plugin!(UdpArq, Transport, "udp-arq", "transport", UdpArqOptions, check_udp);
 plugin!(Tcp, Transport, "tcp", "transport", TcpOptions, check_tcp);
+plugin!(Tls, Transport, "tls", "transport");
 plugin!(RsaHybrid, KeyExchange, "rsa-hybrid", "key_exchange");
 plugin!(X25519, KeyExchange, "x25519", "key_exchange");
 plugin!(AesCbc, Cipher, "aes-128-cbc-hmac-sha256", "cipher");
@@ -198,7 +200,7 @@ macro_rules! transport {
         }
     )*};
 }
-transport!(UdpArq Tcp);
+transport!(UdpArq Tcp Tls);
 
 macro_rules! cipher {
     ($($type:ident)*) => {$(
@@ -253,6 +255,31 @@ fn the_good_profile_is_good() {
     assert_eq!(profile.identity.nick.as_ref().unwrap().as_str(), "alice");
     let registry = registry();
     let stack = profile.assemble(&registry, &[Property::ClosedRooms]).unwrap();
-    assert_eq!(stack.gives, [Property::EndToEnd, Property::ClosedRooms]);
+    // Open rooms may be joined, as nothing forbids it.
+    assert_eq!(stack.gives, [Property::EndToEnd]);
     assert_eq!((stack.transports.len(), stack.cipher.name()), (1, "aes-256-gcm"));
+}
+
+#[test]
+fn closed_rooms_are_given_where_they_are_required() {
+    let requiring = |text: &str| {
+        let text = text.replace("require = [\"end-to-end\"]", "require = [\"closed-rooms\"]");
+        let registry = registry();
+        let loaded =
+            Profile::load(&Inputs::new("p.toml", text).for_client(&registry, &[Property::ClosedRooms]));
+        loaded.map(|(profile, _)| {
+            let stack = profile.assemble(&registry, &[Property::ClosedRooms]).unwrap();
+            (profile, stack.gives)
+        })
+    };
+    let without = GOOD.lines().filter(|line| !line.starts_with("rooms")).collect::<Vec<_>>().join("\n");
+    let (profile, gives) = requiring(&without).unwrap();
+    assert_eq!(gives, [Property::EndToEnd, Property::ClosedRooms]);
+    assert!(profile.topology.rooms.is_empty(), "not even the program's own room");
+    let shown = profile.show();
+    assert!(requiring(&shown).is_ok(), "{shown}");
+    let open = without.replacen("[topology]", "[topology]\nrooms = [\"#lobby\", \"#b\"]", 1);
+    let error = requiring(&open).unwrap_err();
+    assert_eq!(error.errors().len(), 2, "{error}");
+    assert!(error.to_string().contains("this room is open"), "{error}");
 }

@@ -29,6 +29,7 @@
 //! What it gives, honestly: a transcript proves to nobody who wrote it, as either end could have made it. Whoever
 //! holds `BK_A` can pose as others **to** Alice until it is rotated, as in X3DH. Whoever comes to hold `BK_B` knows
 //! `SK` of each recorded first message that was made for it without one-time key; what that opens is up to the session.
+//! A one-time key is erased as the message that uses it has opened: then nobody can make that `SK` again.
 //! With `post_quantum`, who has no more than a record of all that was sent does not come to know `SK` by a quantum
 //! computer. Who has one **while** the handshake runs can pose as anybody: signatures and `DH1` are of elliptic curves.
 
@@ -36,9 +37,8 @@ mod agreement;
 mod kem;
 mod messages;
 
-use chat_core::key_exchange::{Context, NewBundle, OwnBundle, PeerBundle};
+use chat_core::key_exchange::{Context, NewBundle, OneTimePair, OwnBundle, PeerBundle};
 use chat_core::{CryptoError, Entropy};
-use zeroize::Zeroizing;
 
 use agreement::{Handshake, KemPart, Secrets};
 pub use agreement::{Agreed, KEY_LEN, SecretKey};
@@ -69,9 +69,6 @@ impl From<Options> for Agreement {
         Self { post_quantum }
     }
 }
-
-/// A one-time key: the public half encoded, the private half as it is kept.
-pub type OneTimePair = (Vec<u8>, Zeroizing<Vec<u8>>);
 
 /// What the initiator has.
 pub struct Initiated {

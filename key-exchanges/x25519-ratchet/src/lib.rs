@@ -32,9 +32,9 @@
 //! What it gives, honestly:
 //!
 //! - **Forward secrecy.** The complete state of both ends, stolen at some time, opens nothing that was opened before.
-//!   Keys of skipped messages are state: they open theirs, for which they are there. And there are no one-time keys
-//!   yet: whoever steals `BK_B` while it is kept opens what Alice sent before she had Bob's first answer, because with
-//!   `BK_B` the handshake can be done again. With a one-time key, erased at its use, this exception ends.
+//!   Keys of skipped messages are state: they open theirs, for which they are there. A handshake with a one-time key
+//!   can't be done again, as the key is erased at its use. One made without, because none was left or the relay gave
+//!   none, can: whoever steals `BK_B` while it is kept opens what Alice sent before she had Bob's first answer.
 //! - **Healing.** A thief of both states who only reads along is out after one round trip: the answer's key agrees on
 //!   secrets that were made after the theft, on either side. A thief who also writes can put himself between the two
 //!   from then on; only a new handshake, with keys that he did not steal, ends that.
@@ -54,7 +54,9 @@ mod session;
 mod skipped;
 mod state;
 
-use chat_core::key_exchange::{Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties};
+use chat_core::key_exchange::{
+    Context, KeyExchange, NewBundle, OneTimePair, OwnBundle, PeerBundle, Properties,
+};
 use chat_core::{CryptoError, Plugin, ProfileError, SavedSession, Session};
 use x25519_agreement::Agreement;
 
@@ -82,9 +84,9 @@ impl Plugin<dyn KeyExchange> for X25519Ratchet {
 
 const POSE: &str = "Whoever steals your bundle key can pose as others to you until it is rotated.";
 const FIRST_FLIGHT: &str =
-    "Forward secrecy has one exception, as one-time keys are not built in yet: whoever steals the bundle key \
-     that a first message was for, while it is kept, reads what the sender wrote until the first answer \
-     reached him.";
+    "Forward secrecy has one exception: a first message made without a one-time key (none was left, or the relay gave \
+     none). Whoever steals the bundle key that it was for, while that is kept, reads what the sender wrote until the \
+     first answer reached him.";
 const HEALING: &str =
     "Healing is from a thief who only reads along: he is out after one round trip; one who also writes in your \
      name stays until a new session is begun with keys that he does not have.";
@@ -112,6 +114,14 @@ impl KeyExchange for X25519Ratchet {
 
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         self.agreement.new_bundle(cx)
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        true
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        self.agreement.one_time_keys(count, cx)
     }
 
     fn initiate(

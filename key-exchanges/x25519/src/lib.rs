@@ -10,7 +10,9 @@
 //! Whoever holds `BK_A` can pose as others **to** Alice until it is rotated, as in X3DH. With `post_quantum` a session
 //! that was recorded stays closed to a quantum computer; one that is there while the handshake runs can pose as anybody.
 
-use chat_core::key_exchange::{Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties};
+use chat_core::key_exchange::{
+    Context, KeyExchange, NewBundle, OneTimePair, OwnBundle, PeerBundle, Properties,
+};
 use chat_core::{CryptoError, Plugin, ProfileError, SavedSession, Session};
 use static_session::{Role, StaticSession};
 pub use x25519_agreement::Options;
@@ -34,8 +36,8 @@ impl Plugin<dyn KeyExchange> for X25519 {
 }
 
 const POSE: &str = "Whoever steals your bundle key can pose as others to you until it is rotated.";
-const NO_FORWARD_SECRECY: &str = "Whoever steals a session's state, or the bundle key that its first message was for, \
-                                  reads its earlier messages.";
+const NO_FORWARD_SECRECY: &str = "Whoever steals a session's state, or the bundle key that a first message without \
+                                  one-time key was for, reads its earlier messages.";
 
 impl KeyExchange for X25519 {
     fn properties(&self) -> Properties {
@@ -57,6 +59,14 @@ impl KeyExchange for X25519 {
 
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         self.agreement.new_bundle(cx)
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        true
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        self.agreement.one_time_keys(count, cx)
     }
 
     fn initiate(

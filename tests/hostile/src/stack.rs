@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chat_core::api::StackView;
-use chat_core::key_exchange::{NewBundle, OwnBundle, PeerBundle};
+use chat_core::key_exchange::{NewBundle, OneTimePair, OwnBundle, PeerBundle};
 use chat_core::profile::Options;
 use chat_core::wire::{StackProfile, WIRE_VERSION};
 use chat_core::{
@@ -137,6 +137,14 @@ impl KeyExchange for Remembered {
         };
         let NewBundle { payload, secret, one_time } = &*kept;
         Ok(NewBundle { payload: payload.clone(), secret: secret.clone(), one_time: one_time.clone() })
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        self.inner.uses_one_time_keys()
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        self.inner.one_time_keys(count, cx)
     }
 
     fn initiate(

@@ -1,15 +1,20 @@
 //! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
 
+mod anew;
 mod chaos;
 mod clock;
+mod first_messages;
+mod closed_rooms;
 mod hostile;
 mod life;
+mod one_time;
 mod onlooker;
 mod peers;
-
 mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod trust;
+mod typing;
 mod unlucky;
 mod world;

@@ -119,7 +119,7 @@ fn it_claims_what_it_proves_and_no_more() {
     assert!(gives.deniable && gives.forward_secrecy && gives.healing && !gives.post_quantum);
     assert_eq!(exchange.shared_options(), "");
     let caveats = exchange.caveats().join("\n");
-    for exception in ["one-time keys are not built in", "only reads along", "pose as others"] {
+    for exception in ["without a one-time key", "only reads along", "pose as others"] {
         assert!(caveats.contains(exception), "{caveats}");
     }
 }
