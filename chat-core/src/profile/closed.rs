@@ -5,13 +5,6 @@ use super::source::Origin;
 use super::tree::{Node, Table, Value};
 use super::{Policy, Property};
 
-impl Policy {
-    /// Whether this is required.
-    pub fn requires(&self, property: Property) -> bool {
-        self.require().any(|required| required == property)
-    }
-}
-
 fn rooms(tree: &mut Table) -> Option<&mut Vec<Node>> {
     let topology = &mut tree.get_mut("topology")?.node.value;
     let Value::Table(topology) = topology else { return None };

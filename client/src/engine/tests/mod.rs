@@ -3,8 +3,8 @@
 mod anew;
 mod chaos;
 mod clock;
-mod first_messages;
 mod closed_rooms;
+mod first_messages;
 mod hostile;
 mod life;
 mod one_time;
