@@ -312,7 +312,8 @@ impl<'a> Reader<'a> {
             drop(place);
         });
         let now = self.relay.environment.now();
-        let store = Write::Store { from: self.client.peer, envelopes, now, done };
+        let (from, payer) = (self.client.peer, self.visit.payer());
+        let store = Write::Store { from, payer, envelopes, now, done };
         if !self.write(store).await {
             tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
         }

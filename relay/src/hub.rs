@@ -158,7 +158,9 @@ impl Hub {
             let online = client.is_some();
             let record = bundle.map(|bundle| FromRelay::Peer { bundle: bundle.to_vec(), online }.encode());
             let record: Option<Bytes> = record.map(Bytes::from);
-            for other in state.neighbours(peer, [room.clone()]) {
+            // As many steps as there are members who have to be told, and nothing is built for them.
+            let members = state.rooms.get(room).into_iter().flatten();
+            for other in members.filter(|(id, _)| **id != peer).map(|(_, other)| other) {
                 if let Some(record) = &record {
                     other.news(record.clone());
                 }
