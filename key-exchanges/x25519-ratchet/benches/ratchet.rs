@@ -19,9 +19,9 @@ fn scene() -> Scene {
     let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
     let bundles = [1, 2, 3].map(|seed| {
         let mut entropy = TestEntropy::new(seed);
-        X25519Ratchet.new_bundle(&mut bundle_context(&cipher, &mut entropy)).expect("a bundle")
+        X25519Ratchet::default().new_bundle(&mut bundle_context(&cipher, &mut entropy)).expect("a bundle")
     });
-    Scene::new(Box::new(X25519Ratchet), cipher, bundles)
+    Scene::new(Box::new(X25519Ratchet::default()), cipher, bundles)
 }
 
 type End = Box<dyn Session>;
