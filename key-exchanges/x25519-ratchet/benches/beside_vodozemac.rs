@@ -13,7 +13,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use chat_core::key_exchange::{KeyExchange, OwnBundle, PeerBundle, Session, Step};
+use chat_core::key_exchange::{OwnBundle, PeerBundle, Session, Step};
 use chat_core::nick::Nick;
 use chat_core::testing::TestEntropy;
 use chat_core::testing::key_exchange::{NOW, Party, Scene, bundle_context};
@@ -71,7 +71,7 @@ struct Ours {
 
 impl Ours {
     fn new(cipher: Arc<dyn Cipher>, save: bool) -> Self {
-        let scene = scene(Box::<X25519Ratchet>::default(), cipher);
+        let scene = Scene::seeded(Box::<X25519Ratchet>::default(), cipher).expect("bundles");
         let (first, alice) = scene.initiate().expect("a first message");
         let bob = scene.accept(&first).expect("a session");
         let mut ours = Self { ends: [alice, bob], save };
@@ -93,13 +93,6 @@ impl Ours {
         }
         assert_eq!(opened.len(), text.len());
     }
-}
-
-fn scene(exchange: Box<dyn KeyExchange>, cipher: Arc<dyn Cipher>) -> Scene {
-    let bundles = [1, 2, 3].map(|seed| {
-        exchange.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(seed))).expect("a bundle")
-    });
-    Scene::new(exchange, cipher, bundles)
 }
 
 /// Two of theirs.
@@ -189,7 +182,7 @@ impl SetUp {
         let (public, one_time_secret) = made.expect("a key").swap_remove(0);
         let (key_exchange, key_exchange_options) = ("x25519-ratchet".to_owned(), exchange.shared_options());
         let key = OneTimeKey { key_exchange, key_exchange_options, public, expires: NOW.plus_ms(1_000_000) };
-        let scene = scene(exchange, cipher);
+        let scene = Scene::seeded(exchange, cipher).expect("bundles");
         let one_time = SignedOneTimeKey::sign(&key, &scene.bob.identity).encode();
         let [bob, alice] = [&scene.bob, &scene.alice].map(|party| signed(&scene, party));
         Self { scene, one_time_secret, bob, one_time, alice }
