@@ -1,6 +1,7 @@
 //! The state and its turns. Sans-IO: inputs with the time go in, records, events and answers come out,
 //! after the commit.
 
+mod accept;
 mod clock;
 mod commands;
 mod decisions;
