@@ -9,6 +9,8 @@ use chat_core::identity::Identity;
 use chat_core::nick::{Nick, RoomName};
 use chat_core::{Cipher, KeyExchange};
 
+use crate::vault::StoreKey;
+
 /// Where the store lies.
 #[derive(Debug, Clone)]
 pub enum StorePlace {
@@ -46,6 +48,8 @@ pub struct ClientConfig {
     pub config_text: String,
     /// The store.
     pub store: StorePlace,
+    /// What it is sealed with.
+    pub store_key: StoreKey,
     /// Longest wait between two attempts to reach the relay.
     pub max_backoff: Duration,
 }

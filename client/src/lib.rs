@@ -8,7 +8,8 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
-//! | `store` | the SQLite database |
+//! | `store` | the SQLite database, sealed |
+//! | `vault` | its key, and what keeps that |
 //! | `driver` | the task around the engine: link, clock, queues |
 //! | `watch` | plugins called by the engine: panics contained, calls that never return noticed |
 
@@ -17,9 +18,11 @@ mod connect;
 mod driver;
 mod engine;
 mod store;
+mod vault;
 mod watch;
 
 pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};
 pub use store::StoreError;
+pub use vault::StoreKey;

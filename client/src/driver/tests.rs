@@ -55,6 +55,7 @@ fn config() -> ClientConfig {
         cipher: Arc::from(cipher),
         config_text: String::new(),
         store: StorePlace::Memory,
+        store_key: crate::vault::StoreKey::from_bytes(&[7; 32]),
         max_backoff: Duration::from_secs(1),
     }
 }

@@ -19,39 +19,51 @@ impl Store {
         conversation: ConversationId,
         joined: bool,
     ) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO rooms VALUES (?,?,?)")?;
+        let mut put = self
+            .db
+            .prepare_cached("INSERT OR REPLACE INTO rooms (name, conversation, joined) VALUES (?,?,?)")?;
         put.execute(params![name, b(&conversation), joined])?;
         Ok(())
     }
 
     pub(crate) fn members(&self, room: &str) -> Result<Vec<PeerId>, StoreError> {
-        let mut all = self.db.prepare_cached("SELECT peer FROM members WHERE room = ? ORDER BY peer")?;
+        let mut all = self.db.prepare_cached(
+            "SELECT peer FROM members WHERE room_hash = hashed('members.room', ?) ORDER BY peer",
+        )?;
         let rows = all.query_map([room], |row| row.get(0).map(PeerId))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// A member, or one seen again; the time is written once a day.
     pub(crate) fn put_member(&self, room: &str, peer: PeerId, now: Timestamp) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached(
-            "INSERT INTO members VALUES (?1,?2,?3)
-             ON CONFLICT (room, peer) DO UPDATE SET last_seen = ?3 WHERE ?3 - last_seen > 86400000",
+        let mut is_fresh = self.db.prepare_cached(
+            "SELECT 1 FROM members WHERE room_hash = hashed('members.room', ?) AND peer = ? AND ? - last_seen <= 86400000",
         )?;
-        put.execute(params![room, b(&peer), int(now.0)])?;
+        if !is_fresh.exists(params![room, b(&peer), int(now.0)])? {
+            let sql = "INSERT OR REPLACE INTO members (room, peer, last_seen) VALUES (?,?,?)";
+            self.db.prepare_cached(sql)?.execute(params![room, b(&peer), int(now.0)])?;
+        }
         Ok(())
     }
 
     /// Whether there was such a member.
     pub(crate) fn remove_member(&self, room: &str, peer: PeerId) -> Result<bool, StoreError> {
-        let mut remove = self.db.prepare_cached("DELETE FROM members WHERE room = ? AND peer = ?")?;
-        Ok(remove.execute(params![room, b(&peer)])? > 0)
+        let this = "room_hash = hashed('members.room', ?) AND peer = ?";
+        let mut remove = self.db.prepare_cached(&format!("DELETE FROM members WHERE {this} RETURNING 1"))?;
+        let removed = remove.query_map(params![room, b(&peer)], |_| Ok(()))?;
+        Ok(!removed.collect::<Result<Vec<()>, _>>()?.is_empty())
     }
 
     pub(crate) fn remove_members_unseen_since(&self, then: Timestamp) -> Result<usize, StoreError> {
-        Ok(self.db.execute("DELETE FROM members WHERE last_seen < ?", [int(then.0)])?)
+        let mut remove = self.db.prepare_cached("DELETE FROM members WHERE last_seen < ? RETURNING 1")?;
+        let removed = remove.query_map([int(then.0)], |_| Ok(()))?;
+        Ok(removed.collect::<Result<Vec<()>, _>>()?.len())
     }
 
     pub(crate) fn remove_all_members(&self, room: &str) -> Result<(), StoreError> {
-        self.db.prepare_cached("DELETE FROM members WHERE room = ?")?.execute([room])?;
+        self.db
+            .prepare_cached("DELETE FROM members WHERE room_hash = hashed('members.room', ?)")?
+            .execute([room])?;
         Ok(())
     }
 }

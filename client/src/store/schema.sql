@@ -1,10 +1,11 @@
+-- As queries see them; the file holds them sealed. A number, or an id that an index needs, lies in the clear there.
 CREATE TABLE node (               -- the one whose store this is
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     identity   BLOB,                        -- its peer id; NULL until its first start
     kept_at    INTEGER NOT NULL DEFAULT 0,  -- ms; when what is too old was last forgotten, 0 = never yet
-    doubted_at INTEGER NOT NULL DEFAULT 0   -- ms; the clock when it was first found far from there, 0 = it is not
+    doubted_at INTEGER NOT NULL DEFAULT 0,  -- ms; the clock when it was first found far from there, 0 = it is not
+    restored   INTEGER NOT NULL DEFAULT 0   -- it came from a backup: bundles and sessions are to be made anew
 );
-INSERT INTO node (one) VALUES (1);
 
 CREATE TABLE bundles (            -- one's own, newest first in use, old ones kept for peers who still have them
     hash     BLOB PRIMARY KEY,
@@ -93,7 +94,7 @@ CREATE TABLE messages (
     state        INTEGER NOT NULL DEFAULT 0,
     reason       TEXT,
     seen         INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (id, author)
+    PRIMARY KEY (id, author)
 );
 CREATE INDEX messages_in_order ON messages (conversation, position);
 CREATE INDEX messages_by_previous ON messages (conversation, author, previous) WHERE mine = 0;
@@ -103,7 +104,7 @@ CREATE INDEX messages_queued ON messages (conversation, position) WHERE mine = 1
 CREATE INDEX messages_unread ON messages (conversation, position) WHERE mine = 0 AND seen = 0;
 
 CREATE TABLE deliveries (           -- one a recipient of a message of one's own
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq         INTEGER PRIMARY KEY,
     message     BLOB NOT NULL,
     peer        BLOB NOT NULL,
     state       INTEGER NOT NULL,
@@ -120,7 +121,7 @@ CREATE INDEX deliveries_open ON deliveries (peer, seq) WHERE state < 3;
 CREATE INDEX deliveries_open_in_order ON deliveries (seq) WHERE state < 3;
 
 CREATE TABLE controls (             -- receipts and the like: kept until the relay has stored them
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq         INTEGER PRIMARY KEY,
     envelope_id BLOB NOT NULL UNIQUE,
     peer        BLOB NOT NULL,
     envelope    BLOB NOT NULL,

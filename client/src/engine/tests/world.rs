@@ -57,6 +57,7 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str) -> ClientConfig {
         cipher: Arc::from(Registry::linked().unwrap().build::<dyn chat_core::Cipher>(&options).unwrap()),
         config_text: String::new(),
         store: StorePlace::Memory,
+        store_key: crate::vault::StoreKey::from_bytes(&[7; 32]),
         max_backoff: std::time::Duration::from_secs(1),
     }
 }
