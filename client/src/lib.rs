@@ -25,4 +25,4 @@ pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};
 pub use store::StoreError;
-pub use vault::StoreKey;
+pub use vault::{Lock, StoreKey, Vault, VaultError};

@@ -21,8 +21,8 @@ use futures_util::stream::FuturesUnordered;
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::mailbox::MailboxError;
 use crate::server::{Relay, Secure};
-pub use folder::{DataDir, existing_identity};
-pub use key_file::{KeyError, KeyProblem};
+pub use folder::{DataDir, existing_identity, existing_peer};
+pub use key_file::{IdentityLock, KeyError, KeyProblem};
 
 /// Why a relay could not be hosted.
 #[derive(Debug, thiserror::Error)]

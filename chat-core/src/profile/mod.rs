@@ -34,6 +34,7 @@ mod secrets;
 mod sections;
 mod source;
 mod spec;
+mod store;
 mod tree;
 mod validate;
 
@@ -49,6 +50,7 @@ pub use parse::MAX_PROFILE_BYTES;
 pub use policy::{Policy, Property, given};
 pub use schema::schema;
 pub use source::{Origin, Place};
+pub use store::{Retention, Secret, StoreLock, StoreSection};
 
 use crate::nick::{Nick, RoomName};
 use crate::plugin::PluginKind;
@@ -79,6 +81,8 @@ pub struct Profile {
     pub relay: RelaySection,
     /// `[log]`
     pub log: LogSection,
+    /// `[store]`
+    pub store: StoreSection,
     tree: Table,
 }
 
@@ -233,6 +237,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     let policy = sections::policy(&tree, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
+    let store = store::store(&tree, problems);
 
     let chosen = Chosen {
         transports: transport.iter().collect(),
@@ -241,6 +246,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         frontend: frontend.as_ref(),
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
+        is_sealed: store.is_sealed(),
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
         options.warn_of_inline_secrets(problems);
@@ -258,6 +264,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         policy,
         relay: relay?,
         log: sections::log(&tree)?,
+        store,
         tree,
     })
 }

@@ -29,6 +29,8 @@ max_memory_bytes = 536870912
 max_mailbox_bytes = 67108864
 [log]
 level = "info"
+[store]
+history = "forever"
 "##;
 
 /// A table of the profile.
@@ -67,6 +69,10 @@ pub(super) enum Shape {
     Texts { max: usize },
     /// A whole number, bounds included.
     Integer { min: u64, max: u64 },
+    /// A secret, or where it is; judged by [`super::store`].
+    Secret,
+    /// How long history is kept; judged by [`super::store`].
+    Retention,
     /// A key of the design that this program can't honour yet.
     Later,
 }
@@ -181,6 +187,24 @@ const LOG: &[KeySpec] = &[
     key("dir", Shape::Text, "The folder of the log files; default: in the data directory."),
 ];
 
+const STORE: &[KeySpec] = &[
+    key(
+        "passphrase",
+        Shape::Secret,
+        "Seals the data directory: { env = \"VARIABLE\" }, { file = \"path\" }, { command = [\"program\"] }, or the passphrase itself.",
+    ),
+    key(
+        "key_file",
+        Shape::Text,
+        "Seals the data directory, in place of a passphrase: a file of 32 random bytes outside of it, readable by its owner only. Made at the first start if it is not there.",
+    ),
+    key(
+        "history",
+        Shape::Retention,
+        "How long messages are kept: \"forever\", { days = 30 }, or \"off\" = as long as the program runs.",
+    ),
+];
+
 const fn keys(name: &'static str, keys: &'static [KeySpec], summary: &'static str) -> TableSpec {
     TableSpec { name, summary, content: Content::Keys(keys) }
 }
@@ -204,7 +228,7 @@ pub(super) const TABLES: &[TableSpec] = &[
     keys("policy", POLICY, "What the stack must give."),
     keys("relay", RELAY, "How to be a relay."),
     keys("log", LOG, "Logging."),
-    not_yet("store", "A passphrase or key file for what lies on the disk."),
+    keys("store", STORE, "What lies on the disk."),
     not_yet("padding", "Padding of messages to a few lengths."),
     not_yet("pin", "Fingerprints that nicks must have."),
     not_yet("discovery", "Finding peers in the local network."),
@@ -249,7 +273,8 @@ mod tests {
             assert!(seen.insert(table.name.to_owned()), "{}", table.name);
             if let Content::Keys(keys) = table.content {
                 for key in keys {
-                    assert!(!super::super::secrets::is_secret(key.name), "{}", key.name);
+                    let is_secret = matches!(key.shape, Shape::Secret);
+                    assert_eq!(super::super::secrets::is_secret(key.name), is_secret, "{}", key.name);
                     assert!(seen.insert(format!("{}.{}", table.name, key.name)), "{}", key.name);
                 }
             }

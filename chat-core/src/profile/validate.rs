@@ -118,6 +118,8 @@ fn value(key: &KeySpec, table: &TableSpec, entry: &Entry, problems: &mut Problem
             }
         }
         Shape::Integer { min, max } => integer(node, min, max, problems),
+        // By `store`.
+        Shape::Secret | Shape::Retention => {}
     }
 }
 

@@ -199,9 +199,9 @@ const CASES: &[Case] = &[
         &["`peers` in [topology] is known, but not built into"],
     ),
     case(
-        Append("[store]\npassphrase = \"hunter2\"\n"),
-        (17, 2),
-        &["[store] is known, but not built into this program yet"],
+        Append("[store]\npassphrase = { enf = \"hunter2\" }\n"),
+        (18, 14),
+        &["this says no passphrase", "{ env = \"VARIABLE\" }"],
     ),
     case(Append("[padding]\n"), (17, 2), &["[padding] is known"]),
     case(Append("[[pin]]\nnick = \"bob\"\n"), (17, 3), &["[pin] is known"]),
@@ -291,7 +291,11 @@ const CASES: &[Case] = &[
     ),
     case(Line("\"end-to-end\"", "\"deniable\""), (16, 12), &["kind = \"x25519\" or \"x25519-ratchet\""]),
     case(Line("\"end-to-end\"", "\"post-quantum\""), (16, 12), &["no key exchange of this program gives it"]),
-    case(Line("\"end-to-end\"", "\"sealed-at-rest\""), (16, 12), &["no part of this program gives it yet"]),
+    case(
+        Line("\"end-to-end\"", "\"sealed-at-rest\""),
+        (16, 12),
+        &["what gives it: [store] with a `passphrase`"],
+    ),
     case(
         Line("\"end-to-end\"", "\"forward-secresy\""),
         (16, 12),

@@ -53,6 +53,9 @@ max_mailbox_bytes = 67108864       # default
 
 [log]
 level = "debug"                    # --set
+
+[store]
+history = "forever"                # default
 "##;
     let squeeze = |text: &str| {
         text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()

@@ -33,9 +33,19 @@ fn text(profile: &str) -> Result<String, Failure> {
     text.push_str(
         "\nA relay sees who writes to whom, when, and about how much; it can delay or drop, which shows.\n\
          Peers are unverified until you compare fingerprints (chat identity show).\n\
-         Open rooms are encrypted to the members that the relay names.\n\
-         History and keys lie unsealed in the data directory, which only you can read.",
+         Open rooms are encrypted to the members that the relay names.\n",
     );
+    text.push_str(match profile.store.is_sealed() {
+        true => {
+            "History and keys are sealed under your passphrase or key file; who has it, and the data directory, reads both. \
+             Whoever puts a whole older data directory in place of the present one is not noticed by the store itself, \
+             though peers notice sessions that are behind."
+        }
+        false => {
+            "History and keys are sealed with a key that lies beside them: whoever can read the data directory, or steals the \
+             disk, can open them. [store] with a passphrase or a key file changes that."
+        }
+    });
     Ok(text)
 }
 

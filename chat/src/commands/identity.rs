@@ -10,6 +10,5 @@ use chat_relay::exit::{Code, Failure, print};
 pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
     let nick =
         nick.map(Nick::new).transpose().map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
-    let identity = home::existing_identity(data_dir.as_deref(), nick)?;
-    print(identity.peer_id())
+    print(home::existing_peer(data_dir.as_deref(), nick)?)
 }

@@ -86,6 +86,7 @@ impl Setup {
             stack: self.stack.view(),
             config_text: String::new(),
             store: self.database.clone().map_or(StorePlace::Memory, StorePlace::File),
+            store_key: client::StoreKey::from_bytes(&[7; 32]),
             max_backoff: Duration::from_secs(5),
         }
     }

@@ -113,6 +113,7 @@ impl Person {
             cipher: self.stack.cipher(),
             config_text: String::new(),
             store: StorePlace::Vfs { vfs: self.disk.vfs_name().into(), path: self.disk.path("client.db") },
+            store_key: client::StoreKey::from_bytes(&[7; 32]),
             max_backoff: Duration::from_secs(5),
         }
     }

@@ -57,6 +57,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         cipher: Arc::from(cipher),
         config_text: String::new(),
         store: StorePlace::Vfs { vfs: disk.vfs_name().into(), path: disk.path("client.db") },
+        store_key: client::StoreKey::from_bytes(&[7; 32]),
         max_backoff: Duration::from_secs(1),
     };
     Client::start(config, Arc::new(Nowhere))
