@@ -70,6 +70,7 @@ pub(crate) fn assemble(
         config_text: profile.show_with_nick(Some(&home.nick)),
         store: StorePlace::File(home.store()?),
         store_key: vault.key().clone(),
+        history: profile.store.history,
         max_backoff: if is_local(&entry.address) { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
     };
     Ok(Node { place, client, frontend })

@@ -58,6 +58,18 @@ impl Home {
         self.dir.identity_under(key_file, lock, &mut OsEntropy).map_err(Failure::failed)
     }
 
+    /// Whether there is an identity in here.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.dir.has_identity()
+    }
+
+    /// Puts an identity into the folder, which has none.
+    pub(crate) fn put_identity(&self, identity: &Identity, vault: &Vault) -> Result<(), Failure> {
+        let lock = Sealing(vault);
+        let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
+        self.dir.put_identity(identity, lock).map_err(Failure::failed)
+    }
+
     /// The path of the engine's store, which nobody else can read.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
         self.dir.private_file(STORE_FILE).map_err(Failure::failed)
@@ -100,10 +112,15 @@ pub(crate) fn lock(store: &StoreSection) -> Result<Lock, Failure> {
     }
 }
 
+/// Whoever guesses waits.
+pub(crate) fn after_a_wrong_passphrase() {
+    std::thread::sleep(AFTER_A_WRONG_PASSPHRASE);
+}
+
 /// Why there is no key. A wrong one is told after a while.
 pub(crate) fn vault_failure(error: &VaultError) -> Failure {
     if matches!(error, VaultError::Wrong) {
-        std::thread::sleep(AFTER_A_WRONG_PASSPHRASE);
+        after_a_wrong_passphrase();
     }
     Failure::failed(error)
 }

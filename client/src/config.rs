@@ -7,6 +7,7 @@ use std::time::Duration;
 use chat_core::api::StackView;
 use chat_core::identity::Identity;
 use chat_core::nick::{Nick, RoomName};
+use chat_core::profile::Retention;
 use chat_core::{Cipher, KeyExchange};
 
 use crate::vault::StoreKey;
@@ -50,6 +51,8 @@ pub struct ClientConfig {
     pub store: StorePlace,
     /// What it is sealed with.
     pub store_key: StoreKey,
+    /// How long messages are kept in it.
+    pub history: Retention,
     /// Longest wait between two attempts to reach the relay.
     pub max_backoff: Duration,
 }

@@ -10,17 +10,24 @@
 //! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
 //! | `store` | the SQLite database, sealed |
 //! | `vault` | its key, and what keeps that |
+//! | `archive` | a store that nobody runs on: verified, exported, imported |
+//! | `search` | what was said, to be looked through |
 //! | `driver` | the task around the engine: link, clock, queues |
 //! | `watch` | plugins called by the engine: panics contained, calls that never return noticed |
 
+mod archive;
 mod config;
 mod connect;
 mod driver;
 mod engine;
+mod search;
 mod store;
 mod vault;
 mod watch;
 
+pub use archive::{
+    ArchiveError, Exported, Imported, PortableError, Verdict, export, import, open_portable, renew, seal_portable, verify,
+};
 pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};

@@ -39,6 +39,9 @@ pub enum HostError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A file is there that would be overwritten.
+    #[error("{0} is there already; nothing was changed")]
+    Exists(PathBuf),
     /// Something else is where a file should be.
     #[error("{path} is {what}, and not a file")]
     NotAFile {

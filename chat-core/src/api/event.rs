@@ -85,6 +85,8 @@ pub enum Event {
     MessageStatus(MessageStatus),
     /// Something a peer said is missing, or what was missing has come.
     MessageGap(MessageGap),
+    /// Messages were deleted here, by the user or by their age.
+    MessageDeleted(MessageDeleted),
     /// A peer is there, or is called otherwise now: what it has said and its conversation have the new name.
     PeerSeen(PeerEvent),
     /// A peer has gone, or is called otherwise now.
@@ -111,6 +113,7 @@ impl Event {
             Self::MessageNew(_) => "msg.new",
             Self::MessageStatus(_) => "msg.status",
             Self::MessageGap(_) => "msg.gap",
+            Self::MessageDeleted(_) => "msg.deleted",
             Self::PeerSeen(_) => "peer.seen",
             Self::PeerLost(_) => "peer.lost",
             Self::PeerKeyChanged(_) => "peer.key_changed",
@@ -126,6 +129,7 @@ impl Event {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::MessageNew(new) => new.message.text.len(),
+            Self::MessageDeleted(deleted) => deleted.ids.len() * 16,
             Self::RoomChanged(changed) => changed.members.len() * PeerId::LEN,
             Self::Alarm(alarm) => alarm.detail.len(),
             _ => 0,
@@ -142,6 +146,7 @@ impl Event {
             Self::MessageNew(it) => serde_json::to_value(it),
             Self::MessageStatus(it) => serde_json::to_value(it),
             Self::MessageGap(it) => serde_json::to_value(it),
+            Self::MessageDeleted(it) => serde_json::to_value(it),
             Self::PeerSeen(it) | Self::PeerLost(it) => serde_json::to_value(it),
             Self::PeerKeyChanged(it) => serde_json::to_value(it),
             Self::RoomChanged(it) => serde_json::to_value(it),
@@ -160,6 +165,7 @@ pub fn notification_schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("msg.new", schema_of::<MessageNew>()),
         ("msg.status", schema_of::<MessageStatus>()),
         ("msg.gap", schema_of::<MessageGap>()),
+        ("msg.deleted", schema_of::<MessageDeleted>()),
         ("peer.seen", schema_of::<PeerEvent>()),
         ("peer.lost", schema_of::<PeerEvent>()),
         ("peer.key_changed", schema_of::<PeerKeyChanged>()),
@@ -232,6 +238,17 @@ pub struct MessageGap {
     pub from: Author,
     /// The message before which it is missing.
     pub before: MessageId,
+}
+
+/// [`Event::MessageDeleted`]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MessageDeleted {
+    /// How the conversation is addressed.
+    pub address: Destination,
+    /// Its id.
+    pub conversation: ConversationId,
+    /// The messages.
+    pub ids: Vec<MessageId>,
 }
 
 /// [`Event::PeerSeen`], [`Event::PeerLost`]

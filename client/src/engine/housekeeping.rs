@@ -25,6 +25,11 @@ impl Engine {
         self.store.erase_bundles_outside(month_ago, self.now.plus_ms(JUMP_MS))?;
         self.store.remove_controls_before(month_ago)?;
         self.expire_members(month_ago)?;
+        self.forget_deleted()?;
+        if self.end_history()? {
+            // The rest follows at the next ticks.
+            self.last_housekeeping = None;
+        }
         self.expire(month_ago)
     }
 

@@ -16,7 +16,7 @@ use super::{DAY_MS, Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
-const MAX_WANTED: usize = 256;
+pub(super) const MAX_WANTED: usize = 256;
 /// How long envelopes are remembered.
 pub(super) const MEMORY_MS: u64 = 30 * DAY_MS;
 
@@ -173,7 +173,7 @@ impl Engine {
         in_room: bool,
     ) -> Result<(), StoreError> {
         self.owe_receipt(from, plaintext.message);
-        if self.store.message(from, plaintext.message)?.is_some() {
+        if self.store.was_taken(from, plaintext.message)? {
             return Ok(());
         }
         let new = NewMessage {
@@ -226,7 +226,7 @@ impl Engine {
         text: Option<MessageId>,
     ) -> Result<(), StoreError> {
         let Some(message) = text else { return Ok(()) };
-        if self.store.message(from, message)?.is_some() {
+        if self.store.was_taken(from, message)? {
             self.owe_receipt(from, message);
             return Ok(());
         }

@@ -4,6 +4,7 @@
 mod clock;
 mod commands;
 mod gaps;
+mod history;
 mod housekeeping;
 mod inbound;
 mod keys;
@@ -33,6 +34,7 @@ use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
 use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
+use crate::search::Index;
 use crate::store::{Store, StoreError};
 use crate::watch::Watch;
 use clock::Clock;
@@ -149,6 +151,10 @@ pub(crate) struct Engine {
     /// Alarms raised since the last tick.
     alarms: u32,
     views: Views,
+    /// History, to be searched; read bit by bit.
+    index: Index,
+    /// When this run began.
+    began: Timestamp,
     out: Turn,
     last_housekeeping: Option<Uptime>,
     last_nudge: Uptime,
@@ -207,6 +213,8 @@ impl Engine {
             announce_wait_ms: link::ANNOUNCE_AGAIN_MS,
             link_refused: None,
             views: Views::default(),
+            index: Index::default(),
+            began: at.wall,
             out: Turn::default(),
             last_housekeeping: None,
             last_nudge: at.up,
@@ -214,8 +222,17 @@ impl Engine {
         engine.store.begin()?;
         engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.join_profile_rooms()?;
+        let is_restored = engine.store.is_restored()?;
+        if is_restored {
+            engine.store.drop_live_keys()?;
+            engine.store.set_restored(false)?;
+        }
         engine.store.commit()?;
         engine.reload()?;
+        if is_restored {
+            tracing::info!("this history was restored: every session begins anew");
+            engine.renew_when_known.extend(engine.contacts.keys().take(inbound::MAX_WANTED));
+        }
         Ok(engine)
     }
 
@@ -224,6 +241,8 @@ impl Engine {
         self.live.clear();
         self.receipts.clear();
         self.touched.clear();
+        // It may hold what was not committed.
+        self.index = Index::default();
         self.submission = Submission::default();
         self.load_contacts()?;
         self.load_rooms()?;
@@ -353,6 +372,7 @@ impl Engine {
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.want_fresh_keys();
+        self.read_into_index()?;
         self.keep_house()
     }
 

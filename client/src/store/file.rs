@@ -72,7 +72,7 @@ fn make(path: &Path, new: &Path, seal: &Seal) -> Result<(), StoreError> {
 }
 
 /// Makes a rename, or a removal, last.
-pub(super) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) if cfg!(unix) => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

@@ -276,9 +276,7 @@ impl Store {
     ) -> Result<Option<HeldMessage>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT id, conversation, author, previous, link FROM messages
-             WHERE position IS NULL AND (arrived <= ? OR arrived > ?) ORDER BY arrived, sent_at,
-               (SELECT s.rowid FROM main.sealed_messages s WHERE s.id = messages.id AND s.author = messages.author)
-             LIMIT 1",
+             WHERE position IS NULL AND (arrived <= ? OR arrived > ?) ORDER BY arrived, sent_at, row LIMIT 1",
         )?;
         Ok(find.query_row([int(then.0), int(ahead.0)], read_held).optional()?)
     }

@@ -27,6 +27,8 @@ CREATE INDEX seen_frames ON seen_envelopes (frame);
 const FROM_VERSION_2: &[&str] = &[
     // The store sealed at rest.
     "ALTER TABLE node ADD COLUMN restored INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE deleted (id BLOB NOT NULL, author BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (id, author))
+       WITHOUT ROWID",
 ];
 
 /// The copy of the store before its migration.

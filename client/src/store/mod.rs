@@ -4,6 +4,7 @@
 mod bundles;
 mod chains;
 mod contacts;
+mod erase;
 mod file;
 mod messages;
 mod migrate;
@@ -13,6 +14,7 @@ mod rooms;
 mod seal;
 mod sessions;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use chat_core::entropy::Entropy;
@@ -22,7 +24,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
 use crate::vault::StoreKey;
-use seal::Seal;
+pub(crate) use file::sync_folder_of;
+use seal::{Findings, Seal};
 
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
@@ -189,6 +192,8 @@ fn settle_log(db: &Connection) -> rusqlite::Result<()> {
 pub(crate) struct Store {
     pub(crate) db: Connection,
     seal: Seal,
+    /// The turn erases something.
+    has_erased: Cell<bool>,
 }
 
 impl Store {
@@ -264,7 +269,70 @@ impl Store {
         if let Some(file) = file {
             migrate::finish(&db, &seal, file)?;
         }
-        Ok(Self { db, seal })
+        Ok(Self { db, seal, has_erased: Cell::new(false) })
+    }
+
+    /// Opens a store as far as it can be opened, for whoever looks after it; with what is wrong with its pages and its
+    /// ledger. An older one is brought up to date first.
+    pub(crate) fn open_damaged(
+        path: &std::path::Path,
+        key: &StoreKey,
+        entropy: Box<dyn Entropy>,
+    ) -> Result<(Self, Vec<String>), StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let (db, seal) = (Connection::open_with_flags(path, flags)?, Seal::new(key, entropy)?);
+        db.busy_timeout(Duration::from_secs(2))?;
+        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+        if (1..SCHEMA_VERSION).contains(&version(&db)?) {
+            return Ok((Self::prepare(db, "wal", seal, Some(path))?, Vec::new()));
+        }
+        seal.fits(&db)?;
+        seal.attach(&db)?;
+        seal.show_tables(&db)?;
+        let mut problems = Vec::new();
+        {
+            let mut check = db.prepare("PRAGMA integrity_check(100)")?;
+            let said: Result<Vec<String>, _> = check.query_map([], |row| row.get(0))?.collect();
+            match said {
+                Ok(said) => problems.extend(said.into_iter().filter(|said| said != "ok")),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if let Err(error) = seal.load(&db) {
+            problems.push(error.to_string());
+        }
+        Ok((Self { db, seal, has_erased: Cell::new(false) }, problems))
+    }
+
+    /// Everything that is not what was written.
+    pub(crate) fn check_all(&self) -> Findings {
+        self.seal.check_all(&self.db)
+    }
+
+    /// The columns of a table.
+    pub(crate) fn columns_of(&self, table: &str) -> Vec<String> {
+        self.seal.columns().into_iter().find(|(name, _)| name == table).map(|(_, columns)| columns).unwrap_or_default()
+    }
+
+    /// The names of all tables, in order.
+    #[cfg(test)]
+    pub(crate) fn tables(&self) -> Vec<String> {
+        self.seal.columns().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Each row of a table, in the order of its columns; or the key of one that is damaged.
+    pub(crate) fn each_row(
+        &self,
+        table: &str,
+        visit: impl FnMut(Result<Vec<rusqlite::types::Value>, String>),
+    ) -> rusqlite::Result<()> {
+        self.seal.each_row(&self.db, table, visit)
+    }
+
+    /// Closes the store, and says if that fails; all of it is in its one file then.
+    pub(crate) fn close(self) -> Result<(), StoreError> {
+        settle_log(&self.db)?;
+        Ok(self.db.close().map_err(|(_, error)| error)?)
     }
 
     pub(crate) fn begin(&self) -> Result<(), StoreError> {
@@ -273,11 +341,14 @@ impl Store {
 
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         self.seal.flush(&self.db)?;
-        Ok(self.db.execute_batch("COMMIT")?)
+        self.db.execute_batch("COMMIT")?;
+        self.forget_log();
+        Ok(())
     }
 
     /// Undoes the turn; also after a failed commit, which SQLite may have rolled back by itself.
     pub(crate) fn roll_back(&self) -> Result<(), StoreError> {
+        self.has_erased.set(false);
         if !self.db.is_autocommit() {
             self.db.execute_batch("ROLLBACK")?;
         }

@@ -96,6 +96,7 @@ CREATE TABLE messages (
     seen         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (id, author)
 );
+CREATE INDEX messages_by_age ON messages (arrived);
 CREATE INDEX messages_in_order ON messages (conversation, position);
 CREATE INDEX messages_by_previous ON messages (conversation, author, previous) WHERE mine = 0;
 CREATE INDEX messages_by_link ON messages (conversation, author, link) WHERE mine = 0;
@@ -146,3 +147,10 @@ CREATE TABLE seen_envelopes (
 ) WITHOUT ROWID;
 CREATE INDEX seen_envelopes_by_age ON seen_envelopes (at);
 CREATE INDEX seen_frames ON seen_envelopes (frame);
+
+CREATE TABLE deleted (              -- messages of others that were deleted: they may be sent once more, and are not taken
+    id     BLOB NOT NULL,
+    author BLOB NOT NULL,
+    at     INTEGER NOT NULL,
+    PRIMARY KEY (id, author)
+) WITHOUT ROWID;

@@ -6,9 +6,9 @@ use zeroize::Zeroizing;
 
 /// What guessing costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cost {
-    pub(super) memory_kib: u32,
-    pub(super) passes: u32,
+pub(crate) struct Cost {
+    pub(crate) memory_kib: u32,
+    pub(crate) passes: u32,
     pub(super) lanes: u32,
 }
 

@@ -8,8 +8,12 @@ mod error;
 mod kdf;
 mod key;
 mod lock;
-mod wrapped;
+pub(crate) mod wrapped;
 
 pub use error::VaultError;
+pub(crate) use kdf::Cost;
 pub use key::StoreKey;
 pub use lock::{Lock, Vault};
+
+/// What guessing a passphrase costs.
+pub(crate) const COST: Cost = Cost::USUAL;

@@ -22,14 +22,14 @@ const NONCE_BYTES: usize = 24;
 
 /// What a key is made of.
 #[derive(Clone, Copy)]
-pub(super) enum Secret<'s> {
+pub(crate) enum Secret<'s> {
     Passphrase(&'s str),
     KeyFile(&'s [u8; 32]),
 }
 
 /// Why something does not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(crate) enum Closed {
     /// It is none of this kind.
     Malformed,
     /// It was sealed with the other kind of secret.
@@ -63,7 +63,7 @@ const PASSPHRASE: u8 = 1;
 const KEY_FILE: u8 = 2;
 
 /// Seals something under a secret.
-pub(super) fn seal(
+pub(crate) fn seal(
     magic: &[u8; 16],
     secret: Secret<'_>,
     cost: Cost,
@@ -102,7 +102,7 @@ fn number(bytes: &mut &[u8]) -> Option<u32> {
 }
 
 /// Opens what [`seal`] gave.
-pub(super) fn open(
+pub(crate) fn open(
     magic: &[u8; 16],
     secret: Secret<'_>,
     sealed: &[u8],

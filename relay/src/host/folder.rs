@@ -188,6 +188,30 @@ impl DataDir {
     }
 }
 
+impl DataDir {
+    /// Whether an identity, or something in its place, is there.
+    pub fn has_identity(&self) -> bool {
+        std::fs::symlink_metadata(self.path.join(IDENTITY_FILE)).is_ok()
+    }
+
+    /// Puts an identity here, sealed if there is a `lock`.
+    ///
+    /// # Errors
+    /// [`HostError::Exists`] if there is one already, [`HostError::Io`].
+    pub fn put_identity(
+        &self,
+        identity: &Identity,
+        lock: Option<&dyn IdentityLock>,
+    ) -> Result<(), HostError> {
+        let path = self.path.join(IDENTITY_FILE);
+        if self.has_identity() {
+            return Err(HostError::Exists(path));
+        }
+        let written = key_file::write(identity, lock, &self.path, &path);
+        written.map_err(|source| HostError::Io { path, source })
+    }
+}
+
 /// The identity in a data directory, if there is one, without taking the directory.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ const YEARS_20: i64 = 20 * 365 * DAY_MS as i64;
 
 impl World {
     /// Everybody's clocks go on, by seconds, for so long.
-    fn live(&mut self, ms: u64) {
+    pub(super) fn live(&mut self, ms: u64) {
         for _ in 0..ms / 1_000 {
             self.pass(1_000);
             self.settle();

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod clock;
+mod history;
 mod hostile;
 mod life;
 mod onlooker;

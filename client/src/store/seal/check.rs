@@ -5,7 +5,7 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::ledger::Entry;
 use super::row::{self, encode};
-use super::tables::Table;
+use super::tables::{Column, Kind, Table};
 use super::{Seal, Sealer, functions};
 use crate::store::StoreError;
 
@@ -72,6 +72,30 @@ fn each(db: &Connection, table: &Table, mut visit: impl FnMut(&Raw)) -> rusqlite
 }
 
 impl Seal {
+    /// Each row of a table, in the order of its columns; or the key of one that is damaged.
+    pub(in crate::store) fn each_row(
+        &self,
+        db: &Connection,
+        name: &str,
+        mut visit: impl FnMut(Result<Vec<Value>, String>),
+    ) -> rusqlite::Result<()> {
+        let sealer = self.sealer();
+        let Some(n) = sealer.tables.iter().position(|table| table.name == name) else { return Ok(()) };
+        let Some((table, key)) = sealer.tables.get(n).zip(sealer.rows.get(n)) else { return Ok(()) };
+        each(db, table, |raw| {
+            let beside = encode(raw.beside.iter().map(ValueRef::from));
+            let Some(hidden) = key.open(&raw.sealed, &beside) else {
+                return visit(Err(functions::shown(raw.key(table))));
+            };
+            let (mut hidden, mut beside) = (hidden.into_iter(), raw.beside.iter());
+            let value = |column: &Column| {
+                let outside = (column.kind != Kind::Sealed).then(|| beside.next().cloned()).flatten();
+                if column.is_sealed() { hidden.next() } else { outside }.unwrap_or(Value::Null)
+            };
+            visit(Ok(table.columns.iter().map(value).collect()));
+        })
+    }
+
     /// The check of every start: tables of at most 10 000 rows have the rows, and the versions, that the ledger says.
     pub(in crate::store) fn check_ledger(&self, db: &Connection) -> Result<(), StoreError> {
         let sealer = self.sealer();

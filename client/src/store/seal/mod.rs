@@ -33,7 +33,7 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use crate::vault::StoreKey;
-pub(crate) use check::{Finding, Findings};
+pub(crate) use check::Findings;
 pub(super) use functions::DAMAGED;
 use ledger::{Ledger, Summer};
 use row::RowKey;

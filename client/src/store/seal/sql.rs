@@ -82,7 +82,9 @@ fn shown(n: usize, table: &Table) -> String {
     let shown: Vec<String> = shown.collect();
     let hashes = table.columns.iter().filter(|column| column.kind == Kind::Lookup);
     let hashes = hashes.map(|column| format!("{0} AS {0}_hash", column.name));
-    list(shown.into_iter().chain(hashes))
+    // In which order rows came; where the key is a number, that is the order.
+    let row = (!table.without_rowid && !table.numbers_itself()).then(|| "rowid AS row".to_owned());
+    list(shown.into_iter().chain(hashes).chain(row))
 }
 
 /// A value as it is written.

@@ -145,6 +145,8 @@ mod tests {
             "chains.peer",
             "contacts.peer",
             "controls.envelope_id",
+            "deleted.id",
+            "deleted.author",
             "deliveries.message",
             "deliveries.peer",
             "deliveries.envelope_id",

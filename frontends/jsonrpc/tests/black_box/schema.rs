@@ -59,6 +59,7 @@ fn reply(command: &Command) -> Reply {
             ],
             has_older: true,
         },
+        Command::Search(_) => Reply::Found { messages: vec![samples::message(1, "a", None)], has_more: true },
         Command::Peers => Reply::Peers { peers: vec![Arc::new(samples::bob())] },
         Command::Rooms => Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![]))] },
         Command::Members(_) => Reply::Members { members: vec![Arc::new(samples::bob())] },
@@ -70,7 +71,7 @@ fn reply(command: &Command) -> Reply {
 
 /// Parameters that satisfy every method, each of which takes what it knows.
 fn params() -> Value {
-    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "line": "/help" })
+    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "query": "hi", "line": "/help" })
 }
 
 fn only(params: &Value, schema: &Value) -> Value {
