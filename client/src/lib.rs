@@ -22,11 +22,14 @@ mod driver;
 mod engine;
 mod search;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod vault;
 mod watch;
 
 pub use archive::{
-    ArchiveError, Exported, Imported, PortableError, Verdict, export, import, open_portable, renew, seal_portable, verify,
+    ArchiveError, Exported, Imported, PortableError, Verdict, export, import, open_portable, renew,
+    seal_portable, verify,
 };
 pub use config::{ClientConfig, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};

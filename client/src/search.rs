@@ -32,7 +32,8 @@ fn stands_alone(c: char) -> bool {
 fn has_word(text: &str, word: &str) -> bool {
     let begins = |at: usize| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
-        before.is_none_or(|c| !c.is_alphanumeric() || stands_alone(c)) || word.chars().next().is_some_and(stands_alone)
+        before.is_none_or(|c| !c.is_alphanumeric() || stands_alone(c))
+            || word.chars().next().is_some_and(stands_alone)
     };
     text.match_indices(word).any(|(at, _)| begins(at))
 }

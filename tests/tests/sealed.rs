@@ -84,7 +84,10 @@ fn history_is_searched_and_deleted_in() {
     let found = |node: &Node, query: &str| {
         let found = node.ask("msg.search", json!({ "query": query }));
         let messages = found["messages"].as_array().unwrap().clone();
-        messages.into_iter().map(|m| (m["id"].as_str().unwrap().to_owned(), m["text"].to_string())).collect::<Vec<_>>()
+        messages
+            .into_iter()
+            .map(|m| (m["id"].as_str().unwrap().to_owned(), m["text"].to_string()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(found(&alice, "canary").len(), 2);
     assert_eq!(alice.leave(), Exit::Code(0));
@@ -164,5 +167,8 @@ fn the_lock_is_changed() {
     let require = "policy.require=[\"sealed-at-rest\"]";
     let check = ["--config", TCP_X25519.name, "--frontend", "jsonrpc", "--set", require];
     world.chat(&check).refused(2, &["requires `sealed-at-rest`", "[store]"]);
-    assert_eq!(world.chat(&["check", TCP_X25519.name, "--set", require, "--set", &set]).succeeded().trim(), format!("{}: ok", TCP_X25519.name));
+    assert_eq!(
+        world.chat(&["check", TCP_X25519.name, "--set", require, "--set", &set]).succeeded().trim(),
+        format!("{}: ok", TCP_X25519.name)
+    );
 }

@@ -243,9 +243,11 @@ pub struct MessageGap {
 /// [`Event::MessageDeleted`]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageDeleted {
-    /// How the conversation is addressed.
+    /// Where, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
     pub address: Destination,
-    /// Its id.
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// The messages.
     pub ids: Vec<MessageId>,

@@ -159,7 +159,8 @@ impl Passphrase {
             (_, Some(path), _) => secret::read("--passphrase-file", &Secret::File(path.clone())),
             (None, None, Lock::Passphrase(passphrase)) => Ok(passphrase.clone()),
             _ => {
-                let message = "the file needs a passphrase: name it with --passphrase-env or --passphrase-file";
+                let message =
+                    "the file needs a passphrase: name it with --passphrase-env or --passphrase-file";
                 Err(Failure::new(Code::Usage, message))
             }
         }
@@ -218,7 +219,8 @@ pub(crate) fn run(command: DbCommand) -> Result<(), Failure> {
 
 fn verify(opened: &Opened) -> Result<(), Failure> {
     let (store, vault) = opened.existing()?;
-    let verdict = client::verify(&store, vault.key(), Box::new(OsEntropy)).map_err(|error| failure(&error))?;
+    let verdict =
+        client::verify(&store, vault.key(), Box::new(OsEntropy)).map_err(|error| failure(&error))?;
     if verdict.problems.is_empty() {
         return print(format!("{} rows, all as they were written", verdict.rows));
     }

@@ -43,7 +43,8 @@ pub(crate) fn export(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Res
         let passphrase = passphrase.read(&opened.lock)?;
         let identity = opened.identity(&opened.home.vault(&opened.lock)?)?;
         let seed = identity.seed();
-        let sealed = client::seal_portable(MAGIC, &passphrase, seed.as_ref(), &mut OsEntropy).map_err(portable)?;
+        let sealed =
+            client::seal_portable(MAGIC, &passphrase, seed.as_ref(), &mut OsEntropy).map_err(portable)?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -60,12 +61,15 @@ pub(crate) fn import(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Res
     whose.open()?.with(|opened| {
         if opened.home.has_identity() {
             let folder = opened.home.path().display();
-            return Err(Failure::failed(format!("there is an identity in {folder} already; nothing was changed")));
+            return Err(Failure::failed(format!(
+                "there is an identity in {folder} already; nothing was changed"
+            )));
         }
         let passphrase = passphrase.read(&opened.lock)?;
         let mut sealed = Vec::new();
         let from = std::fs::File::open(file).map_err(io(file))?;
-        std::io::Read::read_to_end(&mut std::io::Read::take(from, MAX_BYTES), &mut sealed).map_err(io(file))?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(from, MAX_BYTES), &mut sealed)
+            .map_err(io(file))?;
         let seed = client::open_portable(MAGIC, &passphrase, &sealed).map_err(portable)?;
         let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| portable(PortableError::Malformed))?;
         let identity = Identity::from_seed(&Zeroizing::new(seed));

@@ -130,7 +130,9 @@ pub fn export(
                     failed = encode(&Record::Row { cells }).and_then(|row| sink.record(&row)).err();
                 }
                 Ok(_) => {}
-                Err(row) => problems.push(format!("{table}, row {row}: it is not what was written, and left out")),
+                Err(row) => {
+                    problems.push(format!("{table}, row {row}: it is not what was written, and left out"))
+                }
             });
             if let Some(error) = failed {
                 return Err(error);

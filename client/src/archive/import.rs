@@ -86,7 +86,8 @@ fn fill(
         let record = source.record()?.ok_or(ArchiveError::Damaged("it is cut off"))?;
         match minicbor::decode(&record).map_err(|_| NO_ROW)? {
             Record::Table { name, columns } => {
-                let known = known.get(name.as_str()).filter(|known| columns.iter().all(|c| known.contains(c)));
+                let known =
+                    known.get(name.as_str()).filter(|known| columns.iter().all(|c| known.contains(c)));
                 // An earlier program knew fewer columns; what a later one knew can't be kept.
                 known.ok_or(ArchiveError::Damaged("it is of a later program"))?;
                 let places = vec!["?"; columns.len()].join(", ");
@@ -98,7 +99,8 @@ fn fill(
                 if cells.len() != columns.len() {
                     return Err(NO_ROW);
                 }
-                let values = columns.iter().zip(cells).map(|(column, cell)| revived(name, column, cell.into()));
+                let values =
+                    columns.iter().zip(cells).map(|(column, cell)| revived(name, column, cell.into()));
                 store.db.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
                 rows += 1;
             }

@@ -58,9 +58,8 @@ pub fn open_portable(
     wrapped::open(magic, Secret::Passphrase(passphrase), sealed).map_err(|closed| match closed {
         Closed::Wrong => PortableError::Wrong,
         Closed::Malformed | Closed::OtherSecret { .. } => PortableError::Malformed,
-        Closed::Weak(Cost { memory_kib, passes, .. }) | Closed::TooCostly(Cost { memory_kib, passes, .. }) => {
-            PortableError::Cost { memory_kib, passes }
-        }
+        Closed::Weak(Cost { memory_kib, passes, .. })
+        | Closed::TooCostly(Cost { memory_kib, passes, .. }) => PortableError::Cost { memory_kib, passes },
         Closed::Failed(error) => PortableError::Crypto(error),
     })
 }

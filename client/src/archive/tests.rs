@@ -46,7 +46,9 @@ fn filled(folder: &tempfile::TempDir, messages: u8) -> PathBuf {
         store.insert_delivery(id, PeerId([2; 32]), [0; 16], Timestamp(1)).unwrap();
     }
     let envelope = chat_core::ids::EnvelopeId([9; 16]);
-    store.set_delivery_envelope(MessageId([1; 16]), PeerId([2; 32]), envelope, SessionId([4; 16]), b"sealed").unwrap();
+    store
+        .set_delivery_envelope(MessageId([1; 16]), PeerId([2; 32]), envelope, SessionId([4; 16]), b"sealed")
+        .unwrap();
     store.commit().unwrap();
     path
 }
@@ -126,7 +128,10 @@ fn what_is_left_of_a_damaged_store_is_saved() {
     let sql = "UPDATE sealed_messages SET arrived = 99 WHERE id = x'02020202020202020202020202020202'";
     rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     let verdict = verify(&path, &key(7), Box::new(OsEntropy)).unwrap();
-    assert_eq!(verdict.problems, ["messages, row 0202020202020202/0101010101010101: it is not what was written"]);
+    assert_eq!(
+        verdict.problems,
+        ["messages, row 0202020202020202/0101010101010101: it is not what was written"]
+    );
     assert_eq!(write(&path, &file).unwrap().problems.len(), 1);
     let new = folder.path().join("new.db");
     read(&new, &file, "hunter2").unwrap();

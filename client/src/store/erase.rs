@@ -35,9 +35,9 @@ impl Store {
 
     /// The messages that are shown under an id: author and conversation. Two authors may have chosen the same.
     pub(crate) fn shown_under(&self, id: MessageId) -> Result<Vec<(PeerId, ConversationId)>, StoreError> {
-        let mut find = self
-            .db
-            .prepare_cached("SELECT author, conversation FROM messages WHERE id = ? AND position IS NOT NULL")?;
+        let mut find = self.db.prepare_cached(
+            "SELECT author, conversation FROM messages WHERE id = ? AND position IS NOT NULL",
+        )?;
         let rows = find.query_map([b(&id)], |row| Ok((PeerId(row.get(0)?), ConversationId(row.get(1)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -66,9 +66,13 @@ impl Store {
     }
 
     /// Author and id of everything in a conversation.
-    pub(crate) fn all_in(&self, conversation: ConversationId) -> Result<Vec<(PeerId, MessageId)>, StoreError> {
+    pub(crate) fn all_in(
+        &self,
+        conversation: ConversationId,
+    ) -> Result<Vec<(PeerId, MessageId)>, StoreError> {
         let mut find = self.db.prepare_cached("SELECT author, id FROM messages WHERE conversation = ?")?;
-        let rows = find.query_map([b(&conversation)], |row| Ok((PeerId(row.get(0)?), MessageId(row.get(1)?))))?;
+        let rows =
+            find.query_map([b(&conversation)], |row| Ok((PeerId(row.get(0)?), MessageId(row.get(1)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -188,7 +192,14 @@ mod tests {
         insert(&store, 1, false, 0);
         insert(&store, 2, true, 1);
         insert(&store, 3, true, 3);
-        store.set_delivery_state(MessageId([3; 16]), PeerId([3; 32]), super::super::DeliveryState::Delivered, None).unwrap();
+        store
+            .set_delivery_state(
+                MessageId([3; 16]),
+                PeerId([3; 32]),
+                super::super::DeliveryState::Delivered,
+                None,
+            )
+            .unwrap();
         insert(&store, 9, false, 0);
         let over = store.over_before(Timestamp(9), 10).unwrap();
         assert_eq!(over.iter().map(|(_, id, _)| id.0[0]).collect::<Vec<_>>(), [1, 3]);

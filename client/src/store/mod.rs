@@ -311,7 +311,12 @@ impl Store {
 
     /// The columns of a table.
     pub(crate) fn columns_of(&self, table: &str) -> Vec<String> {
-        self.seal.columns().into_iter().find(|(name, _)| name == table).map(|(_, columns)| columns).unwrap_or_default()
+        self.seal
+            .columns()
+            .into_iter()
+            .find(|(name, _)| name == table)
+            .map(|(_, columns)| columns)
+            .unwrap_or_default()
     }
 
     /// The names of all tables, in order.

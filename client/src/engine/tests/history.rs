@@ -35,7 +35,8 @@ fn what_was_said_is_found_after_a_restart_too() {
     assert_eq!(find(&mut world, "bob", "naive"), ["a naive answer", "naïve question about streets"]);
     world.crash("bob");
     assert_eq!(find(&mut world, "bob", "NAIVE ans"), ["a naive answer"]);
-    let limited = Search { query: "naive".into(), with: Some(Destination::Nick("alice".into())), limit: Some(1) };
+    let limited =
+        Search { query: "naive".into(), with: Some(Destination::Nick("alice".into())), limit: Some(1) };
     let reply = world.run("bob", Command::Search(limited)).unwrap();
     assert!(matches!(reply, Reply::Found { messages, has_more: true } if messages.len() == 1));
     let nothing = Search { query: "?!".into(), with: None, limit: None };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chat_core::api::event::{
-    Alarm, AlarmKind, ConversationRead, LinkDown, LinkUp, MessageDeleted, MessageGap, MessageNew, MessageStatus, PeerEvent,
-    PeerKeyChanged, Ready, RoomChanged,
+    Alarm, AlarmKind, ConversationRead, LinkDown, LinkUp, MessageDeleted, MessageGap, MessageNew,
+    MessageStatus, PeerEvent, PeerKeyChanged, Ready, RoomChanged,
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{
@@ -159,7 +159,11 @@ pub(crate) fn events() -> Vec<Event> {
             before: message_id(1),
             filled: false,
         }),
-        Event::MessageDeleted(MessageDeleted { address: address(), conversation: LOBBY, ids: vec![message_id(1)] }),
+        Event::MessageDeleted(MessageDeleted {
+            address: address(),
+            conversation: LOBBY,
+            ids: vec![message_id(1)],
+        }),
         Event::PeerSeen(peer()),
         Event::PeerLost(peer()),
         Event::PeerKeyChanged(PeerKeyChanged {
