@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::api::StackView;
-use chat_core::profile::Stack;
+use chat_core::profile::{Padding, Property, Stack};
 use chat_core::transport::Address;
-use chat_core::{Frontend, Identity, Profile};
+use chat_core::{Frontend, Identity, Profile, System};
 use chat_relay::exit::Failure;
 use chat_relay::limits;
-use client::{ClientConfig, StorePlace, Vault};
+use client::{ClientConfig, Rules, StorePlace, Vault};
 
 use crate::home::Home;
-use crate::host::Place;
+use crate::host::{Place, mailbox_in};
 
 /// Longest wait between two attempts to reach the relay. A host that left is replaced within a second or two,
 /// so people on one machine never wait longer.
@@ -40,17 +40,19 @@ pub(crate) fn assemble(
     let (Some(transport), Some(entry)) = (transports.into_iter().next(), profile.transports.first()) else {
         return Err(Failure::failed("the profile has no transport"));
     };
-    let (relay, mailbox) = limits(&profile.relay);
+    let (relay, limits) = limits(&profile.relay);
+    let database = home.mailbox()?;
     let place = Place {
         transport: Arc::from(transport),
         transport_name: entry.options.kind().to_owned(),
         address: entry.address.clone(),
         host: profile.topology.host,
         identity: identity.clone(),
-        database: home.mailbox()?,
+        folder: database.parent().unwrap_or(&database).to_owned(),
+        mailbox: mailbox_in(database, limits),
         relay,
-        limits: mailbox,
         interactive: frontend.interactive(),
+        environment: Arc::new(System),
     };
     let view = StackView {
         transport: entry.options.kind().to_owned(),
@@ -63,10 +65,18 @@ pub(crate) fn assemble(
         identity,
         nick: home.nick.clone(),
         rooms: profile.topology.rooms.clone(),
+        closed_rooms_only: profile.policy.requires(Property::ClosedRooms),
         key_exchange: Arc::from(key_exchange),
         key_exchange_name: view.key_exchange.clone(),
         cipher: Arc::from(cipher),
         stack: view,
+        rules: Rules {
+            pins: profile.pins.clone(),
+            verified_peers: profile.policy.requires(Property::VerifiedPeers),
+            padding: profile.padding == Padding::Buckets,
+            read_receipts: profile.privacy.read_receipts,
+            typing: profile.privacy.typing,
+        },
         config_text: profile.show_with_nick(Some(&home.nick)),
         store: StorePlace::File(home.store()?),
         store_key: vault.key().clone(),

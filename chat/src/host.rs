@@ -4,6 +4,8 @@
 //! that has a sure and immediate answer. Everybody else dials. While a link is up, a client that may host
 //! keeps asking; when the host is gone, however it went, the next to ask becomes the relay, and senders
 //! hand over what is not delivered.
+//!
+//! What it needs of the machine is handed in, so that the simulation runs this very code.
 
 mod judge;
 #[cfg(test)]
@@ -15,31 +17,71 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::entropy::{Entropy, OsEntropy};
 use chat_core::profile::Host;
-use chat_core::{Address, Identity, LinkError, Listener, Transport};
-use chat_relay::Noise;
+use chat_core::{Address, Dialed, Environment, Identity, Link, LinkError, Listener, Transport};
 use client::{ConnectError, Connected, Connector};
-use relay::{MailboxLimits, Relay, RelayConfig};
+use relay::{Mailbox, MailboxLimits, Relay, RelayConfig, Secure, SqliteMailbox};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// How often a client that may host looks whether the host is gone; jittered by half.
 const PROBE_MS: u64 = 800;
 
+/// Opens the mailbox of this program's own relay; blocks. What it says of a failure goes to logs.
+pub type OpenMailbox = Arc<dyn Fn() -> Result<Arc<dyn Mailbox>, String> + Send + Sync>;
+
 /// What connecting and hosting need to know.
-pub(crate) struct Place {
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) transport_name: String,
-    pub(crate) address: Address,
-    pub(crate) host: Host,
-    pub(crate) identity: Identity,
-    /// Where this program's own relay keeps its mailbox.
-    pub(crate) database: PathBuf,
-    pub(crate) relay: RelayConfig,
-    pub(crate) limits: MailboxLimits,
+pub struct Place {
+    /// What links are made of.
+    pub transport: Arc<dyn Transport>,
+    /// As it is called in the profile.
+    pub transport_name: String,
+    /// Where the relay is, or would be.
+    pub address: Address,
+    /// Whether this program may be the relay.
+    pub host: Host,
+    /// Who this is.
+    pub identity: Identity,
+    /// This program's own relay's.
+    pub mailbox: OpenMailbox,
+    /// The folder that it is in, to be told to the user.
+    pub folder: PathBuf,
+    /// How this program's own relay is.
+    pub relay: RelayConfig,
     /// A person sits there and sees that the relay is not reached: then nothing is given up.
-    pub(crate) interactive: bool,
+    pub interactive: bool,
+    /// The machine.
+    pub environment: Arc<dyn Environment>,
+}
+
+/// A mailbox in a file. What is said of a failure has the bare name of the file: the path holds the nick.
+pub(crate) fn mailbox_in(database: PathBuf, limits: MailboxLimits) -> OpenMailbox {
+    Arc::new(move || {
+        let name = database.file_name().unwrap_or_default().to_string_lossy();
+        let without_path = |said: String| said.replace(&*database.to_string_lossy(), &name);
+        match SqliteMailbox::open(&database, limits.clone()) {
+            Ok(mailbox) => Ok(Arc::new(mailbox)),
+            Err(error) => Err(without_path(error.to_string())),
+        }
+    })
+}
+
+/// Puts Noise over bare links.
+struct Hop {
+    identity: Identity,
+    environment: Arc<dyn Environment>,
+}
+
+#[async_trait]
+impl Secure for Hop {
+    async fn secure(&self, dialed: Dialed) -> Result<Link, LinkError> {
+        match dialed {
+            Dialed::Secure(link) => Ok(link),
+            Dialed::Bare(bare) => {
+                transport_noise::secure_with(bare, &self.identity, self.environment.entropy()).await
+            }
+        }
+    }
 }
 
 /// This program's own relay.
@@ -52,7 +94,7 @@ struct Hosted {
 /// Connects to the relay, or is it. Sockets and the relay live on the network's runtime, so that a commit of the
 /// engine holds up neither acknowledgements nor other people's messages.
 #[derive(Clone)]
-pub(crate) struct Network {
+pub struct Network {
     shared: Arc<Shared>,
 }
 
@@ -110,21 +152,27 @@ impl fmt::Display for Obstacle {
 }
 
 impl Network {
-    pub(crate) fn new(place: Place, network: Handle) -> Self {
+    /// The network of a program at this place, on that runtime.
+    pub fn new(place: Place, network: Handle) -> Self {
         let (state, hosting) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { shared: Arc::new(Shared { place, network, state, hosting }) }
     }
 
     /// Stops hosting: tells the clients to move, and gives the address free.
-    pub(crate) fn shut_down(&self) {
+    pub async fn leave(&self) {
         let hosted = {
             let mut state = self.shared.state();
             state.ended = true;
             state.hosted.take()
         };
         if let Some(hosted) = hosted {
-            self.shared.network.block_on(hosted.relay.shutdown());
+            hosted.relay.shutdown().await;
         }
+    }
+
+    /// [`Network::leave`], for who is not on a runtime.
+    pub(crate) fn shut_down(&self) {
+        self.shared.network.block_on(self.leave());
     }
 
     /// Runs something on the network's runtime; dropping the result stops it.
@@ -201,30 +249,30 @@ impl Shared {
     }
 
     async fn open_relay(&self) -> Result<Relay, Obstacle> {
-        let Place { relay, limits, database, .. } = &self.place;
-        let (mut relay, limits, path) = (relay.clone(), limits.clone(), database.clone());
+        let Place { relay, mailbox, environment, .. } = &self.place;
+        let (mut relay, open) = (relay.clone(), Arc::clone(mailbox));
         chat_relay::files::provide(&mut relay);
-        let opened = tokio::task::spawn_blocking(move || Relay::open(relay, limits, &path)).await;
-        let reason = match opened {
-            Ok(Ok(relay)) => return Ok(relay),
-            Ok(Err(error)) => self.without_path(&error.to_string()),
-            Err(_) => "opening it failed".to_owned(),
+        let (tell, told) = oneshot::channel();
+        // Whoever asked may be gone.
+        let opening = environment.spawn("mailbox-opening", Box::pin(async move { drop(tell.send(open())) }));
+        let opened = match opening {
+            Ok(()) => told.await.unwrap_or_else(|_| Err("opening it failed".to_owned())),
+            Err(error) => Err(format!("there is no thread for it: {error}")),
         };
-        tracing::error!(reason, "the relay's mailbox can't be opened, so this program does not host");
-        Err(Obstacle::Mailbox { reason })
-    }
-
-    /// What is said of the mailbox, with the bare name of its file: the path holds the nick, and goes to no log.
-    fn without_path(&self, said: &str) -> String {
-        let database = &self.place.database;
-        let name = database.file_name().unwrap_or_default().to_string_lossy();
-        said.replace(&*database.to_string_lossy(), &name)
+        match opened {
+            Ok(mailbox) => Ok(Relay::new_in(relay, mailbox, Arc::clone(environment))),
+            Err(reason) => {
+                tracing::error!(reason, "the relay's mailbox can't be opened, so this program does not host");
+                Err(Obstacle::Mailbox { reason })
+            }
+        }
     }
 
     /// Serves until the relay is shut down. If listening ends by itself, this program is no longer the relay: the
     /// address and the mailbox are given free, for the next attempt or for somebody else.
     async fn serve(self: Arc<Self>, hosted: Arc<Hosted>, listener: Box<dyn Listener>) {
-        let secure = Arc::new(Noise(self.place.identity.clone()));
+        let Place { identity, environment, .. } = &self.place;
+        let secure = Arc::new(Hop { identity: identity.clone(), environment: Arc::clone(environment) });
         let Err(error) = hosted.relay.serve(listener, secure).await else { return };
         tracing::error!(%error, "the relay of this program stopped listening");
         let _one_at_a_time = self.hosting.lock().await;
@@ -248,8 +296,7 @@ impl Shared {
     /// Asks again and again whether the host is gone; says so once this program has taken its place.
     async fn watch(self: Arc<Self>, mut superseded: oneshot::Sender<()>) {
         loop {
-            let byte =
-                (&mut OsEntropy as &mut dyn Entropy).bytes::<1>().map_or(128, |[byte]| u64::from(byte));
+            let byte = self.place.environment.entropy().bytes::<1>().map_or(128, |[byte]| u64::from(byte));
             let wait = Duration::from_millis(PROBE_MS / 2 + PROBE_MS * byte / 255);
             tokio::select! {
                 () = superseded.closed() => return,
@@ -284,7 +331,9 @@ impl Shared {
             Ok(Hosting::Yes(hosted)) => (hosted.address.clone(), vec![self.listen_line(hosted)]),
             _ => (self.place.address.clone(), Vec::new()),
         };
-        let dialed = transport_noise::dial(&*self.place.transport, &address, &self.place.identity).await;
+        let Place { transport, identity, environment, .. } = &self.place;
+        let dialed =
+            transport_noise::dial_with(&**transport, &address, identity, environment.entropy()).await;
         let link = dialed.map_err(|error| match hosting {
             Err(obstacle) if matches!(error, LinkError::Unreachable { .. }) => self.judge_obstacle(obstacle),
             _ => self.judge(error, taken),

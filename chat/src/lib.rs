@@ -22,7 +22,8 @@ mod assembly;
 mod cli;
 mod commands;
 mod home;
-mod host;
+#[doc(hidden)] // For the simulation, which runs this very code.
+pub mod host;
 mod leave;
 mod logging;
 mod plugins;

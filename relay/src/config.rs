@@ -21,6 +21,10 @@ pub struct RelayConfig {
     pub new_members_per_minute: u32,
     /// As above, at once.
     pub new_members_burst: u32,
+    /// One-time keys of others that one network address may take in a minute, on average; over it, it gets none.
+    pub one_time_keys_per_minute: u32,
+    /// As above, at once.
+    pub one_time_keys_burst: u32,
     /// This machine (loopback), and transports without addresses, may do so many times as much as a network address:
     /// many programs, tests, or people behind a proxy.
     pub local_factor: u32,
@@ -49,7 +53,7 @@ pub struct RelayConfig {
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
     pub submit_burst: u32,
-    /// `Publish`, `Join`, `Leave` and `Find` records in a second, on average.
+    /// Records other than `Submit`, `Ack` and `Ping` in a second, on average.
     pub control_rate: u32,
     /// As above, at once: a client joins all its rooms when it connects.
     pub control_burst: u32,
@@ -67,6 +71,8 @@ impl Default for RelayConfig {
             new_peers_burst: 150,
             new_members_per_minute: 60,
             new_members_burst: 600,
+            one_time_keys_per_minute: 30,
+            one_time_keys_burst: 200,
             local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
@@ -126,8 +132,16 @@ pub struct MailboxLimits {
     /// One sender may have this part of it waiting in all mailboxes together, `stored_bytes / stored_share`, or one
     /// larger envelope.
     pub stored_share: u64,
-    /// Most bytes of bundles in the directory.
+    /// Most bytes of bundles and one-time keys in the directory.
     pub directory_bytes: u64,
+    /// Most one-time keys of one peer; over it, its oldest are forgotten.
+    pub one_time_keys: u32,
+    /// One-time keys of one peer that one other gets in a day.
+    pub one_time_keys_per_asker: u32,
+    /// The last so many of a peer's one-time keys are given out one at a time, to whoever asks first:
+    pub one_time_keys_floor: u32,
+    /// after so long each. Somebody who brings many identities to use them up is held off until their owner comes.
+    pub one_time_keys_floor_ms: u64,
     /// Most peers that are remembered.
     pub max_peers: u64,
     /// Most rooms of one peer.
@@ -163,6 +177,10 @@ impl Default for MailboxLimits {
             stored_bytes: 4 << 30,
             stored_share: 64,
             directory_bytes: 1 << 30,
+            one_time_keys: 128,
+            one_time_keys_per_asker: 5,
+            one_time_keys_floor: 25,
+            one_time_keys_floor_ms: 10 * 60 * 1000,
             max_peers: 100_000,
             rooms_per_peer: 256,
             members_per_room: 10_000,

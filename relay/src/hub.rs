@@ -81,7 +81,8 @@ impl Hub {
         if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
             return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
         }
-        client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now });
+        let one_time_keys = Some(attached.one_time_keys);
+        client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now, one_time_keys });
         client.attach(&attached.rooms, attached.cursor, self.window);
         let older = state.clients.insert(client.peer, Arc::clone(client));
         for room in &attached.rooms {
@@ -139,6 +140,14 @@ impl Hub {
         }
     }
 
+    /// Tells a peer something of the moment, if it is here.
+    pub(crate) fn pass(&self, to: PeerId, record: FromRelay) {
+        let client = self.state().clients.get(&to).cloned();
+        if let Some(client) = client {
+            client.pass(record.encode().into());
+        }
+    }
+
     /// `asking` asked to join a room and is a member of it now, or still, also if its link has ended meanwhile. The
     /// bundle is what the others have to know of a new member before its id means anything to them.
     pub(crate) fn joined(&self, asking: &Client, room: &RoomName, new: bool, bundle: Option<Bytes>) {
@@ -184,6 +193,13 @@ impl Hub {
         let record: Bytes = record.encode().into();
         for neighbour in state.neighbours(publisher.peer, rooms) {
             neighbour.news(record.clone());
+        }
+    }
+
+    /// One of a peer's one-time keys was given out: if it is there, it may make more.
+    pub(crate) fn gave_out(&self, peer: PeerId, left: u32) {
+        if let Some(owner) = self.state().clients.get(&peer) {
+            owner.news(FromRelay::OneTimeKeysLeft { left }.encode().into());
         }
     }
 

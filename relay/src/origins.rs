@@ -55,6 +55,7 @@ struct Budgets {
     links: usize,
     new_peers: (u32, u32),
     new_members: (u32, u32),
+    one_time_keys: (u32, u32),
     memory: usize,
 }
 
@@ -64,6 +65,7 @@ struct Account {
     memory: Arc<Pool>,
     new_peers: TokenBucket,
     new_members: TokenBucket,
+    one_time_keys: TokenBucket,
 }
 
 /// All addresses that have a link, or had one lately.
@@ -96,6 +98,10 @@ impl Origins {
                 config.new_members_per_minute.saturating_mul(factor),
                 config.new_members_burst.saturating_mul(factor),
             ),
+            one_time_keys: (
+                config.one_time_keys_per_minute.saturating_mul(factor),
+                config.one_time_keys_burst.saturating_mul(factor),
+            ),
             memory: config.memory_bytes / 4 * if factor == 1 { 1 } else { 3 },
         };
         let (max_links, known) = (config.max_links(), Mutex::default());
@@ -122,6 +128,7 @@ impl Origins {
             memory: Pool::new(budgets.memory),
             new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
             new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
+            one_time_keys: TokenBucket::per_minute(budgets.one_time_keys.0, budgets.one_time_keys.1),
         });
         if account.links >= budgets.links || *links >= self.max_links {
             return None;
@@ -136,7 +143,8 @@ impl Origins {
 /// Forgets whoever is as good as new; if that are few, everybody without a link.
 fn forget(accounts: &mut BTreeMap<Origin, Account>, now: Instant) {
     accounts.retain(|_, account| {
-        account.links > 0 || !account.new_peers.is_full(now) || !account.new_members.is_full(now)
+        let buckets = [&mut account.new_peers, &mut account.new_members, &mut account.one_time_keys];
+        account.links > 0 || buckets.into_iter().any(|bucket| !bucket.is_full(now))
     });
     if accounts.len() > MAX_REMEMBERED / 4 * 3 {
         accounts.retain(|_, account| account.links > 0);
@@ -166,6 +174,11 @@ impl Visit {
     /// Whether the address may make one more membership.
     pub(crate) fn may_join(&self) -> bool {
         self.take(|account| &mut account.new_members)
+    }
+
+    /// Whether the address may take one more one-time key of another.
+    pub(crate) fn may_take_a_one_time_key(&self) -> bool {
+        self.take(|account| &mut account.one_time_keys)
     }
 }
 
@@ -213,6 +226,8 @@ mod tests {
             new_peers_burst: 3,
             new_members_per_minute: 60,
             new_members_burst: 4,
+            one_time_keys_per_minute: 60,
+            one_time_keys_burst: 5,
             local_factor: 10,
             ..RelayConfig::default()
         })
@@ -232,6 +247,7 @@ mod tests {
         assert_eq!((0..9).filter(|_| first.may_bring_a_peer()).count(), 3);
         assert!(!second.may_bring_a_peer(), "it is the same purse");
         assert_eq!((0..9).filter(|_| second.may_join()).count(), 4);
+        assert_eq!((0..9).filter(|_| second.may_take_a_one_time_key()).count(), 5);
         assert_eq!((0..9).filter(|_| other.may_bring_a_peer()).count(), 3);
         drop(second);
         // Neither a new link nor a moment without one fills it again; time does.
@@ -251,6 +267,7 @@ mod tests {
             assert_eq!(links.len(), 20);
             assert_eq!((0..100).filter(|_| links[0].may_bring_a_peer()).count(), 30);
             assert_eq!((0..100).filter(|_| links[0].may_join()).count(), 40);
+            assert_eq!((0..100).filter(|_| links[0].may_take_a_one_time_key()).count(), 50);
         }
     }
 

@@ -6,34 +6,20 @@
 mod support;
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
+mod log;
 
+#[cfg(test)]
+mod tests {
     use chat_core::Identity;
     use relay::{MailboxLimits, RelayConfig};
+    use tracing::level_filters::LevelFilter;
 
+    use crate::log::Log;
     use crate::support::Node;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[tokio::test]
     async fn a_thousand_strangers_are_few_lines_in_the_log() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
+        let log = Log::keep(LevelFilter::INFO);
         let dir = tempfile::tempdir().unwrap();
         let config = RelayConfig { new_peers_burst: 100_000, ..RelayConfig::default() };
         let node = Node::start_with(dir.path(), config, MailboxLimits::default());
@@ -47,7 +33,7 @@ mod tests {
             client.last_words().await;
         }
         node.stop().await;
-        let lines = log.0.lock().unwrap().iter().filter(|byte| **byte == b'\n').count();
+        let lines = log.text().lines().count();
         // Sixty at once, and twelve and a summary a minute as long as this takes.
         assert!((50..300).contains(&lines), "{lines}");
     }

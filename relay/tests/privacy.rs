@@ -7,37 +7,20 @@
 mod support;
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
+mod log;
 
+#[cfg(test)]
+mod tests {
     use chat_core::nick::Nick;
     use chat_core::wire::{FromRelay, ToRelay};
+    use tracing::level_filters::LevelFilter;
 
+    use crate::log::Log;
     use crate::support::{Node, bundle, envelope, identity, room, to};
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[tokio::test]
     async fn no_name_and_no_content_reaches_the_log() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
+        let log = Log::keep(LevelFilter::TRACE);
         let dir = tempfile::tempdir().unwrap();
         let node = Node::start(dir.path());
         let (alice, bob) = (identity(1), identity(2));
@@ -62,7 +45,7 @@ mod tests {
         b.send(ToRelay::Publish { bundle: bad }).await;
         b.settle().await;
         node.stop().await;
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         assert!(log.contains("connected") && log.contains(&alice.peer_id().short()), "{log}");
         for name in ["wonderland", "garden", "rabbit", &alice.peer_id().to_string()] {
             assert!(!log.contains(name), "`{name}` in the log:\n{log}");

@@ -9,7 +9,7 @@ use crate::transport::Transport;
 use super::diagnostics::{Problems, ProfileError};
 use super::options::Options;
 use super::policy::{self, Property};
-use super::{Listen, Policy, Profile};
+use super::{Listen, Padding, Policy, Profile};
 
 /// What of a profile must be there in the program that reads it.
 #[derive(Clone)]
@@ -51,6 +51,7 @@ pub(super) struct Chosen<'a> {
     pub(super) policy: Option<&'a Policy>,
     /// `[store]` names what seals the data directory.
     pub(super) is_sealed: bool,
+    pub(super) padding: Option<Padding>,
 }
 
 impl Chosen<'_> {
@@ -64,6 +65,16 @@ impl Chosen<'_> {
                 self.transports(registry, problems);
                 self.listeners(registry, problems);
             }
+        }
+    }
+
+    /// Whether the profile makes use of what the program can give.
+    fn is_on(&self, property: Property) -> bool {
+        match property {
+            Property::Padding => self.padding != Some(Padding::Off),
+            // To require it is to have it: the program then seals for nobody else, and is in no open room.
+            Property::VerifiedPeers | Property::ClosedRooms => self.policy.is_some_and(|policy| policy.requires(property)),
+            _ => true,
         }
     }
 
@@ -93,7 +104,8 @@ impl Chosen<'_> {
         let key_exchange = key_exchange?;
         let sealed = self.is_sealed.then_some(Property::SealedAtRest);
         let program_gives: Vec<Property> = program_gives.iter().copied().chain(sealed).collect();
-        let gives = policy::given(&key_exchange.properties(), &program_gives);
+        let given = policy::given(&key_exchange.properties(), &program_gives);
+        let gives: Vec<Property> = given.into_iter().filter(|property| self.is_on(*property)).collect();
         if let (Some(policy), Some(options)) = (self.policy, self.key_exchange) {
             policy.check(&gives, options.kind(), registry, problems);
         }
@@ -130,6 +142,7 @@ impl Profile {
             listen: &self.relay.listen,
             policy: Some(&self.policy),
             is_sealed: self.store.is_sealed(),
+            padding: Some(self.padding),
         }
     }
 }

@@ -19,6 +19,7 @@
 //! Values of keys that look like secrets by their name are masked in [`Profile::show`] and in [`Profile::to_json`].
 
 mod assemble;
+mod closed;
 mod de;
 mod diagnostics;
 mod layers;
@@ -52,6 +53,7 @@ pub use schema::schema;
 pub use source::{Origin, Place};
 pub use store::{Retention, Secret, StoreLock, StoreSection};
 
+use crate::ids::PeerId;
 use crate::nick::{Nick, RoomName};
 use crate::plugin::PluginKind;
 use crate::transport::Address;
@@ -83,6 +85,12 @@ pub struct Profile {
     pub log: LogSection,
     /// `[store]`
     pub store: StoreSection,
+    /// `[padding]`
+    pub padding: Padding,
+    /// `[privacy]`
+    pub privacy: Privacy,
+    /// `[[pin]]`, no nick and no fingerprint twice.
+    pub pins: Vec<Pin>,
     tree: Table,
 }
 
@@ -175,6 +183,34 @@ pub enum Access {
     Open,
 }
 
+/// `padding.kind`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// To a few lengths.
+    Buckets,
+    /// Not at all.
+    Off,
+}
+
+/// `[privacy]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Privacy {
+    /// Whether others are told that their messages were read.
+    pub read_receipts: bool,
+    /// Whether others are told that one writes.
+    pub typing: bool,
+}
+
+/// An entry of `[[pin]]`: whoever claims the nick must have this key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The nick.
+    pub nick: Nick,
+    /// The key's fingerprint.
+    pub fingerprint: PeerId,
+}
+
 /// `[log]`
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -215,7 +251,7 @@ impl Profile {
 }
 
 fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
-    let (tree, file) = inputs.merged(problems)?;
+    let (mut tree, file) = inputs.merged(problems)?;
     if !validate::version(&tree, &file, problems) {
         return None;
     }
@@ -235,9 +271,12 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         .and_then(|options| sections::transport_address(&tree, options, relay_address.as_ref(), problems));
     let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
     let policy = sections::policy(&tree, problems);
+    closed::check(&mut tree, &policy, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
     let store = store::store(&tree, problems);
+    let pins = sections::pins(&tree, problems);
+    let padding = sections::padding(&tree);
 
     let chosen = Chosen {
         transports: transport.iter().collect(),
@@ -247,6 +286,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
         is_sealed: store.is_sealed(),
+        padding,
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
         options.warn_of_inline_secrets(problems);
@@ -265,6 +305,9 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         relay: relay?,
         log: sections::log(&tree)?,
         store,
+        padding: padding?,
+        privacy: sections::privacy(&tree)?,
+        pins,
         tree,
     })
 }

@@ -29,6 +29,11 @@ max_memory_bytes = 536870912
 max_mailbox_bytes = 67108864
 [log]
 level = "info"
+[padding]
+kind = "buckets"
+[privacy]
+read_receipts = true
+typing = true
 [store]
 history = "forever"
 "##;
@@ -44,6 +49,8 @@ pub(super) struct TableSpec {
 pub(super) enum Content {
     /// These keys.
     Keys(&'static [KeySpec]),
+    /// A list of tables with these keys, so many at most: `[[name]]`.
+    List(&'static [KeySpec], usize),
     /// The choice of a plugin, with the plugin's own keys.
     Plugin(PluginKind),
     /// A table of the design that this program can't honour yet.
@@ -73,6 +80,8 @@ pub(super) enum Shape {
     Secret,
     /// How long history is kept; judged by [`super::store`].
     Retention,
+    /// `true` or `false`.
+    Flag,
     /// A key of the design that this program can't honour yet.
     Later,
 }
@@ -205,6 +214,24 @@ const STORE: &[KeySpec] = &[
     ),
 ];
 
+const PADDING: &[KeySpec] = &[key(
+    "kind",
+    Shape::Choice(&[word("buckets"), word("none")]),
+    "`buckets` = messages are padded to a few lengths; `none` = the length of a message shows on the wire.",
+)];
+
+const PRIVACY: &[KeySpec] = &[
+    key("read_receipts", Shape::Flag, "Whether others are told that their messages were read."),
+    key("typing", Shape::Flag, "Whether others are told that one writes."),
+];
+
+/// Most pins.
+const MAX_PINS: usize = 1024;
+const PIN: &[KeySpec] = &[
+    key("nick", Shape::Text, "The nick."),
+    key("fingerprint", Shape::Text, "The fingerprint of the key that has it: 64 hex digits."),
+];
+
 const fn keys(name: &'static str, keys: &'static [KeySpec], summary: &'static str) -> TableSpec {
     TableSpec { name, summary, content: Content::Keys(keys) }
 }
@@ -229,8 +256,13 @@ pub(super) const TABLES: &[TableSpec] = &[
     keys("relay", RELAY, "How to be a relay."),
     keys("log", LOG, "Logging."),
     keys("store", STORE, "What lies on the disk."),
-    not_yet("padding", "Padding of messages to a few lengths."),
-    not_yet("pin", "Fingerprints that nicks must have."),
+    keys("padding", PADDING, "Padding of messages to a few lengths."),
+    keys("privacy", PRIVACY, "What others are told beside what one says."),
+    TableSpec {
+        name: "pin",
+        summary: "Fingerprints that nicks must have: whoever claims one of the nicks with another key is refused.",
+        content: Content::List(PIN, MAX_PINS),
+    },
     not_yet("discovery", "Finding peers in the local network."),
     not_yet("files", "Sending files."),
     not_yet("calls", "Voice and video."),
@@ -247,7 +279,7 @@ impl TableSpec {
     /// The keys a profile may use now; none for a plugin's table.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'static KeySpec> + use<> {
         let keys = match self.content {
-            Content::Keys(keys) => keys,
+            Content::Keys(keys) | Content::List(keys, _) => keys,
             Content::Plugin(_) | Content::Later => &[],
         };
         keys.iter().filter(|key| !matches!(key.shape, Shape::Later))
@@ -256,7 +288,7 @@ impl TableSpec {
     /// The key of this name, also one for later.
     pub(super) fn key(&self, name: &str) -> Option<&'static KeySpec> {
         match self.content {
-            Content::Keys(keys) => keys.iter().find(|key| key.name == name),
+            Content::Keys(keys) | Content::List(keys, _) => keys.iter().find(|key| key.name == name),
             Content::Plugin(_) | Content::Later => None,
         }
     }
@@ -271,7 +303,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for table in TABLES {
             assert!(seen.insert(table.name.to_owned()), "{}", table.name);
-            if let Content::Keys(keys) = table.content {
+            if let Content::Keys(keys) | Content::List(keys, _) = table.content {
                 for key in keys {
                     let is_secret = matches!(key.shape, Shape::Secret);
                     assert_eq!(super::super::secrets::is_secret(key.name), is_secret, "{}", key.name);

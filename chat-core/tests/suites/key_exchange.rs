@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use chat_core::testing::check;
 use chat_core::testing::key_exchange::{KeyExchangePlugin, RULES};
 use chat_core::{KeyExchange, Plugin, ProfileError};
 
-use crate::toy_exchange::{Fault, Options, ToyExchange};
+use crate::toy_exchange::{Fault, Options, ToyExchange, undo_windows};
 use crate::{check_each, each_rule_has_its_own_fault, expect, expect_some};
 
 /// The macro, in its forms.
@@ -13,6 +14,13 @@ mod by_type_with_a_cipher {
     chat_core::key_exchange_suite!(
         crate::toy_exchange::ToyExchange,
         ciphers: [crate::toy_cipher::ToyCipher],
+    );
+}
+mod with_a_thief {
+    chat_core::key_exchange_suite!(
+        crate::toy_exchange::ToyExchange,
+        options: "[key_exchange]\nkind = \"toy-exchange\"\nfault = \"HashedState\"\n",
+        thief: crate::toy_exchange::undo_windows,
     );
 }
 mod by_profile {
@@ -27,7 +35,15 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::BundleWithoutEntropy, &["a_bundle_without_randomness_is_an_entropy_error"]),
     (Fault::BundleFromTheSystem, &["the_same_randomness_gives_the_same_bundle"]),
     (Fault::BundleWithTrailingBytes, &["a_malformed_bundle_is_refused"]),
-    (Fault::OneTimeKeyIgnored, &["one_time_keys_count_and_are_needed"]),
+    (
+        Fault::OneTimeKeyIgnored,
+        &["one_time_keys_count_and_are_needed", "a_first_flight_with_a_one_time_key_ends_with_it"],
+    ),
+    (Fault::OneTimeKeyTooMany, &["one_time_keys_are_new_and_as_many_as_asked_for"]),
+    (Fault::OneTimeKeysWithoutEntropy, &["one_time_keys_are_new_and_as_many_as_asked_for"]),
+    (Fault::OneTimeKeysThoughNoneAreUsed, &["one_time_keys_are_new_and_as_many_as_asked_for"]),
+    (Fault::UnusedOneTimeKeyIgnored, &["a_one_time_key_that_is_not_used_is_refused"]),
+    (Fault::OneTimeKeyKept, &["a_first_flight_with_a_one_time_key_ends_with_it"]),
     (Fault::ErasedOneTimeKeyIsForged, &["one_time_keys_count_and_are_needed"]),
     (Fault::ABitOfTheProofIgnored, &["every_flipped_bit_of_a_first_message_is_refused"]),
     (Fault::FirstWithTrailingBytes, &["every_other_length_of_a_first_message_is_refused"]),
@@ -77,6 +93,10 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::ClockOverflows, &["clocks_that_jump_break_nothing"]),
     (Fault::BoundToItsThread, &["sessions_may_move_between_threads"]),
     (Fault::ChainDoesNotMove, &["forward_secrecy_is_claimed_truly"]),
+    (Fault::HashedState, &["forward_secrecy_is_claimed_truly"]),
+    (Fault::HashedStaticState, &["forward_secrecy_is_claimed_truly"]),
+    (Fault::HashedStaticStateAndCountInARow, &["forward_secrecy_is_claimed_truly"]),
+    (Fault::ChainDoesNotMoveUnderTheWindow, &["forward_secrecy_is_claimed_truly"]),
     (Fault::PairIsDerived, &["healing_is_claimed_truly"]),
     (Fault::LogsAKey, &["nothing_secret_is_logged"]),
 ];
@@ -109,6 +129,23 @@ fn each_fault_is_told_by_its_rules_and_by_no_other() {
 #[test]
 fn coarse_faults_are_told_by_many() {
     check_each(COARSE, |(fault, names)| expect_some(RULES, &toy(*fault), &format!("{fault:?}"), names));
+}
+
+/// A state that can't be edited hides a key that stands still, and one that is erased looks the same: only who
+/// knows how to undo its windows tells them apart. So without one the rule is not kept.
+#[test]
+fn a_state_under_a_checksum_is_only_believed_if_a_thief_has_tried() {
+    let broken = |fault, thief: bool| {
+        let plugin = toy(fault);
+        let plugin = if thief { plugin.with_thief(undo_windows) } else { plugin };
+        let told = check(RULES, "forward_secrecy_is_claimed_truly", &plugin);
+        told.map_err(|violation| violation.to_string().contains("nobody could try"))
+    };
+    assert_eq!(broken(Fault::HashedState, false), Err(true));
+    assert_eq!(broken(Fault::HashedStaticState, false), Err(true));
+    assert_eq!(broken(Fault::HashedState, true), Ok(()));
+    assert_eq!(broken(Fault::HashedStaticState, true), Err(false));
+    assert_eq!(broken(Fault::HashedStaticStateAndCountInARow, false), Err(false));
 }
 
 /// A toy whose declaration is wrong.

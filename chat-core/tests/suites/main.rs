@@ -6,6 +6,7 @@
 mod cipher;
 mod frontend;
 mod key_exchange;
+mod toy_bytes;
 mod toy_cipher;
 mod toy_exchange;
 mod toy_frontend;

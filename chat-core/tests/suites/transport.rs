@@ -5,6 +5,7 @@ use std::fmt;
 use chat_core::Plugin as _;
 use chat_core::testing::transport::{RULES, Subject};
 
+use crate::toy_bytes::{self, Slip};
 use crate::toy_transport::{Careless, Fault, Good, Unregistered, Wordless, toy};
 use crate::{check_each, each_rule_has_its_own_fault, expect};
 
@@ -28,11 +29,21 @@ mod bare {
     chat_core::transport_suite!(subject: toy(Fault::Nothing, true));
 }
 
+mod over_bytes {
+    use crate::toy_bytes::{Slip, toy};
+    chat_core::transport_suite!(subject: toy(Slip::Nothing, true));
+}
+mod over_bytes_without_a_wire {
+    use crate::toy_bytes::{Slip, toy};
+    chat_core::transport_suite!(subject: toy(Slip::Nothing, false));
+}
+
 /// A transport that may be wrong.
 #[derive(Clone, Copy)]
 enum Wrong {
     Secure(Fault),
     Bare(Fault),
+    Bytes(Slip),
     Declared(&'static str, fn() -> Subject),
 }
 
@@ -41,6 +52,7 @@ impl fmt::Debug for Wrong {
         match self {
             Self::Secure(fault) => write!(f, "a link with {fault:?}"),
             Self::Bare(fault) => write!(f, "a bare link with {fault:?}"),
+            Self::Bytes(slip) => write!(f, "a link over bytes with {slip:?}"),
             Self::Declared(name, _) => f.write_str(name),
         }
     }
@@ -51,6 +63,7 @@ impl Wrong {
         match self {
             Self::Secure(fault) => toy(fault, false),
             Self::Bare(fault) => toy(fault, true),
+            Self::Bytes(slip) => toy_bytes::toy(slip, true),
             Self::Declared(_, subject) => subject(),
         }
     }
@@ -129,6 +142,12 @@ const FAULTS: &[(Wrong, &[&str])] = &[
     (Wrong::Secure(Fault::BelievesWhoListens), &["who_listens_must_prove_who_it_is"]),
     // Who is there is then for the layer above to prove.
     (Wrong::Bare(Fault::BelievesEverybody), &[]),
+    (Wrong::Bytes(Slip::Nothing), &[]),
+    (Wrong::Bytes(Slip::RubbishEndsTheListener), &["strangers_get_no_link_and_hold_up_nobody"]),
+    (Wrong::Bytes(Slip::HandshakeWithoutDeadline), &["half_a_handshake_ends_by_its_deadline"]),
+    (Wrong::Bytes(Slip::AnyLength), &["a_length_over_the_limit_is_not_waited_for"]),
+    (Wrong::Bytes(Slip::NeverNoticesSilence), &["a_peer_that_vanishes_is_noticed_or_waited_for"]),
+    (Wrong::Bytes(Slip::SilenceIsAClose), &["a_peer_that_vanishes_is_noticed_or_waited_for"]),
     (Wrong::Secure(Fault::AltersLongDatagrams), &["datagrams_arrive_unaltered"]),
     (Wrong::Secure(Fault::TakesAnyDatagram), &["too_long_a_datagram_is_refused"]),
     (Wrong::Secure(Fault::KeepsEveryDatagram), &["datagrams_nobody_reads_are_dropped"]),

@@ -1,10 +1,10 @@
-//! `chat identity show|export|import`
+//! `chat identity show|qr|export|import`
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use chat_core::Identity;
+use chat_core::{Identity, PeerId};
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
 use chat_relay::exit::{Code, Failure, print};
@@ -19,10 +19,27 @@ const MAGIC: &[u8; 16] = b"chat-identity-x1";
 /// Longer than any such file.
 const MAX_BYTES: u64 = 1024;
 
-pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
+fn peer(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<PeerId, Failure> {
     let nick =
         nick.map(Nick::new).transpose().map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
-    print(home::existing_peer(data_dir.as_deref(), nick)?)
+    home::existing_peer(data_dir.as_deref(), nick)
+}
+
+pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
+    print(peer(nick, data_dir)?)
+}
+
+/// The fingerprint as a QR code: on the terminal, or in a picture.
+pub(crate) fn qr(nick: Option<String>, data_dir: Option<PathBuf>, png: Option<&Path>) -> Result<(), Failure> {
+    let fingerprint = peer(nick, data_dir)?.to_string();
+    let code = qr_code::Code::new(fingerprint.as_bytes()).map_err(Failure::failed)?;
+    if let Some(path) = png {
+        let picture = code.png().map_err(Failure::failed)?;
+        std::fs::write(path, picture).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?;
+    } else {
+        print(code.half_blocks().join("\n"))?;
+    }
+    print(fingerprint)
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {

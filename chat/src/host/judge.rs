@@ -89,7 +89,7 @@ impl Shared {
                 if attempted || self.place.interactive {
                     return ConnectError::Retry(message);
                 }
-                let folder = self.place.database.parent().unwrap_or(&self.place.database);
+                let folder = &self.place.folder;
                 fatal(
                     Code::Failed,
                     format!("{message} (in {}); another --data-dir begins anew", folder.display()),

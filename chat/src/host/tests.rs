@@ -77,10 +77,11 @@ impl Program {
             address: Address::new(address),
             host: Host::Auto,
             identity: Identity::from_seed(&[seed; 32]),
-            database: folder.path().join("relay.db"),
+            mailbox: mailbox_in(folder.path().join("relay.db"), MailboxLimits::default()),
+            folder: folder.path().to_owned(),
             relay: RelayConfig::default(),
-            limits: MailboxLimits::default(),
             interactive,
+            environment: Arc::new(chat_core::System),
         };
         Self { network: Network::new(place, Handle::current()), fake, folder }
     }

@@ -91,6 +91,14 @@ fn encode(record: &Record) -> Result<zeroize::Zeroizing<Vec<u8>>, ArchiveError> 
     Ok(zeroize::Zeroizing::new(bytes))
 }
 
+/// Others take a bundle for the newest by its date, and these stay behind: the date goes along.
+fn keep_date(values: &mut [Value], columns: &[String], date: i64) {
+    for (value, _) in values.iter_mut().zip(columns).filter(|(_, name)| *name == "newest_bundle") {
+        let known = if let Value::Integer(known) = value { *known } else { 0 };
+        *value = Value::Integer(known.max(date));
+    }
+}
+
 /// Writes everything of a store that can be read into the new file `to`, sealed under a passphrase. A damaged store gives
 /// what is left of it.
 ///
@@ -119,13 +127,19 @@ pub fn export(
     let write = || -> Result<u64, ArchiveError> {
         let mut sink = Sink::new(BufWriter::new(file), to, passphrase, &mut *entropy)?;
         let mut rows = 0;
+        let newest = "SELECT max(created) FROM main.sealed_bundles";
+        let newest: Option<i64> = store.db.query_row(newest, [], |row| row.get(0)).unwrap_or_default();
         for table in EXPORTED {
             let columns = store.columns_of(table);
-            sink.record(&*encode(&Record::Table { name: table.to_owned(), columns })?)?;
+            let head = Record::Table { name: table.to_owned(), columns: columns.clone() };
+            sink.record(&encode(&head)?)?;
             let mut failed = None;
             let read = store.each_row(table, |row| match row {
-                Ok(values) if failed.is_none() => {
+                Ok(mut values) if failed.is_none() => {
                     rows += 1;
+                    if let Some(date) = newest.filter(|_| table == "node") {
+                        keep_date(&mut values, &columns, date);
+                    }
                     let cells = values.into_iter().map(Cell::from).collect();
                     failed = encode(&Record::Row { cells }).and_then(|row| sink.record(&row)).err();
                 }

@@ -79,7 +79,7 @@ fn fill(
     let store = Store::open_sealed(&StorePlace::File(path.to_owned()), key, entropy)?;
     store.begin()?;
     store.db.execute("DELETE FROM node", [])?;
-    let (mut rows, mut table) = (0, None);
+    let (mut rows, mut table, mut lost) = (0, None, Vec::new());
     let known: BTreeMap<&str, Vec<String>> =
         EXPORTED.into_iter().map(|name| (name, store.columns_of(name))).collect();
     loop {
@@ -99,8 +99,10 @@ fn fill(
                 if cells.len() != columns.len() {
                     return Err(NO_ROW);
                 }
-                let values =
-                    columns.iter().zip(cells).map(|(column, cell)| revived(name, column, cell.into()));
+                let values: Vec<(&str, Value)> =
+                    columns.iter().map(String::as_str).zip(cells.into_iter().map(Value::from)).collect();
+                lost.extend(lost_session(name, &values));
+                let values = values.into_iter().map(|(column, value)| revived(name, column, value));
                 store.db.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
                 rows += 1;
             }
@@ -116,10 +118,22 @@ fn fill(
         // Its own row was among those that were damaged.
         store.db.execute("INSERT INTO node (one, restored) VALUES (1, 1)", [])?;
     }
+    for peer in lost {
+        store.db.execute("INSERT OR IGNORE INTO renewals (peer) VALUES (?)", [peer])?;
+    }
     store.belongs_to(me)?;
     store.commit()?;
     store.close()?;
     Ok(Imported { rows })
+}
+
+/// The peer of a contact that there was a session with: it stays behind.
+fn lost_session(table: &str, values: &[(&str, Value)]) -> Option<Vec<u8>> {
+    let value = |column| values.iter().find(|(name, _)| *name == column).map(|(_, value)| value);
+    match (table, value("sending"), value("peer")) {
+        ("contacts", Some(Value::Blob(_)), Some(Value::Blob(peer))) => Some(peer.clone()),
+        _ => None,
+    }
 }
 
 /// A value as it is in a store without live sessions: what they sealed is to be sealed anew.

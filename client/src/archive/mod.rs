@@ -22,7 +22,7 @@ pub use import::{Imported, import};
 pub use portable::{PortableError, open_portable, seal_portable};
 
 /// Tables whose rows go into an export.
-const EXPORTED: [&str; 11] = [
+const EXPORTED: [&str; 15] = [
     "node",
     "contacts",
     "former_names",
@@ -34,10 +34,14 @@ const EXPORTED: [&str; 11] = [
     "seen_envelopes",
     "handshakes",
     "deleted",
+    "room_operations",
+    "room_peers",
+    "closed_texts",
+    "renewals",
 ];
 /// Tables whose rows stay behind: keys, live sessions, and what they sealed.
 #[cfg(test)]
-const LEFT_OUT: [&str; 4] = ["bundles", "sessions", "session_rows", "controls"];
+const LEFT_OUT: [&str; 5] = ["bundles", "one_time_keys", "sessions", "session_rows", "controls"];
 
 /// Why an export or import failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +101,8 @@ pub fn verify(path: &Path, key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<
     Ok(Verdict { rows: found.rows, problems })
 }
 
-/// Drops every key and session of a store, because the identity `me` came to it from elsewhere: the original may live on.
+/// Has the next start drop every key and session of a store, because the identity `me` came to it from elsewhere: the
+/// original may live on.
 ///
 /// # Errors
 /// The store can't be opened, or is another's; nothing was changed then.
@@ -105,8 +110,7 @@ pub fn renew(path: &Path, key: &StoreKey, me: PeerId, entropy: Box<dyn Entropy>)
     let store = Store::open_sealed(&StorePlace::File(path.to_owned()), key, entropy)?;
     store.begin()?;
     store.belongs_to(me)?;
-    store.drop_live_keys()?;
-    store.set_restored(true)?;
+    store.mark_restored()?;
     store.commit()?;
     Ok(store.close()?)
 }

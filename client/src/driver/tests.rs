@@ -5,12 +5,13 @@ use chat_core::api::command::Send;
 use chat_core::api::handle::Lagged;
 use chat_core::api::{Command, Destination, StackView};
 use chat_core::entropy::OsEntropy;
-use chat_core::key_exchange::{OwnBundle, PeerBundle, Properties, SavedSession, Session};
+use chat_core::key_exchange::{Context, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession, Session};
 use chat_core::nick::Nick;
 use chat_core::profile::Options;
 use chat_core::transport::{NoStats, Peer};
 use chat_core::wire::bundle::{Bundle, SignedBundle, StackProfile};
 use chat_core::wire::{FromRelay, WIRE_VERSION};
+use chat_core::{Cipher, KeyExchange};
 use chat_core::{Identity, PeerId, Registry, Timestamp};
 use futures_util::{StreamExt, sink, stream};
 
@@ -43,6 +44,7 @@ fn config() -> ClientConfig {
         identity: Identity::from_seed(&[1; 32]),
         nick: Nick::new("alice").unwrap(),
         rooms: Vec::new(),
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: "x25519".into(),
@@ -53,6 +55,7 @@ fn config() -> ClientConfig {
         key_exchange: Arc::from(exchange),
         key_exchange_name: "x25519".into(),
         cipher: Arc::from(cipher),
+        rules: crate::config::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Memory,
         store_key: crate::vault::StoreKey::from_bytes(&[7; 32]),
@@ -171,7 +174,7 @@ fn a_plugin_that_never_returns_ends_the_program() {
     let mut config = config();
     let (bob, bundle) = bundle_of_bob(&config);
     config.key_exchange = Arc::new(Hanging(Arc::clone(&config.key_exchange)));
-    let welcome = FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now() };
+    let welcome = FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now(), one_time_keys: None };
     let link = link(vec![welcome, FromRelay::Peer { bundle, online: true }]);
     let connector = Arc::new(Linked(std::sync::Mutex::new(Some(link))));
     let look_every = Duration::from_millis(5);

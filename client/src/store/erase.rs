@@ -59,6 +59,11 @@ impl Store {
                AND EXISTS (SELECT 1 FROM messages m WHERE m.id = ?1 AND m.author = ?2 AND m.mine = 1)",
         )?;
         envelopes.execute(params![b(&id), b(&author)])?;
+        let mut roster = self.db.prepare_cached(
+            "DELETE FROM closed_texts WHERE message = ?1
+               AND EXISTS (SELECT 1 FROM messages m WHERE m.id = ?1 AND m.author = ?2 AND m.mine = 1)",
+        )?;
+        roster.execute(params![b(&id), b(&author)])?;
         let mut erase = self.db.prepare_cached("DELETE FROM messages WHERE id = ? AND author = ?")?;
         erase.execute(params![b(&id), b(&author)])?;
         self.has_erased.set(true);

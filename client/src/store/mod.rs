@@ -1,14 +1,17 @@
 //! The client's durable state: one SQLite database, one process. The engine opens one transaction a turn;
 //! everything in here runs inside it, and nothing leaves the process before its commit.
 
+mod anew;
 mod bundles;
 mod chains;
+mod closed_rooms;
 mod contacts;
 mod erase;
 mod file;
 mod messages;
 mod migrate;
 mod node;
+mod one_time;
 mod outbox;
 mod rooms;
 mod seal;
@@ -27,12 +30,16 @@ use crate::vault::StoreKey;
 pub(crate) use file::sync_folder_of;
 use seal::{Findings, Seal};
 
+pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
+pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
+pub(crate) use one_time::StoredOneTimeKey;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
+pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.

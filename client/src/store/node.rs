@@ -37,33 +37,6 @@ impl Store {
         }
     }
 
-    /// Whether the store came from a backup, and bundles and sessions are still to be made anew.
-    pub(crate) fn is_restored(&self) -> Result<bool, StoreError> {
-        Ok(self.db.query_row("SELECT restored FROM node", [], |row| row.get(0))?)
-    }
-
-    /// Says that it did, or that they are.
-    pub(crate) fn set_restored(&self, restored: bool) -> Result<(), StoreError> {
-        self.db.execute("UPDATE node SET restored = ?", [restored])?;
-        Ok(())
-    }
-
-    /// Drops every bundle and live session: a copy of them that came back would use their keys twice. What was sealed and
-    /// has not arrived is sealed anew.
-    pub(crate) fn drop_live_keys(&self) -> Result<(), StoreError> {
-        for sql in [
-            "DELETE FROM bundles",
-            "DELETE FROM session_rows",
-            "DELETE FROM sessions",
-            "DELETE FROM controls",
-            "UPDATE contacts SET sending = NULL",
-            "UPDATE deliveries SET envelope = NULL, envelope_id = NULL, session = NULL",
-        ] {
-            self.db.execute(sql, [])?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn kept(&self) -> Result<Kept, StoreError> {
         Ok(self.db.query_row("SELECT kept_at, doubted_at FROM node", [], |row| {
             let date = |index| row.get(index).map(|ms| Timestamp(uint(ms)));

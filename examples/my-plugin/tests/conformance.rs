@@ -3,6 +3,7 @@
 mod transport {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use chat_core::testing::transport::UnixWire;
     use my_plugin::Unix;
 
     /// A path where nobody listens, in a folder that is gone with the process's end at the latest.
@@ -14,7 +15,7 @@ mod transport {
         FOLDER.path().join(name).to_str().unwrap().to_owned()
     }
 
-    chat_core::transport_suite!(Unix, at: fresh_path());
+    chat_core::transport_suite!(Unix, at: fresh_path(), wire: UnixWire);
 }
 
 mod cipher {

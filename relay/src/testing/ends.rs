@@ -9,8 +9,7 @@ use chat_core::testing::{Must as _, Violation};
 use chat_core::wire::Recipient;
 
 use super::desk::{Desk, NOW, content, envelope, nick, peer, polled_once, room, soon, to};
-use super::{Shelf, ensure};
-use crate::MailboxLimits;
+use super::{Shelf, ensure, note};
 use crate::mailbox::{Joined, MailboxError, Outcome, Published, Query, Write};
 
 pub(super) async fn closing_commits_what_was_queued(shelf: &dyn Shelf) -> Result<(), Violation> {
@@ -123,11 +122,27 @@ pub(super) async fn everything_is_there_after_a_restart(shelf: &dyn Shelf) -> Re
 }
 
 pub(super) async fn a_kill_loses_nothing_that_was_answered(shelf: &dyn Shelf) -> Result<(), Violation> {
-    let desk = Desk::with(shelf, &MailboxLimits::default())?;
+    let desk = Desk::open(shelf)?;
     let kept = keep(&desk).await?;
-    let Some(after) = shelf.after_a_kill() else { return desk.close().await };
+    let Some(after) = shelf.after_a_kill() else {
+        note("nobody can tell what a kill leaves of this mailbox, so none was tried");
+        return desk.close().await;
+    };
     desk.close().await?;
     let desk = Desk::open(&*after)?;
     must_be_kept(&desk, &kept, "after a kill").await?;
+    desk.close().await
+}
+
+pub(super) async fn a_power_cut_loses_nothing_that_was_answered(shelf: &dyn Shelf) -> Result<(), Violation> {
+    let desk = Desk::open(shelf)?;
+    let kept = keep(&desk).await?;
+    let Some(after) = shelf.after_a_power_cut() else {
+        note("nobody can cut the power of this mailbox's disk, so that was not tried");
+        return desk.close().await;
+    };
+    drop(desk);
+    let desk = Desk::open(&*after)?;
+    must_be_kept(&desk, &kept, "after a power cut").await?;
     desk.close().await
 }

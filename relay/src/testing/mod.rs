@@ -5,8 +5,9 @@
 //! relay::mailbox_suite!(|| Box::new(MyShelf::new()) as Box<dyn relay::testing::Shelf>);
 //! ```
 //!
-//! A [`Shelf`] is where mailboxes are kept: what was stored there is there again when it is opened anew, in good order or
-//! after the process was killed. Each rule becomes a test of its own and begins with an empty shelf. No rule measures a
+//! A [`Shelf`] is where mailboxes are kept: what was stored there is there again when it is opened anew, in good order,
+//! after the process was killed, or after the power went. A copy of the files of a process that runs shows what `kill -9`
+//! leaves behind, and nothing of a power cut: that takes a disk that forgets what was not synced, real or simulated. Each rule becomes a test of its own and begins with an empty shelf. No rule measures a
 //! time; what must come is waited for for a minute.
 //!
 //! `relay/tests/suite` holds, for each rule, a mailbox that is wrong in the one way that the rule is there for, and shows
@@ -17,10 +18,12 @@ mod desk;
 mod directory;
 mod ends;
 mod envelopes;
+mod one_time;
 mod quotas;
 mod rooms;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -41,9 +44,15 @@ pub trait Shelf: Send + Sync {
     /// In words, what went wrong.
     fn open(&self, limits: &MailboxLimits) -> Result<Arc<dyn Mailbox>, Violation>;
 
-    /// What would be here if the process had been killed, and the machine with it, at this moment; the one that is open
-    /// goes on. `None` if that can't be told.
+    /// What would be here if the process had been killed at this moment, synced or not; the one that is open goes on.
+    /// `None` if that can't be told: then nobody has tried, which the rule says on standard error.
     fn after_a_kill(&self) -> Option<Box<dyn Shelf>>;
+
+    /// What is here after the power goes, at this moment: all that was synced, and of the rest what the disk pleases. The
+    /// one that is open is dead from now on, and is dropped without being closed. `None` as above.
+    fn after_a_power_cut(&self) -> Option<Box<dyn Shelf>> {
+        None
+    }
 }
 
 /// Makes an empty shelf.
@@ -101,6 +110,13 @@ macro_rules! __mailbox_rules {
                 who_is_known_is_found,
                 the_directory_is_bounded
             }
+            one_time::{
+                a_one_time_key_is_given_out_once,
+                one_time_keys_end,
+                one_time_keys_are_bounded,
+                one_asker_does_not_get_all_one_time_keys,
+                the_last_one_time_keys_go_slowly
+            }
             quotas::{
                 a_full_mailbox_refuses_until_there_is_room,
                 all_mailboxes_together_are_bounded,
@@ -111,7 +127,8 @@ macro_rules! __mailbox_rules {
                 a_closed_mailbox_says_so,
                 whoever_closes_waits_for_the_end,
                 everything_is_there_after_a_restart,
-                a_kill_loses_nothing_that_was_answered
+                a_kill_loses_nothing_that_was_answered,
+                a_power_cut_loses_nothing_that_was_answered
             }
         }
     };
@@ -138,6 +155,12 @@ fn run(subject: Subject, rule: impl for<'a> FnOnce(&'a dyn Shelf) -> Verdict<'a>
     let verdict = runtime.block_on(rule(&*shelf));
     runtime.shutdown_background();
     verdict
+}
+
+/// Says that something was not tried. Not to the test's output, which is hidden when it passes; if nobody hears it, nothing
+/// is lost.
+fn note(what: &str) {
+    std::io::stderr().write_all(format!("note: {what}\n").as_bytes()).ok();
 }
 
 /// Leaves a rule with a [`Violation`] unless the condition holds.

@@ -44,6 +44,11 @@ faults! {
     OlderBundlesCount: "the_newest_bundle_counts",
     NamesAreForever: "who_is_known_is_found",
     DirectoryIsUnbounded: "the_directory_is_bounded",
+    OneTimeKeysComeBack: "a_one_time_key_is_given_out_once",
+    OneTimeKeysStay: "one_time_keys_end",
+    OneTimeKeysAreUnbounded: "one_time_keys_are_bounded",
+    OneTimeKeysForTheAsking: "one_asker_does_not_get_all_one_time_keys",
+    OneTimeKeysHaveNoFloor: "the_last_one_time_keys_go_slowly",
     MailboxesAreUnbounded: "a_full_mailbox_refuses_until_there_is_room",
     RefusedIsKnown: "a_full_mailbox_refuses_until_there_is_room",
     TotalIsForgottenAtRestart: "all_mailboxes_together_are_bounded",
@@ -53,6 +58,7 @@ faults! {
     SecondCloseIsQuick: "whoever_closes_waits_for_the_end",
     CloseForgetsMembers: "everything_is_there_after_a_restart",
     AnswersBeforeTheCommit: "a_kill_loses_nothing_that_was_answered",
+    AnswersBeforeTheSync: "a_power_cut_loses_nothing_that_was_answered",
 }
 
 #[test]

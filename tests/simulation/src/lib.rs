@@ -1,5 +1,8 @@
 //! Simulation of whole nodes: everything they touch is simulated, and a seed decides what happens.
 //!
+//! A seed stands for a plan, and a plan with its seed for a run. What a seed stands for changes when more is drawn; a plan
+//! is a text that stays what it is. Each that ever failed is in `plans/`, and held to its promises by `tests/seeds.rs`.
+//!
 //! | room | what is in it |
 //! |---|---|
 //! | [`run`] | one seed from beginning to end |
@@ -16,6 +19,7 @@ pub mod check;
 pub mod disk;
 pub mod machine;
 pub mod net;
+mod panics;
 pub mod person;
 pub mod plan;
 pub mod post;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +18,14 @@ use clap::Parser;
 #[command(name = "chat-simulation")]
 struct Arguments {
     /// The seeds, `A..B` without `B`, or one.
-    #[arg(long, value_parser = seeds)]
-    seeds: Range<u64>,
+    #[arg(long, value_parser = seeds, required_unless_present = "plan")]
+    seeds: Option<Range<u64>>,
+    /// A plan in a file, instead of what a seed draws. May be given again.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "minutes", "stack"])]
+    plan: Vec<PathBuf>,
+    /// The folder in which the plans that fail are kept, a file each; it is made if need be.
+    #[arg(long, value_name = "FOLDER", default_value = "failed-plans")]
+    keep: PathBuf,
     /// How many simulated minutes things go wrong in each.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     minutes: u64,
@@ -48,7 +55,37 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     Ok(seeds)
 }
 
-/// Sums over all seeds.
+/// What is to be run.
+enum Work {
+    Seeds(Range<u64>),
+    Plans(Vec<Plan>),
+}
+
+impl Work {
+    fn of(arguments: &Arguments) -> Result<Self, String> {
+        if let Some(seeds) = &arguments.seeds {
+            return Ok(Self::Seeds(seeds.clone()));
+        }
+        let read = |file: &PathBuf| {
+            let wrong = |why: String| format!("{}: {why}", file.display());
+            let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+            Plan::from_toml(&text).map_err(wrong)
+        };
+        arguments.plan.iter().map(read).collect::<Result<_, _>>().map(Self::Plans)
+    }
+
+    fn get(&self, number: u64, arguments: &Arguments) -> Option<Plan> {
+        match self {
+            Self::Seeds(seeds) => {
+                let seed = seeds.start.checked_add(number).filter(|seed| *seed < seeds.end)?;
+                Some(Plan::draw(seed, Duration::from_secs(60 * arguments.minutes), arguments.stack))
+            }
+            Self::Plans(plans) => plans.get(usize::try_from(number).ok()?).cloned(),
+        }
+    }
+}
+
+/// Sums over all that ran.
 #[derive(Default)]
 struct Sums {
     seeds: u64,
@@ -67,44 +104,23 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).init();
     }
     let arguments = Arguments::parse();
-    let next = AtomicU64::new(arguments.seeds.start);
-    let sums = Mutex::new(Sums::default());
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= arguments.seeds.end {
-                        return;
-                    }
-                    let plan = Plan::draw(seed, Duration::from_secs(60 * arguments.minutes), arguments.stack);
-                    // What panics has a seed too.
-                    let ran = catch_unwind(|| {
-                        let outcome = run(plan.clone());
-                        let again = arguments.twice.then(|| run(plan.clone()).trace);
-                        (outcome, again)
-                    });
-                    let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-                    match ran {
-                        Ok((outcome, again)) => tell(&arguments, &mut sums, &outcome, again),
-                        Err(_) => tell_failure(
-                            &arguments,
-                            &mut sums,
-                            &plan,
-                            &["it panicked, as said above".to_owned()],
-                        ),
-                    }
-                }
-            });
+    let work = match Work::of(&arguments) {
+        Ok(work) => work,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(2);
         }
-    });
-    let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Sums { seeds, failed, messages, received, packets, starts, crashes, trace } = &sums;
+    };
+    let began = Instant::now();
+    let Sums { seeds, failed, messages, received, packets, starts, crashes, trace } =
+        run_all(&arguments, &work);
+    let lasting = match &work {
+        Work::Seeds(_) => format!("seeds of {} simulated minutes", arguments.minutes),
+        Work::Plans(_) => "plans".to_owned(),
+    };
     println!(
-        "{seeds} seeds of {} simulated minutes: {messages} messages committed, {received} receptions, \
-         {packets} packets, {starts} starts, {crashes} power cuts; trace {trace:016x}; {:.1?}",
-        arguments.minutes,
+        "{seeds} {lasting}: {messages} messages committed, {received} receptions, {packets} packets, {starts} starts, \
+         {crashes} power cuts; trace {trace:016x}; {:.1?}",
         began.elapsed()
     );
     if failed.is_empty() {
@@ -115,9 +131,37 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn run_all(arguments: &Arguments, work: &Work) -> Sums {
+    let next = AtomicU64::new(0);
+    let sums = Mutex::new(Sums::default());
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(plan) = work.get(next.fetch_add(1, Ordering::Relaxed), arguments) {
+                    // What panics has a seed too.
+                    let ran = catch_unwind(|| {
+                        let outcome = run(plan.clone());
+                        let again = arguments.twice.then(|| run(plan.clone()).trace);
+                        (outcome, again)
+                    });
+                    let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    sums.seeds += 1;
+                    match ran {
+                        Ok((outcome, again)) => tell(arguments, &mut sums, &outcome, again),
+                        Err(_) => {
+                            let found = ["it panicked, as said above".to_owned()];
+                            tell_failure(arguments, &mut sums, &plan, &found);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    sums.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn tell(arguments: &Arguments, sums: &mut Sums, outcome: &Outcome, again: Option<u64>) {
     let Outcome { plan, violations, trace, figures } = outcome;
-    sums.seeds += 1;
     sums.messages += figures.messages;
     sums.received += figures.received;
     sums.packets += figures.packets;
@@ -138,17 +182,23 @@ fn tell(arguments: &Arguments, sums: &mut Sums, outcome: &Outcome, again: Option
     tell_failure(arguments, sums, plan, &found);
 }
 
-/// A seed that failed: what it draws, what was found, and the command that does it again.
+/// A plan that failed: what it is, what was found, and the command that does it again; kept in a file.
 fn tell_failure(arguments: &Arguments, sums: &mut Sums, plan: &Plan, found: &[String]) {
     sums.failed.push(plan.seed);
-    println!("{plan}");
+    print!("{plan}");
     for found in found {
         println!("  {found}");
     }
-    let Arguments { minutes, stack, .. } = arguments;
-    let stack = stack.map(|stack| format!(" --stack {stack}")).unwrap_or_default();
-    let seed = plan.seed;
-    println!("  again: cargo run --release -p chat-simulation -- --seeds {seed} --minutes {minutes}{stack}");
+    let file = arguments.keep.join(format!("{}.toml", plan.seed));
+    let comments: String = found.iter().map(|found| format!("# {}\n", found.replace('\n', " "))).collect();
+    let kept = std::fs::create_dir_all(&arguments.keep)
+        .and_then(|()| std::fs::write(&file, format!("{comments}{}", plan.to_toml())));
+    match kept {
+        Ok(()) => {
+            println!("  again: cargo run --release -p chat-simulation -- --plan {}", file.display());
+        }
+        Err(error) => println!("  {} could not be written: {error}", file.display()),
+    }
 }
 
 #[cfg(test)]

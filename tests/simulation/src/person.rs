@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chat::host::{Network, Place as HostPlace};
 use chat_core::api::StackView;
 use chat_core::api::command::{Command, CommandError, Destination, History, Reply};
 use chat_core::api::handle::{ClientHandle, EventReader};
 use chat_core::nick::{Nick, RoomName};
+use chat_core::profile::Host as HostPolicy;
 use chat_core::{Address, Environment, Identity, PeerId};
 use client::{ClientConfig, ConnectError, Connected, Connector, Node, StartError, StorePlace, Unsent};
+use relay::{MailboxLimits, RelayConfig, SqliteMailbox};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::disk::Disk;
 use crate::machine::Machine;
-use crate::net::{Ending, Host, Net};
+use crate::net::{Ending, Host, Net, SharedPlace};
+use crate::plan::Hosting;
 use crate::record::Shown;
 use crate::stack::Stack;
 
@@ -42,6 +47,7 @@ pub struct Person {
     /// How often it was started.
     pub starts: u32,
     stack: Stack,
+    hosting: Hosting,
     relay: Address,
     net: Net,
 }
@@ -54,6 +60,8 @@ pub struct Running {
     pub events: EventReader,
     finish: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<Unsent>,
+    /// Its part in being the relay, if it may be.
+    network: Option<Network>,
 }
 
 impl Person {
@@ -63,13 +71,13 @@ impl Person {
         number: u8,
         machine: Arc<Machine>,
         disk: Arc<Disk>,
-        stack: Stack,
+        (stack, hosting): (Stack, Hosting),
         relay: Address,
         net: Net,
     ) -> Self {
         let identity = Identity::from_seed(&[number; 32]);
         let address = Net::address(number);
-        Self { name, identity, machine, disk, address, running: None, starts: 0, stack, relay, net }
+        Self { name, identity, machine, disk, address, running: None, starts: 0, stack, hosting, relay, net }
     }
 
     /// Its peer id.
@@ -85,12 +93,16 @@ impl Person {
         self.disk.power_on();
         let host = self.net.boot(self.address);
         self.starts += 1;
-        let connector = self.connector(&host);
+        let network = (self.hosting == Hosting::Auto).then(|| self.network(&host));
+        let connector = match &network {
+            Some(network) => Arc::new(network.clone()) as Arc<dyn Connector>,
+            None => self.connector(&host),
+        };
         let (node, handle) = Node::new(self.config(), connector, Arc::clone(&self.machine) as _)?;
         let (finish, finished) = oneshot::channel();
         let task = tokio::spawn(node.run(finished));
         let events = handle.events();
-        self.running = Some(Running { handle, events, finish: Some(finish), task });
+        self.running = Some(Running { handle, events, finish: Some(finish), task, network });
         Ok(())
     }
 
@@ -101,6 +113,7 @@ impl Person {
             identity: self.identity.clone(),
             nick: Nick::new(self.name).unwrap_or_else(|error| panic!("{error}")),
             rooms: vec![lobby],
+            closed_rooms_only: false,
             stack: StackView {
                 transport: self.stack.transport.into(),
                 key_exchange: self.stack.key_exchange.into(),
@@ -111,6 +124,7 @@ impl Person {
             key_exchange,
             key_exchange_name: self.stack.key_exchange.into(),
             cipher: self.stack.cipher(),
+            rules: client::Rules::default(),
             config_text: String::new(),
             store: StorePlace::Vfs { vfs: self.disk.vfs_name().into(), path: self.disk.path("client.db") },
             store_key: client::StoreKey::from_bytes(&[7; 32]),
@@ -124,6 +138,35 @@ impl Person {
         let transport = self.stack.transport(host, Arc::clone(&environment));
         let (relay, identity) = (self.relay.clone(), self.identity.clone());
         Arc::new(Dialer { transport, relay, identity, environment })
+    }
+
+    /// As the program does it with `host = "auto"`.
+    fn network(&self, host: &Host) -> Network {
+        let environment: Arc<dyn Environment> = Arc::clone(&self.machine) as _;
+        let (vfs, path) = (self.disk.vfs_name(), self.disk.path("relay.db"));
+        let machine = Arc::clone(&self.machine);
+        let mailbox = Arc::new(move || {
+            let opened = SqliteMailbox::open_on_vfs(vfs, &path, MailboxLimits::default(), &*machine);
+            opened.map(|mailbox| Arc::new(mailbox) as _).map_err(|error| error.to_string())
+        });
+        let place = HostPlace {
+            transport: Arc::new(SharedPlace::new(self.stack, host.clone(), Arc::clone(&environment))),
+            transport_name: self.stack.transport.into(),
+            address: self.relay.clone(),
+            host: HostPolicy::Auto,
+            identity: self.identity.clone(),
+            mailbox,
+            folder: self.disk.path(""),
+            relay: RelayConfig::default(),
+            interactive: true,
+            environment,
+        };
+        Network::new(place, Handle::current())
+    }
+
+    /// Whether it is the relay too, as far as it shows.
+    pub fn is_host(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.handle.snapshot().link.hosting)
     }
 
     /// The program is gone at once, whatever it was doing, and its machine too if the power went. What its disk has
@@ -143,6 +186,9 @@ impl Person {
             finish.send(grace).unwrap_or_default();
         }
         drop(running.task.await);
+        if let Some(network) = running.network {
+            network.leave().await;
+        }
         self.net.end(self.address, Ending::Process);
         self.disk.kill();
     }

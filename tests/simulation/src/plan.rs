@@ -1,9 +1,11 @@
 //! What a seed stands for: who takes part, on which stack, and what goes wrong, within which ranges and how often.
 
-use std::fmt;
+mod file;
+
 use std::time::Duration;
 
 use impair::{Impairment, Probability};
+use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
 use crate::stack::{CIPHERS, KEY_EXCHANGES, Stack};
@@ -12,32 +14,50 @@ use crate::stack::{CIPHERS, KEY_EXCHANGES, Stack};
 pub const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
 /// What is drawn from a seed. Shares are in thousandths.
-#[derive(Debug, Clone)]
+///
+/// As text ([`Plan::to_toml`]) it is the whole of what a run begins with, so it stays the same run when more is drawn
+/// from a seed some day, as far as the program itself and the order in which it uses its randomness stay the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The seed.
+    /// The seed of all randomness of the run.
     pub seed: u64,
     /// How long things go wrong.
+    #[serde(rename = "duration_ms", with = "file::milliseconds")]
     pub duration: Duration,
     /// How many people.
     pub people: usize,
     /// On which stack.
+    #[serde(with = "file::text")]
     pub stack: Stack,
+    /// Who is the relay.
+    pub hosting: Hosting,
     /// Mean time between two messages, in milliseconds.
     pub send_every_ms: u64,
     /// Longest text in bytes.
     pub text_bytes: u64,
-    /// How bad the network may be.
-    pub weather: Weather,
     /// Mean time between two faults of machines, in milliseconds; 0 = none.
     pub fault_every_ms: u64,
     /// Which faults there are, each as often as it stands here.
     pub faults: Vec<Fault>,
     /// How far wall clocks may be off, in milliseconds.
     pub skew_ms: u64,
+    /// How bad the network may be.
+    pub weather: Weather,
+}
+
+/// Who is the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hosting {
+    /// A machine of its own.
+    Apart,
+    /// `host = "auto"`: everybody sits at one machine, and whoever comes first is the relay too, until they leave.
+    Auto,
 }
 
 /// What can happen to a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// `kill -9` of somebody's client.
     KillClient,
@@ -57,7 +77,7 @@ pub enum Fault {
     CommitRelay,
     /// …
     DiskRelay,
-    /// Another relay takes its place, which knows nobody.
+    /// Another relay takes its place, which knows nobody; or whoever hosts it leaves.
     ReplaceRelay,
     /// Somebody's wall clock is set.
     Clock,
@@ -84,7 +104,8 @@ const FAULTS: [Fault; 13] = [
 ];
 
 /// The worst that a path may be at a time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Weather {
     /// Mean time until a path changes, in milliseconds.
     pub change_every_ms: u64,
@@ -150,12 +171,13 @@ impl Plan {
             duration,
             people,
             stack,
+            hosting: if seed % 7 == 4 { Hosting::Auto } else { Hosting::Apart },
             send_every_ms,
             text_bytes,
-            weather,
             fault_every_ms,
             faults: kinds,
             skew_ms,
+            weather,
         }
     }
 
@@ -176,20 +198,6 @@ impl Plan {
             ..self.weather
         };
         self
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, duration, people, stack, send_every_ms, text_bytes, weather, .. } = self;
-        writeln!(f, "seed {seed}: {people} people on {stack}, {} s of trouble", duration.as_secs())?;
-        writeln!(f, "  a message every {send_every_ms} ms, up to {text_bytes} bytes")?;
-        writeln!(f, "  at worst {weather:?}")?;
-        write!(
-            f,
-            "  every {} ms one of {:?}; clocks off by {} ms",
-            self.fault_every_ms, self.faults, self.skew_ms
-        )
     }
 }
 

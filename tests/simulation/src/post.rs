@@ -60,8 +60,8 @@ impl Post {
     }
 
     /// Another machine takes its place, which knows nobody; the old one's disk is gone.
-    pub fn replace(&mut self, disk: Arc<Disk>) {
-        self.end(Ending::Process);
+    pub async fn replace(&mut self, disk: Arc<Disk>) {
+        self.end(Ending::Process).await;
         self.disk = disk;
     }
 
@@ -92,10 +92,12 @@ impl Post {
     }
 
     /// The relay is gone at once, and its machine too if the power went.
-    pub fn end(&mut self, how: Ending) {
+    pub async fn end(&mut self, how: Ending) {
         self.net.end(self.address, how);
         if let Some((_, task)) = self.running.take() {
             task.abort();
+            // Until it has dropped its listener, the place is not free. A panic is noted elsewhere.
+            drop(task.await);
         }
     }
 }

@@ -67,6 +67,8 @@ pub struct Record {
     pub received: BTreeSet<(usize, MessageId)>,
     /// What must not have happened.
     pub violations: Vec<Violation>,
+    /// Who was the relay too, one after the other.
+    pub hosts: Vec<usize>,
     /// How many events there were.
     pub events: u64,
     trace: Trace,
@@ -106,6 +108,7 @@ impl Record {
             Event::Alarm(alarm) if alarm.kind != AlarmKind::Refused => {
                 self.violated("P5", format!("{name} is alarmed though nobody lies: {alarm:?}"));
             }
+            Event::LinkUp(up) if up.hosting && self.hosts.last() != Some(&who) => self.hosts.push(who),
             _ => {}
         }
     }

@@ -18,8 +18,9 @@ use crate::check::{Final, brief, check, is_settled};
 use crate::disk::Disk;
 use crate::machine::Machine;
 use crate::net::{Ending, Net};
+use crate::panics;
 use crate::person::{LOBBY, Person};
-use crate::plan::{NAMES, Plan, usize_of};
+use crate::plan::{Hosting, NAMES, Plan, usize_of};
 use crate::post::{NUMBER, Post};
 use crate::record::{Answer, Histories, Place, Record, Said, Violation};
 use crate::rng::Rng;
@@ -62,6 +63,8 @@ pub struct Figures {
     pub starts: u64,
     /// Power cuts and kills of disks.
     pub crashes: u64,
+    /// How often somebody else became the relay, the first one included.
+    pub hosts: u64,
     /// How long it took until all had arrived after the trouble.
     pub healing: Duration,
 }
@@ -71,6 +74,8 @@ pub struct Figures {
 pub enum Sabotage {
     /// Disks say that they have synced, and have not.
     LyingDisks,
+    /// A task panics that nobody waits for.
+    Panic,
 }
 
 /// Runs a plan. Everything in it happens in this thread, on a clock of its own.
@@ -82,14 +87,24 @@ pub fn run(plan: Plan) -> Outcome {
 pub fn run_with(plan: Plan, sabotage: Option<Sabotage>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap_or_else(|error| panic!("a runtime without IO needs nothing: {error}"));
-    runtime.block_on(async {
+    panics::begin();
+    let mut outcome = runtime.block_on(async {
         let mut world = World::new(plan);
+        if sabotage == Some(Sabotage::Panic) {
+            drop(tokio::spawn(async { panic!("by order") }));
+        }
         if sabotage == Some(Sabotage::LyingDisks) {
             world.people.iter().for_each(|person| person.disk.set_lying(true));
         }
         let healing = world.live().await;
         world.outcome(healing)
-    })
+    });
+    // What a node left behind ends with its runtime.
+    drop(runtime);
+    let panicked = panics::end().into_iter().map(|what| Violation { promise: "P10", what });
+    outcome.violations.splice(0..0, panicked);
+    outcome.violations.truncate(MAX_VIOLATIONS);
+    outcome
 }
 
 /// Who went down: people by their index, the relay last.
@@ -131,7 +146,7 @@ impl World {
         for (index, name) in NAMES.iter().enumerate().take(plan.people) {
             let (clock, disk) = (machine(&mut rng), watched(&mut rng, &downs, index));
             let number = u8::try_from(index + 1).unwrap_or(u8::MAX);
-            let (stack, relay) = (plan.stack, post.dial_address());
+            let (stack, relay) = ((plan.stack, plan.hosting), post.dial_address());
             people.push(Person::new(name, number, clock, disk, stack, relay, net.clone()));
         }
         let (record, schedule) = (Record::new(name), Schedule::default());
@@ -154,7 +169,9 @@ impl World {
 
     /// Everybody starts and sees everybody.
     async fn meet(&mut self) {
-        if let Err(error) = self.post.start().await {
+        if self.plan.hosting == Hosting::Apart
+            && let Err(error) = self.post.start().await
+        {
             self.record.violated("P9", format!("the relay does not start on an empty disk: {error:?}"));
         }
         for person in &mut self.people {
@@ -235,7 +252,7 @@ impl World {
         for disk in self.people.iter().map(|person| &person.disk).chain([&self.post.disk]) {
             disk.forget_faults();
         }
-        self.take_down();
+        self.take_down().await;
         self.start_everybody().await;
         let began = Instant::now();
         loop {
@@ -280,7 +297,7 @@ impl World {
     }
 
     async fn start_everybody(&mut self) {
-        if self.post.running.is_none() {
+        if self.plan.hosting == Hosting::Apart && self.post.running.is_none() {
             self.start(self.people.len()).await;
         }
         for index in 0..self.people.len() {
@@ -331,13 +348,12 @@ impl World {
             packets: net.arrived().0,
             starts: people.iter().map(|person| u64::from(person.starts)).sum(),
             crashes: disks().map(|disk| disk.counters().crashes).sum(),
+            hosts: record.hosts.len() as u64,
             healing,
         };
         let shown = record.trace();
-        let mut violations = record.violations;
-        violations.truncate(MAX_VIOLATIONS);
         let trace = net.trace() ^ shown.rotate_left(32);
-        Outcome { plan, violations, trace, figures }
+        Outcome { plan, violations: record.violations, trace, figures }
     }
 }
 

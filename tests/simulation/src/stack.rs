@@ -16,7 +16,7 @@ use {
     transport_memory as _,
 };
 
-use crate::net::{Host, Tcp};
+use crate::net::{Host, Local, Tcp};
 
 /// Transports with a simulated network under them, and the one that needs none.
 pub const TRANSPORTS: [&str; 3] = ["udp-arq", "tcp", "memory"];
@@ -85,7 +85,8 @@ impl Stack {
             _ => {
                 let options = options("transport", self.transport);
                 let built = registry().build::<dyn Transport>(&options);
-                Arc::from(built.unwrap_or_else(|error| panic!("the defaults are allowed: {error}")))
+                let built = built.unwrap_or_else(|error| panic!("the defaults are allowed: {error}"));
+                Arc::new(Local { inner: Arc::from(built), host: host.clone() })
             }
         }
     }

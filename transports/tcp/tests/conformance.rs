@@ -3,20 +3,21 @@
 #![allow(clippy::unwrap_used)] // Clippy sees a test only in functions that carry the attribute.
 
 mod bare {
+    use chat_core::testing::transport::TcpWire;
     use transport_tcp::Tcp;
 
-    chat_core::transport_suite!(Tcp, at: "127.0.0.1:0");
+    chat_core::transport_suite!(Tcp, at: "127.0.0.1:0", wire: TcpWire);
 }
 
 mod secured {
     use chat_core::Plugin as _;
-    use chat_core::testing::transport::Subject;
+    use chat_core::testing::transport::{Subject, TcpWire};
     use transport_noise::OverNoise;
     use transport_tcp::{Tcp, TcpOptions};
 
     fn secured() -> Subject {
         let tcp = || Tcp::build(TcpOptions::default()).unwrap();
-        Subject::new(move || Box::new(OverNoise(tcp())), || "127.0.0.1:0".into())
+        Subject::new(move || Box::new(OverNoise(tcp())), || "127.0.0.1:0".into()).with_wire(TcpWire)
     }
 
     chat_core::transport_suite!(subject: secured());

@@ -1,5 +1,15 @@
 //! What every transport must hold.
 
+use std::time::Duration;
+
+use chat_core::Plugin as _;
+use chat_core::testing::transport::{Subject, UdpWire};
 use transport_udp_arq::UdpArq;
 
-chat_core::transport_suite!(UdpArq, at: "127.0.0.1:0");
+/// As its example makes it. On this machine who is silent for 7 s, though asked, is gone.
+fn udp_arq() -> Subject {
+    let subject = Subject::of::<UdpArq>(UdpArq::EXAMPLE, || "127.0.0.1:0".into());
+    subject.with_wire(UdpWire).noticing_silence_within(Duration::from_secs(10))
+}
+
+chat_core::transport_suite!(subject: udp_arq());

@@ -18,14 +18,17 @@ pub mod first_message;
 pub mod frames;
 pub mod keys;
 pub mod life;
+pub mod one_time;
 pub mod order;
 pub mod properties;
 mod scene;
 pub mod state;
+pub mod theft;
 mod watched;
 
 pub use end::{End, round_trip};
 pub use scene::{FirstFlight, NOW, Party, Scene, bundle_context};
+pub use theft::Thief;
 
 /// Sessions open frames in any order if no more than this many are on the way.
 pub const REORDER: usize = 1000;
@@ -40,30 +43,37 @@ pub const REORDER: usize = 1000;
 ///     ciphers: [SomeCipher, OtherCipher],                            // with more ciphers
 /// );
 /// chat_core::key_exchange_suite!("[key_exchange]\nkind = \"mine\"\n"); // a linked plugin
+/// chat_core::key_exchange_suite!(MyExchange, thief: undo_windows);   // whose state refuses to be edited
 /// ```
 ///
 /// Every rule is tried with a cipher of the suite's own, so none is needed, and with each of those given.
 /// Bundles are made once for all rules, from the same randomness in every run.
 #[macro_export]
 macro_rules! key_exchange_suite {
-    ($options:literal $(, ciphers: [$($cipher:ty),* $(,)?])? $(,)?) => {
+    ($options:literal $(, ciphers: [$($cipher:ty),* $(,)?])? $(, thief: $thief:expr)? $(,)?) => {
         $crate::key_exchange_suite!(@
-            $crate::testing::key_exchange::KeyExchangePlugin::linked($options) $(, $($cipher),*)?
+            $crate::testing::key_exchange::KeyExchangePlugin::linked($options),
+            [$($($cipher),*)?] [$($thief)?]
         );
     };
-    ($plugin:ty $(, ciphers: [$($cipher:ty),* $(,)?])? $(,)?) => {
+    ($plugin:ty $(, ciphers: [$($cipher:ty),* $(,)?])? $(, thief: $thief:expr)? $(,)?) => {
         $crate::key_exchange_suite!(@
             $crate::testing::key_exchange::KeyExchangePlugin::of::<$plugin>(
                 <$plugin as $crate::Plugin<dyn $crate::KeyExchange>>::EXAMPLE
-            ) $(, $($cipher),*)?
+            ),
+            [$($($cipher),*)?] [$($thief)?]
         );
     };
-    ($plugin:ty, options: $options:expr $(, ciphers: [$($cipher:ty),* $(,)?])? $(,)?) => {
+    (
+        $plugin:ty,
+        options: $options:expr $(, ciphers: [$($cipher:ty),* $(,)?])? $(, thief: $thief:expr)? $(,)?
+    ) => {
         $crate::key_exchange_suite!(@
-            $crate::testing::key_exchange::KeyExchangePlugin::of::<$plugin>($options) $(, $($cipher),*)?
+            $crate::testing::key_exchange::KeyExchangePlugin::of::<$plugin>($options),
+            [$($($cipher),*)?] [$($thief)?]
         );
     };
-    (@ $make:expr $(, $cipher:ty)*) => {
+    (@ $make:expr, [$($cipher:ty),*] [$($thief:expr)?]) => {
         fn key_exchange_under_test() -> ::std::result::Result<
             &'static $crate::testing::key_exchange::KeyExchangePlugin,
             $crate::testing::Violation,
@@ -72,7 +82,11 @@ macro_rules! key_exchange_suite {
                 $crate::testing::key_exchange::KeyExchangePlugin,
                 $crate::testing::Violation,
             >> = ::std::sync::OnceLock::new();
-            let made = PLUGIN.get_or_init(|| $make $(.and_then(|plugin| plugin.with::<$cipher>()))*);
+            let made = PLUGIN.get_or_init(|| {
+                $make
+                    $(.and_then(|plugin| plugin.with::<$cipher>()))*
+                    $(.map(|plugin| plugin.with_thief($thief)))?
+            });
             made.as_ref().map_err(::std::clone::Clone::clone)
         }
         $crate::__key_exchange_rules!(
@@ -96,8 +110,13 @@ macro_rules! __key_exchange_rules {
                 bundles_are_new_and_small_and_keep_their_secret,
                 a_bundle_without_randomness_is_an_entropy_error,
                 the_same_randomness_gives_the_same_bundle,
-                a_malformed_bundle_is_refused,
-                one_time_keys_count_and_are_needed
+                a_malformed_bundle_is_refused
+            }
+            [in_one_scene] one_time::{
+                one_time_keys_are_new_and_as_many_as_asked_for,
+                one_time_keys_count_and_are_needed,
+                a_one_time_key_that_is_not_used_is_refused,
+                a_first_flight_with_a_one_time_key_ends_with_it
             }
             [in_each_scene] first_message::{
                 every_flipped_bit_of_a_first_message_is_refused,
@@ -145,8 +164,8 @@ macro_rules! __key_exchange_rules {
                 clocks_that_jump_break_nothing,
                 sessions_may_move_between_threads
             }
+            [in_each_scene] theft::{forward_secrecy_is_claimed_truly}
             [in_each_scene] properties::{
-                forward_secrecy_is_claimed_truly,
                 healing_is_claimed_truly,
                 nothing_secret_is_logged
             }
@@ -165,6 +184,7 @@ pub struct KeyExchangePlugin {
     pub exchange: Arc<dyn KeyExchange>,
     /// What its sessions are tried with.
     pub ciphers: Vec<Arc<dyn Cipher>>,
+    thief: Option<Thief>,
     parties: [Party; 3],
 }
 
@@ -191,10 +211,16 @@ impl KeyExchangePlugin {
     fn built(declared: Declared<dyn KeyExchange>, options: &str) -> Result<Self, Violation> {
         let exchange: Arc<dyn KeyExchange> = declared.build(options)?.into();
         let cipher: Arc<dyn Cipher> = Arc::new(TestCipher::default());
-        let party = |who: u8, seed| Ok(Party::new(who, bundle(&*exchange, &cipher, seed)?));
+        let party = |who: u8, seed| {
+            let mut made = bundle(&*exchange, &cipher, seed)?;
+            let more =
+                exchange.one_time_keys(2, &mut bundle_context(&cipher, &mut TestEntropy::new(seed + 10)));
+            made.one_time.extend(more.must("making one-time keys")?);
+            Ok(Party::new(who, made))
+        };
         let [alice, bob, mallory] = BUNDLE_SEEDS;
         let parties = [party(1, alice)?, party(2, bob)?, party(3, mallory)?];
-        Ok(Self { declared, exchange, ciphers: vec![cipher], parties })
+        Ok(Self { declared, exchange, ciphers: vec![cipher], thief: None, parties })
     }
 
     /// Tried with the cipher `C` too, as its `EXAMPLE` makes it.
@@ -206,9 +232,16 @@ impl KeyExchangePlugin {
         Ok(self)
     }
 
+    /// With what undoes the windows of a state that refuses to be edited.
+    #[must_use]
+    pub fn with_thief(self, thief: Thief) -> Self {
+        Self { thief: Some(thief), ..self }
+    }
+
     /// A scene with one of the ciphers.
     fn scene(&self, cipher: &Arc<dyn Cipher>) -> Scene {
-        Scene::of(Arc::clone(&self.exchange), Arc::clone(cipher), self.parties.clone())
+        let scene = Scene::of(Arc::clone(&self.exchange), Arc::clone(cipher), self.parties.clone());
+        Scene { thief: self.thief, ..scene }
     }
 
     /// The rule with every cipher.

@@ -1,84 +1,13 @@
-//! What the exchange claims to give, as far as a test can tell, and what it lets slip.
+//! What else the exchange claims to give, as far as a test can tell, and what it lets slip.
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::end::{End, round_trip};
+use super::end::round_trip;
 use super::scene::Scene;
 use super::watched::Watched;
 use crate::key_exchange::SavedSession;
-use crate::testing::bytes::shares_a_run;
 use crate::testing::log;
-use crate::testing::rule::{Must as _, Violation, ensure};
-
-/// If [`forward_secrecy`](crate::Properties::forward_secrecy) is claimed: who steals the whole state of both
-/// ends, and the secrets of their bundles, opens nothing that was opened before.
-///
-/// The thief runs the plugin's own code on the stolen state, with each byte of it set to zero in turn, so that
-/// counters and windows don't stop him; and begins the session again with the stolen bundle. What came
-/// before the first answer he may open in that way: a bundle lives longer than a message.
-pub fn forward_secrecy_is_claimed_truly(scene: &Scene) -> Result<(), Violation> {
-    if !scene.exchange.properties().forward_secrecy {
-        return Ok(());
-    }
-    let watched = Watched::new(&scene.cipher);
-    let scene = &scene.with_cipher(Arc::clone(&watched) as _);
-    let flight = scene.first_flight()?;
-    let (mut alice, mut bob) = (flight.alice, flight.bob);
-    round_trip(&mut bob, &mut alice)?;
-    let (mut to_alice, mut to_bob) = (Vec::new(), Vec::new());
-    for _ in 0..3 {
-        to_bob.extend(talk(&mut alice, &mut bob)?);
-        to_alice.extend(talk(&mut bob, &mut alice)?);
-    }
-    let used = watched.seals();
-    for (whose, end, recorded) in [("Alice", &alice, &to_alice), ("Bob", &bob, &to_bob)] {
-        for state in edited(&end.saved) {
-            let Ok(session) = scene.restore(&state) else { continue };
-            let mut thief = End::new_restored(scene, session, state);
-            for frame in [1, 11, 13, 14].iter().filter_map(|number| recorded.get(*number)) {
-                let what = format!("a frame recorded before {whose}'s state was stolen");
-                thief.open(frame).map(drop).must_fail(what)?;
-            }
-        }
-        let parts: Vec<&[u8]> =
-            [&end.saved.main[..]].into_iter().chain(end.saved.rows.values().map(|row| &row[..])).collect();
-        let kept = used.iter().any(|seal| parts.iter().any(|part| shares_a_run(part, &seal.key, 16)));
-        ensure!(!kept, "{whose}'s state holds the key of a frame that was opened");
-    }
-    let again = scene.accept(&flight.first);
-    if let Ok(session) = again {
-        let mut thief = End::new_restored(scene, session, SavedSession::default());
-        // In order, as the owner did; before the first answer this may succeed.
-        drop(thief.open(&flight.frame));
-        for frame in &to_bob {
-            thief.open(frame).map(drop).must_fail("a recorded frame, with the secret of Bob's bundle,")?;
-        }
-    }
-    Ok(())
-}
-
-/// Five frames, out of order, all opened.
-fn talk(from: &mut End<'_>, to: &mut End<'_>) -> Result<Vec<Vec<u8>>, Violation> {
-    let frames: Vec<_> = (0..5_u8).map(|i| from.seal(&[i; 20])).collect::<Result<_, _>>()?;
-    for i in [0_u8, 3, 1, 2, 4] {
-        to.opens(&frames[usize::from(i)], &[i; 20])?;
-    }
-    from.save();
-    to.save();
-    Ok(frames)
-}
-
-/// A stolen state as it is, and with each byte of its main record set to zero.
-fn edited(saved: &SavedSession) -> impl Iterator<Item = SavedSession> + '_ {
-    let with_zero = |at: usize| {
-        let mut main = saved.main.to_vec();
-        main[at] = 0;
-        SavedSession { main: Zeroizing::new(main), rows: saved.rows.clone() }
-    };
-    std::iter::once(saved.clone()).chain((0..saved.main.len()).map(with_zero))
-}
+use crate::testing::rule::{Violation, ensure};
 
 /// If [`healing`](crate::Properties::healing) is claimed: who copied the whole state of both ends, and reads
 /// along with everything since, is out after one round trip each way.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::end::End;
+use super::theft::Thief;
 use crate::cipher::Cipher;
 use crate::entropy::Entropy;
 use crate::error::CryptoError;
@@ -79,6 +80,7 @@ pub struct Scene {
     pub now: Timestamp,
     /// Shared by all copies, so that no two steps ever draw the same.
     pub(super) seeds: Rc<Cell<u64>>,
+    pub(super) thief: Option<Thief>,
 }
 
 impl Scene {
@@ -90,7 +92,8 @@ impl Scene {
 
     pub(super) fn of(exchange: Arc<dyn KeyExchange>, cipher: Arc<dyn Cipher>, parties: [Party; 3]) -> Self {
         let [alice, bob, mallory] = parties;
-        Self { exchange, cipher, alice, bob, mallory, binding: [5; 32], now: NOW, seeds: Rc::default() }
+        let (seeds, thief) = (Rc::default(), None);
+        Self { exchange, cipher, alice, bob, mallory, binding: [5; 32], now: NOW, seeds, thief }
     }
 
     /// The same people with another cipher.

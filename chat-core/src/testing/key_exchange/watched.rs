@@ -1,6 +1,6 @@
 //! A cipher that notes what it is used for, and fails on demand.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cipher::{AeadKey, Cipher};
@@ -14,10 +14,19 @@ pub(super) struct Seal {
     pub(super) text: Vec<u8>,
 }
 
+/// Uses to open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opens {
+    pub(super) asked: u64,
+    pub(super) opened: u64,
+}
+
 #[derive(Default)]
 struct Notes {
     seals: Mutex<Vec<Seal>>,
     fails: AtomicBool,
+    asked: AtomicU64,
+    opened: AtomicU64,
 }
 
 /// A cipher as the one inside, watched.
@@ -34,6 +43,12 @@ impl Watched {
     /// All seals until now.
     pub(super) fn seals(&self) -> Vec<Seal> {
         self.notes.seals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often it was asked to open something until now, and how often it did.
+    pub(super) fn opens(&self) -> Opens {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Opens { asked: count(&self.notes.asked), opened: count(&self.notes.opened) }
     }
 
     /// From now on every seal is `Exhausted` and every open `Forged`; or no longer.
@@ -79,7 +94,10 @@ impl AeadKey for WatchedKey {
             buf.clear();
             return Err(CryptoError::Forged);
         }
-        self.inner.open(seq, aad, buf)
+        self.notes.asked.fetch_add(1, Ordering::Relaxed);
+        self.inner.open(seq, aad, buf)?;
+        self.notes.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -179,14 +179,20 @@ impl<'a> Bench<'a> {
         let failed = |end: &str, error| Violation::new(format!("{end} got no link: {error}"));
         let mut a = dialed?.map_err(|error| failed("the dialer", error))?;
         let mut b = accepted.map_err(|error| failed("the listener", error))?;
+        self.greet(&mut a, &mut b).await?;
+        Ok((a, b))
+    }
+
+    /// On a bare link, as the handshake of the layer above. A transport may hold these frames to a shorter length than
+    /// what follows.
+    pub(super) async fn greet(&self, a: &mut End, b: &mut End) -> Result<(), Violation> {
         if a.is_bare() {
-            // As the handshake of the layer above. A transport may hold these to a shorter length than what follows.
             for number in 0..HANDSHAKE_FRAMES {
                 self.both("a first frame", a.send(number, 64), b.expect(number, 64)).await?;
                 self.both("its answer", b.send(number, 64), a.expect(number, 64)).await?;
             }
         }
-        Ok((a, b))
+        Ok(())
     }
 
     /// Both ends of a link from Alice to Bob, who goes on to listen.
@@ -202,6 +208,11 @@ impl<'a> Bench<'a> {
     pub(super) async fn soon<T>(&self, what: &str, wait: impl Future<Output = T>) -> Result<T, Violation> {
         let late = |_| Violation::new(format!("it hangs: {what}"));
         tokio::time::timeout(HANGS, wait).await.map_err(late)
+    }
+
+    /// What must come about by a deadline that the transport itself has named, and a little: `None` if it does not.
+    pub(super) async fn within<T>(&self, deadline: Duration, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(deadline.saturating_add(HANGS), wait).await.ok()
     }
 
     /// What may never come about: `None` once nothing moves any more.

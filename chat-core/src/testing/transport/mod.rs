@@ -10,6 +10,9 @@
 //! run through the suite a second time with the layer that secures it, as one transport made of both
 //! (`transport_noise::OverNoise`). What a link does not have (datagrams, streams) is said on standard error, and not tried.
 //!
+//! Rules about strangers need the bytes below the transport, for which it names its [`Wire`]. A peer that vanishes is one
+//! whose bytes somebody between no longer passes on: what the system itself would notice, as by TCP's keepalive, is not tried.
+//!
 //! What the suite can't see: whether a link is sealed. It has both ends and not the wire between them, so a transport that
 //! says `Secure` and sends everything in the clear, or delivers what was altered on the way, keeps every rule. Nor can it
 //! see through a transport whose own `dial` or `listen` refuses a liar where its other end would have believed one. Who
@@ -33,8 +36,11 @@ mod frames;
 mod identity;
 mod listening;
 mod pressure;
+mod strangers;
 mod streams;
 mod subject;
+mod tap;
+mod wire;
 
 use std::future::Future;
 use std::io::Write as _;
@@ -45,12 +51,18 @@ use tokio::runtime::Builder;
 use super::rule::{Must as _, Rule, Violation};
 use bench::Bench;
 pub use subject::Subject;
+#[cfg(unix)]
+pub use wire::UnixWire;
+pub use wire::{Line, Lines, TcpWire, UdpWire, Wire};
 
 /// Runs every rule of [`RULES`](crate::testing::transport::RULES) as a test, on one transport.
 ///
-/// `at` is where it may listen: a place where nobody does, whenever it is evaluated (port 0, or a new name).
+/// `at` is where it may listen: a place where nobody does, whenever it is evaluated (port 0, or a new name). `wire` is what
+/// is below it ([`Wire`]), so that strangers can be tried: who say rubbish, stop in the middle of a handshake,
+/// or vanish. Without it these rules say that nobody tried, and pass.
 ///
 /// ```ignore
+/// chat_core::transport_suite!(MyTransport, at: "127.0.0.1:0", wire: TcpWire);
 /// chat_core::transport_suite!(MyTransport, at: "127.0.0.1:0");               // as its EXAMPLE makes it
 /// chat_core::transport_suite!(MyTransport, options: "[transport]\nkind = \"mine\"\n", at: fresh_path());
 /// chat_core::transport_suite!(subject: Subject::new(|| Box::new(Mine::over(other())), || "mine:0".into()));
@@ -66,16 +78,16 @@ macro_rules! transport_suite {
         }
         $crate::__transport_rules!(__rule_tests (transport_under_test, $crate::testing::transport::RULES));
     };
-    ($plugin:ty, options: $options:expr, at: $place:expr) => {
+    ($plugin:ty, options: $options:expr, at: $place:expr $(, wire: $wire:expr)?) => {
         $crate::transport_suite!(subject: $crate::testing::transport::Subject::of::<$plugin>(
             $options, || ::std::string::ToString::to_string(&$place)
-        ));
+        )$(.with_wire($wire))?);
     };
-    ($plugin:ty, at: $place:expr) => {
+    ($plugin:ty, at: $place:expr $(, wire: $wire:expr)?) => {
         $crate::transport_suite!(
             $plugin,
             options: <$plugin as $crate::Plugin<dyn $crate::Transport>>::EXAMPLE,
-            at: $place
+            at: $place $(, wire: $wire)?
         );
     };
 }
@@ -139,6 +151,12 @@ macro_rules! __transport_rules {
                 the_pinned_peer_must_answer,
                 who_dials_must_prove_who_it_is,
                 who_listens_must_prove_who_it_is
+            }
+            strangers::{
+                strangers_get_no_link_and_hold_up_nobody,
+                half_a_handshake_ends_by_its_deadline,
+                a_length_over_the_limit_is_not_waited_for,
+                a_peer_that_vanishes_is_noticed_or_waited_for
             }
             datagrams::{
                 datagrams_arrive_unaltered,

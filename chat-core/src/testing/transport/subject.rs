@@ -1,5 +1,8 @@
 //! What the suite is run on.
 
+use std::time::Duration;
+
+use super::wire::Wire;
 use crate::plugin::Plugin;
 use crate::testing::declared::Declared;
 use crate::testing::rule::Violation;
@@ -14,6 +17,8 @@ pub struct Subject {
     make: Box<Make>,
     place: Box<Place>,
     virtual_time: bool,
+    wire: Option<Box<dyn Wire>>,
+    notices_within: Option<Duration>,
 }
 
 impl Subject {
@@ -25,7 +30,7 @@ impl Subject {
         place: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         let make = Box::new(move || Ok(make()));
-        Self { declared: None, make, place: Box::new(place), virtual_time: false }
+        Self::made(None, make, Box::new(place))
     }
 
     /// The plugin `P` with the given options, a piece of profile with the table `[transport]`.
@@ -34,7 +39,26 @@ impl Subject {
         place: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         let make = Box::new(move || Declared::<dyn Transport>::of::<P>().build(options));
-        Self { declared: Some(Declared::of::<P>()), make, place: Box::new(place), virtual_time: false }
+        Self::made(Some(Declared::of::<P>()), make, Box::new(place))
+    }
+
+    fn made(declared: Option<Declared<dyn Transport>>, make: Box<Make>, place: Box<Place>) -> Self {
+        Self { declared, make, place, virtual_time: false, wire: None, notices_within: None }
+    }
+
+    /// With the bytes below it, so that strangers can speak to it and somebody can stand between.
+    #[must_use]
+    pub fn with_wire(mut self, wire: impl Wire + 'static) -> Self {
+        self.wire = Some(Box::new(wire));
+        self
+    }
+
+    /// How soon it ends a link, on this machine, whose other end has vanished without a word, though nobody sends: so
+    /// long the suite waits for it. Not for transports that leave this to the system, or to the layer above.
+    #[must_use]
+    pub fn noticing_silence_within(mut self, deadline: Duration) -> Self {
+        self.notices_within = Some(deadline);
+        self
     }
 
     /// For a transport that waits for nothing outside of this process, neither socket nor thread: its clock is a virtual
@@ -47,6 +71,14 @@ impl Subject {
 
     pub(super) fn is_on_virtual_time(&self) -> bool {
         self.virtual_time
+    }
+
+    pub(super) fn wire(&self) -> Option<&dyn Wire> {
+        self.wire.as_deref()
+    }
+
+    pub(super) fn notices_within(&self) -> Option<Duration> {
+        self.notices_within
     }
 
     /// What it says of itself, if it is a plugin.

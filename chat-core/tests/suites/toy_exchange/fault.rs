@@ -14,6 +14,12 @@ pub(crate) enum Fault {
     BundleWithTrailingBytes,
     OneTimeKeyIgnored,
     ErasedOneTimeKeyIsForged,
+    OneTimeKeyTooMany,
+    OneTimeKeysWithoutEntropy,
+    OneTimeKeysThoughNoneAreUsed,
+    UnusedOneTimeKeyIgnored,
+    /// The session of who accepts remembers the one-time secret.
+    OneTimeKeyKept,
     // In the first message.
     ABitOfTheProofIgnored,
     FirstWithTrailingBytes,
@@ -68,6 +74,32 @@ pub(crate) enum Fault {
     BoundToItsThread,
     // In what it claims.
     ChainDoesNotMove,
+    /// The state can't be edited: it begins with its own hash. That alone is no fault, but then nobody sees one.
+    HashedState,
+    /// And in it the chain does not move.
+    HashedStaticState,
+    /// And what was received is counted in a row beside it.
+    HashedStaticStateAndCountInARow,
+    /// What was seen is opened again before it is said to be a duplicate.
+    ChainDoesNotMoveUnderTheWindow,
     PairIsDerived,
     LogsAKey,
+}
+
+impl Fault {
+    /// The sending and receiving chains have one key for all their frames.
+    pub(super) fn stands_still(self) -> bool {
+        matches!(
+            self,
+            Self::ChainDoesNotMove
+                | Self::HashedStaticState
+                | Self::HashedStaticStateAndCountInARow
+                | Self::ChainDoesNotMoveUnderTheWindow
+        )
+    }
+
+    /// The saved state begins with its own hash.
+    pub(super) fn hashes_its_state(self) -> bool {
+        matches!(self, Self::HashedState | Self::HashedStaticState | Self::HashedStaticStateAndCountInARow)
+    }
 }

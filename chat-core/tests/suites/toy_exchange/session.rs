@@ -32,6 +32,8 @@ struct Received {
     state: State,
     skipped: Vec<((u64, u32), [u8; 32])>,
     used: Option<(u64, u32)>,
+    /// It was opened before.
+    seen: bool,
 }
 
 /// `ratchet public key u64 ‖ pn u32 ‖ n u32`
@@ -107,6 +109,11 @@ impl ToySession {
         Self { fault: exchange.fault, cipher, memory, saved, turns, own: None }
     }
 
+    /// Keeps what should be gone.
+    pub(super) fn remember(&mut self, secret: &[u8]) {
+        self.memory.state.history.extend_from_slice(secret);
+    }
+
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }
@@ -156,7 +163,7 @@ impl ToySession {
         }
         let chain = state.sending.unwrap_or_default();
         let key = hash(&chain, &[&[1], &self.counted(state.sent)]);
-        if !self.is(Fault::ChainDoesNotMove) {
+        if !self.fault.stands_still() {
             state.sending = Some(hash(&chain, &[&[2]]));
         }
         Ok((state, key))
@@ -164,13 +171,14 @@ impl ToySession {
 
     /// A chain that stands still must tell its keys apart by the number.
     fn counted(&self, number: u32) -> [u8; 4] {
-        if self.is(Fault::ChainDoesNotMove) { number.to_be_bytes() } else { [0; 4] }
+        if self.fault.stands_still() { number.to_be_bytes() } else { [0; 4] }
     }
 
     /// What would change, and the key, if a frame with this header verifies.
     fn receiving(&self, header: Header) -> Result<(Received, [u8; 32]), CryptoError> {
         let at = (header.public, header.number);
-        let mut next = Received { state: self.memory.state.clone(), skipped: Vec::new(), used: None };
+        let mut next =
+            Received { state: self.memory.state.clone(), skipped: Vec::new(), used: None, seen: false };
         if let Some(key) = self.memory.skipped.get(&at) {
             next.used = (!self.is(Fault::SkippedKeysKept)).then_some(at);
             return Ok((next, *key));
@@ -179,6 +187,12 @@ impl ToySession {
             self.turn(&mut next, header)?;
         }
         if header.number < next.state.received {
+            if self.is(Fault::ChainDoesNotMoveUnderTheWindow) {
+                next.state.received = header.number;
+                let key = self.next_key(&mut next.state)?;
+                next.seen = true;
+                return Ok((next, key));
+            }
             let seen = self.is(Fault::ReplayIsForged);
             return Err(if seen { CryptoError::Forged } else { CryptoError::Duplicate });
         }
@@ -196,7 +210,7 @@ impl ToySession {
     fn next_key(&self, state: &mut State) -> Result<[u8; 32], CryptoError> {
         let chain = state.receiving.ok_or(CryptoError::Forged)?;
         let key = hash(&chain, &[&[1], &self.counted(state.received)]);
-        if !self.is(Fault::ChainDoesNotMove) {
+        if !self.fault.stands_still() {
             state.receiving = Some(hash(&chain, &[&[2]]));
         }
         state.received = state.received.wrapping_add(1);
@@ -264,6 +278,9 @@ impl ToySession {
         let opened =
             self.message_key(&key, salt)?.open(0, &self.associated_data(header, &salt[..]), &mut body);
         opened?;
+        if next.seen {
+            return Err(CryptoError::Duplicate);
+        }
         if self.is(Fault::TurnsOnceOnly) && self.memory.state.turns > 0 {
             self.turn_once(header.public)?;
         }
@@ -379,9 +396,9 @@ impl Session for ToySession {
                 now = before.clone();
             }
         }
-        let mut changes = now.changes(before.as_ref());
+        let mut changes = now.changes(before.as_ref(), self.fault);
         if self.is(Fault::AlwaysSaves) {
-            changes.main = now.changes(None).main;
+            changes.main = now.changes(None, self.fault).main;
         }
         self.saved = Some(now);
         changes

@@ -7,7 +7,11 @@ use chat_core::key_exchange::{SavedSession, StateChange};
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
+use super::group::hash;
 use super::{Fault, decode_strictly, encode};
+
+/// The key of the row that one of the faults counts in.
+const COUNT_ROW: &[u8] = b"count";
 
 /// The main record. Skipped message keys are rows: `public key u64 ‖ number u32` → 32 bytes.
 #[derive(Clone, PartialEq, Encode, Decode)]
@@ -65,36 +69,63 @@ fn row_key((public, number): (u64, u32)) -> Vec<u8> {
 
 impl Memory {
     /// What leads from `before` to this.
-    pub(super) fn changes(&self, before: Option<&Self>) -> StateChange {
+    pub(super) fn changes(&self, before: Option<&Self>, fault: Fault) -> StateChange {
         let none = Skipped::new();
         let old = before.map_or(&none, |before| &before.skipped);
         let new = self.skipped.iter().filter(|(key, _)| !old.contains_key(key));
-        StateChange {
-            main: (before.map(|b| &b.state) != Some(&self.state))
-                .then(|| Zeroizing::new(encode(&self.state))),
+        let mut change = StateChange {
+            main: (before.map(|b| &b.state) != Some(&self.state)).then(|| self.main(fault)),
             put: new.map(|(key, value)| (row_key(*key), Zeroizing::new(value.to_vec()))).collect(),
             delete: old
                 .keys()
                 .filter(|key| !self.skipped.contains_key(key))
                 .map(|key| row_key(*key))
                 .collect(),
+        };
+        if fault == Fault::HashedStaticStateAndCountInARow && change.main.is_some() {
+            let count = self.state.received.to_be_bytes();
+            change.put.push((COUNT_ROW.to_vec(), Zeroizing::new(count.to_vec())));
         }
+        change
+    }
+
+    fn main(&self, fault: Fault) -> Zeroizing<Vec<u8>> {
+        let mut state = self.state.clone();
+        if fault == Fault::HashedStaticStateAndCountInARow {
+            state.received = 0;
+        }
+        let bytes = encode(&state);
+        let digest = hash(b"state", &[&bytes]);
+        Zeroizing::new(if fault.hashes_its_state() { [&digest[..], &bytes].concat() } else { bytes })
     }
 
     pub(super) fn of(saved: &SavedSession, fault: Fault) -> Result<Self, CryptoError> {
         let malformed = CryptoError::Malformed("saved session");
-        let state: State = match fault {
+        let mut main = &saved.main[..];
+        if fault.hashes_its_state() {
+            let (digest, bytes) = main.split_first_chunk().ok_or(malformed.clone())?;
+            if *digest != hash(b"state", &[bytes]) {
+                return Err(malformed);
+            }
+            main = bytes;
+        }
+        let mut state: State = match fault {
             Fault::StateWithTrailingBytes => {
                 let state: State = minicbor::decode(&saved.main).map_err(|_| malformed.clone())?;
                 if saved.main.starts_with(&encode(&state)) { state } else { return Err(malformed) }
             }
-            _ => decode_strictly(&saved.main)?,
+            _ => decode_strictly(main)?,
         };
         if state.version != 1 {
             return Err(malformed);
         }
         let mut skipped = Skipped::new();
         for (key, value) in &saved.rows {
+            if fault == Fault::HashedStaticStateAndCountInARow && key == COUNT_ROW {
+                let count = value.as_slice().try_into().map_err(|_| malformed.clone())?;
+                state.received = u32::from_be_bytes(count);
+                continue;
+            }
             let key = key.split_first_chunk().and_then(|(public, number)| {
                 Some((u64::from_be_bytes(*public), u32::from_be_bytes(number.try_into().ok()?)))
             });
@@ -106,4 +137,11 @@ impl Memory {
         }
         Ok(Self { state, skipped })
     }
+}
+
+/// What a thief makes of a state that begins with its own hash, if he knows this code: the same, with nothing received.
+pub(crate) fn undo_windows(saved: &SavedSession) -> Vec<SavedSession> {
+    let mut memory = Memory::of(saved, Fault::HashedState).unwrap();
+    memory.state.received = 0;
+    vec![SavedSession { main: memory.main(Fault::HashedState), rows: saved.rows.clone() }]
 }

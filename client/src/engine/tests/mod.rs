@@ -1,16 +1,21 @@
 //! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
 
+mod anew;
 mod chaos;
 mod clock;
+mod closed_rooms;
+mod first_messages;
 mod history;
 mod hostile;
 mod life;
+mod one_time;
 mod onlooker;
 mod peers;
-
 mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod trust;
+mod typing;
 mod unlucky;
 mod world;

@@ -49,7 +49,8 @@ fn filled(path: &Path, count: u8) {
     let store = open(path).unwrap();
     store.begin().unwrap();
     (1..=count).for_each(|n| insert(&store, n, &text(n)));
-    store.put_room("#secret-place", HERE, true).unwrap();
+    let (address, closed, joined) = ("#secret-place".to_owned(), false, true);
+    store.put_room(&crate::store::RoomRow { conversation: HERE, address, closed, joined }).unwrap();
     store.commit().unwrap();
 }
 

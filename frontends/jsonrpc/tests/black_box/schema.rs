@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use chat_core::api::command::Verification;
 use chat_core::api::event::notification_schemas;
 use chat_core::api::handle::KEPT_EVENTS;
 use chat_core::api::table::COMMANDS;
@@ -60,6 +61,14 @@ fn reply(command: &Command) -> Reply {
             has_older: true,
         },
         Command::Search(_) => Reply::Found { messages: vec![samples::message(1, "a", None)], has_more: true },
+        Command::Verify(_) => Reply::Verification(Verification {
+            peer_id: samples::BOB,
+            nick: "bob".into(),
+            verified: false,
+            safety_number: "12345".repeat(12),
+            qr: "01".repeat(65),
+        }),
+        Command::AcceptKey(_) => Reply::Decided { said: "bob is another key now".into() },
         Command::Peers => Reply::Peers { peers: vec![Arc::new(samples::bob())] },
         Command::Rooms => Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![]))] },
         Command::Members(_) => Reply::Members { members: vec![Arc::new(samples::bob())] },
@@ -71,7 +80,8 @@ fn reply(command: &Command) -> Reply {
 
 /// Parameters that satisfy every method, each of which takes what it knows.
 fn params() -> Value {
-    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "query": "hi", "line": "/help" })
+    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "line": "/help",
+            "peer": "bob", "query": "hi", "typing": true })
 }
 
 fn only(params: &Value, schema: &Value) -> Value {

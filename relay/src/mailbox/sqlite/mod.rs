@@ -14,6 +14,7 @@
 //! somebody who stays away must not stop the room. Such a member sees the gap in the chain of messages.
 
 mod log;
+mod one_time;
 mod peers;
 mod quiet;
 mod reader;

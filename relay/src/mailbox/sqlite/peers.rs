@@ -61,7 +61,8 @@ impl Writer {
             .query_map([id], |row| row.get::<_, String>(0))?
             .filter_map(|name| name.map(|name| RoomName::new(name).ok()).transpose())
             .collect::<Result<_, _>>()?;
-        Ok(Some(Attached { cursor: from_sql(acked), rooms }))
+        let one_time_keys = self.one_time_keys_left(id, now)?;
+        Ok(Some(Attached { cursor: from_sql(acked), rooms, one_time_keys }))
     }
 
     pub(super) fn publish(

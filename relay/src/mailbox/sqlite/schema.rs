@@ -12,7 +12,7 @@ use super::super::MailboxError;
 /// "chat" in the header of the file, so that another program's database is not taken for ours.
 const APPLICATION_ID: i64 = 0x6368_6174;
 /// The tables below.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
 /// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
@@ -21,7 +21,7 @@ CREATE TABLE counters(
   one INTEGER PRIMARY KEY CHECK(one = 1),
   next_n INTEGER NOT NULL,          -- the number of the next envelope
   stored_bytes INTEGER NOT NULL,    -- sum of log.size
-  directory_bytes INTEGER NOT NULL, -- sum of the lengths of directory.bundle
+  directory_bytes INTEGER NOT NULL, -- sum of the lengths of directory.bundle and one_time_keys.key
   swept_at INTEGER NOT NULL DEFAULT 0,  -- ms; the wall clock at the last sweep, 0 = none yet
   jumped_at INTEGER NOT NULL DEFAULT 0  -- ms; the wall clock when it was first found to have jumped, 0 = it has not
 );
@@ -30,7 +30,8 @@ CREATE TABLE peers(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   peer BLOB NOT NULL UNIQUE,
   acked INTEGER NOT NULL DEFAULT 0,     -- everything up to this number is in its own store
-  last_seen INTEGER NOT NULL DEFAULT 0  -- ms; 0 = never connected, only written to
+  last_seen INTEGER NOT NULL DEFAULT 0, -- ms; 0 = never connected, only written to
+  gave_at INTEGER NOT NULL DEFAULT 0    -- ms; when one of its one-time keys was given out last
 );
 CREATE TABLE directory(
   peer INTEGER PRIMARY KEY,
@@ -72,6 +73,24 @@ CREATE TABLE seen(
   PRIMARY KEY(box, id)
 ) WITHOUT ROWID;
 CREATE INDEX seen_sender ON seen(sender, n);
+-- A key is gone from here before anybody has it.
+CREATE TABLE one_time_keys(
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  peer INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  key BLOB NOT NULL
+);
+CREATE INDEX one_time_keys_peer ON one_time_keys(peer, n);
+CREATE INDEX one_time_keys_expires ON one_time_keys(expires);
+-- Who has had how many since when, for a day.
+CREATE TABLE one_time_keys_given(
+  peer INTEGER NOT NULL,
+  asker INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY(peer, asker)
+) WITHOUT ROWID;
+CREATE INDEX one_time_keys_given_since ON one_time_keys_given(since);
 ";
 
 /// Makes version 2 of version 1.
@@ -80,6 +99,21 @@ ALTER TABLE counters ADD COLUMN swept_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE counters ADD COLUMN jumped_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE seen ADD COLUMN sender INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX seen_sender ON seen(sender, n);
+";
+
+/// Makes version 3 of version 2.
+const FROM_VERSION_2: &str = "
+ALTER TABLE peers ADD COLUMN gave_at INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE one_time_keys(
+  n INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL, expires INTEGER NOT NULL, key BLOB NOT NULL
+);
+CREATE INDEX one_time_keys_peer ON one_time_keys(peer, n);
+CREATE INDEX one_time_keys_expires ON one_time_keys(expires);
+CREATE TABLE one_time_keys_given(
+  peer INTEGER NOT NULL, asker INTEGER NOT NULL, since INTEGER NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY(peer, asker)
+) WITHOUT ROWID;
+CREATE INDEX one_time_keys_given_since ON one_time_keys_given(since);
 ";
 
 /// The connections of one database, and the lock that keeps other relays out.
@@ -273,9 +307,12 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
     }
     if tables == 0 {
         make_tables(db)?;
-    } else if version < 2 {
+    } else if version < SCHEMA_VERSION {
         let newer = db.transaction()?;
-        newer.execute_batch(FROM_VERSION_1)?;
+        if version < 2 {
+            newer.execute_batch(FROM_VERSION_1)?;
+        }
+        newer.execute_batch(FROM_VERSION_2)?;
         newer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         newer.commit()?;
         tracing::info!("the mailbox database is of schema version {SCHEMA_VERSION} now");
@@ -305,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_version_1_becomes_one_like_a_new_one() {
+    fn a_database_of_an_earlier_version_becomes_one_like_a_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.db");
         let columns = |db: &Connection| -> Vec<String> {
@@ -319,6 +356,14 @@ mod tests {
         };
         let opened = open(&path, None, None).unwrap();
         let new = columns(&opened.writer);
+        const TO_VERSION_2: &str = "DROP TABLE one_time_keys; DROP TABLE one_time_keys_given;
+            ALTER TABLE peers DROP COLUMN gave_at; PRAGMA user_version = 2;";
+        opened.writer.execute_batch(TO_VERSION_2).unwrap();
+        assert_ne!(columns(&opened.writer), new);
+        drop(opened);
+        let opened = open(&path, None, None).unwrap();
+        assert_eq!(columns(&opened.writer), new);
+        opened.writer.execute_batch(TO_VERSION_2).unwrap();
         opened
             .writer
             .execute_batch(

@@ -60,11 +60,13 @@ impl Writer {
         let round_done = self.sweep_seen(expired)?;
         let (rooms, peers_left) = self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))?;
         let silent_done = self.sweep_silent(to_sql(now.0.saturating_sub(self.limits.silent_ms)))?;
-        let more = !round_done || !silent_done || peers_left || self.is_full_piece(dropped.len());
+        let keys_done = self.sweep_one_time_keys(now)?;
+        let more =
+            !round_done || !silent_done || !keys_done || peers_left || self.is_full_piece(dropped.len());
         Ok(Swept { rooms, more })
     }
 
-    fn is_full_piece(&self, rows: usize) -> bool {
+    pub(super) fn is_full_piece(&self, rows: usize) -> bool {
         rows >= usize::try_from(self.limits.sweep_rows).unwrap_or(usize::MAX).max(1)
     }
 
@@ -179,6 +181,8 @@ impl Writer {
             let len = u64::try_from(len).unwrap_or(0);
             self.counters.directory_bytes = self.counters.directory_bytes.saturating_sub(len);
         }
+        self.erase_one_time_keys("DELETE FROM one_time_keys WHERE peer = ?1 RETURNING length(key)", [id])?;
+        self.db.prepare_cached("DELETE FROM one_time_keys_given WHERE peer = ?1")?.execute([id])?;
         let mut forget = self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 RETURNING sender")?;
         let mut senders = forget.query([id])?;
         while let Some(row) = senders.next()? {

@@ -287,6 +287,12 @@ impl Writer {
             }
             Write::Join { peer, room, is_online, done } => settle(done, self.join(peer, &room, &is_online)),
             Write::Leave { peer, room, done } => settle(done, self.leave(peer, &room)),
+            Write::OneTimeKeys { peer, keys, anew, now, done } => {
+                settle(done, self.put_one_time_keys(peer, &keys, anew, now))
+            }
+            Write::TakeOneTimeKey { peer, asker, now, done } => {
+                settle(done, self.take_one_time_key(peer, asker, now))
+            }
             Write::Discard { numbers } => (Box::new(|_| ()), self.discard(&numbers)),
             Write::Sweep { now, online, done } => settle(done, self.sweep(now, &online)),
         }

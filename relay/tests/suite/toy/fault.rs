@@ -33,6 +33,11 @@ pub(crate) enum Fault {
     OlderBundlesCount,
     NamesAreForever,
     DirectoryIsUnbounded,
+    OneTimeKeysComeBack,
+    OneTimeKeysStay,
+    OneTimeKeysAreUnbounded,
+    OneTimeKeysForTheAsking,
+    OneTimeKeysHaveNoFloor,
     MailboxesAreUnbounded,
     RefusedIsKnown,
     TotalIsForgottenAtRestart,
@@ -42,4 +47,6 @@ pub(crate) enum Fault {
     SecondCloseIsQuick,
     CloseForgetsMembers,
     AnswersBeforeTheCommit,
+    /// The system has it, the disk has not.
+    AnswersBeforeTheSync,
 }

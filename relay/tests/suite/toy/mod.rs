@@ -23,13 +23,23 @@ const QUEUE: usize = 4;
 /// A shelf that keeps what was committed.
 pub(crate) struct ToyShelf {
     disk: Arc<Mutex<State>>,
+    /// What of it is synced.
+    medium: Arc<Mutex<State>>,
     fault: Fault,
     open: Arc<Mutex<bool>>,
 }
 
 impl ToyShelf {
     pub(crate) fn new(fault: Fault) -> Self {
-        Self { disk: Arc::default(), fault, open: Arc::default() }
+        Self { disk: Arc::default(), medium: Arc::default(), fault, open: Arc::default() }
+    }
+}
+
+impl ToyShelf {
+    /// A shelf with nothing but this.
+    fn left_by(&self, state: &Mutex<State>) -> Box<dyn Shelf> {
+        let left = || Arc::new(Mutex::new(lock(state).clone()));
+        Box::new(Self { disk: left(), medium: left(), fault: self.fault, open: Arc::default() })
     }
 }
 
@@ -54,6 +64,7 @@ impl Shelf for ToyShelf {
             fault: self.fault,
             counted,
             disk: Arc::clone(&self.disk),
+            medium: Arc::clone(&self.medium),
         };
         let core = Arc::new(Mutex::new(core));
         let (queue, queued) = mpsc::channel(QUEUE);
@@ -64,8 +75,11 @@ impl Shelf for ToyShelf {
     }
 
     fn after_a_kill(&self) -> Option<Box<dyn Shelf>> {
-        let disk = Arc::new(Mutex::new(lock(&self.disk).clone()));
-        Some(Box::new(Self { disk, fault: self.fault, open: Arc::default() }))
+        Some(self.left_by(&self.disk))
+    }
+
+    fn after_a_power_cut(&self) -> Option<Box<dyn Shelf>> {
+        Some(self.left_by(&self.medium))
     }
 }
 
@@ -122,7 +136,11 @@ async fn work(
     if fault == Fault::CloseForgetsMembers {
         kept.members.clear();
     }
-    *lock(&core.disk) = kept;
+    if fault == Fault::OneTimeKeysComeBack {
+        Core::take_back(&mut kept);
+    }
+    *lock(&core.disk) = kept.clone();
+    *lock(&core.medium) = kept;
     *lock(&open) = false;
     end.send_replace(true);
 }

@@ -196,8 +196,8 @@ async fn a_first_message_said_again(stack: Stack) {
     scene.clock.jump_ms(8 * 86_400_000);
     let published = || scene.relay.with(|desk| desk.bundle(alice).map(<[u8]>::to_vec));
     let new = poll(published, |bundle| bundle.as_ref() != Some(&old)).await.expect("a bundle");
-    let Handshake { peer_bundle_hash, first: message, .. } = Handshake::decode(&handshake).unwrap();
-    let spliced = Handshake { bundle: new, peer_bundle_hash, first: message }.encode();
+    let Handshake { peer_bundle_hash, first: message, one_time, .. } = Handshake::decode(&handshake).unwrap();
+    let spliced = Handshake { bundle: new, peer_bundle_hash, first: message, one_time }.encode();
     let session = Handshake::session_id(&spliced);
     scene.forget();
     let spliced = Envelope { id: fresh_id(), session, handshake: Some(spliced), ..first };

@@ -3,6 +3,7 @@
 
 mod alterations;
 mod answers;
+mod closed_rooms;
 mod deliveries;
 mod directory;
 mod inventions;

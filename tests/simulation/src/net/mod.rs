@@ -2,6 +2,8 @@
 //! datagrams and streams on the paths. One task moves what arrives; time is the runtime's paused clock.
 
 mod datagrams;
+mod local;
+mod shared;
 mod streams;
 mod transport;
 
@@ -11,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use impair::{Impairment, Line};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::rng::Rng;
@@ -19,6 +21,8 @@ use crate::trace::Trace;
 use datagrams::Inbox;
 use streams::{Conn, ConnId, Listening};
 
+pub use local::Local;
+pub use shared::SharedPlace;
 pub use streams::{Accepted, ReadHalf, StreamListener, WriteHalf};
 pub use transport::Tcp;
 
@@ -57,12 +61,16 @@ struct State {
     arrived: (u64, u64),
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct HostState {
     /// Which of the processes that ran there one after the other is the living one; none = nobody.
     living: Option<u64>,
     processes: u64,
     next_port: u16,
+    /// Dropped when the living one ends.
+    alive: Option<watch::Sender<()>>,
+    /// Whose process this is, if it is another host's that has taken this address too.
+    holder: Option<IpAddr>,
 }
 
 /// A process on a host, as the network sees it: sockets opened through it end with it.
@@ -71,6 +79,7 @@ pub struct Host {
     net: Net,
     address: IpAddr,
     process: u64,
+    alive: watch::Receiver<()>,
 }
 
 impl Net {
@@ -107,7 +116,9 @@ impl Net {
         let host = state.hosts.entry(address).or_default();
         host.processes += 1;
         host.living = Some(host.processes);
-        Host { net: self.clone(), address, process: host.processes }
+        let (sender, alive) = watch::channel(());
+        (host.alive, host.holder) = (Some(sender), None);
+        Host { net: self.clone(), address, process: host.processes, alive }
     }
 
     /// Ends the process on a host: its sockets are closed, and with [`Ending::Power`] nobody is told.
@@ -115,7 +126,7 @@ impl Net {
         let now = self.now();
         let mut state = self.state();
         let Some(host) = state.hosts.get_mut(&address) else { return };
-        host.living = None;
+        (host.living, host.alive) = (None, None);
         let gone: Vec<SocketAddr> = state.inboxes.keys().filter(|at| at.ip() == address).copied().collect();
         for at in gone {
             if let Some(inbox) = state.inboxes.remove(&at) {
@@ -124,8 +135,13 @@ impl Net {
         }
         state.listeners.retain(|at, _| at.ip() != address);
         state.end_conns(address, how, now);
+        let held = |(at, host): (&IpAddr, &HostState)| {
+            (host.living.is_some() && host.holder == Some(address)).then_some(*at)
+        };
+        let held: Vec<IpAddr> = state.hosts.iter().filter_map(held).collect();
         drop(state);
         self.shared.changed.notify_one();
+        held.into_iter().for_each(|at| self.end(at, how));
     }
 
     /// Sets what is wrong with one direction of a path from now on.
@@ -241,5 +257,26 @@ impl State {
 impl Host {
     fn is_living(&self) -> bool {
         self.net.state().is_living(self.address, self.process)
+    }
+
+    /// Ends with the process.
+    async fn ended(&self) {
+        let mut alive = self.alive.clone();
+        // Nothing is ever sent; the other end is dropped.
+        while alive.changed().await.is_ok() {}
+    }
+
+    /// This process takes another address too, unless somebody listens there. It ends with the process; links that
+    /// somebody left behind there end now.
+    fn take(&self, at: SocketAddr) -> Option<Self> {
+        {
+            let state = self.net.state();
+            if state.listeners.contains_key(&at) || state.inboxes.contains_key(&at) {
+                return None;
+            }
+        }
+        let taken = self.net.boot(at.ip());
+        self.net.state().hosts.entry(at.ip()).or_default().holder = Some(self.address);
+        Some(taken)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use impair::{Impairment, Piece, Probability, StreamLine};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Direction, Ending, Host, Net, State};
 
@@ -131,11 +131,13 @@ pub(super) struct Listening {
     accepted: mpsc::Sender<Accepted>,
     address: IpAddr,
     process: u64,
+    alive: watch::Receiver<()>,
 }
 
 impl Listening {
     fn host(&self, net: &Net) -> Host {
-        Host { net: net.clone(), address: self.address, process: self.process }
+        let Self { address, process, alive, .. } = self;
+        Host { net: net.clone(), address: *address, process: *process, alive: alive.clone() }
     }
 }
 
@@ -195,7 +197,8 @@ impl Host {
         if state.listeners.contains_key(&address) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let listening = Listening { accepted: sender, address: self.address, process: self.process };
+        let (address_here, process, alive) = (self.address, self.process, self.alive.clone());
+        let listening = Listening { accepted: sender, address: address_here, process, alive };
         state.listeners.insert(address, listening);
         Ok(StreamListener { host: self.clone(), address, accepted })
     }

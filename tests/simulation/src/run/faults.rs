@@ -10,7 +10,8 @@ use super::schedule::Due;
 use super::{World, watched};
 use crate::disk::{DiskError, Operation};
 use crate::net::{Ending, Net};
-use crate::plan::{Fault, usize_of};
+use crate::person::Person;
+use crate::plan::{Fault, Hosting, usize_of};
 use crate::post::NUMBER;
 
 /// How long a program stays down, at most.
@@ -33,10 +34,10 @@ impl World {
             () = downs.news.notified() => {}
             () = sleep_until(next) => {}
         }
-        self.take_down();
+        self.take_down().await;
         while let Some(due) = self.schedule.pop(Instant::now()) {
             self.happen(due).await;
-            self.take_down();
+            self.take_down().await;
         }
         self.look();
         if Instant::now() >= until {
@@ -91,23 +92,38 @@ impl World {
         let disk_error = if self.rng.chance(1, 2) { DiskError::Io } else { DiskError::Full };
         let operation = if self.rng.chance(1, 2) { Operation::Write } else { Operation::Sync };
         let post = self.people.len();
+        let hosts = match self.plan.hosting {
+            Hosting::Apart => None,
+            Hosting::Auto => self.people.iter().position(Person::is_host),
+        };
+        // The relay's machine, which may be that of one of them.
+        let relay = match hosts {
+            Some(host) => &self.people[host].disk,
+            None => &self.post.disk,
+        };
         match fault {
             Fault::KillClient => self.people[who].disk.kill(),
             Fault::PowerClient => self.people[who].disk.crash(),
             Fault::CommitClient => self.people[who].disk.crash_at(changes),
             Fault::DiskClient => self.people[who].disk.fail_next(operation, disk_error),
-            Fault::KillRelay => self.post.disk.kill(),
-            Fault::PowerRelay => self.post.disk.crash(),
-            Fault::CommitRelay => self.post.disk.crash_at(changes),
-            Fault::DiskRelay => self.post.disk.fail_next(operation, disk_error),
-            Fault::Leave => {
-                self.look();
-                self.people[who].leave(Duration::from_secs(2)).await;
-                self.record.gone(who);
-            }
+            // Between two hosts there is no relay that could have a fault.
+            Fault::KillRelay
+            | Fault::PowerRelay
+            | Fault::CommitRelay
+            | Fault::DiskRelay
+            | Fault::ReplaceRelay
+                if hosts.is_none() && self.plan.hosting == Hosting::Auto => {}
+            Fault::KillRelay => relay.kill(),
+            Fault::PowerRelay => relay.crash(),
+            Fault::CommitRelay => relay.crash_at(changes),
+            Fault::DiskRelay => relay.fail_next(operation, disk_error),
+            Fault::Leave => self.leave(who).await,
             Fault::ReplaceRelay => {
+                if let Some(host) = hosts {
+                    return self.leave(host).await;
+                }
                 let disk = watched(&mut self.rng, &self.downs, post);
-                self.post.replace(disk);
+                self.post.replace(disk).await;
                 self.start(post).await;
             }
             Fault::Clock => {
@@ -123,6 +139,13 @@ impl World {
         }
     }
 
+    /// Somebody leaves in good order.
+    async fn leave(&mut self, who: usize) {
+        self.look();
+        self.people[who].leave(Duration::from_secs(2)).await;
+        self.record.gone(who);
+    }
+
     /// Cuts somebody's path to the relay until its next weather.
     fn cut(&mut self, who: usize, up: bool, down: bool) {
         let (person, post) = (self.people[who].address, Net::address(NUMBER));
@@ -136,7 +159,7 @@ impl World {
     }
 
     /// Machines whose disks went down are down, and start again after a while.
-    pub(super) fn take_down(&mut self) {
+    pub(super) async fn take_down(&mut self) {
         let downs = std::mem::take(&mut *self.downs.who.lock().unwrap_or_else(PoisonError::into_inner));
         for who in downs {
             self.look();
@@ -147,7 +170,7 @@ impl World {
                     person.end(how);
                     self.record.gone(who);
                 }
-                None if self.post.disk.is_down() => self.post.end(how),
+                None if self.post.disk.is_down() => self.post.end(how).await,
                 // That of a relay which was replaced.
                 None => continue,
             }

@@ -6,4 +6,6 @@
 #[cfg(test)]
 mod client_store;
 #[cfg(test)]
+mod mailbox_suite;
+#[cfg(test)]
 mod relay_mailbox;
