@@ -202,7 +202,13 @@ mod tests {
             let key = PeerKey::from_bytes(&group.key.pk).unwrap();
             for test in group.tests {
                 let verified = key.verify_message(&test.msg, &test.sig);
-                assert_eq!(verified.is_err(), test.result.must_fail(), "case {}: {}", test.tc_id, test.comment);
+                assert_eq!(
+                    verified.is_err(),
+                    test.result.must_fail(),
+                    "case {}: {}",
+                    test.tc_id,
+                    test.comment
+                );
                 if verified.is_ok() { valid += 1 } else { invalid += 1 }
             }
         }

@@ -73,7 +73,9 @@ impl Chosen<'_> {
         match property {
             Property::Padding => self.padding != Some(Padding::Off),
             // To require it is to have it: the program then seals for nobody else, and is in no open room.
-            Property::VerifiedPeers | Property::ClosedRooms => self.policy.is_some_and(|policy| policy.requires(property)),
+            Property::VerifiedPeers | Property::ClosedRooms => {
+                self.policy.is_some_and(|policy| policy.requires(property))
+            }
             _ => true,
         }
     }

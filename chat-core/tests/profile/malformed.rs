@@ -300,8 +300,16 @@ const CASES: &[Case] = &[
             "^^^^^^^^^^^^^^^^^",
         ],
     ),
-    case(Line("\"end-to-end\"", "\"deniable\""), (16, 12), &["kind = \"x25519\" or kind = \"x25519-ratchet\""]),
-    case(Line("\"end-to-end\"", "\"post-quantum\""), (16, 12), &["kind = \"x25519-ratchet\", post_quantum = true"]),
+    case(
+        Line("\"end-to-end\"", "\"deniable\""),
+        (16, 12),
+        &["kind = \"x25519\" or kind = \"x25519-ratchet\""],
+    ),
+    case(
+        Line("\"end-to-end\"", "\"post-quantum\""),
+        (16, 12),
+        &["kind = \"x25519-ratchet\", post_quantum = true"],
+    ),
     case(
         Line("\"end-to-end\"", "\"sealed-at-rest\""),
         (16, 12),

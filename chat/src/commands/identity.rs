@@ -4,9 +4,9 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use chat_core::{Identity, PeerId};
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
+use chat_core::{Identity, PeerId};
 use chat_relay::exit::{Code, Failure, print};
 use client::{ArchiveError, PortableError};
 use zeroize::Zeroizing;

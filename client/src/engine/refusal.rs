@@ -109,7 +109,7 @@ pub(super) fn one_time_key_used_before(peer: PeerId) -> Fault {
                   from an older copy of its data; a session without it is begun"
         .to_owned();
     let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::OverAny));
-    Fault::Refused(Refused { kind, peer: Some(peer), detail, renew, quiet: false })
+    Fault::Refused(Refused { kind, peer: Some(peer), detail, renew, quiet: false, room: None })
 }
 
 /// A crypto error as a refusal.

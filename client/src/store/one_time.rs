@@ -28,13 +28,17 @@ pub(crate) struct StoredOneTimeKey {
 
 impl Store {
     pub(crate) fn put_one_time_key(&self, key: &StoredOneTimeKey) -> Result<(), StoreError> {
-        self.db.prepare_cached("INSERT INTO one_time_keys (id, secret, exchange, relay, made) VALUES (?,?,?,?,?)")?.execute(params![
-            b(&key.id),
-            key.secret.as_ref().map(|secret| secret.as_slice()),
-            key.exchange,
-            key.relay,
-            int(key.made.0),
-        ])?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO one_time_keys (id, secret, exchange, relay, made) VALUES (?,?,?,?,?)",
+            )?
+            .execute(params![
+                b(&key.id),
+                key.secret.as_ref().map(|secret| secret.as_slice()),
+                key.exchange,
+                key.relay,
+                int(key.made.0),
+            ])?;
         Ok(())
     }
 

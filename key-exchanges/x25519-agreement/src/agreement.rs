@@ -244,7 +244,8 @@ mod tests {
             for test in group.tests {
                 let mac = Hmac::<Sha256>::new_from_slice(&test.key).unwrap().chain_update(&test.msg);
                 let full = mac.clone().finalize().into_bytes();
-                let verified = mac.verify_truncated_left(&test.tag).is_ok() && test.tag.len() * 8 == group.tag_size;
+                let verified =
+                    mac.verify_truncated_left(&test.tag).is_ok() && test.tag.len() * 8 == group.tag_size;
                 assert_eq!(verified, !test.result.must_fail(), "case {}: {}", test.tc_id, test.comment);
                 assert_eq!(full.starts_with(&test.tag), verified, "case {}", test.tc_id);
                 if verified { valid += 1 } else { invalid += 1 }

@@ -40,14 +40,13 @@ mod messages;
 use chat_core::key_exchange::{Context, NewBundle, OneTimePair, OwnBundle, PeerBundle};
 use chat_core::{CryptoError, Entropy};
 
-use agreement::{Handshake, KemPart, Secrets};
 pub use agreement::{Agreed, KEY_LEN, SecretKey};
+use agreement::{Handshake, KemPart, Secrets};
 use messages::FirstMessage;
 pub use messages::{OneTimeSecret, PrivateKey, PublicKey};
 
 /// What a user of `post_quantum` must know.
-pub const POST_QUANTUM_CAVEAT: &str =
-    "Post-quantum is what was recorded: the handshake's secret needs ML-KEM-768 to be broken too. Who you talk to is \
+pub const POST_QUANTUM_CAVEAT: &str = "Post-quantum is what was recorded: the handshake's secret needs ML-KEM-768 to be broken too. Who you talk to is \
      proved by signatures and keys on elliptic curves, which a quantum computer could forge once there is one.";
 
 /// What both ends have to choose alike.

@@ -83,15 +83,12 @@ impl Plugin<dyn KeyExchange> for X25519Ratchet {
 }
 
 const POSE: &str = "Whoever steals your bundle key can pose as others to you until it is rotated.";
-const FIRST_FLIGHT: &str =
-    "Forward secrecy has one exception: a first message made without a one-time key (none was left, or the relay gave \
+const FIRST_FLIGHT: &str = "Forward secrecy has one exception: a first message made without a one-time key (none was left, or the relay gave \
      none). Whoever steals the bundle key that it was for, while that is kept, reads what the sender wrote until the \
      first answer reached him.";
-const HEALING: &str =
-    "Healing is from a thief who only reads along: he is out after one round trip; one who also writes in your \
+const HEALING: &str = "Healing is from a thief who only reads along: he is out after one round trip; one who also writes in your \
      name stays until a new session is begun with keys that he does not have.";
-const HEALING_BY_CURVES: &str =
-    "The turns of the ratchet are not post-quantum: to a thief of a session's state who also has a quantum computer, \
+const HEALING_BY_CURVES: &str = "The turns of the ratchet are not post-quantum: to a thief of a session's state who also has a quantum computer, \
      healing does not happen until a new session is begun.";
 
 impl KeyExchange for X25519Ratchet {

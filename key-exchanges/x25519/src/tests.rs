@@ -154,7 +154,8 @@ fn a_one_time_key_counts_and_is_needed() {
         assert!(unknown(None) && unknown(Some(&other)) && unknown(Some(&kept[..3])));
         assert!(matches!(accept(scene, &first, Some(&kept[..35])), Err(CryptoError::Malformed(_))));
         // The right id on another key.
-        let same_id = OneTimeSecret::to_bytes(77, &PrivateKey::generate(false, &mut scene.entropy()).unwrap());
+        let same_id =
+            OneTimeSecret::to_bytes(77, &PrivateKey::generate(false, &mut scene.entropy()).unwrap());
         assert_eq!(accept(scene, &first, Some(&same_id)).err(), Some(CryptoError::Forged));
         for bit in 0..first.len() * 8 {
             let mut damaged = first.clone();

@@ -56,7 +56,8 @@ impl Stack {
 
     /// Its key exchange.
     pub fn key_exchange(self) -> Arc<dyn KeyExchange> {
-        let built = registry().build::<dyn KeyExchange>(&options("key_exchange", self.key_exchange, self.options));
+        let built =
+            registry().build::<dyn KeyExchange>(&options("key_exchange", self.key_exchange, self.options));
         Arc::from(built.expect("the defaults are allowed"))
     }
 
@@ -106,7 +107,8 @@ fn registry() -> Registry {
 }
 
 fn options(table: &str, kind: &str, more: &str) -> Options {
-    Options::parse_table(&format!("[{table}]\nkind = \"{kind}\"\n{more}"), table).expect("a table with a kind")
+    Options::parse_table(&format!("[{table}]\nkind = \"{kind}\"\n{more}"), table)
+        .expect("a table with a kind")
 }
 
 /// The keys that were made in this process, by owner, first to last.

@@ -22,7 +22,9 @@ fn it_is_claimed_of_the_handshake_and_not_of_the_turns() {
     assert!(gives.deniable && gives.forward_secrecy && gives.healing && gives.post_quantum);
     assert_eq!(exchange.shared_options(), "post_quantum=true");
     let caveats = exchange.caveats().join("\n");
-    for exception in ["turns of the ratchet are not post-quantum", "who also has a quantum computer", "ML-KEM-768"] {
+    for exception in
+        ["turns of the ratchet are not post-quantum", "who also has a quantum computer", "ML-KEM-768"]
+    {
         assert!(caveats.contains(exception), "{caveats}");
     }
 }

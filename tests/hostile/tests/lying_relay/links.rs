@@ -85,7 +85,8 @@ async fn it_reads_nothing() {
 async fn nonsense() {
     let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
     let alice = scene.id("alice");
-    let whole = FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp(1), one_time_keys: Some(7) }.encode();
+    let whole =
+        FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp(1), one_time_keys: Some(7) }.encode();
     let cases: Vec<Vec<u8>> = vec![
         Vec::new(),
         vec![0xff],
