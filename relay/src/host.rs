@@ -5,6 +5,7 @@
 //! private key, mode 0600) and `relay.db`, the same as in a client that hosts.
 
 mod folder;
+mod identity;
 mod key_file;
 mod lock;
 
@@ -21,7 +22,8 @@ use futures_util::stream::FuturesUnordered;
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::mailbox::MailboxError;
 use crate::server::{Relay, Secure};
-pub use folder::{DataDir, existing_identity, existing_peer};
+pub use folder::{DataDir, existing_identity};
+pub use identity::existing_peer;
 pub use key_file::{IdentityLock, KeyError, KeyProblem};
 
 /// Why a relay could not be hosted.

@@ -29,6 +29,7 @@ impl Engine {
         match self.target(to) {
             Ok(Target::Peer(peer)) => Ok(peer),
             Ok(Target::Room(room)) => {
+                let room = self.conversation_name(room);
                 Err(CommandError::new(ErrorKind::BadParams, format!("{room} is no peer")))
             }
             Err(mut error) => {

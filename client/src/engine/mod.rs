@@ -148,6 +148,8 @@ pub(crate) struct Engine {
     renewals_waiting: BTreeMap<PeerId, Renewal>,
     /// Peers with whom there is no session yet since a backup was put back.
     lost_sessions: BTreeSet<PeerId>,
+    /// Keys were erased of which older copies may lie in the store's log.
+    has_erased_keys: bool,
     /// A backup was put back: so many sessions are to be renewed, and the user is still to be told.
     restored: Option<u64>,
     rates: Rates,
@@ -220,6 +222,7 @@ impl Engine {
             asked: BTreeMap::new(),
             renewals_waiting: BTreeMap::new(),
             lost_sessions: BTreeSet::new(),
+            has_erased_keys: false,
             restored: None,
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
@@ -252,6 +255,7 @@ impl Engine {
         engine.store.begin()?;
         engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.restored = engine.store.begin_anew()?;
+        engine.has_erased_keys = engine.restored.is_some();
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
@@ -289,6 +293,7 @@ impl Engine {
         match self.steps(inputs).and_then(|()| self.store.commit()) {
             Ok(()) => {
                 self.has_jumped = false;
+                self.scrub();
                 std::mem::take(&mut self.out)
             }
             Err(error) => self.undo(&error),
@@ -433,6 +438,16 @@ impl Engine {
             tracing::error!(%error, "what is unsent can't be counted");
             0
         })
+    }
+
+    /// Keys that were erased in a committed turn are erased from the log as well; if that fails, after the next turn.
+    fn scrub(&mut self) {
+        if self.has_erased_keys {
+            match self.store.scrub() {
+                Ok(()) => self.has_erased_keys = false,
+                Err(error) => tracing::warn!(%error, "keys that were erased lie in the store's log still"),
+            }
+        }
     }
 
     /// For whoever looks on from outside.

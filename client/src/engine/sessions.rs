@@ -103,7 +103,8 @@ impl Engine {
         if contact.row.problem.is_some() || self.is_shut_out(peer) {
             return Ok(None);
         }
-        if contact.bundle.bundle.expires < self.now {
+        let other_stack = self.profile.agree(&contact.bundle.bundle.profile).is_err();
+        if contact.bundle.bundle.expires < self.now || other_stack {
             self.ask_for(peer);
             return Ok(None);
         }
@@ -414,6 +415,7 @@ impl Engine {
         self.store.insert_session(&live.row)?;
         if let Some(id) = one_time {
             self.store.use_one_time_key(id)?;
+            self.has_erased_keys = true;
         }
         // However the clock goes: as long as the keys are here that it was accepted with, and longer.
         let from = self.now.max(keys_expire);

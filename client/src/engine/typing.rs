@@ -153,7 +153,7 @@ impl Engine {
     /// Somebody writes, or no longer does.
     pub(super) fn writes(&mut self, from: PeerId, conversation: ConversationId, typing: bool) {
         let is_here = conversation == self.direct(from)
-            || self.room_of(conversation).is_some_and(|room| room.joined && room.has(from));
+            || self.room_of(conversation).is_some_and(|room| room.joined && room.is_open() && room.has(from));
         let writer = (conversation, from);
         let known = self.writing.writers.contains_key(&writer);
         let full = self.writing.writers.len() >= MAX_WRITERS;

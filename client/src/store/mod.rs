@@ -358,6 +358,11 @@ impl Store {
         Ok(())
     }
 
+    /// What was erased leaves the write-ahead log too, where older copies of its pages lie. Outside of a transaction.
+    pub(crate) fn scrub(&self) -> Result<(), StoreError> {
+        Ok(settle_log(&self.db)?)
+    }
+
     /// Undoes the turn; also after a failed commit, which SQLite may have rolled back by itself.
     pub(crate) fn roll_back(&self) -> Result<(), StoreError> {
         self.has_erased.set(false);

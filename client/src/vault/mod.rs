@@ -5,6 +5,7 @@
 //! key file; the key itself stays the same when the passphrase changes.
 
 mod error;
+mod file;
 mod kdf;
 mod key;
 mod lock;

@@ -72,6 +72,14 @@ impl World {
         self.histories.iter_mut().find(|(view, _)| view.id == id).unwrap()
     }
 
+    /// The room is a closed one, made by Bob.
+    pub(crate) fn close_lobby(&mut self, members: &[PeerId]) {
+        let view = &mut self.history(LOBBY).0;
+        let room = "#den·0a0a".parse().unwrap();
+        view.name = "#den·0a0a".into();
+        view.with = ConversationKind::ClosedRoom { room, members: members.to_vec(), creator: BOB };
+    }
+
     /// Somebody says something, a minute after the last thing that was said.
     pub(crate) fn say(&mut self, conversation: ConversationId, from: PeerId, text: &str) -> MessageView {
         self.sent += 1;

@@ -15,6 +15,7 @@ mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod theft;
 mod trust;
 mod typing;
 mod unlucky;

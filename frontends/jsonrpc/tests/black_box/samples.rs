@@ -60,6 +60,12 @@ pub(crate) fn lobby(messages: Vec<MessageView>) -> ConversationView {
     }
 }
 
+pub(crate) fn den() -> ConversationView {
+    let room = "#den·2020".parse().unwrap();
+    let with = ConversationKind::ClosedRoom { room, members: vec![ALICE, BOB], creator: BOB };
+    ConversationView { with, name: "#den·2020".into(), ..lobby(vec![]) }
+}
+
 pub(crate) fn room() -> RoomAddress {
     "#lobby".parse().unwrap()
 }

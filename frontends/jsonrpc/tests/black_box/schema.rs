@@ -70,7 +70,12 @@ fn reply(command: &Command) -> Reply {
         }),
         Command::AcceptKey(_) => Reply::Decided { said: "bob is another key now".into() },
         Command::Peers => Reply::Peers { peers: vec![Arc::new(samples::bob())] },
-        Command::Rooms => Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![]))] },
+        Command::Rooms => {
+            Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![])), Arc::new(samples::den())] }
+        }
+        Command::Create(_) => {
+            Reply::Created { room: "#den".parse().unwrap(), conversation_id: samples::LOBBY }
+        }
         Command::Members(_) => Reply::Members { members: vec![Arc::new(samples::bob())] },
         Command::Stack => Reply::Stack { stack: Arc::new(samples::stack()), link: LinkFigures::default() },
         Command::Config => Reply::Config { toml: "schema_version = 1".into() },

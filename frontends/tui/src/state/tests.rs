@@ -374,6 +374,7 @@ fn a_script_of_everything_at_random_never_panics() {
 }
 
 mod behind;
+mod closed;
 mod failed;
 mod reading;
 mod trust;

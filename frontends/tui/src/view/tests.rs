@@ -246,3 +246,12 @@ fn every_size_survives_a_long_history() {
     }
     assert!(row(&screen(&mut state, 80, 24, COLOUR), 0).contains("#lobby"));
 }
+
+#[test]
+fn the_status_line_says_that_a_room_is_closed() {
+    let mut world = World::new();
+    world.close_lobby(&[ME, BOB, CAROL]);
+    let mut state = world.state(80, 24);
+    let rows = rows(&screen(&mut state, 80, 24, COLOUR));
+    assert!(rows[22].starts_with(" #den·0a0a, closed, 2/3 unverified │ "), "{}", rows[22]);
+}
