@@ -15,7 +15,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::plugin::Registry;
 use chat_core::profile::{Options, Retention};
 use cipher_aes_gcm as _;
-use client::{ClientConfig, ConnectError, Connected, Connector, Node, StoreKey, StorePlace};
+use client::{ClientConfig, ConnectError, Connected, Connector, Node, Rules, StoreKey, StorePlace};
 use criterion::{Criterion, criterion_group, criterion_main};
 use key_exchange_x25519 as _;
 use tokio::runtime::Runtime;
@@ -83,6 +83,8 @@ fn start(runtime: &Runtime, folder: &std::path::Path) -> (ClientHandle, oneshot:
         store: StorePlace::File(folder.join("client.db")),
         store_key: StoreKey::from_bytes(&[7; 32]),
         history: Retention::Forever,
+        rules: Rules::default(),
+        closed_rooms_only: false,
         max_backoff: Duration::from_secs(1),
     };
     let (node, handle) = Node::new(config, Arc::new(Nowhere), Arc::new(System)).unwrap();
@@ -96,7 +98,7 @@ async fn fill(handle: &ClientHandle) {
         let sends = (0..AT_ONCE).map(|n| {
             let at = batch * AT_ONCE + n;
             let words: Vec<&str> = (0..8).map(|k| WORDS[(at * 7 + k * k * 5 + at / 12) % 12]).collect();
-            let to = Destination::Room(RoomName::new("#lobby").unwrap());
+            let to = Destination::Room(RoomName::new("#lobby").unwrap().into());
             let text = format!("{} number{at}", words.join(" "));
             handle.run(Command::Send(Send { to, text, client_id: None }))
         });

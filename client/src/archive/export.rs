@@ -155,7 +155,7 @@ pub fn export(
                 problems.push(format!("{table}: it can't be read to its end: {error}"));
             }
         }
-        sink.record(&*encode(&Record::End { rows })?)?;
+        sink.record(&encode(&Record::End { rows })?)?;
         let file = sink.finish()?.into_inner().map_err(|error| io(error.into_error()))?;
         file.sync_all().map_err(io)?;
         Ok(rows)

@@ -109,12 +109,12 @@ pub(crate) fn open(
 ) -> Result<Zeroizing<Vec<u8>>, Closed> {
     let rest = sealed.strip_prefix(magic.as_slice()).ok_or(Closed::Malformed)?;
     let (kind, mut rest) = rest.split_first().ok_or(Closed::Malformed)?;
-    let cost = match kind {
-        &PASSPHRASE => {
+    let cost = match *kind {
+        PASSPHRASE => {
             let mut next = || number(&mut rest).ok_or(Closed::Malformed);
             Some(Cost { memory_kib: next()?, passes: next()?, lanes: next()? })
         }
-        &KEY_FILE => None,
+        KEY_FILE => None,
         _ => return Err(Closed::Malformed),
     };
     let (salt, rest) = rest.split_first_chunk::<SALT_BYTES>().ok_or(Closed::Malformed)?;

@@ -188,7 +188,10 @@ fn steal(exchange: &'static str, with_one_time_keys: bool) -> Verdict {
         secret_in_a_file,
     };
     let keys = if with_one_time_keys { "with" } else { "without" };
-    println!("{exchange}, first message {keys} a one-time key: {verdict:?}");
+    #[allow(clippy::print_stdout)] // The verdict is there to be read.
+    {
+        println!("{exchange}, first message {keys} a one-time key: {verdict:?}");
+    }
     verdict
 }
 
