@@ -73,13 +73,14 @@ impl Hub {
         client: &Arc<Client>,
         attached: &Attached,
         now: Timestamp,
-    ) -> Result<(), FromRelay> {
+    ) -> Result<(), Box<FromRelay>> {
         let mut state = self.state();
         if state.closed {
-            return Err(FromRelay::Moving);
+            return Err(Box::new(FromRelay::Moving));
         }
         if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
-            return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
+            let full = error(Refusal::TooFast, "the relay has as many clients as it takes");
+            return Err(Box::new(full));
         }
         let one_time_keys = Some(attached.one_time_keys);
         client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now, one_time_keys });

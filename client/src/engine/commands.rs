@@ -35,6 +35,9 @@ fn asked(mut error: CommandError, unknown: bool) -> CommandError {
     error
 }
 
+/// Admits or removes somebody, or says why not.
+type ChangeOfMember = fn(&mut Engine, &MemberOf) -> Result<Result<(), CommandError>, StoreError>;
+
 impl Engine {
     pub(super) fn command(&mut self, request: Request) -> Result<(), StoreError> {
         let Request { command, reply } = request;
@@ -86,11 +89,7 @@ impl Engine {
     }
 
     /// Admits or removes somebody, who may have to be looked for.
-    fn about_peer(
-        &mut self,
-        of: &MemberOf,
-        change: fn(&mut Self, &MemberOf) -> Result<Result<(), CommandError>, StoreError>,
-    ) -> Answer {
+    fn about_peer(&mut self, of: &MemberOf, change: ChangeOfMember) -> Answer {
         let unknown = self.look_for(&of.peer);
         Ok(change(self, of)?.map_err(|error| asked(error, unknown)).map(|()| Reply::Done {}))
     }

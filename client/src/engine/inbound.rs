@@ -82,7 +82,10 @@ impl Engine {
         match self.held(from) {
             // As if it had not been said: whoever is blocked hears nothing of it.
             Some(Held::Blocked) => return Ok(()),
-            Some(held @ (Held::Pinned | Held::Downgrade)) => return Ok(self.not_heard(from, held)),
+            Some(held @ (Held::Pinned | Held::Downgrade)) => {
+                self.not_heard(from, held);
+                return Ok(());
+            }
             Some(Held::Unverified | Held::KeyChanged) | None => {}
         }
         if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
