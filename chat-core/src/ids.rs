@@ -141,6 +141,10 @@ id!(
     /// A session of two peers, derived from its handshake bytes, so both sides know it.
     SessionId, 16
 );
+id!(
+    /// A one-time key of a peer, by the hash of its encoding.
+    OneTimeKeyId, 16
+);
 
 /// Milliseconds since the Unix epoch.
 #[derive(

@@ -47,14 +47,20 @@ pub struct Step<'a> {
     pub entropy: &'a mut dyn Entropy,
 }
 
+/// Longest public part of a one-time key, in bytes: they are published by the hundred.
+pub const MAX_ONE_TIME_PUBLIC_BYTES: usize = 1536;
+
+/// A one-time key: public and private part, the latter as the plugin wants it back in [`OwnBundle::one_time`].
+pub type OneTimePair = (Vec<u8>, Zeroizing<Vec<u8>>);
+
 /// A bundle just made by a plugin. The core wraps the payload with identity, profile and expiry, and signs it.
 pub struct NewBundle {
     /// Public part, at most 12 KiB.
     pub payload: Vec<u8>,
     /// Private part, as the plugin wants it back in [`OwnBundle::secret`].
     pub secret: Zeroizing<Vec<u8>>,
-    /// One-time keys: (public, secret). Empty if the plugin uses none.
-    pub one_time: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+    /// The first one-time keys, if they are made with the bundle; more come from [`KeyExchange::one_time_keys`].
+    pub one_time: Vec<OneTimePair>,
 }
 
 /// One's own bundle: identity, public payload, private part.
@@ -65,7 +71,8 @@ pub struct OwnBundle<'a> {
     pub payload: &'a [u8],
     /// The secret of [`NewBundle`].
     pub secret: &'a [u8],
-    /// The private half of the one-time key that the first message names, if it is still unused.
+    /// The private half of the one-time key that the first message names. It is erased when the message has opened, so a
+    /// message that does not use it must be refused.
     pub one_time: Option<&'a [u8]>,
 }
 
@@ -86,7 +93,7 @@ pub struct PeerBundle<'a> {
 /// the feature `testing`.
 ///
 /// Every method is pure computation that may take long (RSA). The engine survives its panic, here and in a
-/// [`Session`]. [`KeyExchange::new_bundle`] runs beside the engine, under a deadline; all else runs on the engine's
+/// [`Session`]. [`KeyExchange::new_bundle`] and [`KeyExchange::one_time_keys`] run beside the engine, under a deadline; all else runs on the engine's
 /// own thread, which waits for it: the program ends if a call does not return within half a minute.
 pub trait KeyExchange: Send + Sync {
     /// What this exchange gives, honestly.
@@ -107,6 +114,23 @@ pub trait KeyExchange: Send + Sync {
     /// # Errors
     /// [`CryptoError::Entropy`] without randomness.
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError>;
+
+    /// Whether first messages use up one-time keys, as far as the peer has some left. Then those who have them are asked
+    /// for, and those of one's own are published and filled up. Each is used once, and erased as it is.
+    fn uses_one_time_keys(&self) -> bool {
+        false
+    }
+
+    /// So many fresh one-time keys, if the exchange [uses](KeyExchange::uses_one_time_keys) them. They belong to no
+    /// bundle: one goes with whichever bundle of its owner a first message answers. Public parts have at most
+    /// [`MAX_ONE_TIME_PUBLIC_BYTES`].
+    ///
+    /// # Errors
+    /// [`CryptoError::Entropy`] without randomness.
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        let (_, _) = (count, cx);
+        Ok(Vec::new())
+    }
 
     /// The first message to `peer`, and the session it begins.
     ///
@@ -277,5 +301,6 @@ mod tests {
     #[test]
     fn nothing_is_said_for_a_plugin_that_says_nothing() {
         assert_eq!((Plain.caveats(), Plain.shared_options()), (&[][..], String::new()));
+        assert!(!Plain.uses_one_time_keys());
     }
 }

@@ -9,10 +9,12 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`identity`], [`ids`], [`nick`] | who a node is, and the names of things |
+//! | [`safety`] | what two people compare: safety number, content of a QR code |
 //! | [`cipher`], [`key_exchange`], [`transport`], [`frontend`], [`service`] | one trait of plugins each |
 //! | [`environment`], [`entropy`] | clock, randomness and threads, as values that are handed in |
 //! | [`plugin`] | registration, the registry and its guards |
 //! | [`profile`] | the TOML profile: parsing, layers, secrets, policy, errors with line and caret |
+//! | [`room`] | how rooms are addressed |
 //! | [`record`] | records of key exchanges, in the one encoding that each has |
 //! | [`wire`] | what is on the wire, byte by byte (see `WIRE.md`) |
 //! | `testing` | conformance suites for plugins, behind the feature of that name |
@@ -31,6 +33,8 @@ pub mod nick;
 pub mod plugin;
 pub mod profile;
 pub mod record;
+pub mod room;
+pub mod safety;
 mod schema;
 pub mod service;
 #[cfg(feature = "testing")]
@@ -46,7 +50,7 @@ pub use environment::{Environment, System};
 pub use error::{CryptoError, FrontendError, LinkError, ProfileError, ServiceError};
 pub use frontend::{ClientHandle, Frontend};
 pub use identity::{Identity, PeerKey};
-pub use ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
+pub use ids::{ConversationId, EnvelopeId, MessageId, OneTimeKeyId, PeerId, SessionId, Timestamp};
 pub use key_exchange::{Context, KeyExchange, Properties, SavedSession, Session, StateChange, Step};
 pub use plugin::{Plugin, Registry};
 pub use profile::Profile;

@@ -105,7 +105,7 @@ impl Nick {
     /// # Errors
     /// [`NameError`] says which character, or what else, is in the way.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
-        let name: String = name.into().nfc().collect();
+        let name: String = name.into().nfc().take(MAX_NICK_BYTES + 1).collect();
         check_name(&name).map(|()| Self(name))
     }
 
@@ -151,7 +151,7 @@ impl RoomName {
     /// # Errors
     /// [`NameError`] says what is in the way.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
-        let name: String = name.into().nfc().collect();
+        let name: String = name.into().nfc().take(MAX_ROOM_BYTES + 1).collect();
         let rest = name.strip_prefix('#').ok_or(NameError::NoHash)?;
         if name.len() > MAX_ROOM_BYTES {
             return Err(NameError::TooLong);

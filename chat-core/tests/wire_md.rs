@@ -6,12 +6,15 @@ mod tests {
 
     use chat_core::nick::{Nick, RoomName};
     use chat_core::wire::body::ReceiptKind;
+    use chat_core::wire::membership::{Change, Operation, OperationId, SignedOperation};
     use chat_core::wire::relay::{Delivery, Refusal};
     use chat_core::wire::{
-        Body, Bundle, Envelope, FromRelay, Handshake, Plaintext, Recipient, SignedBundle, StackProfile,
-        ToRelay,
+        Body, Bundle, Envelope, FromRelay, Handshake, OneTimeKey, OneTimeKeys, Plaintext, Recipient,
+        SignedBundle, SignedOneTimeKey, StackProfile, ToRelay,
     };
-    use chat_core::{ConversationId, EnvelopeId, Identity, MessageId, PeerId, SessionId, Timestamp};
+    use chat_core::{
+        ConversationId, EnvelopeId, Identity, MessageId, OneTimeKeyId, PeerId, SessionId, Timestamp,
+    };
 
     const WIRE_MD: &str = include_str!("../WIRE.md");
 
@@ -52,8 +55,10 @@ mod tests {
         for (name, bytes) in &documented {
             let read = match name.as_str() {
                 "Text" | "Receipt with context" => Plaintext::decode(bytes).is_ok(),
+                "Operation" => SignedOperation::decode(bytes).is_ok_and(|it| it.verify().is_ok()),
                 "Signed bundle" => SignedBundle::verify(bytes).is_ok(),
-                "Handshake" => Handshake::decode(bytes).is_ok(),
+                "One-time key" => SignedOneTimeKey::read(bytes).is_ok(),
+                "Handshake" | "Handshake with a one-time key" => Handshake::decode(bytes).is_ok(),
                 "Envelope to a peer" | "Envelope to a room" => Envelope::decode(bytes).is_ok(),
                 _ if TO_RELAY.contains(&name.as_str()) => {
                     to += 1;
@@ -66,21 +71,24 @@ mod tests {
             };
             assert!(read, "{name}");
         }
-        assert_eq!((to, from), (TO_RELAY.len(), 12));
+        assert_eq!((to, from), (TO_RELAY.len(), 15));
     }
 
     /// The rows of the document's table of limits.
     #[test]
     fn every_limit_is_the_codes() {
-        use chat_core::wire::{body, bundle, envelope, relay};
+        use chat_core::wire::{body, bundle, envelope, one_time, relay};
         let limits = [
             ("frame of a link, so any record", chat_core::transport::MAX_FRAME_BYTES),
             ("sealed frame in an envelope", envelope::MAX_SEALED_BYTES),
             ("bundle", bundle::MAX_BUNDLE_BYTES),
             ("handshake", bundle::MAX_HANDSHAKE_BYTES),
+            ("one-time key", one_time::MAX_ONE_TIME_KEY_BYTES),
+            ("one-time keys in one record", one_time::MAX_ONE_TIME_KEYS),
             ("envelopes or deliveries in one record", relay::MAX_BATCH),
             ("text", chat_core::nick::MAX_TEXT_BYTES),
             ("message ids in a receipt", body::MAX_RECEIPT_IDS),
+            ("`Pass`, as it is encoded", relay::MAX_PASSED_BYTES),
         ];
         let (_, table) = WIRE_MD.split_once("| limit | |\n|---|---|\n").unwrap();
         let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
@@ -96,8 +104,20 @@ mod tests {
         }
     }
 
-    const TO_RELAY: [&str; 9] =
-        ["Hello", "Publish", "Join", "Leave", "Submit", "Ack", "Find peer", "Find nick", "Ping"];
+    const TO_RELAY: [&str; 12] = [
+        "Hello",
+        "Publish",
+        "Join",
+        "Leave",
+        "Submit",
+        "Ack",
+        "Find peer",
+        "Find nick",
+        "Ping",
+        "OneTimeKeys",
+        "TakeOneTimeKey",
+        "Pass",
+    ];
 
     fn envelope(to: Recipient, handshake: Option<Vec<u8>>) -> Envelope {
         Envelope {
@@ -110,6 +130,24 @@ mod tests {
             handshake,
             frame: vec![0x66; 3],
         }
+    }
+
+    fn welcome() -> FromRelay {
+        FromRelay::Welcome { version: 1, now: Timestamp(1_700_000_000_000), one_time_keys: Some(103) }
+    }
+
+    fn handshake(one_time: Option<OneTimeKeyId>) -> Handshake {
+        Handshake { bundle: vec![0xcc; 2], peer_bundle_hash: vec![0xdd; 32], first: vec![0xee; 2], one_time }
+    }
+
+    fn one_time_key() -> Vec<u8> {
+        let key = OneTimeKey {
+            key_exchange: "x25519".into(),
+            key_exchange_options: String::new(),
+            public: vec![0xbb; 5],
+            expires: Timestamp(1_700_000_000_000 + 7 * 86_400_000),
+        };
+        SignedOneTimeKey::sign(&key, &Identity::from_seed(&[9; 32])).encode()
     }
 
     fn examples() -> Vec<(&'static str, Vec<u8>)> {
@@ -150,8 +188,16 @@ mod tests {
             ("Ack", ToRelay::Ack { through: 300 }.encode()),
             ("Find peer", ToRelay::Find { peer: Some(peer), nick: None }.encode()),
             ("Find nick", ToRelay::Find { peer: None, nick: Some(nick) }.encode()),
+            (
+                "OneTimeKeys",
+                ToRelay::OneTimeKeys { keys: OneTimeKeys(vec![vec![0xcc; 2]]), anew: false }.encode(),
+            ),
+            ("TakeOneTimeKey", ToRelay::TakeOneTimeKey { peer }.encode()),
+            ("OneTimeKeysLeft", FromRelay::OneTimeKeysLeft { left: 103 }.encode()),
+            ("OneTimeKey", FromRelay::OneTimeKey { peer, key: Some(vec![0xcc; 2]) }.encode()),
             ("Ping", ToRelay::Ping { n: 7 }.encode()),
-            ("Welcome", FromRelay::Welcome { version: 1, now: Timestamp(1_700_000_000_000) }.encode()),
+            ("Welcome", welcome().encode()),
+            ("Pass", ToRelay::Pass { envelope: to_peer.clone() }.encode()),
             ("Stored", FromRelay::Stored { ids: vec![EnvelopeId([0x11; 16])] }.encode()),
             (
                 "Refused",
@@ -169,19 +215,25 @@ mod tests {
             ("Pong", FromRelay::Pong { n: 7 }.encode()),
             ("Error", FromRelay::Error { why: Refusal::Protocol, detail: "x".into() }.encode()),
             ("Moving", FromRelay::Moving.encode()),
+            ("Passed", FromRelay::Passed { envelope: to_peer.clone() }.encode()),
             ("Envelope to a peer", to_peer.encode()),
             ("Envelope to a room", to_room.encode()),
             ("Signed bundle", SignedBundle::sign(&bundle, &me).encode()),
-            (
-                "Handshake",
-                Handshake { bundle: vec![0xcc; 2], peer_bundle_hash: vec![0xdd; 32], first: vec![0xee; 2] }
-                    .encode(),
-            ),
+            ("Handshake", handshake(None).encode()),
+            ("Handshake with a one-time key", handshake(Some(OneTimeKeyId([0x66; 16]))).encode()),
+            ("One-time key", one_time_key()),
             ("Text", plain.encode().to_vec()),
         ];
         let receipt = Body::Receipt(ReceiptKind::Read, vec![MessageId([0x44; 16])]);
         let receipt = Plaintext { context: Some([0x99; 32]), body: receipt, ..plain };
         examples.push(("Receipt with context", receipt.encode().to_vec()));
+        let operation = Operation {
+            room: ConversationId([0x33; 16]),
+            author: *me.public().as_bytes(),
+            parents: vec![OperationId([0x11; 32])],
+            change: Change::Admit { peer },
+        };
+        examples.push(("Operation", SignedOperation::sign(&operation, &me).encode()));
         examples
     }
 }

@@ -12,6 +12,9 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("udp-rsa.toml", include_str!("../../configs/udp-rsa.toml")),
     ("tcp-x25519.toml", include_str!("../../configs/tcp-x25519.toml")),
     ("relay-ratchet.toml", include_str!("../../configs/relay-ratchet.toml")),
+    ("tls-rsa.toml", include_str!("../../configs/tls-rsa.toml")),
+    ("post-quantum.toml", include_str!("../../configs/post-quantum.toml")),
+    ("legacy-study.toml", include_str!("../../configs/legacy-study.toml")),
 ];
 
 /// The layers of a profile: the text of that name, the environment, and `--set`.

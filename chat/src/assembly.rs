@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::api::StackView;
-use chat_core::profile::Stack;
+use chat_core::profile::{Padding, Property, Stack};
 use chat_core::transport::Address;
 use chat_core::{Frontend, Identity, Profile, System};
 use chat_relay::exit::Failure;
 use chat_relay::limits;
-use client::{ClientConfig, StorePlace};
+use client::{ClientConfig, Rules, StorePlace};
 
 use crate::home::Home;
 use crate::host::{Place, mailbox_in};
@@ -64,10 +64,18 @@ pub(crate) fn assemble(
         identity,
         nick: home.nick.clone(),
         rooms: profile.topology.rooms.clone(),
+        closed_rooms_only: profile.policy.requires(Property::ClosedRooms),
         key_exchange: Arc::from(key_exchange),
         key_exchange_name: view.key_exchange.clone(),
         cipher: Arc::from(cipher),
         stack: view,
+        rules: Rules {
+            pins: profile.pins.clone(),
+            verified_peers: profile.policy.requires(Property::VerifiedPeers),
+            padding: profile.padding == Padding::Buckets,
+            read_receipts: profile.privacy.read_receipts,
+            typing: profile.privacy.typing,
+        },
         config_text: profile.show_with_nick(Some(&home.nick)),
         store: StorePlace::File(home.store()?),
         max_backoff: if is_local(&entry.address) { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },

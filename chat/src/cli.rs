@@ -115,6 +115,18 @@ enum IdentityCommand {
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Shows that fingerprint as a QR code, in light blocks as for a dark terminal.
+    Qr {
+        /// Whose; by default your login name.
+        #[arg(long)]
+        nick: Option<String>,
+        /// Where identity and history are kept; by default a folder for each nick.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+        /// Writes it into a PNG picture, black on white, in place of the terminal.
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+    },
 }
 
 /// Reads the arguments and does what they say.
@@ -136,6 +148,9 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
         Some(Command::Schema) => commands::plugins::schema(),
         Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
             commands::identity::show(nick, data_dir)
+        }
+        Some(Command::Identity { command: IdentityCommand::Qr { nick, data_dir, png } }) => {
+            commands::identity::qr(nick, data_dir, png.as_deref())
         }
         Some(Command::Impair(args)) => commands::impair::run(&args),
     }

@@ -11,6 +11,7 @@ use key_exchange_x25519 as _;
 use key_exchange_x25519_ratchet as _;
 use transport_memory as _;
 use transport_tcp as _;
+use transport_tls as _;
 use transport_udp_arq as _;
 
 use chat_core::Registry;
@@ -32,6 +33,7 @@ mod tests {
         let expected = [
             "transport memory",
             "transport tcp",
+            "transport tls",
             "transport udp-arq",
             "key exchange rsa-hybrid",
             "key exchange x25519",

@@ -5,8 +5,10 @@ use chat_core::{Profile, Registry};
 use chat_relay::exit::Failure;
 use chat_relay::profiles::{inputs, load};
 
-/// What the program gives besides the key exchange: sessions are always end to end, frames always padded.
-pub(crate) const GIVEN: &[Property] = &[Property::EndToEnd, Property::Padding];
+/// What the program can give besides the key exchange: sessions are always end to end, frames are padded unless the
+/// profile turns it off, and to require verified peers or closed rooms is to have them.
+pub(crate) const GIVEN: &[Property] =
+    &[Property::EndToEnd, Property::VerifiedPeers, Property::ClosedRooms, Property::Padding];
 
 /// The profile of a client, with its flags.
 pub(crate) fn client(

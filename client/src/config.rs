@@ -7,6 +7,7 @@ use std::time::Duration;
 use chat_core::api::StackView;
 use chat_core::identity::Identity;
 use chat_core::nick::{Nick, RoomName};
+use chat_core::profile::Pin;
 use chat_core::{Cipher, KeyExchange};
 
 /// Where the store lies.
@@ -32,8 +33,10 @@ pub struct ClientConfig {
     pub identity: Identity,
     /// What one is called.
     pub nick: Nick,
-    /// Rooms joined at every start.
+    /// Open rooms joined at every start.
     pub rooms: Vec<RoomName>,
+    /// Whether open rooms are refused: none is joined, whatever stands in `rooms`.
+    pub closed_rooms_only: bool,
     /// The key exchange of the profile.
     pub key_exchange: Arc<dyn KeyExchange>,
     /// Its name.
@@ -42,10 +45,34 @@ pub struct ClientConfig {
     pub cipher: Arc<dyn Cipher>,
     /// What frontends show of the stack.
     pub stack: StackView,
+    /// What the profile asks for beside the stack.
+    pub rules: Rules,
     /// The effective profile, for `config.get`.
     pub config_text: String,
     /// The store.
     pub store: StorePlace,
     /// Longest wait between two attempts to reach the relay.
     pub max_backoff: Duration,
+}
+
+/// What a profile asks for beside the stack.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Nicks that belong to one key each.
+    pub pins: Vec<Pin>,
+    /// Nothing is sealed for a peer that is not verified.
+    pub verified_peers: bool,
+    /// Messages are padded to a few lengths.
+    pub padding: bool,
+    /// Others are told that their messages were read.
+    pub read_receipts: bool,
+    /// Others are told that one writes.
+    pub typing: bool,
+}
+
+/// As of a profile that says nothing about them.
+impl Default for Rules {
+    fn default() -> Self {
+        Self { pins: Vec::new(), verified_peers: false, padding: true, read_receipts: true, typing: true }
+    }
 }

@@ -1,9 +1,10 @@
 //! The thread around the engine: clock, queues, and the link to the relay.
 
 mod link;
+mod making;
 mod unsent;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,9 +13,7 @@ use chat_core::api::handle::{self, ClientHandle, EngineSide};
 use chat_core::api::{Event, StopReason};
 use chat_core::environment::{Environment, System};
 use chat_core::error::CryptoError;
-use chat_core::key_exchange::{Context, NewBundle};
 use chat_core::wire::ToRelay;
-use chat_core::{Cipher, KeyExchange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, timeout};
 
@@ -24,6 +23,7 @@ use crate::engine::{Engine, Input, Moment, Turn, Uptime};
 use crate::store::{Store, StoreError};
 use crate::watch;
 use link::LinkEvent;
+use making::{MakeBundle, MakeOneTimeKeys, Maker};
 
 pub use unsent::Unsent;
 
@@ -142,7 +142,7 @@ pub struct Node {
     connector: Arc<dyn Connector>,
     max_backoff: Duration,
     ready: Ready,
-    keys_made: mpsc::Receiver<Result<NewBundle, CryptoError>>,
+    keys_made: mpsc::Receiver<Input>,
 }
 
 impl Node {
@@ -165,17 +165,18 @@ impl Node {
         let start = Moment { wall: environment.now(), up: Uptime::default() };
         let mut engine = Engine::new(config, store, entropy, start)?;
         let (handle, side) = handle::channel(engine.snapshot(EventId { epoch, n: 0 }));
-        let (made_keys, keys_made) = mpsc::channel(1);
+        let (made_keys, keys_made) = mpsc::channel(2);
+        let maker = || Maker::new(keys.clone(), Arc::clone(&environment), made_keys.clone(), KEYS_DEADLINE);
+        let (bundles, one_time_keys) = (maker(), maker());
         let driver = Driver {
             engine,
             side,
             records: None,
             closer: None,
-            keys,
-            made_keys,
+            bundles,
+            one_time_keys,
             environment,
             began: None,
-            making_keys: Weak::new(),
         };
         Ok((Self { driver, connector, max_backoff, ready, keys_made }, handle))
     }
@@ -198,10 +199,8 @@ struct Driver {
     records: Option<mpsc::Sender<ToRelay>>,
     /// Ends the live link.
     closer: Option<oneshot::Sender<String>>,
-    keys: (Arc<dyn KeyExchange>, Arc<dyn Cipher>),
-    made_keys: mpsc::Sender<Result<NewBundle, CryptoError>>,
-    /// Held by whoever makes keys.
-    making_keys: Weak<()>,
+    bundles: Maker,
+    one_time_keys: Maker,
 }
 
 impl Driver {
@@ -210,7 +209,7 @@ impl Driver {
         connector: Arc<dyn Connector>,
         max_backoff: Duration,
         mut ready: Ready,
-        mut keys_made: mpsc::Receiver<Result<NewBundle, CryptoError>>,
+        mut keys_made: mpsc::Receiver<Input>,
         mut finished: oneshot::Receiver<Duration>,
     ) -> Unsent {
         self.engine.set_relay(connector.relay());
@@ -238,7 +237,7 @@ impl Driver {
                     None
                 }
                 Some(event) = link_events.recv() => self.link_event(event),
-                Some(keys) = keys_made.recv() => Some(Input::Keys(keys)),
+                Some(keys) = keys_made.recv() => Some(keys),
                 Some(request) = self.side.requests.recv() => Some(Input::Command(request)),
                 _ = ticks.tick() => Some(Input::Tick),
                 () = until(deadline) => None,
@@ -319,7 +318,8 @@ impl Driver {
     fn turn(&mut self, inputs: Vec<Input>) {
         let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
         let at = self.moment();
-        let Turn { records, events, answers, drop_link, want_keys, stop } = self.engine.turn(at, inputs);
+        let Turn { records, events, answers, drop_link, want_keys, want_one_time_keys, stop } =
+            self.engine.turn(at, inputs);
         if !events.is_empty() || !silent {
             self.publish(events);
         }
@@ -341,7 +341,10 @@ impl Driver {
             drop(closer.send(reason));
         }
         if want_keys {
-            self.make_keys();
+            self.bundles.make(MakeBundle);
+        }
+        if let Some(count) = want_one_time_keys {
+            self.one_time_keys.make(MakeOneTimeKeys(count));
         }
         if stop {
             self.side.stop(StopReason { exit_code: 0, message: None });
@@ -352,44 +355,6 @@ impl Driver {
         let engine = &mut self.engine;
         engine.read_figures();
         self.side.publish(events, |event| engine.snapshot(event));
-    }
-
-    /// Makes keys beside the engine: RSA takes its time, and the program is ready meanwhile.
-    fn make_keys(&mut self) {
-        let (exchange, cipher) = (Arc::clone(&self.keys.0), Arc::clone(&self.keys.1));
-        let environment = Arc::clone(&self.environment);
-        let (made, making) = oneshot::channel();
-        // Work that hangs keeps its thread for ever; there is never a second one.
-        let at_it = Arc::new(());
-        let hangs = std::mem::replace(&mut self.making_keys, Arc::downgrade(&at_it)).upgrade();
-        if let Some(hanging) = hangs {
-            self.making_keys = Arc::downgrade(&hanging);
-            let failed = Err(CryptoError::Failed("it has not returned from making the last ones"));
-            // The last failure may still be on its way; then that one is told.
-            drop(self.made_keys.try_send(failed));
-            return;
-        }
-        let work = async move {
-            let _at_it = at_it;
-            let mut entropy = environment.entropy();
-            let mut cx = Context { now: environment.now(), entropy: &mut *entropy, cipher, binding: [0; 32] };
-            // Whoever waited may have given up.
-            drop(made.send(exchange.new_bundle(&mut cx)));
-        };
-        let spawned = self.environment.spawn("keys", Box::pin(work));
-        let made_keys = self.made_keys.clone();
-        tokio::spawn(async move {
-            let keys = match spawned {
-                Ok(()) => match timeout(KEYS_DEADLINE, making).await {
-                    Ok(Ok(keys)) => keys,
-                    Ok(Err(_)) => Err(CryptoError::Failed("it panicked while making keys")),
-                    Err(_) => Err(CryptoError::Failed("it took too long to make keys")),
-                },
-                Err(_) => Err(CryptoError::Failed("there is no thread to make keys on")),
-            };
-            // The engine may have ended meanwhile.
-            drop(made_keys.send(keys).await);
-        });
     }
 }
 

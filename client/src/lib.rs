@@ -8,6 +8,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
+//! | `roster` | who is in a closed room, by the operations of its members: pure |
 //! | `store` | the SQLite database |
 //! | `driver` | the task around the engine: link, clock, queues |
 //! | `watch` | plugins called by the engine: panics contained, calls that never return noticed |
@@ -16,10 +17,11 @@ mod config;
 mod connect;
 mod driver;
 mod engine;
+mod roster;
 mod store;
 mod watch;
 
-pub use config::{ClientConfig, StorePlace};
+pub use config::{ClientConfig, Rules, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};
-pub use store::StoreError;
+pub use store::{StoreError, mark_restored};

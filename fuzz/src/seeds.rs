@@ -7,9 +7,10 @@ use chat_core::wire::body::{MAX_RECEIPT_IDS, ReceiptKind};
 use chat_core::wire::bundle::StackProfile;
 use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{
-    Body, Bundle, Envelope, FromRelay, Handshake, Plaintext, Recipient, SignedBundle, ToRelay, WIRE_VERSION,
+    Body, Bundle, Envelope, FromRelay, Handshake, OneTimeKey, OneTimeKeys, Plaintext, Recipient, SignedBundle,
+    SignedOneTimeKey, ToRelay, WIRE_VERSION,
 };
-use chat_core::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
+use chat_core::{ConversationId, EnvelopeId, MessageId, OneTimeKeyId, PeerId, SessionId, Timestamp};
 
 use crate::parties::{alice, exchanges};
 use crate::targets::first_message::RATCHET;
@@ -103,13 +104,19 @@ impl Seeds {
             ("find-peer", ToRelay::Find { peer: Some(PeerId([1; 32])), nick: None }),
             ("find-nick", ToRelay::Find { peer: None, nick: Some(nick()) }),
             ("ping", ToRelay::Ping { n: u64::MAX }),
+            (
+                "one-time-keys",
+                ToRelay::OneTimeKeys { keys: OneTimeKeys(vec![vec![1, 2, 3], vec![4]]), anew: true },
+            ),
+            ("take-one-time-key", ToRelay::TakeOneTimeKey { peer: PeerId([1; 32]) }),
+            ("pass", ToRelay::Pass { envelope: envelope(None, peer.clone()) }),
         ];
         for (name, record) in to_relay {
             self.add("relay_record", name, &[&[0], &record.encode()]);
         }
         let item = Delivery { n: 7, envelope: envelope(Some(vec![8; 20]), Recipient::Room(room())) };
         let from_relay = [
-            ("welcome", FromRelay::Welcome { version: 1, now: Timestamp(1_700_000_000_000) }),
+            ("welcome", FromRelay::Welcome { version: 1, now: Timestamp(1_700_000_000_000), one_time_keys: Some(100) }),
             ("stored", FromRelay::Stored { ids: vec![EnvelopeId([1; 16]); 3] }),
             ("refused", FromRelay::Refused { id: EnvelopeId([1; 16]), why: Refusal::MailboxFull }),
             ("deliver", FromRelay::Deliver { items: vec![item] }),
@@ -120,6 +127,10 @@ impl Seeds {
             ("pong", FromRelay::Pong { n: 1 }),
             ("error", FromRelay::Error { why: Refusal::Protocol, detail: "why".into() }),
             ("moving", FromRelay::Moving),
+            ("one-time-keys-left", FromRelay::OneTimeKeysLeft { left: 99 }),
+            ("one-time-key", FromRelay::OneTimeKey { peer: PeerId([1; 32]), key: Some(vec![1, 2, 3]) }),
+            ("no-one-time-key", FromRelay::OneTimeKey { peer: PeerId([1; 32]), key: None }),
+            ("passed", FromRelay::Passed { envelope: envelope(None, peer.clone()) }),
         ];
         for (name, record) in from_relay {
             self.add("relay_record", name, &[&[1], &record.encode()]);
@@ -129,13 +140,31 @@ impl Seeds {
     }
 
     fn bundles(&mut self) {
+        let key = OneTimeKey {
+            key_exchange: "x25519".into(),
+            key_exchange_options: String::new(),
+            public: vec![5; 40],
+            expires: Timestamp(1_700_000_000_000),
+        };
+        let signed = SignedOneTimeKey::sign(&key, &alice()).encode();
+        self.add("bundle", "one-time-key", &[&[0x82], &signed]);
+        // Behind the heads of the two arrays and of the byte string: what was signed.
+        let inside = &signed[3..signed.len() - 66];
+        self.add("bundle", "inside-one-time-key", &[&[0x81], inside]);
         for (which, name) in ["x25519", "rsa", "ratchet"].into_iter().enumerate() {
             let (inside, signed) = own_bundle(which);
             self.add("bundle", format!("signed-{name}"), &[&[0], &signed]);
             self.add("bundle", format!("inside-{name}"), &[&[1], &inside]);
             let first = first_message::genuine(which);
-            let handshake = Handshake { bundle: signed, peer_bundle_hash: vec![7; 32], first: first.clone() };
+            let handshake = Handshake {
+                bundle: signed,
+                peer_bundle_hash: vec![7; 32],
+                first: first.clone(),
+                one_time: None,
+            };
             self.add("bundle", format!("handshake-{name}"), &[&[2], &handshake.encode()]);
+            let with_key = Handshake { one_time: Some(OneTimeKeyId([6; 16])), ..handshake };
+            self.add("bundle", format!("handshake-one-time-{name}"), &[&[2], &with_key.encode()]);
 
             // The lowest bit chooses one of the older exchanges, the others what is read.
             let kind = |what: u8| [if which == RATCHET { 10 + what } else { what * 2 + which as u8 }];
@@ -161,6 +190,7 @@ impl Seeds {
             ("renewed", Body::Renewed),
             ("left", Body::Left),
             ("not-taken", Body::NotTaken(ids)),
+            ("typing", Body::Typing(true)),
             ("long", Body::Text("x".repeat(400))),
         ];
         for (number, (name, body)) in bodies.into_iter().enumerate() {
@@ -311,8 +341,12 @@ impl Seeds {
             include_str!("../../configs/udp-rsa.toml"),
             include_str!("../../configs/tcp-x25519.toml"),
             include_str!("../../configs/relay-ratchet.toml"),
+            include_str!("../../configs/tls-rsa.toml"),
+            include_str!("../../configs/post-quantum.toml"),
+            include_str!("../../configs/legacy-study.toml"),
         ];
-        for (name, text) in ["udp-rsa", "tcp-x25519", "relay-ratchet"].into_iter().zip(shipped) {
+        let names = ["udp-rsa", "tcp-x25519", "relay-ratchet", "tls-rsa", "post-quantum", "legacy-study"];
+        for (name, text) in names.into_iter().zip(shipped) {
             // The comments tell a person something, but not a fuzzer.
             let code = text.lines().map(|line| line.split("  #").next().unwrap_or_default().trim_end());
             let code: Vec<&str> = code.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();

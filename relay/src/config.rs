@@ -21,6 +21,10 @@ pub struct RelayConfig {
     pub new_members_per_minute: u32,
     /// As above, at once.
     pub new_members_burst: u32,
+    /// One-time keys of others that one network address may take in a minute, on average; over it, it gets none.
+    pub one_time_keys_per_minute: u32,
+    /// As above, at once.
+    pub one_time_keys_burst: u32,
     /// This machine (loopback), and transports without addresses, may do so many times as much as a network address:
     /// many programs, tests, or people behind a proxy.
     pub local_factor: u32,
@@ -49,7 +53,7 @@ pub struct RelayConfig {
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
     pub submit_burst: u32,
-    /// `Publish`, `Join`, `Leave` and `Find` records in a second, on average.
+    /// Records other than `Submit`, `Ack` and `Ping` in a second, on average.
     pub control_rate: u32,
     /// As above, at once: a client joins all its rooms when it connects.
     pub control_burst: u32,
@@ -67,6 +71,8 @@ impl Default for RelayConfig {
             new_peers_burst: 150,
             new_members_per_minute: 60,
             new_members_burst: 600,
+            one_time_keys_per_minute: 30,
+            one_time_keys_burst: 200,
             local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
@@ -119,15 +125,39 @@ pub struct MailboxLimits {
     /// Most bytes waiting for one recipient: a peer, or a room.
     pub mailbox_bytes: u64,
     /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there;
-    /// in a peer's, also no more than half of what others left, so that there is always something for a newcomer.
+    /// in a peer's, also no more than half of what others left, so that there is always something for a newcomer. The
+    /// same holds for all senders behind one network address together.
     pub sender_share: u64,
+    /// Strangers, to whom the owner of a peer's mailbox has
+    /// never written, fill `mailbox_bytes / strangers_share` of it together, and each of their network addresses no more
+    /// than half of what the others left of that.
+    pub strangers_share: u64,
+    /// One stranger may fill this part of a peer's mailbox, `mailbox_bytes / stranger_share`, or have one larger envelope
+    /// there.
+    pub stranger_share: u64,
+    /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Further ones stay
+    /// strangers.
+    pub contacts_per_peer: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,
+    /// Strangers may have this part of it waiting in all mailboxes together, `stored_bytes / strangers_stored_share`.
+    pub strangers_stored_share: u64,
     /// One sender may have this part of it waiting in all mailboxes together, `stored_bytes / stored_share`, or one
     /// larger envelope.
     pub stored_share: u64,
-    /// Most bytes of bundles in the directory.
+    /// All senders behind one network address may have this part of it waiting together, `stored_bytes / payer_share`, or
+    /// one larger envelope. This machine, and transports without addresses, are not bounded so.
+    pub payer_share: u64,
+    /// Most bytes of bundles and one-time keys in the directory.
     pub directory_bytes: u64,
+    /// Most one-time keys of one peer; over it, its oldest are forgotten.
+    pub one_time_keys: u32,
+    /// One-time keys of one peer that one other gets in a day.
+    pub one_time_keys_per_asker: u32,
+    /// The last so many of a peer's one-time keys are given out one at a time, to whoever asks first:
+    pub one_time_keys_floor: u32,
+    /// after so long each. Somebody who brings many identities to use them up is held off until their owner comes.
+    pub one_time_keys_floor_ms: u64,
     /// Most peers that are remembered.
     pub max_peers: u64,
     /// Most rooms of one peer.
@@ -160,9 +190,18 @@ impl Default for MailboxLimits {
         Self {
             mailbox_bytes: 64 << 20,
             sender_share: 4,
+            strangers_share: 4,
+            stranger_share: 8,
+            contacts_per_peer: 4096,
             stored_bytes: 4 << 30,
+            strangers_stored_share: 2,
             stored_share: 64,
+            payer_share: 8,
             directory_bytes: 1 << 30,
+            one_time_keys: 128,
+            one_time_keys_per_asker: 5,
+            one_time_keys_floor: 25,
+            one_time_keys_floor_ms: 10 * 60 * 1000,
             max_peers: 100_000,
             rooms_per_peer: 256,
             members_per_room: 10_000,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_core::PeerId;
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
-use chat_core::wire::relay::Refusal;
-use chat_core::wire::{FromRelay, ToRelay};
+use chat_core::wire::relay::{MAX_PASSED_BYTES, Refusal};
+use chat_core::wire::{Envelope, FromRelay, Recipient, ToRelay};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
@@ -124,7 +124,7 @@ async fn attach(relay: &Arc<Inner>, client: &Arc<Client>, visit: &Visit) -> Resu
     // In the order of commits: what is committed later is routed to the client, what was earlier it reads.
     let done = Box::new(move |result: Result<_, MailboxError>| {
         let result = match result {
-            Ok(Some(attached)) => hub.attach(&attaching, &attached, now),
+            Ok(Some(attached)) => hub.attach(&attaching, &attached, now).map_err(|refused| *refused),
             Ok(None) => Err(error(Refusal::MailboxFull, "the relay remembers as many peers as it can")),
             Err(_) => Err(error(Refusal::Storage, "the mailbox failed")),
         };
@@ -220,6 +220,7 @@ impl<'a> Reader<'a> {
             Record::Submit(envelopes) => self.submit(frame, envelopes).await,
             Record::Other(ToRelay::Ack { through }) => self.ack(through).await,
             Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
+            Record::Other(ToRelay::Pass { envelope }) => self.pass(envelope, frame.len()),
             Record::Other(ToRelay::Hello { .. }) => {
                 return Err(End::Protocol("`Hello` is the first record, and no other".into()));
             }
@@ -311,9 +312,20 @@ impl<'a> Reader<'a> {
             drop(place);
         });
         let now = self.relay.environment.now();
-        let store = Write::Store { from: self.client.peer, envelopes, now, done };
+        let (from, payer) = (self.client.peer, self.visit.payer());
+        let store = Write::Store { from, payer, envelopes, now, done };
         if !self.write(store).await {
             tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
+        }
+    }
+
+    /// Passes on what is only of the moment, if its recipient is there and takes it; else nothing is left of it.
+    fn pass(&mut self, envelope: Envelope, bytes: usize) {
+        let passes = envelope.from == self.client.peer
+            && bytes <= MAX_PASSED_BYTES
+            && self.submits.take(Instant::now());
+        if let (true, Recipient::Peer(to)) = (passes, envelope.to.clone()) {
+            self.relay.hub.pass(to, FromRelay::Passed { envelope });
         }
     }
 

@@ -22,7 +22,13 @@ impl Reader<'_> {
             ToRelay::Join { room } => self.join(room).await,
             ToRelay::Leave { room } => self.leave(room).await,
             ToRelay::Find { peer, nick } => self.find(peer, nick).await,
-            ToRelay::Hello { .. } | ToRelay::Submit { .. } | ToRelay::Ack { .. } | ToRelay::Ping { .. } => {}
+            ToRelay::OneTimeKeys { keys, anew } => self.one_time_keys(keys.0, anew).await,
+            ToRelay::TakeOneTimeKey { peer } => self.take_one_time_key(peer).await,
+            ToRelay::Hello { .. }
+            | ToRelay::Submit { .. }
+            | ToRelay::Ack { .. }
+            | ToRelay::Ping { .. }
+            | ToRelay::Pass { .. } => {}
         }
     }
 

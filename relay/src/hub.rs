@@ -73,15 +73,17 @@ impl Hub {
         client: &Arc<Client>,
         attached: &Attached,
         now: Timestamp,
-    ) -> Result<(), FromRelay> {
+    ) -> Result<(), Box<FromRelay>> {
         let mut state = self.state();
         if state.closed {
-            return Err(FromRelay::Moving);
+            return Err(Box::new(FromRelay::Moving));
         }
         if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
-            return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
+            let full = error(Refusal::TooFast, "the relay has as many clients as it takes");
+            return Err(Box::new(full));
         }
-        client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now });
+        let one_time_keys = Some(attached.one_time_keys);
+        client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now, one_time_keys });
         client.attach(&attached.rooms, attached.cursor, self.window);
         let older = state.clients.insert(client.peer, Arc::clone(client));
         for room in &attached.rooms {
@@ -139,6 +141,14 @@ impl Hub {
         }
     }
 
+    /// Tells a peer something of the moment, if it is here.
+    pub(crate) fn pass(&self, to: PeerId, record: FromRelay) {
+        let client = self.state().clients.get(&to).cloned();
+        if let Some(client) = client {
+            client.pass(record.encode().into());
+        }
+    }
+
     /// `asking` asked to join a room and is a member of it now, or still, also if its link has ended meanwhile. The
     /// bundle is what the others have to know of a new member before its id means anything to them.
     pub(crate) fn joined(&self, asking: &Client, room: &RoomName, new: bool, bundle: Option<Bytes>) {
@@ -149,7 +159,9 @@ impl Hub {
             let online = client.is_some();
             let record = bundle.map(|bundle| FromRelay::Peer { bundle: bundle.to_vec(), online }.encode());
             let record: Option<Bytes> = record.map(Bytes::from);
-            for other in state.neighbours(peer, [room.clone()]) {
+            // As many steps as there are members who have to be told, and nothing is built for them.
+            let members = state.rooms.get(room).into_iter().flatten();
+            for other in members.filter(|(id, _)| **id != peer).map(|(_, other)| other) {
                 if let Some(record) = &record {
                     other.news(record.clone());
                 }
@@ -184,6 +196,13 @@ impl Hub {
         let record: Bytes = record.encode().into();
         for neighbour in state.neighbours(publisher.peer, rooms) {
             neighbour.news(record.clone());
+        }
+    }
+
+    /// One of a peer's one-time keys was given out: if it is there, it may make more.
+    pub(crate) fn gave_out(&self, peer: PeerId, left: u32) {
+        if let Some(owner) = self.state().clients.get(&peer) {
+            owner.news(FromRelay::OneTimeKeysLeft { left }.encode().into());
         }
     }
 

@@ -31,6 +31,7 @@ mod handshakes;
 mod hub;
 mod mail;
 mod memory;
+mod one_time;
 mod origins;
 mod outgoing;
 mod queues;

@@ -55,15 +55,19 @@ struct Budgets {
     links: usize,
     new_peers: (u32, u32),
     new_members: (u32, u32),
+    one_time_keys: (u32, u32),
     memory: usize,
 }
 
 #[derive(Debug)]
 struct Account {
+    /// Tells it apart from others; 0 for an address that may stand for many people.
+    payer: u64,
     links: usize,
     memory: Arc<Pool>,
     new_peers: TokenBucket,
     new_members: TokenBucket,
+    one_time_keys: TokenBucket,
 }
 
 /// All addresses that have a link, or had one lately.
@@ -81,6 +85,7 @@ struct Known {
     accounts: BTreeMap<Origin, Account>,
     /// Of all together.
     links: usize,
+    last_payer: u64,
 }
 
 impl Origins {
@@ -95,6 +100,10 @@ impl Origins {
             new_members: (
                 config.new_members_per_minute.saturating_mul(factor),
                 config.new_members_burst.saturating_mul(factor),
+            ),
+            one_time_keys: (
+                config.one_time_keys_per_minute.saturating_mul(factor),
+                config.one_time_keys_burst.saturating_mul(factor),
             ),
             memory: config.memory_bytes / 4 * if factor == 1 { 1 } else { 3 },
         };
@@ -113,30 +122,36 @@ impl Origins {
     /// One more link of this address, if it may have one.
     pub(crate) fn visit(self: &Arc<Self>, origin: Origin) -> Option<Visit> {
         let budgets = self.budgets(origin);
-        let Known { accounts, links } = &mut *self.known();
+        let Known { accounts, links, last_payer } = &mut *self.known();
         if accounts.len() >= MAX_REMEMBERED && !accounts.contains_key(&origin) {
             forget(accounts, Instant::now());
         }
-        let account = accounts.entry(origin).or_insert_with(|| Account {
-            links: 0,
-            memory: Pool::new(budgets.memory),
-            new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
-            new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
+        let account = accounts.entry(origin).or_insert_with(|| {
+            *last_payer += 1;
+            Account {
+                payer: if origin.is_local() { 0 } else { *last_payer },
+                links: 0,
+                memory: Pool::new(budgets.memory),
+                new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
+                new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
+                one_time_keys: TokenBucket::per_minute(budgets.one_time_keys.0, budgets.one_time_keys.1),
+            }
         });
         if account.links >= budgets.links || *links >= self.max_links {
             return None;
         }
         account.links += 1;
         *links += 1;
-        let memory = Arc::clone(&account.memory);
-        Some(Visit { origins: Arc::clone(self), origin, memory })
+        let (memory, payer) = (Arc::clone(&account.memory), account.payer);
+        Some(Visit { origins: Arc::clone(self), origin, payer, memory })
     }
 }
 
 /// Forgets whoever is as good as new; if that are few, everybody without a link.
 fn forget(accounts: &mut BTreeMap<Origin, Account>, now: Instant) {
     accounts.retain(|_, account| {
-        account.links > 0 || !account.new_peers.is_full(now) || !account.new_members.is_full(now)
+        let buckets = [&mut account.new_peers, &mut account.new_members, &mut account.one_time_keys];
+        account.links > 0 || buckets.into_iter().any(|bucket| !bucket.is_full(now))
     });
     if accounts.len() > MAX_REMEMBERED / 4 * 3 {
         accounts.retain(|_, account| account.links > 0);
@@ -148,6 +163,7 @@ fn forget(accounts: &mut BTreeMap<Origin, Account>, now: Instant) {
 pub(crate) struct Visit {
     origins: Arc<Origins>,
     origin: Origin,
+    payer: u64,
     /// What may wait for all links of the address.
     pub(crate) memory: Arc<Pool>,
 }
@@ -158,6 +174,11 @@ impl Visit {
         known.accounts.get_mut(&self.origin).is_some_and(|account| of(account).take(Instant::now()))
     }
 
+    /// The address's number in the mailbox: it says nothing of the address, and a forgotten one gets another.
+    pub(crate) fn payer(&self) -> u64 {
+        self.payer
+    }
+
     /// Whether the address may bring one more peer that the relay does not know.
     pub(crate) fn may_bring_a_peer(&self) -> bool {
         self.take(|account| &mut account.new_peers)
@@ -166,6 +187,11 @@ impl Visit {
     /// Whether the address may make one more membership.
     pub(crate) fn may_join(&self) -> bool {
         self.take(|account| &mut account.new_members)
+    }
+
+    /// Whether the address may take one more one-time key of another.
+    pub(crate) fn may_take_a_one_time_key(&self) -> bool {
+        self.take(|account| &mut account.one_time_keys)
     }
 }
 
@@ -213,6 +239,8 @@ mod tests {
             new_peers_burst: 3,
             new_members_per_minute: 60,
             new_members_burst: 4,
+            one_time_keys_per_minute: 60,
+            one_time_keys_burst: 5,
             local_factor: 10,
             ..RelayConfig::default()
         })
@@ -232,6 +260,7 @@ mod tests {
         assert_eq!((0..9).filter(|_| first.may_bring_a_peer()).count(), 3);
         assert!(!second.may_bring_a_peer(), "it is the same purse");
         assert_eq!((0..9).filter(|_| second.may_join()).count(), 4);
+        assert_eq!((0..9).filter(|_| second.may_take_a_one_time_key()).count(), 5);
         assert_eq!((0..9).filter(|_| other.may_bring_a_peer()).count(), 3);
         drop(second);
         // Neither a new link nor a moment without one fills it again; time does.
@@ -251,6 +280,7 @@ mod tests {
             assert_eq!(links.len(), 20);
             assert_eq!((0..100).filter(|_| links[0].may_bring_a_peer()).count(), 30);
             assert_eq!((0..100).filter(|_| links[0].may_join()).count(), 40);
+            assert_eq!((0..100).filter(|_| links[0].may_take_a_one_time_key()).count(), 50);
         }
     }
 

@@ -28,6 +28,8 @@ use crate::queues::{Queue, State, TURN_BYTES};
 
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 const MAX_NEWS_BYTES: usize = 256 << 10;
+/// As long as more than this waits to be told to a client, nothing of the moment is added.
+const MAX_PASSED_QUEUE_BYTES: usize = 32 << 10;
 /// Members of its rooms that a client is still to be told of; more, and the room is listed again.
 const MAX_NEW_MEMBERS: usize = 4096;
 
@@ -140,6 +142,19 @@ impl Client {
         } else {
             state.news.push(frame);
         }
+        state.settle();
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Something of the moment: dropped if it would have to wait behind much else.
+    pub(crate) fn pass(&self, frame: Bytes) {
+        let mut state = self.state();
+        let cost = frame_cost(frame.len());
+        if state.news.bytes + cost > MAX_PASSED_QUEUE_BYTES || !state.account.has_room(cost) {
+            return;
+        }
+        state.news.push(frame);
         state.settle();
         drop(state);
         self.changed.notify_one();

@@ -32,18 +32,24 @@ pub const UDP_RSA: Profile =
 
 /// `relay-ratchet.toml`
 pub const RELAY_RATCHET: Profile = Profile { name: "relay-ratchet.toml", ..TCP_X25519 };
+/// `tls-rsa.toml`
+pub const TLS_RSA: Profile = Profile { name: "tls-rsa.toml", transport: "tls", ..TCP_X25519 };
+/// `post-quantum.toml`
+pub const POST_QUANTUM: Profile = Profile { name: "post-quantum.toml", ..TCP_X25519 };
+/// `legacy-study.toml`
+pub const LEGACY_STUDY: Profile = Profile { name: "legacy-study.toml", ..UDP_RSA };
 /// TCP with the end-to-end plugins of `udp-rsa.toml`.
 pub const TCP_RSA: Profile =
     Profile { sets: &["key_exchange.kind=rsa-hybrid", "cipher.kind=aes-256-gcm"], ..TCP_X25519 };
 /// UDP with those of `tcp-x25519.toml`.
 pub const UDP_X25519: Profile =
     Profile { sets: &["key_exchange.kind=x25519", "cipher.kind=chacha20-poly1305"], ..UDP_RSA };
-/// UDP with the ratchet, and the cipher that no profile names.
+/// UDP with the ratchet, and the oldest cipher.
 pub const UDP_RATCHET: Profile =
     Profile { sets: &["key_exchange.kind=x25519-ratchet", "cipher.kind=aes-128-cbc-hmac-sha256"], ..UDP_RSA };
 
 /// All that are built in.
-pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA, RELAY_RATCHET];
+pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA, RELAY_RATCHET, TLS_RSA, POST_QUANTUM, LEGACY_STUDY];
 
 /// Makes tests of scenarios: functions that take a [`Profile`](crate::Profile).
 #[macro_export]
@@ -52,6 +58,9 @@ macro_rules! on_every_profile {
         $crate::on_profile!(tcp_x25519, $crate::profiles::TCP_X25519, $($scenario),+);
         $crate::on_profile!(udp_rsa, $crate::profiles::UDP_RSA, $($scenario),+);
         $crate::on_profile!(relay_ratchet, $crate::profiles::RELAY_RATCHET, $($scenario),+);
+        $crate::on_profile!(tls_rsa, $crate::profiles::TLS_RSA, $($scenario),+);
+        $crate::on_profile!(post_quantum, $crate::profiles::POST_QUANTUM, $($scenario),+);
+        $crate::on_profile!(legacy_study, $crate::profiles::LEGACY_STUDY, $($scenario),+);
     };
 }
 

@@ -10,7 +10,12 @@ use unicode_normalization::UnicodeNormalization;
 use super::snapshot::{ConversationView, MessageView, PeerView, StackView};
 use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::nick::RoomName;
+use crate::room::RoomAddress;
 use crate::transport::LinkFigures;
+
+/// Longest name of a peer in a command, in bytes of UTF-8: room for a nick, the `·` and the digits that keep two of one
+/// name apart.
+const MAX_DESTINATION_BYTES: usize = 96;
 
 /// Whom a command is about: a peer id, a name, or `#room`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +25,7 @@ pub enum Destination {
     /// A peer, by the name it is shown under; an error if several claim it and none owns it.
     Nick(String),
     /// A room.
-    Room(RoomName),
+    Room(RoomAddress),
     /// A conversation, by id.
     Conversation(ConversationId),
 }
@@ -29,7 +34,7 @@ impl TryFrom<String> for Destination {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         if text.starts_with('#') {
-            return RoomName::new(text).map(Self::Room).map_err(|e| e.to_string());
+            return RoomAddress::try_from(text).map(Self::Room).map_err(|e| e.to_string());
         }
         if let Ok(peer) = text.parse() {
             return Ok(Self::Peer(peer));
@@ -37,12 +42,13 @@ impl TryFrom<String> for Destination {
         if let Ok(conversation) = text.parse() {
             return Ok(Self::Conversation(conversation));
         }
-        match text.strip_prefix('@').unwrap_or(&text) {
+        // In composed form, as nicks are kept, and no more of it than is looked at.
+        let name = text.strip_prefix('@').unwrap_or(&text);
+        let composed: String = name.nfc().take(MAX_DESTINATION_BYTES + 1).collect();
+        match composed.as_str() {
             "" => Err("expected a peer id, a name or #room".to_owned()),
-            // Room for a nick, the `·` and the digits that keep two of one name apart.
-            // In composed form, as nicks are kept.
-            nick if nick.len() <= 96 => Ok(Self::Nick(nick.nfc().collect())),
-            _ => Err("a name has at most 96 bytes".to_owned()),
+            nick if nick.len() <= MAX_DESTINATION_BYTES => Ok(Self::Nick(composed)),
+            _ => Err(format!("a name has at most {MAX_DESTINATION_BYTES} bytes")),
         }
     }
 }
@@ -93,6 +99,16 @@ pub enum Command {
     MarkRead(MarkRead),
     /// `peer.list`
     Peers,
+    /// `peer.verify`
+    Verify(Verify),
+    /// `peer.accept_key`
+    AcceptKey(AcceptKey),
+    /// `peer.block`
+    Block(OfPeer),
+    /// `peer.unblock`
+    Unblock(OfPeer),
+    /// `typing.set`
+    SetTyping(SetTyping),
     /// `room.list`
     Rooms,
     /// `room.join`
@@ -101,6 +117,12 @@ pub enum Command {
     Leave(InRoom),
     /// `room.members`
     Members(InRoom),
+    /// `room.create`
+    Create(NewRoom),
+    /// `room.admit`
+    Admit(MemberOf),
+    /// `room.remove`
+    Remove(MemberOf),
     /// `stack.get`
     Stack,
     /// `config.get`
@@ -153,11 +175,101 @@ pub struct MarkRead {
     pub up_to: Option<MessageId>,
 }
 
+/// Parameters of `peer.verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Verify {
+    /// Whom.
+    pub peer: Destination,
+    /// What the comparison gave; without it the answer only tells what to compare.
+    #[serde(default)]
+    pub confirm: Option<Confirm>,
+}
+
+/// What a comparison gave.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Confirm {
+    /// True: both numbers were the same, the key is verified. False: it is verified no longer.
+    Is(bool),
+    /// The 60 digits that the other one reads, or the hex digits of his QR code: verified if they are the same. At the
+    /// prompt also `yes` and `no`.
+    Said(String),
+}
+
+/// Parameters of `peer.accept_key`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct AcceptKey {
+    /// Whose key.
+    pub peer: Destination,
+    /// What to agree to; may be left out if only one of them is open.
+    #[serde(default)]
+    pub kind: Option<AcceptKind>,
+}
+
+/// What can be agreed to about a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptKind {
+    /// The name that several claim is this key's. It is not verified by that.
+    Key,
+    /// What this stack no longer gives is not asked for any more.
+    Downgrade,
+}
+
+/// Parameters of `peer.block`, `peer.unblock`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct OfPeer {
+    /// Whom.
+    pub peer: Destination,
+}
+
+/// Parameters of `typing.set`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct SetTyping {
+    /// With whom, or where.
+    #[serde(alias = "with", alias = "conversation")]
+    pub to: Destination,
+    /// Whether one writes now.
+    pub typing: bool,
+}
+
 /// Parameters of `room.join`, `room.leave`, `room.members`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct InRoom {
     /// The room.
+    pub room: RoomAddress,
+}
+
+/// Parameters of `room.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct NewRoom {
+    /// What it is to be called.
+    #[serde(alias = "name")]
     pub room: RoomName,
+}
+
+/// Parameters of `room.admit`, `room.remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct MemberOf {
+    /// The room, which must be a closed one.
+    pub room: RoomAddress,
+    /// Who: a peer id or a name.
+    #[serde(
+        alias = "peer_id",
+        alias = "nick",
+        alias = "member",
+        alias = "to",
+        deserialize_with = "somebody"
+    )]
+    pub peer: Destination,
+}
+
+/// A destination that is a peer.
+fn somebody<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Destination, D::Error> {
+    match Destination::deserialize(from)? {
+        peer @ (Destination::Peer(_) | Destination::Nick(_)) => Ok(peer),
+        _ => Err(serde::de::Error::custom("expected a peer id or a name")),
+    }
 }
 
 /// What a command gives.
@@ -182,6 +294,13 @@ pub enum Reply {
         /// The peers.
         peers: Vec<Arc<PeerView>>,
     },
+    /// What to compare with a peer.
+    Verification(Verification),
+    /// What was decided.
+    Decided {
+        /// In words.
+        said: String,
+    },
     /// The rooms one is in.
     Rooms {
         /// The rooms.
@@ -204,8 +323,30 @@ pub enum Reply {
         /// As TOML.
         toml: String,
     },
+    /// A closed room was made.
+    Created {
+        /// How it is addressed.
+        room: RoomAddress,
+        /// The id of its conversation.
+        conversation_id: ConversationId,
+    },
     /// Done; nothing more to say.
     Done {},
+}
+
+/// What two people compare, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Verification {
+    /// Who, by key.
+    pub peer_id: PeerId,
+    /// What to call it here.
+    pub nick: String,
+    /// Whether its key is verified now.
+    pub verified: bool,
+    /// Sixty digits, the same at both ends if nobody is between them.
+    pub safety_number: String,
+    /// What a QR code for the comparison holds, in hex: a version byte and both peer ids, the smaller one first.
+    pub qr: String,
 }
 
 /// Stable names of what can go wrong; `data.kind` in JSON-RPC.
@@ -225,6 +366,10 @@ pub enum ErrorKind {
     TooLarge,
     /// Not possible now (wrong state).
     NotAllowed,
+    /// What was compared is not the same: perhaps somebody is in between.
+    Mismatch,
+    /// The policy asks for verified peers, and this one is not.
+    Unverified,
     /// The queue of commands is full; try again.
     Busy,
     /// The store failed; nothing was changed.
@@ -247,5 +392,25 @@ impl CommandError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit is on the name as it is kept: composing makes a text longer (U+0958 becomes
+    /// two) or shorter, and what was taken must be taken again.
+    #[test]
+    fn a_name_is_as_long_as_its_composed_form() {
+        let name = |text: String| Destination::try_from(text).map(|name| name.to_string());
+        // Composed, three bytes become six.
+        assert_eq!(name("\u{958}".repeat(16)).unwrap().len(), 96);
+        assert!(name("\u{958}".repeat(17)).is_err());
+        // Three bytes become two.
+        let composed = name("a\u{308}".repeat(48)).unwrap();
+        assert_eq!(composed, "ä".repeat(48));
+        assert_eq!(name(composed.clone()), Ok(composed));
+        assert!(name("a\u{308}".repeat(49)).is_err() && name("a".repeat(97)).is_err());
     }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::command::Destination;
 use super::snapshot::{Author, Counts, MessageState, MessageView};
 use crate::ids::{ConversationId, MessageId, PeerId};
-use crate::nick::{Nick, RoomName};
+use crate::nick::Nick;
+use crate::room::RoomAddress;
 use crate::schema::schema_of;
 
 /// The number of an event: an epoch that is new with every start of the engine, and a count.
@@ -85,7 +86,8 @@ pub enum Event {
     MessageStatus(MessageStatus),
     /// Something a peer said is missing, or what was missing has come.
     MessageGap(MessageGap),
-    /// A peer is there, or is called otherwise now: what it has said and its conversation have the new name.
+    /// A peer is there, or is called otherwise now, or its key was verified or no longer is: what it has said and its
+    /// conversation have the new name.
     PeerSeen(PeerEvent),
     /// A peer has gone, or is called otherwise now.
     PeerLost(PeerEvent),
@@ -95,6 +97,8 @@ pub enum Event {
     RoomChanged(RoomChanged),
     /// Messages of others were marked as read here.
     ConversationRead(ConversationRead),
+    /// Somebody writes, or no longer does. Never stored, and lost without harm.
+    Typing(Typing),
     /// The relay is reached.
     LinkUp(LinkUp),
     /// The relay is lost, or could not be reached.
@@ -116,6 +120,7 @@ impl Event {
             Self::PeerKeyChanged(_) => "peer.key_changed",
             Self::RoomChanged(_) => "room.changed",
             Self::ConversationRead(_) => "conversation.read",
+            Self::Typing(_) => "typing",
             Self::LinkUp(_) => "link.up",
             Self::LinkDown(_) => "link.down",
             Self::Alarm(_) => "alarm",
@@ -146,6 +151,7 @@ impl Event {
             Self::PeerKeyChanged(it) => serde_json::to_value(it),
             Self::RoomChanged(it) => serde_json::to_value(it),
             Self::ConversationRead(it) => serde_json::to_value(it),
+            Self::Typing(it) => serde_json::to_value(it),
             Self::LinkUp(it) => serde_json::to_value(it),
             Self::LinkDown(it) => serde_json::to_value(it),
             Self::Alarm(it) => serde_json::to_value(it),
@@ -165,6 +171,7 @@ pub fn notification_schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("peer.key_changed", schema_of::<PeerKeyChanged>()),
         ("room.changed", schema_of::<RoomChanged>()),
         ("conversation.read", schema_of::<ConversationRead>()),
+        ("typing", schema_of::<Typing>()),
         ("link.up", schema_of::<LinkUp>()),
         ("link.down", schema_of::<LinkDown>()),
         ("alarm", schema_of::<Alarm>()),
@@ -241,6 +248,8 @@ pub struct PeerEvent {
     pub peer_id: PeerId,
     /// What to call it here.
     pub nick: String,
+    /// Whether its key was verified.
+    pub verified: bool,
 }
 
 /// [`Event::PeerKeyChanged`]
@@ -254,22 +263,30 @@ pub struct PeerKeyChanged {
     pub peer_id: PeerId,
     /// What the newcomer is called here.
     pub nick: String,
+    /// Whether the newcomer's key was verified.
+    pub verified: bool,
+    /// Direct messages to who had the name wait until the user decides (`peer.accept_key`): it is not there now, so the
+    /// newcomer may be the same person with a new identity.
+    pub held: bool,
 }
 
 /// [`Event::RoomChanged`]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RoomChanged {
     /// The room.
-    pub room: RoomName,
+    pub room: RoomAddress,
     /// The id of its conversation.
     #[serde(rename = "conversation_id")]
     pub conversation: ConversationId,
     /// Whether one is in it.
     pub joined: bool,
-    /// Whether only members admit members. Open rooms are encrypted to the members the relay named.
+    /// Whether the relay names the members, to whom an open room is encrypted. Else only members admit members.
     pub open: bool,
     /// Everybody in it, as known here.
     pub members: Vec<PeerId>,
+    /// Who has admitted or removed somebody, if that is what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<PeerId>,
 }
 
 /// [`Event::ConversationRead`]
@@ -283,6 +300,21 @@ pub struct ConversationRead {
     pub conversation: ConversationId,
     /// What is still unread in it.
     pub unread: u32,
+}
+
+/// [`Event::Typing`]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Typing {
+    /// Where, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
+    pub conversation: ConversationId,
+    /// Who.
+    pub from: Author,
+    /// Whether it writes now. It ends by itself some seconds after the last key, or with the message.
+    pub typing: bool,
 }
 
 /// [`Event::LinkUp`]
@@ -318,8 +350,12 @@ pub enum AlarmKind {
     Tampered,
     /// A first message was seen before.
     Replayed,
-    /// A peer's stack differs from ours.
+    /// A peer's stack differs from ours, or a property once had with it is missing now.
     Downgrade,
+    /// A backup was put back: keys and sessions are made anew.
+    Restored,
+    /// A peer knows other members of a closed room than this node, or has said what it has no right to say.
+    Roster,
 }
 
 /// [`Event::Alarm`]

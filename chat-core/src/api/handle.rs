@@ -281,7 +281,7 @@ mod tests {
                 address: Destination::Nick("bob".into()),
                 conversation: ConversationId::default(),
                 position: 0,
-                from: Author { peer_id: PeerId::default(), nick: "bob".into() },
+                from: Author { peer_id: PeerId::default(), nick: "bob".into(), verified: false },
                 delivery: None,
                 text: text.into(),
                 sent_at: Timestamp::default(),

@@ -12,6 +12,6 @@ pub use command::{Command, CommandError, Destination, ErrorKind, Reply};
 pub use event::{Event, EventId, Numbered};
 pub use handle::{ClientHandle, EngineSide, EventReader, StopReason};
 pub use snapshot::{
-    ConversationKind, ConversationView, Counts, Delivery, LinkState, LinkView, MessageState, MessageView,
-    PeerView, Snapshot, StackView, Trust,
+    ConversationKind, ConversationView, Counts, Delivery, Held, LinkState, LinkView, MessageState,
+    MessageView, PeerView, Snapshot, StackView, Trust,
 };

@@ -9,7 +9,8 @@ use super::command::Destination;
 use super::event::EventId;
 use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
 use crate::key_exchange::Properties;
-use crate::nick::{Nick, RoomName};
+use crate::nick::Nick;
+use crate::room::RoomAddress;
 use crate::transport::LinkFigures;
 
 /// How many of a conversation's newest messages a snapshot holds; `msg.history` gives the older ones.
@@ -101,8 +102,8 @@ impl StackView {
 }
 
 /// What a conversation is with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "Written")]
 pub enum ConversationKind {
     /// One peer.
     Direct {
@@ -111,11 +112,84 @@ pub enum ConversationKind {
     },
     /// A room that admits whom the relay admits: end-to-end encrypted to the members the relay named.
     OpenRoom {
-        /// Its name.
-        room: RoomName,
+        /// How it is addressed.
+        room: RoomAddress,
         /// Everybody in it, oneself too.
         members: Vec<PeerId>,
     },
+    /// A room that admits only whom a member admits. No relay knows that there is one.
+    ClosedRoom {
+        /// How it is addressed.
+        room: RoomAddress,
+        /// Everybody in it, oneself too.
+        members: Vec<PeerId>,
+        /// Who made it.
+        creator: PeerId,
+    },
+}
+
+impl ConversationKind {
+    /// A room's address and members, whatever kind of room it is.
+    pub fn room(&self) -> Option<(&RoomAddress, &[PeerId])> {
+        match self {
+            Self::Direct { .. } => None,
+            Self::OpenRoom { room, members } | Self::ClosedRoom { room, members, .. } => {
+                Some((room, members))
+            }
+        }
+    }
+}
+
+impl JsonSchema for ConversationKind {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ConversationKind".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Written::json_schema(generator)
+    }
+}
+
+/// [`ConversationKind`] as it is written: a room also says whether it is open.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Written {
+    /// One peer.
+    Direct {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A room that admits whom the relay admits: end-to-end encrypted to the members the relay named.
+    OpenRoom {
+        /// How it is addressed.
+        room: RoomAddress,
+        /// True.
+        open: bool,
+        /// Everybody in it, oneself too.
+        members: Vec<PeerId>,
+    },
+    /// A room that admits only whom a member admits. No relay knows that there is one.
+    ClosedRoom {
+        /// How it is addressed.
+        room: RoomAddress,
+        /// False.
+        open: bool,
+        /// Everybody in it, oneself too.
+        members: Vec<PeerId>,
+        /// Who made it.
+        creator: PeerId,
+    },
+}
+
+impl From<ConversationKind> for Written {
+    fn from(kind: ConversationKind) -> Self {
+        match kind {
+            ConversationKind::Direct { peer } => Self::Direct { peer },
+            ConversationKind::OpenRoom { room, members } => Self::OpenRoom { room, open: true, members },
+            ConversationKind::ClosedRoom { room, members, creator } => {
+                Self::ClosedRoom { room, open: false, members, creator }
+            }
+        }
+    }
 }
 
 /// A conversation.
@@ -142,8 +216,24 @@ pub struct ConversationView {
 pub enum Trust {
     /// Nobody has compared fingerprints yet.
     Unverified,
-    /// The user has compared fingerprints.
+    /// The user has compared safety numbers, or the profile pins the key.
     Verified,
+}
+
+/// Why nothing is sealed for a peer until the user decides something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// It claims a nick that the profile pins to another key.
+    Pinned,
+    /// The user has blocked it.
+    Blocked,
+    /// A property once had with it is missing now.
+    Downgrade,
+    /// The policy asks for verified peers, and it is not.
+    Unverified,
+    /// Another key claims its name: direct messages wait.
+    KeyChanged,
 }
 
 /// A peer.
@@ -155,6 +245,12 @@ pub struct PeerView {
     pub nick: String,
     /// How its key is trusted.
     pub trust: Trust,
+    /// The same as yes or no.
+    pub verified: bool,
+    /// Whether the profile pins its key.
+    pub pinned: bool,
+    /// Whether and why nothing is sealed for it until the user decides; `problem` says what to do.
+    pub held: Option<Held>,
     /// Whether the relay sees it now.
     pub online: bool,
     /// When it was last seen.
@@ -214,6 +310,8 @@ pub struct Author {
     pub peer_id: PeerId,
     /// What to call it here.
     pub nick: String,
+    /// Whether its key was verified, by comparison or by a pin; of oneself always.
+    pub verified: bool,
 }
 
 /// A message in history.

@@ -19,6 +19,8 @@ pub enum ArgumentKind {
     Message,
     /// A number.
     Number,
+    /// One word.
+    Word,
     /// Everything to the end of the line.
     Rest,
 }
@@ -151,6 +153,41 @@ pub static COMMANDS: &[CommandSpec] = &[
         "mark messages as read"
     ),
     command!("peer.list", ["peers", "who"], Peers, "show everybody known, with fingerprints"),
+    command!(
+        "peer.verify",
+        ["verify"],
+        [required("peer", ArgumentKind::Peer), optional("confirm", ArgumentKind::Rest)],
+        Verify(super::command::Verify),
+        "show what to compare with somebody; then: yes, no, or the number"
+    ),
+    command!(
+        "peer.accept_key",
+        ["accept"],
+        [required("peer", ArgumentKind::Peer), optional("kind", ArgumentKind::Word)],
+        AcceptKey(super::command::AcceptKey),
+        "give a name to this key, or agree to a downgrade (kind: key, downgrade)"
+    ),
+    command!(
+        "peer.block",
+        ["block"],
+        [required("peer", ArgumentKind::Peer)],
+        Block(super::command::OfPeer),
+        "neither hear nor answer somebody"
+    ),
+    command!(
+        "peer.unblock",
+        ["unblock"],
+        [required("peer", ArgumentKind::Peer)],
+        Unblock(super::command::OfPeer),
+        "hear somebody again"
+    ),
+    command!(
+        "typing.set",
+        [],
+        [required("to", ArgumentKind::Destination)],
+        SetTyping(super::command::SetTyping),
+        "tell that one writes, or no longer does"
+    ),
     command!("room.list", ["rooms"], Rooms, "show the rooms you are in"),
     command!(
         "room.join",
@@ -172,6 +209,27 @@ pub static COMMANDS: &[CommandSpec] = &[
         [required("room", ArgumentKind::Room)],
         Members(super::command::InRoom),
         "show who is in a room"
+    ),
+    command!(
+        "room.create",
+        ["create"],
+        [required("room", ArgumentKind::Room)],
+        Create(super::command::NewRoom),
+        "make a closed room, which admits only whom a member admits"
+    ),
+    command!(
+        "room.admit",
+        ["admit"],
+        [required("room", ArgumentKind::Room), required("peer", ArgumentKind::Peer)],
+        Admit(super::command::MemberOf),
+        "admit somebody to a closed room"
+    ),
+    command!(
+        "room.remove",
+        ["remove"],
+        [required("room", ArgumentKind::Room), required("peer", ArgumentKind::Peer)],
+        Remove(super::command::MemberOf),
+        "remove somebody from a closed room who came after you"
     ),
     command!("stack.get", ["stack"], Stack, "show what protects this chat, and the figures of the link"),
     command!("config.get", ["config"], Config, "show the effective profile and where each value comes from"),
@@ -243,6 +301,11 @@ fn arguments(spec: &CommandSpec, mut rest: &str) -> Result<Map<String, Value>, C
             ArgumentKind::Rest => (rest, ""),
             _ => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
         };
+        // Room and peer in either order: a room is known by its `#`.
+        let argument = match argument.kind {
+            ArgumentKind::Room | ArgumentKind::Peer => by_its_sign(spec, word, &params).unwrap_or(argument),
+            _ => argument,
+        };
         let value = match argument.kind {
             ArgumentKind::Number => Value::from(word.parse::<u32>().map_err(|_| usage())?),
             _ => Value::from(word),
@@ -251,6 +314,12 @@ fn arguments(spec: &CommandSpec, mut rest: &str) -> Result<Map<String, Value>, C
         rest = more;
     }
     if rest.trim().is_empty() { Ok(params) } else { Err(usage()) }
+}
+
+/// The room or the peer of a command, whichever a word can only be, if it is not there yet.
+fn by_its_sign(spec: &CommandSpec, word: &str, known: &Map<String, Value>) -> Option<&'static Argument> {
+    let kind = if word.starts_with('#') { ArgumentKind::Room } else { ArgumentKind::Peer };
+    spec.arguments.iter().find(|argument| argument.kind == kind && !known.contains_key(argument.name))
 }
 
 fn unknown(word: &str) -> CommandError {
@@ -298,6 +367,20 @@ mod tests {
         assert_eq!(line, Line::Command(expected.clone()));
         let params = serde_json::json!({ "to": "bob", "text": "hello  there", "unknown": 1 });
         assert_eq!(by_method("msg.send").unwrap().command(params), Ok(expected));
+    }
+
+    #[test]
+    fn room_and_peer_stand_in_either_order() {
+        let expected = Line::Command(Command::Admit(super::super::command::MemberOf {
+            room: "#den·7f3a".parse().unwrap(),
+            peer: Destination::Nick("bob".into()),
+        }));
+        assert_eq!(parse_line("/admit #den·7f3a bob"), Ok(expected.clone()));
+        assert_eq!(parse_line("/admit bob #den·7f3a"), Ok(expected));
+        for bad in ["/admit #den", "/admit #den #den", "/admit bob bob", "/remove"] {
+            let error = parse_line(bad).unwrap_err();
+            assert!(error.to_string().contains(" ROOM PEER"), "{bad}: {error}");
+        }
     }
 
     #[test]

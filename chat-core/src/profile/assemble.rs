@@ -9,7 +9,7 @@ use crate::transport::Transport;
 use super::diagnostics::{Problems, ProfileError};
 use super::options::Options;
 use super::policy::{self, Property};
-use super::{Listen, Policy, Profile};
+use super::{Listen, Padding, Policy, Profile};
 
 /// What of a profile must be there in the program that reads it.
 #[derive(Clone)]
@@ -49,6 +49,7 @@ pub(super) struct Chosen<'a> {
     pub(super) frontend: Option<&'a Options>,
     pub(super) listen: &'a [Listen],
     pub(super) policy: Option<&'a Policy>,
+    pub(super) padding: Option<Padding>,
 }
 
 impl Chosen<'_> {
@@ -62,6 +63,18 @@ impl Chosen<'_> {
                 self.transports(registry, problems);
                 self.listeners(registry, problems);
             }
+        }
+    }
+
+    /// Whether the profile makes use of what the program can give.
+    fn is_on(&self, property: Property) -> bool {
+        match property {
+            Property::Padding => self.padding != Some(Padding::Off),
+            // To require it is to have it: the program then seals for nobody else, and is in no open room.
+            Property::VerifiedPeers | Property::ClosedRooms => {
+                self.policy.is_some_and(|policy| policy.requires(property))
+            }
+            _ => true,
         }
     }
 
@@ -89,7 +102,8 @@ impl Chosen<'_> {
         let cipher = self.cipher.and_then(|options| problems.take(registry.build(options)));
         let frontend = self.frontend.and_then(|options| problems.take(registry.build(options)));
         let key_exchange = key_exchange?;
-        let gives = policy::given(&key_exchange.properties(), program_gives);
+        let given = policy::given(&key_exchange.properties(), program_gives);
+        let gives: Vec<Property> = given.into_iter().filter(|property| self.is_on(*property)).collect();
         if let (Some(policy), Some(options)) = (self.policy, self.key_exchange) {
             policy.check(&gives, options.kind(), registry, problems);
         }
@@ -125,6 +139,7 @@ impl Profile {
             frontend: Some(&self.frontend),
             listen: &self.relay.listen,
             policy: Some(&self.policy),
+            padding: Some(self.padding),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Room {
         match self {
             Self::Root if key == SCHEMA_VERSION_KEY => Self::Known,
             Self::Root => match spec::table(key).map(|table| (table, &table.content)) {
-                Some((table, Content::Keys(_))) => Self::Keys(table),
+                Some((table, Content::Keys(_) | Content::List(..))) => Self::Keys(table),
                 Some((_, Content::Plugin(kind))) => Self::Plugin(*kind),
                 Some((_, Content::Later)) | None => Self::Unknown,
             },

@@ -19,6 +19,7 @@
 //! Values of keys that look like secrets by their name are masked in [`Profile::show`] and in [`Profile::to_json`].
 
 mod assemble;
+mod closed;
 mod de;
 mod diagnostics;
 mod layers;
@@ -50,6 +51,7 @@ pub use policy::{Policy, Property, given};
 pub use schema::schema;
 pub use source::{Origin, Place};
 
+use crate::ids::PeerId;
 use crate::nick::{Nick, RoomName};
 use crate::plugin::PluginKind;
 use crate::transport::Address;
@@ -79,6 +81,12 @@ pub struct Profile {
     pub relay: RelaySection,
     /// `[log]`
     pub log: LogSection,
+    /// `[padding]`
+    pub padding: Padding,
+    /// `[privacy]`
+    pub privacy: Privacy,
+    /// `[[pin]]`, no nick and no fingerprint twice.
+    pub pins: Vec<Pin>,
     tree: Table,
 }
 
@@ -171,6 +179,34 @@ pub enum Access {
     Open,
 }
 
+/// `padding.kind`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// To a few lengths.
+    Buckets,
+    /// Not at all.
+    Off,
+}
+
+/// `[privacy]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Privacy {
+    /// Whether others are told that their messages were read.
+    pub read_receipts: bool,
+    /// Whether others are told that one writes.
+    pub typing: bool,
+}
+
+/// An entry of `[[pin]]`: whoever claims the nick must have this key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The nick.
+    pub nick: Nick,
+    /// The key's fingerprint.
+    pub fingerprint: PeerId,
+}
+
 /// `[log]`
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -211,7 +247,7 @@ impl Profile {
 }
 
 fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
-    let (tree, file) = inputs.merged(problems)?;
+    let (mut tree, file) = inputs.merged(problems)?;
     if !validate::version(&tree, &file, problems) {
         return None;
     }
@@ -231,8 +267,11 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         .and_then(|options| sections::transport_address(&tree, options, relay_address.as_ref(), problems));
     let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
     let policy = sections::policy(&tree, problems);
+    closed::check(&mut tree, &policy, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
+    let pins = sections::pins(&tree, problems);
+    let padding = sections::padding(&tree);
 
     let chosen = Chosen {
         transports: transport.iter().collect(),
@@ -241,6 +280,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         frontend: frontend.as_ref(),
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
+        padding,
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
         options.warn_of_inline_secrets(problems);
@@ -258,6 +298,9 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         policy,
         relay: relay?,
         log: sections::log(&tree)?,
+        padding: padding?,
+        privacy: sections::privacy(&tree)?,
+        pins,
         tree,
     })
 }

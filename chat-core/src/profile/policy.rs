@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::key_exchange::{KeyExchange, Properties};
-use crate::plugin::{PluginKind, Registry};
+use crate::plugin::{PluginEntry, PluginKind, Registry};
 
 use super::diagnostics::{Diagnostic, Problems, ProfileError};
 use super::options::Options;
@@ -134,6 +134,11 @@ impl Policy {
         self.require.iter().map(|(property, _)| *property)
     }
 
+    /// Whether a property is required.
+    pub fn requires(&self, property: Property) -> bool {
+        self.require().any(|required| required == property)
+    }
+
     pub(super) fn check(
         &self,
         given: &[Property],
@@ -150,6 +155,9 @@ impl Policy {
 fn lacking(property: Property, place: &Place, key_exchange: &str, registry: &Registry) -> Diagnostic {
     let message = format!("the policy requires `{property}`, and this stack does not give it");
     let error = Diagnostic::error(place, message).note(format!("{property}: {}", property.meaning()));
+    if property == Property::Padding {
+        return error.note("what gives it: [padding] kind = \"buckets\"");
+    }
     if !property.is_of_key_exchange() {
         return error.note(format!(
             "no part of this program gives it yet; take `{property}` out of `policy.require`"
@@ -158,22 +166,41 @@ fn lacking(property: Property, place: &Place, key_exchange: &str, registry: &Reg
     let error = error.note(format!("the key exchange `{key_exchange}` does not give it"));
     let givers = givers(property, registry);
     error.note(match givers.as_slice() {
-        [] => format!(
-            "no key exchange of this program gives it as it is; take `{property}` out of `policy.require`"
-        ),
-        givers => format!("what gives it: [key_exchange] kind = \"{}\"", givers.join("\" or \"")),
+        [] => {
+            format!("no key exchange of this program gives it; take `{property}` out of `policy.require`")
+        }
+        givers => format!("what gives it: [key_exchange] {}", givers.join(" or ")),
     })
 }
 
-/// The linked key exchanges that give a property in their own example, so that the advice can't be out of date.
-fn givers(property: Property, registry: &Registry) -> Vec<&'static str> {
-    let gives = |example: &str| {
-        let options = Options::parse_table(example, PluginKind::KeyExchange.table()).ok()?;
+/// The linked key exchanges that give a property in their own example, or if none does, with one of their switches on. They
+/// are built and asked, so that the advice can't be out of date.
+fn givers(property: Property, registry: &Registry) -> Vec<String> {
+    let gives = |options: &str| {
+        let options = Options::parse_table(options, PluginKind::KeyExchange.table()).ok()?;
         let exchange = registry.build::<dyn KeyExchange>(&options).ok()?;
         Some(property.of_key_exchange(&exchange.properties()))
     };
-    let exchanges = registry.iter().filter(|entry| entry.kind == PluginKind::KeyExchange);
-    exchanges.filter(|entry| gives(entry.example) == Some(true)).map(|entry| entry.name).collect()
+    let exchanges = || registry.iter().filter(|entry| entry.kind == PluginKind::KeyExchange);
+    let plain: Vec<_> = exchanges()
+        .filter(|entry| gives(entry.example) == Some(true))
+        .map(|entry| format!("kind = \"{}\"", entry.name))
+        .collect();
+    if !plain.is_empty() {
+        return plain;
+    }
+    let switched = exchanges().flat_map(|entry| switches(entry).into_iter().map(move |key| (entry, key)));
+    switched
+        .filter(|(entry, key)| gives(&format!("{}{key} = true\n", entry.example)) == Some(true))
+        .map(|(entry, key)| format!("kind = \"{}\", {key} = true", entry.name))
+        .collect()
+}
+
+/// The options of a plugin that are on or off.
+fn switches(entry: &PluginEntry) -> Vec<String> {
+    let schema = entry.schema();
+    let options = schema.get("properties").and_then(|options| options.as_object()).into_iter().flatten();
+    options.filter(|(_, schema)| schema["type"] == "boolean").map(|(key, _)| key.clone()).collect()
 }
 
 /// A policy as an error or nothing.

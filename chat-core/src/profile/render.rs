@@ -48,6 +48,11 @@ impl Profile {
                 behind_header = if name == IDENTITY { lines.len() + 2 } else { behind_header };
                 show_table(&[name], table, &keys, false, &mut lines);
             }
+            if let (Some(Content::List(..)), Value::Array(items)) =
+                (spec::table(name).map(|table| &table.content), &entry.node.value)
+            {
+                items.iter().filter_map(Node::table).for_each(|table| show_item(name, table, &mut lines));
+            }
         }
         if let Some(login) = login {
             lines.insert(behind_header.min(lines.len()), login);
@@ -79,7 +84,7 @@ impl Profile {
 fn known_order(table: &spec::TableSpec) -> Vec<&'static str> {
     match table.content {
         Content::Plugin(_) => vec![KIND_KEY, ADDRESS_KEY],
-        Content::Keys(_) | Content::Later => table.keys().map(|key| key.name).collect(),
+        Content::Keys(_) | Content::List(..) | Content::Later => table.keys().map(|key| key.name).collect(),
     }
 }
 
@@ -130,6 +135,14 @@ fn show_table(path: &[&str], table: &Table, order: &[&str], secret: bool, lines:
             show_table(&[path, &[name]].concat(), inner, &[], secret || is_secret(name), lines);
         }
     }
+}
+
+/// One table of a list, which has values only.
+fn show_item(name: &str, table: &Table, lines: &mut Vec<Line>) {
+    lines.push(Line::bare(String::new()));
+    lines.push(Line::bare(format!("[[{}]]", key(name))));
+    let order = spec::table(name).map(known_order).unwrap_or_default();
+    lines.extend(ordered(table, order).into_iter().map(|(name, entry)| Line::value(name, entry, false)));
 }
 
 fn write_lines(lines: &[Line]) -> String {

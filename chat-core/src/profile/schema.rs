@@ -20,6 +20,7 @@ pub fn schema(registry: &Registry) -> Value {
     for table in spec::TABLES {
         let schema = match table.content {
             Content::Keys(_) => keys_schema(table, &defaults),
+            Content::List(_, max) => list_schema(table, max),
             Content::Plugin(kind) => {
                 required.push(table.name);
                 plugin_schema(table, kind, registry)
@@ -65,6 +66,15 @@ fn keys_schema(table: &TableSpec, defaults: &Value) -> Value {
     schema
 }
 
+fn list_schema(table: &TableSpec, max: usize) -> Value {
+    let mut item = keys_schema(table, &Value::Null);
+    if let Value::Object(item) = &mut item {
+        item.remove("description");
+        item.insert("required".to_owned(), table.keys().map(|key| key.name).collect());
+    }
+    json!({ "type": "array", "description": table.summary, "items": item, "maxItems": max })
+}
+
 fn key_schema(key: &KeySpec) -> Value {
     let description = key.summary;
     match &key.shape {
@@ -80,6 +90,7 @@ fn key_schema(key: &KeySpec) -> Value {
             "type": "array", "items": { "type": "string", "minLength": 1 }, "maxItems": max,
             "description": description,
         }),
+        Shape::Flag => json!({ "type": "boolean", "description": description }),
         Shape::Integer { min, max } => {
             json!({ "type": "integer", "minimum": min, "maximum": max, "description": description })
         }

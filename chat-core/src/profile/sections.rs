@@ -13,7 +13,10 @@ use super::masks::without_userinfo;
 use super::options::{ADDRESS_KEY, Options};
 use super::source::Place;
 use super::tree::{Node, Table};
-use super::{Access, Host, IdentitySection, Listen, LogLevel, LogSection, Policy, Property, RelaySection};
+use super::{
+    Access, Host, IdentitySection, Listen, LogLevel, LogSection, Padding, Pin, Policy, Privacy, Property,
+    RelaySection,
+};
 
 /// Transports of the project whose addresses are `host:port`; what a stranger's reads is its own business.
 const HOST_PORT_TRANSPORTS: &[&str] = &["tcp", "tls", "quic", "udp-arq"];
@@ -47,6 +50,13 @@ impl<'a> Section<'a> {
     fn integer<T: TryFrom<i128>>(self, key: &str) -> Option<T> {
         match self.node(key)?.value {
             super::tree::Value::Integer(number) => T::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    fn flag(self, key: &str) -> Option<bool> {
+        match self.node(key)?.value {
+            super::tree::Value::Boolean(flag) => Some(flag),
             _ => None,
         }
     }
@@ -120,6 +130,42 @@ pub(super) fn log(tree: &Table) -> Option<LogSection> {
         _ => return None,
     };
     Some(LogSection { level, dir: section.path("dir") })
+}
+
+pub(super) fn padding(tree: &Table) -> Option<Padding> {
+    match Section::of(tree, "padding").text("kind")?.0 {
+        "buckets" => Some(Padding::Buckets),
+        "none" => Some(Padding::Off),
+        _ => None,
+    }
+}
+
+pub(super) fn privacy(tree: &Table) -> Option<Privacy> {
+    let section = Section::of(tree, "privacy");
+    Some(Privacy { read_receipts: section.flag("read_receipts")?, typing: section.flag("typing")? })
+}
+
+/// `[[pin]]`: a nick has one key, and a key one nick.
+pub(super) fn pins(tree: &Table, problems: &mut Problems) -> Vec<Pin> {
+    let mut pins: Vec<Pin> = Vec::new();
+    let items = tree.node("pin").and_then(Node::array).unwrap_or_default();
+    for table in items.iter().filter_map(Node::table) {
+        let section = Section { table: Some(table) };
+        let nick = section.text("nick").and_then(|nick| name(nick, |nick| Nick::new(nick), problems));
+        let fingerprint = section.text("fingerprint").and_then(|(text, place)| {
+            let error = || {
+                Diagnostic::error(place, "a fingerprint has 64 hex digits, as `chat identity show` prints")
+            };
+            text.parse().map_err(|_| problems.push(error())).ok()
+        });
+        let (Some(nick), Some(fingerprint)) = (nick, fingerprint) else { continue };
+        let known = pins.iter().any(|pin| pin.nick == nick || pin.fingerprint == fingerprint);
+        if let (true, Some((_, place))) = (known, section.text("nick")) {
+            problems.push(Diagnostic::error(place, "this nick or this fingerprint is pinned twice"));
+        }
+        pins.push(Pin { nick, fingerprint });
+    }
+    pins
 }
 
 /// The address of the relay; required.

@@ -29,6 +29,11 @@ max_memory_bytes = 536870912
 max_mailbox_bytes = 67108864
 [log]
 level = "info"
+[padding]
+kind = "buckets"
+[privacy]
+read_receipts = true
+typing = true
 "##;
 
 /// A table of the profile.
@@ -42,6 +47,8 @@ pub(super) struct TableSpec {
 pub(super) enum Content {
     /// These keys.
     Keys(&'static [KeySpec]),
+    /// A list of tables with these keys, so many at most: `[[name]]`.
+    List(&'static [KeySpec], usize),
     /// The choice of a plugin, with the plugin's own keys.
     Plugin(PluginKind),
     /// A table of the design that this program can't honour yet.
@@ -67,6 +74,8 @@ pub(super) enum Shape {
     Texts { max: usize },
     /// A whole number, bounds included.
     Integer { min: u64, max: u64 },
+    /// `true` or `false`.
+    Flag,
     /// A key of the design that this program can't honour yet.
     Later,
 }
@@ -181,6 +190,24 @@ const LOG: &[KeySpec] = &[
     key("dir", Shape::Text, "The folder of the log files; default: in the data directory."),
 ];
 
+const PADDING: &[KeySpec] = &[key(
+    "kind",
+    Shape::Choice(&[word("buckets"), word("none")]),
+    "`buckets` = messages are padded to a few lengths; `none` = the length of a message shows on the wire.",
+)];
+
+const PRIVACY: &[KeySpec] = &[
+    key("read_receipts", Shape::Flag, "Whether others are told that their messages were read."),
+    key("typing", Shape::Flag, "Whether others are told that one writes."),
+];
+
+/// Most pins.
+const MAX_PINS: usize = 1024;
+const PIN: &[KeySpec] = &[
+    key("nick", Shape::Text, "The nick."),
+    key("fingerprint", Shape::Text, "The fingerprint of the key that has it: 64 hex digits."),
+];
+
 const fn keys(name: &'static str, keys: &'static [KeySpec], summary: &'static str) -> TableSpec {
     TableSpec { name, summary, content: Content::Keys(keys) }
 }
@@ -204,9 +231,14 @@ pub(super) const TABLES: &[TableSpec] = &[
     keys("policy", POLICY, "What the stack must give."),
     keys("relay", RELAY, "How to be a relay."),
     keys("log", LOG, "Logging."),
+    keys("padding", PADDING, "Padding of messages to a few lengths."),
+    keys("privacy", PRIVACY, "What others are told beside what one says."),
+    TableSpec {
+        name: "pin",
+        summary: "Fingerprints that nicks must have: whoever claims one of the nicks with another key is refused.",
+        content: Content::List(PIN, MAX_PINS),
+    },
     not_yet("store", "A passphrase or key file for what lies on the disk."),
-    not_yet("padding", "Padding of messages to a few lengths."),
-    not_yet("pin", "Fingerprints that nicks must have."),
     not_yet("discovery", "Finding peers in the local network."),
     not_yet("files", "Sending files."),
     not_yet("calls", "Voice and video."),
@@ -223,7 +255,7 @@ impl TableSpec {
     /// The keys a profile may use now; none for a plugin's table.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'static KeySpec> + use<> {
         let keys = match self.content {
-            Content::Keys(keys) => keys,
+            Content::Keys(keys) | Content::List(keys, _) => keys,
             Content::Plugin(_) | Content::Later => &[],
         };
         keys.iter().filter(|key| !matches!(key.shape, Shape::Later))
@@ -232,7 +264,7 @@ impl TableSpec {
     /// The key of this name, also one for later.
     pub(super) fn key(&self, name: &str) -> Option<&'static KeySpec> {
         match self.content {
-            Content::Keys(keys) => keys.iter().find(|key| key.name == name),
+            Content::Keys(keys) | Content::List(keys, _) => keys.iter().find(|key| key.name == name),
             Content::Plugin(_) | Content::Later => None,
         }
     }
@@ -247,7 +279,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for table in TABLES {
             assert!(seen.insert(table.name.to_owned()), "{}", table.name);
-            if let Content::Keys(keys) = table.content {
+            if let Content::Keys(keys) | Content::List(keys, _) = table.content {
                 for key in keys {
                     assert!(!super::super::secrets::is_secret(key.name), "{}", key.name);
                     assert!(seen.insert(format!("{}.{}", table.name, key.name)), "{}", key.name);

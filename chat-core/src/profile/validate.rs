@@ -53,6 +53,7 @@ fn unknown_top_level(name: &str, entry: &Entry) -> Diagnostic {
 fn table(spec: &TableSpec, entry: &Entry, problems: &mut Problems) {
     match spec.content {
         Content::Keys(_) => {}
+        Content::List(_, max) => return list(spec, max, entry, problems),
         // The plugins' tables are read by `Options`.
         Content::Plugin(_) => return,
         Content::Later => {
@@ -69,10 +70,35 @@ fn table(spec: &TableSpec, entry: &Entry, problems: &mut Problems) {
         problems.push(error.note(format!("[{}] has the keys {}", spec.name, names.join(", "))));
         return;
     };
+    keys(spec, table, problems);
+}
+
+fn keys(spec: &TableSpec, table: &Table, problems: &mut Problems) {
     for (name, entry) in table.iter() {
         match spec.key(name) {
             Some(key) => value(key, spec, entry, problems),
             None => problems.push(unknown_key(name, spec, entry)),
+        }
+    }
+}
+
+/// `[[name]]`: every table needs every key.
+fn list(spec: &TableSpec, max: usize, entry: &Entry, problems: &mut Problems) {
+    if entry.node.array().is_none() {
+        let message = format!("expected a list of tables, found {}", entry.node.value.describe());
+        problems.push(Diagnostic::error(&entry.node.place, message).note(format!("write [[{}]]", spec.name)));
+        return;
+    }
+    for item in items(&entry.node, max, problems) {
+        let Some(table) = item.table() else {
+            let message = format!("expected a table, found {}", item.value.describe());
+            problems.push(Diagnostic::error(&item.place, message));
+            continue;
+        };
+        keys(spec, table, problems);
+        for key in spec.keys().filter(|key| table.get(key.name).is_none()) {
+            let message = format!("`{}` is missing in [[{}]]", key.name, spec.name);
+            problems.push(Diagnostic::error(&item.place, message));
         }
     }
 }
@@ -118,6 +144,12 @@ fn value(key: &KeySpec, table: &TableSpec, entry: &Entry, problems: &mut Problem
             }
         }
         Shape::Integer { min, max } => integer(node, min, max, problems),
+        Shape::Flag => {
+            if !matches!(node.value, Value::Boolean(_)) {
+                let message = format!("expected true or false, found {}", node.value.describe());
+                problems.push(Diagnostic::error(&node.place, message));
+            }
+        }
     }
 }
 

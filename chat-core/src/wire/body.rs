@@ -5,12 +5,13 @@
 //!   ‖ previous 16 ‖ payload ‖ 0x80 ‖ 00…
 //! ```
 //! Padded to 192, 448, 960 bytes, then in steps of 25 %, rounded up to 16: the length of a text shows in
-//! its bucket only. Each end sets the context flag until it knows that the other one has seen the context.
+//! its bucket only. Whoever has turned padding off ends a frame with the 0x80. Each end sets the context flag until it knows that the other one has seen the context.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::WireError;
+use super::membership::{MAX_OPERATION_BYTES, MAX_OPERATIONS, SignedOperation};
 use crate::ids::{ConversationId, MessageId, Timestamp};
 use crate::nick::MAX_TEXT_BYTES;
 
@@ -21,6 +22,10 @@ const RECEIPT: u8 = 3;
 const RENEWED: u8 = 4;
 const LEFT: u8 = 5;
 const NOT_TAKEN: u8 = 6;
+const TYPING: u8 = 32;
+const CLOSED_TEXT: u8 = 7;
+const ROOM_LOG: u8 = 8;
+const ROOM_ASK: u8 = 9;
 
 /// Most message ids in one receipt.
 pub const MAX_RECEIPT_IDS: usize = 256;
@@ -49,6 +54,48 @@ pub enum Body {
     Left,
     /// The sender is not in this room: it has not taken these messages and will not.
     NotTaken(Vec<MessageId>),
+    /// The sender writes in this conversation, or no longer does. Only ever passed on, never stored.
+    Typing(bool),
+    /// A text to a closed room. Outside of it stand the conversation of the two peers, and
+    /// [`copy_id`](super::membership::copy_id): a relay sees direct messages only.
+    ClosedText(ClosedText),
+    /// What the sender knows of who is in a closed room.
+    RoomLog(RoomLog),
+    /// What does the receiver know of who is in this closed room? Answered by [`Body::RoomLog`].
+    RoomAsk(RoomAsk),
+}
+
+/// [`Body::ClosedText`]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedText {
+    /// [`roster_hash`](super::membership::roster_hash) of the members it was written to, its author too.
+    pub roster: [u8; 16],
+    /// The room.
+    pub room: ConversationId,
+    /// The message, the same for every member.
+    pub message: MessageId,
+    /// The text.
+    pub text: String,
+}
+
+/// [`Body::RoomLog`]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomLog {
+    /// The room.
+    pub room: ConversationId,
+    /// [`log_hash`](super::membership::log_hash) of all operations that the sender knows, or that it tells this receiver.
+    pub log: [u8; 16],
+    /// Some or all of them, each behind its parents; at most [`MAX_OPERATIONS`].
+    pub operations: Vec<SignedOperation>,
+}
+
+/// [`Body::RoomAsk`]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomAsk {
+    /// The room.
+    pub room: ConversationId,
+    /// [`log_hash`](super::membership::log_hash) of what the sender knows; of nothing, if it doesn't know the room.
+    pub log: [u8; 16],
 }
 
 impl Body {
@@ -60,6 +107,10 @@ impl Body {
             Self::Renewed => RENEWED,
             Self::Left => LEFT,
             Self::NotTaken(_) => NOT_TAKEN,
+            Self::Typing(_) => TYPING,
+            Self::ClosedText(_) => CLOSED_TEXT,
+            Self::RoomLog(_) => ROOM_LOG,
+            Self::RoomAsk(_) => ROOM_ASK,
         }
     }
 
@@ -74,7 +125,16 @@ impl Body {
                 std::iter::once(kind).chain(ids.iter().flat_map(|id| id.0)).collect()
             }
             Self::NotTaken(ids) => ids.iter().flat_map(|id| id.0).collect(),
+            Self::Typing(typing) => vec![u8::from(*typing)],
             Self::Renewed | Self::Left => Vec::new(),
+            Self::ClosedText(ClosedText { roster, room, message, text }) => {
+                [roster, room.as_ref(), message.as_ref(), text.as_bytes()].concat()
+            }
+            Self::RoomLog(RoomLog { room, log, operations }) => {
+                let operations = operations.iter().flat_map(|operation| super::lp(&operation.encode()));
+                [room.as_ref(), log].concat().into_iter().chain(operations).collect()
+            }
+            Self::RoomAsk(RoomAsk { room, log }) => [room.as_ref(), log].concat(),
         }
     }
 
@@ -86,6 +146,11 @@ impl Body {
             RENEWED if payload.is_empty() => Ok(Self::Renewed),
             LEFT if payload.is_empty() => Ok(Self::Left),
             NOT_TAKEN => message_ids(payload).map(Self::NotTaken),
+            TYPING if payload == [0] => Ok(Self::Typing(false)),
+            TYPING if payload == [1] => Ok(Self::Typing(true)),
+            CLOSED_TEXT => closed_text(payload).map(Self::ClosedText),
+            ROOM_LOG => room_log(payload).map(Self::RoomLog),
+            ROOM_ASK => room_ask(payload).map(Self::RoomAsk),
             _ => Err(malformed("type")),
         }
     }
@@ -100,6 +165,35 @@ fn text(payload: &[u8]) -> Result<String, WireError> {
         return Err(WireError::TooLarge { what: "text", len: payload.len(), max: MAX_TEXT_BYTES });
     }
     std::str::from_utf8(payload).map(str::to_owned).map_err(|_| malformed("text is not UTF-8"))
+}
+
+fn closed_text(mut payload: &[u8]) -> Result<ClosedText, WireError> {
+    Ok(ClosedText {
+        roster: take(&mut payload)?,
+        room: ConversationId(take(&mut payload)?),
+        message: MessageId(take(&mut payload)?),
+        text: text(payload)?,
+    })
+}
+
+fn room_log(mut payload: &[u8]) -> Result<RoomLog, WireError> {
+    let (room, log) = (ConversationId(take(&mut payload)?), take(&mut payload)?);
+    let mut operations = Vec::new();
+    while !payload.is_empty() {
+        let len = u32::from_be_bytes(take(&mut payload)?) as usize;
+        if len > MAX_OPERATION_BYTES || operations.len() >= MAX_OPERATIONS {
+            return Err(malformed("too many operations, or too long ones"));
+        }
+        let (operation, rest) = payload.split_at_checked(len).ok_or_else(|| malformed("too short"))?;
+        operations.push(SignedOperation::decode(operation)?);
+        payload = rest;
+    }
+    Ok(RoomLog { room, log, operations })
+}
+
+fn room_ask(mut payload: &[u8]) -> Result<RoomAsk, WireError> {
+    let ask = RoomAsk { room: ConversationId(take(&mut payload)?), log: take(&mut payload)? };
+    if payload.is_empty() { Ok(ask) } else { Err(malformed("a question with more behind it")) }
 }
 
 fn receipt(payload: &[u8]) -> Result<Body, WireError> {
@@ -141,6 +235,15 @@ pub struct Plaintext {
 impl Plaintext {
     /// Padded bytes, ready to be sealed.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        self.encode_to(padded_len)
+    }
+
+    /// The same without padding: its length tells that of what it says.
+    pub fn encode_unpadded(&self) -> Zeroizing<Vec<u8>> {
+        self.encode_to(|len| len)
+    }
+
+    fn encode_to(&self, padded_len: fn(usize) -> usize) -> Zeroizing<Vec<u8>> {
         let payload = Zeroizing::new(self.body.payload());
         let flag = if self.context.is_some() { CONTEXT_FLAG } else { 0 };
         let mut out = Vec::with_capacity(padded_len(payload.len() + 90));
@@ -156,13 +259,14 @@ impl Plaintext {
         Zeroizing::new(out)
     }
 
-    /// Reads what [`Plaintext::encode`] wrote.
+    /// Reads what [`Plaintext::encode`] or [`Plaintext::encode_unpadded`] wrote.
     ///
     /// # Errors
     /// [`WireError`] if the padding, a length or the type is not one that `encode` writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let end = bytes.iter().rposition(|&byte| byte != 0).ok_or_else(|| malformed("padding"))?;
-        if bytes.get(end) != Some(&0x80) || bytes.len() != padded_len(end + 1) {
+        let fits = bytes.len() == padded_len(end + 1) || bytes.len() == end + 1;
+        if bytes.get(end) != Some(&0x80) || !fits {
             return Err(malformed("padding"));
         }
         let mut rest = bytes.get(..end).unwrap_or_default();
@@ -228,6 +332,24 @@ mod tests {
         }
     }
 
+    fn closed_bodies() -> [Body; 5] {
+        let (roster, room, message) = ([5; 16], ConversationId([6; 16]), MessageId([7; 16]));
+        let text = |text: String| Body::ClosedText(ClosedText { roster, room, message, text });
+        let me = crate::Identity::from_seed(&[9; 32]);
+        let change = crate::wire::membership::Change::Admit { peer: crate::PeerId([8; 32]) };
+        let parents = vec![crate::wire::membership::OperationId([1; 32])];
+        let operation =
+            crate::wire::membership::Operation { room, author: *me.public().as_bytes(), parents, change };
+        let operations = vec![SignedOperation::sign(&operation, &me); 3];
+        [
+            text("hello".into()),
+            text("x".repeat(MAX_TEXT_BYTES)),
+            Body::RoomLog(RoomLog { room, log: [3; 16], operations }),
+            Body::RoomLog(RoomLog { room, log: [3; 16], operations: vec![] }),
+            Body::RoomAsk(RoomAsk { room, log: [3; 16] }),
+        ]
+    }
+
     #[test]
     fn every_body_comes_back() {
         let texts = ["", "a", "\u{80}", "ends in\0\0", "ünï 日本"].map(str::to_owned);
@@ -235,13 +357,18 @@ mod tests {
         bodies.extend(texts.map(Body::RoomText));
         bodies.push(Body::Text("x".repeat(MAX_TEXT_BYTES)));
         bodies.push(Body::Receipt(ReceiptKind::Read, vec![MessageId([7; 16]); MAX_RECEIPT_IDS]));
+        bodies.extend(closed_bodies());
         bodies.extend([Body::Renewed, Body::Left, Body::NotTaken(vec![MessageId([7; 16])])]);
+        bodies.extend([Body::Typing(true), Body::Typing(false)]);
         for body in bodies {
             for context in [None, Some([9; 32])] {
                 let plain = plain(body.clone(), context);
                 let bytes = plain.encode();
                 assert!(bytes.len() < super::super::envelope::MAX_SEALED_BYTES - 100);
-                assert_eq!(Plaintext::decode(&bytes), Ok(plain));
+                assert_eq!(Plaintext::decode(&bytes), Ok(plain.clone()));
+                let bare = plain.encode_unpadded();
+                assert!(bytes.starts_with(&bare) && bare.last() == Some(&0x80));
+                assert_eq!(Plaintext::decode(&bare), Ok(plain));
             }
         }
     }
@@ -307,8 +434,18 @@ mod tests {
             (NOT_TAKEN, vec![7; 17]),
             (RENEWED, vec![1]),
             (LEFT, vec![1]),
+            (TYPING, vec![]),
+            (TYPING, vec![2]),
+            (TYPING, vec![1, 0]),
             (TEXT, vec![0xff]),
-            (7, vec![]),
+            (CLOSED_TEXT, vec![7; 47]),
+            (CLOSED_TEXT, [vec![7; 48], vec![0xff]].concat()),
+            (ROOM_LOG, vec![7; 31]),
+            (ROOM_LOG, [vec![7; 32], vec![0, 0, 0, 2, 1]].concat()),
+            (ROOM_LOG, [vec![7; 32], vec![0, 0, 4, 1], vec![0; 1025]].concat()),
+            (ROOM_ASK, vec![7; 31]),
+            (ROOM_ASK, vec![7; 33]),
+            (10, vec![]),
         ];
         for (kind, payload) in bad {
             let refused = Body::parse(kind, &payload);
@@ -317,6 +454,8 @@ mod tests {
                 "{kind}: {refused:?}"
             );
         }
+        let empty = [0, 0, 0, 0].repeat(MAX_OPERATIONS + 1);
+        assert!(Body::parse(ROOM_LOG, &[vec![7; 32], empty].concat()).is_err());
         for kind in [TEXT, ROOM_TEXT] {
             let refused = Body::parse(kind, &vec![b'x'; MAX_TEXT_BYTES + 1]);
             assert!(matches!(refused, Err(WireError::TooLarge { len: 1_048_577, max: 1_048_576, .. })));

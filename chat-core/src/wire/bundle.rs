@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{WireError, lp};
 use crate::error::CryptoError;
 use crate::identity::{Identity, PeerKey, SignedAs};
-use crate::ids::{PeerId, SessionId, Timestamp};
+use crate::ids::{OneTimeKeyId, PeerId, SessionId, Timestamp};
 use crate::nick::Nick;
 
 /// Longest bundle, in bytes: room for an RSA key of 8192 bits or an ML-KEM key, and not for much more, because
@@ -142,7 +142,7 @@ impl SignedBundle {
     }
 }
 
-/// What stands in front of the first frames of a session: `bundle_A ‖ SHA-256(bundle_B) ‖ first message`.
+/// What stands in front of the first frames of a session: `bundle_A ‖ SHA-256(bundle_B) ‖ first message ‖ OPK_B`.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Handshake {
     /// The initiator's signed bundle.
@@ -154,12 +154,24 @@ pub struct Handshake {
     /// The plugin's first message.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub first: Vec<u8>,
+    /// Which one-time key of the responder it uses up, if any. The plugin binds the key itself into its transcript, so
+    /// a first message that names another one, or leaves it out, is refused.
+    #[n(3)]
+    pub one_time: Option<OneTimeKeyId>,
 }
 
 impl Handshake {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         super::encode(self)
+    }
+
+    /// What a first message is remembered by, however it is wrapped: the first 16 bytes of
+    /// `SHA-256("chat/accepted/1" ‖ context ‖ first message)`, where `context` is that of [`binding`].
+    pub fn transcript(&self, context: &[u8; 32]) -> SessionId {
+        let hash =
+            Sha256::new_with_prefix(b"chat/accepted/1").chain_update(context).chain_update(&self.first);
+        SessionId::from_slice(hash.finalize().get(..16).unwrap_or_default()).unwrap_or_default()
     }
 
     /// Decodes strictly.
@@ -267,8 +279,10 @@ mod tests {
     /// A record of exactly the limit is read, one byte more is not looked at.
     #[test]
     fn a_handshake_may_be_as_long_as_the_limit() {
-        let with =
-            |first| Handshake { bundle: vec![1; MAX_BUNDLE_BYTES], peer_bundle_hash: vec![2; 32], first };
+        let with = |first| {
+            let (bundle, peer_bundle_hash) = (vec![1; MAX_BUNDLE_BYTES], vec![2; 32]);
+            Handshake { bundle, peer_bundle_hash, first, one_time: None }
+        };
         let rest = MAX_HANDSHAKE_BYTES - with(vec![3; 1000]).encode().len() + 1000;
         let longest = with(vec![3; rest]);
         assert_eq!(longest.encode().len(), MAX_HANDSHAKE_BYTES);
@@ -276,6 +290,25 @@ mod tests {
         let refused = Handshake::decode(&with(vec![3; rest + 1]).encode()).err();
         let (len, max) = (MAX_HANDSHAKE_BYTES + 1, MAX_HANDSHAKE_BYTES);
         assert_eq!(refused, Some(WireError::TooLarge { what: "handshake", len, max }));
+    }
+
+    #[test]
+    fn a_handshake_names_a_one_time_key_in_one_way_or_none() {
+        let with =
+            |one_time| Handshake { bundle: vec![1], peer_bundle_hash: vec![2; 32], first: vec![3], one_time };
+        let (without, named) = (with(None), with(Some(OneTimeKeyId([4; 16]))));
+        for handshake in [&without, &named] {
+            assert!(Handshake::decode(&handshake.encode()).is_ok_and(|read| read == *handshake));
+        }
+        assert_eq!((without.encode()[0], named.encode()[0]), (0x83, 0x84));
+        // With a null where nothing is to stand, and with an id that is too short.
+        assert!(Handshake::decode(&[&[0x84], &without.encode()[1..], &[0xf6]].concat()).is_err());
+        assert!(Handshake::decode(&[&[0x84], &without.encode()[1..], &[0x4f], &[4; 15]].concat()).is_err());
+        // What it is remembered by is the same for both, but not for another message or context.
+        assert_eq!(without.transcript(&[5; 32]), named.transcript(&[5; 32]));
+        assert_ne!(without.transcript(&[5; 32]), without.transcript(&[6; 32]));
+        let other = Handshake { first: vec![4], ..without.clone() };
+        assert_ne!(without.transcript(&[5; 32]), other.transcript(&[5; 32]));
     }
 
     #[test]

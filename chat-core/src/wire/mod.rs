@@ -5,21 +5,26 @@
 //! | [`relay`] | client and relay: the records of one hop |
 //! | [`envelope`] | client and relay: what is routed and stored, sealed |
 //! | [`bundle`] | clients: signed public keys, and the handshake in front of a session |
+//! | [`one_time`] | clients: signed keys that a first message uses up |
+//! | [`membership`] | the members of a closed room: who is in it |
 //! | [`body`] | the two ends of a session only: what a sealed frame holds |
 //!
 //! Records are CBOR arrays (RFC 8949): fields a reader doesn't know are skipped, lengths are checked
-//! against the bytes that are really there before anything is allocated. Bundles and handshakes decode
+//! against the bytes that are really there before anything is allocated. Bundles, one-time keys and handshakes decode
 //! strictly: encoding them again gives the same bytes. Nothing nests deeper than 16 levels, not even what is skipped.
 
 pub mod body;
 pub mod bundle;
 pub mod envelope;
+pub mod membership;
 mod nesting;
+pub mod one_time;
 pub mod relay;
 
 pub use body::{Body, Plaintext};
 pub use bundle::{Bundle, Handshake, SignedBundle, StackProfile};
 pub use envelope::{Envelope, Recipient};
+pub use one_time::{OneTimeKey, OneTimeKeys, SignedOneTimeKey};
 pub use relay::{FromRelay, ToRelay};
 
 /// The version of everything in here.

@@ -2,12 +2,16 @@
 
 use minicbor::{Decode, Encode};
 
+use super::one_time::OneTimeKeys;
 use super::{Envelope, WireError};
 use crate::ids::{EnvelopeId, PeerId, Timestamp};
 use crate::nick::{Nick, RoomName};
 
 /// Most envelopes in one record.
 pub const MAX_BATCH: usize = 1024;
+
+/// Longest `Pass`, in bytes: what is only of the moment is short.
+pub const MAX_PASSED_BYTES: usize = 4 << 10;
 
 /// From a client to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -70,6 +74,31 @@ pub enum ToRelay {
         /// Any number.
         #[n(0)]
         n: u64,
+    },
+    /// One-time keys of one's own, to be given out once each; answered by `OneTimeKeysLeft`.
+    #[n(8)]
+    OneTimeKeys {
+        /// Each a [`super::SignedOneTimeKey`] of the peer at this link.
+        #[n(0)]
+        keys: OneTimeKeys,
+        /// Those that were given before are of no use any more: they are forgotten first.
+        #[n(1)]
+        anew: bool,
+    },
+    /// A one-time key of a peer, for a first message; answered by `OneTimeKey`.
+    #[n(9)]
+    TakeOneTimeKey {
+        /// Whose.
+        #[n(0)]
+        peer: PeerId,
+    },
+    /// Pass this on to its recipient, a peer, if it is connected now; else forget it. Nothing of it is stored, and it is
+    /// not answered.
+    #[n(32)]
+    Pass {
+        /// The envelope; the record has at most [`MAX_PASSED_BYTES`].
+        #[n(0)]
+        envelope: Envelope,
     },
 }
 
@@ -134,6 +163,9 @@ pub enum FromRelay {
         /// The relay's clock.
         #[n(1)]
         now: Timestamp,
+        /// How many of this peer's one-time keys it keeps; left out by a relay that keeps none of anybody.
+        #[n(2)]
+        one_time_keys: Option<u32>,
     },
     /// These envelopes are on the relay's disk (fsynced), or were already.
     #[n(1)]
@@ -229,6 +261,30 @@ pub enum FromRelay {
         #[n(1)]
         members: Vec<PeerId>,
     },
+    /// How many of the client's own one-time keys are left: after `OneTimeKeys`, and whenever one was given out.
+    #[n(12)]
+    OneTimeKeysLeft {
+        /// So many.
+        #[n(0)]
+        left: u32,
+    },
+    /// A one-time key that nobody else gets: a hint to be verified.
+    #[n(13)]
+    OneTimeKey {
+        /// Whose; as asked.
+        #[n(0)]
+        peer: PeerId,
+        /// A [`super::SignedOneTimeKey`]; none if there is none left, or too many were asked for.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        key: Option<Vec<u8>>,
+    },
+    /// Somebody passes this on, now. It is in no mailbox, and not to be acknowledged.
+    #[n(32)]
+    Passed {
+        /// The envelope.
+        #[n(0)]
+        envelope: Envelope,
+    },
 }
 
 macro_rules! record {
@@ -267,12 +323,23 @@ mod tests {
             ToRelay::Ack { through: 7 },
             ToRelay::Find { peer: Some(PeerId([1; 32])), nick: None },
             ToRelay::Find { peer: None, nick: Some(Nick::new("bob").unwrap()) },
+            ToRelay::OneTimeKeys { keys: OneTimeKeys(vec![vec![1, 2], vec![3]]), anew: false },
+            ToRelay::TakeOneTimeKey { peer: PeerId([1; 32]) },
         ] {
             assert_eq!(ToRelay::decode(&record.encode()), Ok(record));
         }
         let members = vec![PeerId([1; 32])];
-        let record = FromRelay::Room { room, members };
-        assert_eq!(FromRelay::decode(&record.encode()), Ok(record));
+        let (peer, now) = (PeerId([1; 32]), Timestamp(5));
+        for record in [
+            FromRelay::Room { room, members },
+            FromRelay::Welcome { version: 1, now, one_time_keys: None },
+            FromRelay::Welcome { version: 1, now, one_time_keys: Some(7) },
+            FromRelay::OneTimeKeysLeft { left: 3 },
+            FromRelay::OneTimeKey { peer, key: Some(vec![1, 2]) },
+            FromRelay::OneTimeKey { peer, key: None },
+        ] {
+            assert_eq!(FromRelay::decode(&record.encode()), Ok(record));
+        }
         // Hello with a second field, as a later version may send it.
         assert_eq!(ToRelay::decode(&[0x82, 0x00, 0x82, 0x01, 0x61, 0x78]), Ok(ToRelay::Hello { version: 1 }));
     }

@@ -174,7 +174,7 @@ const CASES: &[Case] = &[
     case(
         Append("[relay]\nlisten = [\"pigeon://h:1\"]\n"),
         (18, 11),
-        &["there is no transport `pigeon`", "accepted: tcp, udp-arq"],
+        &["there is no transport `pigeon`", "accepted: tcp, tls, udp-arq"],
     ),
     case(
         Append("[relay]\nlisten = [\"quic://h:1\"]\n"),
@@ -203,8 +203,19 @@ const CASES: &[Case] = &[
         (17, 2),
         &["[store] is known, but not built into this program yet"],
     ),
-    case(Append("[padding]\n"), (17, 2), &["[padding] is known"]),
-    case(Append("[[pin]]\nnick = \"bob\"\n"), (17, 3), &["[pin] is known"]),
+    // Trust and privacy.
+    case(Append("[padding]\nkind = \"bucket\"\n"), (18, 8), &["`bucket` is not accepted", "buckets"]),
+    case(Append("[privacy]\ntyping = \"no\"\n"), (18, 10), &["expected true or false, found a string"]),
+    case(Append("[privacy]\nreceipts = true\n"), (18, 1), &["unknown key `receipts`", "read_receipts"]),
+    case(Append("[pin]\nnick = \"bob\"\n"), (17, 1), &["expected a list of tables", "write [[pin]]"]),
+    case(Append("[[pin]]\nnick = \"bob\"\n"), (17, 1), &["`fingerprint` is missing in [[pin]]"]),
+    case(
+        Append("[[pin]]\nnick = \"bob\"\nfingerprint = \"abc\"\n"),
+        (19, 15),
+        &["64 hex digits, as `chat identity show` prints"],
+    ),
+    case(Append("[[pin]]\nnick = \"a b\"\nfingerprint = \"x\"\nkey = 1\n"), (20, 1), &["unknown key `key`"]),
+    case(Append("pin = 5\n"), (17, 1), &["unknown key `pin`"]),
     case(
         Append("[discovery]\n[files]\n[calls]\n"),
         (17, 2),
@@ -226,7 +237,7 @@ const CASES: &[Case] = &[
         (7, 8),
         &[
             "there is no transport `udp-arg`",
-            "accepted: tcp, udp-arq",
+            "accepted: tcp, tls, udp-arq",
             "did you mean `udp-arq`?",
             "^^^^^^^^^",
         ],
@@ -289,8 +300,16 @@ const CASES: &[Case] = &[
             "^^^^^^^^^^^^^^^^^",
         ],
     ),
-    case(Line("\"end-to-end\"", "\"deniable\""), (16, 12), &["kind = \"x25519\" or \"x25519-ratchet\""]),
-    case(Line("\"end-to-end\"", "\"post-quantum\""), (16, 12), &["no key exchange of this program gives it"]),
+    case(
+        Line("\"end-to-end\"", "\"deniable\""),
+        (16, 12),
+        &["kind = \"x25519\" or kind = \"x25519-ratchet\""],
+    ),
+    case(
+        Line("\"end-to-end\"", "\"post-quantum\""),
+        (16, 12),
+        &["kind = \"x25519-ratchet\", post_quantum = true"],
+    ),
     case(Line("\"end-to-end\"", "\"sealed-at-rest\""), (16, 12), &["no part of this program gives it yet"]),
     case(
         Line("\"end-to-end\"", "\"forward-secresy\""),

@@ -123,6 +123,25 @@ fn the_policy_is_checked_apart_too() {
     assert!(profile.assemble(&registry, &[Property::Padding]).is_err());
 }
 
+/// Padding is given unless it is turned off; verified peers by asking for them.
+#[test]
+fn switches_decide_about_what_the_program_can_give() {
+    let registry = registry();
+    let can = [Property::VerifiedPeers, Property::Padding];
+    let load = |require: &str, more: &str| {
+        let text = format!("{}{more}", GOOD.replace("\"end-to-end\"", require));
+        let (profile, _) = Profile::load(&Inputs::new("p.toml", text)).unwrap();
+        profile.assemble(&registry, &can).map(|stack| stack.gives).map_err(|error| error.to_string())
+    };
+    let gives = load("\"padding\"", "").unwrap();
+    assert!(gives.contains(&Property::Padding) && !gives.contains(&Property::VerifiedPeers));
+    assert!(load("\"verified-peers\"", "").unwrap().contains(&Property::VerifiedPeers));
+    let off = "[padding]\nkind = \"none\"\n";
+    assert!(!load("\"end-to-end\"", off).unwrap().contains(&Property::Padding));
+    let error = load("\"padding\"", off).unwrap_err();
+    assert!(error.contains("requires `padding`") && error.contains("kind = \"buckets\""), "{error}");
+}
+
 #[test]
 fn what_a_stack_gives_is_never_more_than_its_parts_give() {
     let exchange = chat_core::Properties { forward_secrecy: true, ..Default::default() };
@@ -166,4 +185,9 @@ fn the_schema_knows_every_key_of_every_profile() {
         }
     }
     assert!(seen > 40, "{seen}");
+    let pin = &schema["properties"]["pin"];
+    assert_eq!(
+        (&pin["type"], &pin["items"]["required"]),
+        (&"array".into(), &serde_json::json!(["nick", "fingerprint"]))
+    );
 }

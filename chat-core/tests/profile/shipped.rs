@@ -9,6 +9,9 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("udp-rsa.toml", include_str!("../../../configs/udp-rsa.toml")),
     ("tcp-x25519.toml", include_str!("../../../configs/tcp-x25519.toml")),
     ("relay-ratchet.toml", include_str!("../../../configs/relay-ratchet.toml")),
+    ("tls-rsa.toml", include_str!("../../../configs/tls-rsa.toml")),
+    ("post-quantum.toml", include_str!("../../../configs/post-quantum.toml")),
+    ("legacy-study.toml", include_str!("../../../configs/legacy-study.toml")),
 ];
 
 #[test]
@@ -31,7 +34,11 @@ fn they_name_the_stacks_they_are_called_after() {
         ["127.0.0.1:12345", "udp-arq", "rsa-hybrid", "aes-256-gcm"],
         ["127.0.0.1:12346", "tcp", "x25519", "chacha20-poly1305"],
         ["127.0.0.1:12347", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
+        ["127.0.0.1:12350", "tls", "rsa-hybrid", "aes-256-gcm"],
+        ["127.0.0.1:12348", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
+        ["127.0.0.1:12349", "udp-arq", "rsa-hybrid", "aes-128-cbc-hmac-sha256"],
     ];
+    assert_eq!(SHIPPED.len(), stacks.len());
     for ((name, text), stack) in SHIPPED.iter().zip(stacks) {
         let (profile, warnings) = load(*text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(warnings.is_empty(), "{name}: {warnings:?}");
@@ -48,6 +55,9 @@ fn they_name_the_stacks_they_are_called_after() {
         let mut requires = vec![Property::EndToEnd];
         if stack[2] == "x25519-ratchet" {
             requires.extend([Property::ForwardSecrecy, Property::Healing]);
+        }
+        if *name == "post-quantum.toml" {
+            requires.push(Property::PostQuantum);
         }
         assert_eq!(profile.policy.require().collect::<Vec<_>>(), requires);
         assert_eq!(profile.relay.listen[0].to_string(), format!("{}://{}", stack[1], stack[0]));

@@ -53,6 +53,13 @@ max_mailbox_bytes = 67108864       # default
 
 [log]
 level = "debug"                    # --set
+
+[padding]
+kind = "buckets"                   # default
+
+[privacy]
+read_receipts = true               # default
+typing = true                      # default
 "##;
     let squeeze = |text: &str| {
         text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
@@ -86,6 +93,25 @@ fn the_nick_by_default_is_shown_beside_its_origin() {
     assert!(!load(GOOD).unwrap().0.show_with_nick(Some(&login)).contains("root"));
 }
 
+fn pin(nick: &str, digit: char) -> String {
+    format!("[[pin]]\nnick = \"{nick}\"\nfingerprint = \"{}\"\n", digit.to_string().repeat(64))
+}
+
+#[test]
+fn pins_and_switches_are_read() {
+    let switches = "[privacy]\ntyping = false\n[padding]\nkind = \"none\"\n";
+    let profile = load(format!("{GOOD}{switches}{}{}", pin("bob", 'a'), pin("carol", 'B'))).unwrap().0;
+    let pins: Vec<(&str, String)> =
+        profile.pins.iter().map(|pin| (pin.nick.as_str(), pin.fingerprint.to_string())).collect();
+    assert_eq!(pins, [("bob", "a".repeat(64)), ("carol", "b".repeat(64))]);
+    assert_eq!(profile.padding, chat_core::profile::Padding::Off);
+    assert!(profile.privacy.read_receipts && !profile.privacy.typing);
+    for twice in [pin("bob", 'c'), pin("dave", 'a')] {
+        let error = load(format!("{GOOD}{}{twice}", pin("bob", 'a'))).unwrap_err().to_string();
+        assert!(error.contains("pinned twice"), "{error}");
+    }
+}
+
 #[test]
 fn what_is_shown_loads_again_and_says_the_same() {
     let odd = GOOD.replace(
@@ -93,8 +119,9 @@ fn what_is_shown_loads_again_and_says_the_same() {
         "kind = \"tcp\"\naddress = \"h:1\"\nlabel = \"\"\"a\\\"\\\\\tb\n\u{1F600}\\u001b\\u202e\\U000e0001'\"\"\"\nproxies = [{}, { idle_s = 1, share = 0.1 }]\n\
         [transport.limits]\nshare = 1e-9",
     );
+    let pins = format!("{GOOD}{}", pin("bob", 'a'));
     let mut count = 0;
-    for text in SHIPPED.iter().map(|(_, text)| *text).chain([GOOD, &odd]) {
+    for text in SHIPPED.iter().map(|(_, text)| *text).chain([GOOD, &odd, &pins]) {
         for profile in [load(text).unwrap().0, layered(text)] {
             let shown = profile.show();
             let again = load(shown.as_str()).unwrap_or_else(|error| panic!("{error}\n\n{shown}")).0;
@@ -109,7 +136,7 @@ fn what_is_shown_loads_again_and_says_the_same() {
             count += 1;
         }
     }
-    assert_eq!(count, 2 * (SHIPPED.len() + 2));
+    assert_eq!(count, 2 * (SHIPPED.len() + 3));
 }
 
 #[test]

@@ -51,9 +51,11 @@ pub(crate) fn registry() -> Registry {
 static ENTRIES: &[PluginEntry] = &[
     PluginEntry::new::<dyn Transport, UdpArq>("transport-udp-arq"),
     PluginEntry::new::<dyn Transport, Tcp>("transport-tcp"),
+    PluginEntry::new::<dyn Transport, Tls>("transport-tls"),
     PluginEntry::new::<dyn KeyExchange, RsaHybrid>("key-exchange-rsa-hybrid"),
     PluginEntry::new::<dyn KeyExchange, X25519>("key-exchange-x25519"),
     PluginEntry::new::<dyn KeyExchange, Ratchet>("key-exchange-x25519-ratchet"),
+    PluginEntry::new::<dyn Cipher, AesCbc>("cipher-aes-cbc-hmac"),
     PluginEntry::new::<dyn Cipher, Aes>("cipher-aes-gcm"),
     PluginEntry::new::<dyn Cipher, ChaCha>("cipher-chacha20-poly1305"),
     PluginEntry::new::<dyn Cipher, XChaCha>("cipher-chacha20-poly1305"),
@@ -92,6 +94,8 @@ pub(crate) struct UdpArqOptions {
     rto_ms: Option<u16>,
     #[serde(default)]
     congestion: Option<Congestion>,
+    #[serde(default)]
+    window: Option<u16>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -126,7 +130,7 @@ pub(crate) struct Limits {
 struct Label(String);
 
 fn check_udp(options: &UdpArqOptions) -> Result<(), ProfileError> {
-    match (options.rto_ms, &options.congestion) {
+    match (options.rto_ms.or(options.window), &options.congestion) {
         (Some(0), _) => Err(ProfileError::option("rto_ms", "at least 1")),
         (_, Some(Congestion::Fixed(0))) => Err(ProfileError::option("congestion.fixed", "at least 1")),
         (_, Some(Congestion::NewReno | Congestion::Cubic | Congestion::Fixed(_)) | None) => Ok(()),
@@ -151,14 +155,37 @@ fn check_tcp(options: &TcpOptions) -> Result<(), ProfileError> {
 
 plugin!(UdpArq, Transport, "udp-arq", "transport", UdpArqOptions, check_udp);
 plugin!(Tcp, Transport, "tcp", "transport", TcpOptions, check_tcp);
+plugin!(Tls, Transport, "tls", "transport");
 plugin!(RsaHybrid, KeyExchange, "rsa-hybrid", "key_exchange");
 plugin!(X25519, KeyExchange, "x25519", "key_exchange");
-plugin!(Ratchet, KeyExchange, "x25519-ratchet", "key_exchange");
+plugin!(AesCbc, Cipher, "aes-128-cbc-hmac-sha256", "cipher");
 plugin!(Aes, Cipher, "aes-256-gcm", "cipher");
 plugin!(ChaCha, Cipher, "chacha20-poly1305", "cipher");
 plugin!(XChaCha, Cipher, "xchacha20-poly1305", "cipher");
 plugin!(Tui, Frontend, "tui", "frontend");
 plugin!(JsonRpc, Frontend, "jsonrpc", "frontend");
+
+/// What it gives depends on an option.
+pub(crate) struct Ratchet {
+    post_quantum: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RatchetOptions {
+    #[serde(default)]
+    post_quantum: bool,
+}
+
+impl Plugin<dyn KeyExchange> for Ratchet {
+    const NAME: &'static str = "x25519-ratchet";
+    const SUMMARY: &'static str = "a stand-in";
+    const EXAMPLE: &'static str = "[key_exchange]\nkind = \"x25519-ratchet\"\n";
+    type Options = RatchetOptions;
+    fn build(RatchetOptions { post_quantum }: RatchetOptions) -> Result<Box<dyn KeyExchange>, ProfileError> {
+        Ok(Box::new(Self { post_quantum }))
+    }
+}
 
 macro_rules! transport {
     ($($type:ident)*) => {$(
@@ -173,7 +200,7 @@ macro_rules! transport {
         }
     )*};
 }
-transport!(UdpArq Tcp);
+transport!(UdpArq Tcp Tls);
 
 macro_rules! cipher {
     ($($type:ident)*) => {$(
@@ -185,7 +212,7 @@ macro_rules! cipher {
         }
     )*};
 }
-cipher!(Aes ChaCha XChaCha);
+cipher!(AesCbc Aes ChaCha XChaCha);
 
 macro_rules! frontend {
     ($($type:ident)*) => {$(
@@ -202,9 +229,9 @@ const DENIABLE: Properties = Properties { deniable: true, ..NOTHING };
 const RATCHET: Properties = Properties { forward_secrecy: true, healing: true, ..DENIABLE };
 
 macro_rules! key_exchange {
-    ($($type:ident = $properties:expr)*) => {$(
+    ($($type:ident = $properties:expr;)*) => {$(
         impl KeyExchange for $type {
-            fn properties(&self) -> Properties { $properties }
+            fn properties(&self) -> Properties { let of: fn(&Self) -> Properties = $properties; of(self) }
             fn new_bundle(&self, _: &mut Context<'_>) -> Result<NewBundle, CryptoError> { Err(CryptoError::Entropy) }
             fn initiate(&self, _: &OwnBundle<'_>, _: &PeerBundle<'_>, _: &mut Context<'_>)
                 -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> { Err(CryptoError::Entropy) }
@@ -215,7 +242,11 @@ macro_rules! key_exchange {
         }
     )*};
 }
-key_exchange!(RsaHybrid = NOTHING  X25519 = DENIABLE  Ratchet = RATCHET);
+key_exchange!(
+    RsaHybrid = |_| NOTHING;
+    X25519 = |_| DENIABLE;
+    Ratchet = |this| Properties { post_quantum: this.post_quantum, ..RATCHET };
+);
 
 #[test]
 fn the_good_profile_is_good() {
@@ -224,6 +255,31 @@ fn the_good_profile_is_good() {
     assert_eq!(profile.identity.nick.as_ref().unwrap().as_str(), "alice");
     let registry = registry();
     let stack = profile.assemble(&registry, &[Property::ClosedRooms]).unwrap();
-    assert_eq!(stack.gives, [Property::EndToEnd, Property::ClosedRooms]);
+    // Open rooms may be joined, as nothing forbids it.
+    assert_eq!(stack.gives, [Property::EndToEnd]);
     assert_eq!((stack.transports.len(), stack.cipher.name()), (1, "aes-256-gcm"));
+}
+
+#[test]
+fn closed_rooms_are_given_where_they_are_required() {
+    let requiring = |text: &str| {
+        let text = text.replace("require = [\"end-to-end\"]", "require = [\"closed-rooms\"]");
+        let registry = registry();
+        let loaded =
+            Profile::load(&Inputs::new("p.toml", text).for_client(&registry, &[Property::ClosedRooms]));
+        loaded.map(|(profile, _)| {
+            let stack = profile.assemble(&registry, &[Property::ClosedRooms]).unwrap();
+            (profile, stack.gives)
+        })
+    };
+    let without = GOOD.lines().filter(|line| !line.starts_with("rooms")).collect::<Vec<_>>().join("\n");
+    let (profile, gives) = requiring(&without).unwrap();
+    assert_eq!(gives, [Property::EndToEnd, Property::ClosedRooms]);
+    assert!(profile.topology.rooms.is_empty(), "not even the program's own room");
+    let shown = profile.show();
+    assert!(requiring(&shown).is_ok(), "{shown}");
+    let open = without.replacen("[topology]", "[topology]\nrooms = [\"#lobby\", \"#b\"]", 1);
+    let error = requiring(&open).unwrap_err();
+    assert_eq!(error.errors().len(), 2, "{error}");
+    assert!(error.to_string().contains("this room is open"), "{error}");
 }

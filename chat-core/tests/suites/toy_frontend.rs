@@ -246,7 +246,7 @@ impl Seat for Toy {
 impl Drop for Toy {
     fn drop(&mut self) {
         if self.is(Fault::LeavesRoomsWhenItGoes) {
-            let room = RoomName::new("#lobby").unwrap();
+            let room = RoomName::new("#lobby").unwrap().into();
             // The engine may be gone.
             drop(self.client.submit(Command::Leave(InRoom { room })));
         }

@@ -1,6 +1,7 @@
 //! `chat explain`: what a stack gives and what it does not, derived from its plugins.
 
-use chat_core::profile::Property;
+use chat_core::Profile;
+use chat_core::profile::{Padding, Property};
 
 use crate::{plugins, profiles};
 use chat_relay::exit::{Failure, print};
@@ -30,13 +31,36 @@ fn text(profile: &str) -> Result<String, Failure> {
         text.push_str(&format!("\nOf {}, know this:\n", profile.key_exchange.kind()));
         text.extend(caveats.iter().map(|caveat| format!("- {caveat}\n")));
     }
+    let length = match profile.padding {
+        Padding::Buckets => "about how much",
+        Padding::Off => "how much",
+    };
+    text.push_str(&format!(
+        "\nA relay sees who writes to whom, when, and {length}; it can delay or drop, which shows.\n"
+    ));
+    text.push_str(&trust(&profile));
     text.push_str(
-        "\nA relay sees who writes to whom, when, and about how much; it can delay or drop, which shows.\n\
-         Peers are unverified until you compare fingerprints (chat identity show).\n\
-         Open rooms are encrypted to the members that the relay names.\n\
+        "Open rooms are encrypted to the members that the relay names; a closed room has the members that its members\n\
+         admitted, and no relay is told of it, though it sees who writes to several at once.\n\
          History and keys lie unsealed in the data directory, which only you can read.",
     );
     Ok(text)
+}
+
+/// Whose keys are believed, and what becomes of the others.
+fn trust(profile: &Profile) -> String {
+    let mut text = "Peers are unverified until you compare safety numbers (/verify NICK; chat identity show|qr), or the \
+                    profile pins their keys ([[pin]]).\n"
+        .to_owned();
+    if profile.policy.requires(Property::VerifiedPeers) {
+        text.push_str(
+            "Nothing is sealed for a peer that is not verified, not even a receipt; what it says is shown as unverified.\n",
+        );
+    }
+    for pin in &profile.pins {
+        text.push_str(&format!("{} is {}, and nobody else.\n", pin.nick, pin.fingerprint));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -48,7 +72,7 @@ mod tests {
         for (profile, pieces) in [
             ("tcp-x25519.toml", ["Of x25519", "pose as others to you until it is rotated"]),
             ("udp-rsa.toml", ["no forward secrecy within the life of the RSA key", "RUSTSEC-2023-0071"]),
-            ("relay-ratchet.toml", ["one-time keys are not built in yet", "a thief who only reads along"]),
+            ("relay-ratchet.toml", ["made without a one-time key", "a thief who only reads along"]),
         ] {
             let text = text(profile).unwrap();
             for piece in pieces {

@@ -11,6 +11,7 @@ use chat_core::testing::Hanging;
 use chat_core::transport::{NoStats, Peer};
 use chat_core::wire::bundle::{Bundle, SignedBundle, StackProfile};
 use chat_core::wire::{FromRelay, WIRE_VERSION};
+use chat_core::{Cipher, KeyExchange};
 use chat_core::{Identity, PeerId, Registry, Timestamp};
 use futures_util::{StreamExt, sink, stream};
 
@@ -43,6 +44,7 @@ fn config() -> ClientConfig {
         identity: Identity::from_seed(&[1; 32]),
         nick: Nick::new("alice").unwrap(),
         rooms: Vec::new(),
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: "x25519".into(),
@@ -53,6 +55,7 @@ fn config() -> ClientConfig {
         key_exchange: Arc::from(exchange),
         key_exchange_name: "x25519".into(),
         cipher: Arc::from(cipher),
+        rules: crate::config::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Memory,
         max_backoff: Duration::from_secs(1),
@@ -135,7 +138,7 @@ fn a_plugin_that_never_returns_ends_the_program() {
     let mut config = config();
     let (bob, bundle) = bundle_of_bob(&config);
     config.key_exchange = Arc::new(Hanging(Arc::clone(&config.key_exchange)));
-    let welcome = FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now() };
+    let welcome = FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp::now(), one_time_keys: None };
     let link = link(vec![welcome, FromRelay::Peer { bundle, online: true }]);
     let connector = Arc::new(Linked(std::sync::Mutex::new(Some(link))));
     let look_every = Duration::from_millis(5);

@@ -1,11 +1,9 @@
 //! What frontends ask for, and whom they mean.
 
-use chat_core::api::command::{History, MarkRead};
+use chat_core::api::command::{History, MarkRead, MemberOf};
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, Destination, ErrorKind, Reply};
 use chat_core::ids::{ConversationId, PeerId};
-use chat_core::nick::RoomName;
-use chat_core::wire::envelope::open_room_conversation;
 use std::sync::Arc;
 
 use super::Engine;
@@ -20,7 +18,7 @@ const MAX_HISTORY: u32 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     Peer(PeerId),
-    Room(RoomName),
+    Room(ConversationId),
 }
 
 type Answer = Result<Result<Reply, CommandError>, StoreError>;
@@ -28,6 +26,17 @@ type Answer = Result<Result<Reply, CommandError>, StoreError>;
 fn not_found(what: impl std::fmt::Display) -> CommandError {
     CommandError::new(ErrorKind::NotFound, what)
 }
+
+/// An error about somebody who is not known yet, and for whom the relay is asked.
+fn asked(mut error: CommandError, unknown: bool) -> CommandError {
+    if unknown {
+        error.message.push_str("; the relay is asked, so try again in a moment");
+    }
+    error
+}
+
+/// Admits or removes somebody, or says why not.
+type ChangeOfMember = fn(&mut Engine, &MemberOf) -> Result<Result<(), CommandError>, StoreError>;
 
 impl Engine {
     pub(super) fn command(&mut self, request: Request) -> Result<(), StoreError> {
@@ -49,21 +58,23 @@ impl Engine {
         match command {
             Command::Send(send) => {
                 let unknown = self.look_for(&send.to);
-                let sent = self.send(&send)?.map_err(|mut error| {
-                    if unknown {
-                        error.message.push_str("; the relay is asked, so try again in a moment");
-                    }
-                    error
-                });
-                Ok(sent.map(|id| Reply::Sent { id }))
+                Ok(self.send(&send)?.map_err(|error| asked(error, unknown)).map(|id| Reply::Sent { id }))
             }
             Command::Retry(retry) => Ok(self.retry(retry.id)?.map(|()| Reply::Done {})),
             Command::History(history) => self.history(&history),
             Command::MarkRead(mark) => self.mark(&mark),
             Command::Peers => Ok(Ok(Reply::Peers { peers: self.peer_views() })),
+            Command::Verify(verify) => self.verify(&verify),
+            Command::AcceptKey(accept) => self.accept_key(&accept),
+            Command::Block(whom) => self.block(&whom.peer, true),
+            Command::Unblock(whom) => self.block(&whom.peer, false),
+            Command::SetTyping(set) => self.set_typing(&set),
             Command::Rooms => Ok(Ok(Reply::Rooms { rooms: self.room_views() })),
-            Command::Join(at) => Ok(self.join(&at.room)?.map(|()| Reply::Done {})),
-            Command::Leave(at) => Ok(self.leave(&at.room)?.map(|()| Reply::Done {})),
+            Command::Join(at) => Ok(self.join(&at)?.map(|()| Reply::Done {})),
+            Command::Leave(at) => Ok(self.leave(&at)?.map(|()| Reply::Done {})),
+            Command::Create(new) => self.create(&new),
+            Command::Admit(of) => self.about_peer(&of, Self::admit),
+            Command::Remove(of) => self.about_peer(&of, Self::remove),
             Command::Members(at) => Ok(self.member_views(&at.room).map(|members| Reply::Members { members })),
             Command::Stack => Ok(Ok(self.stack())),
             Command::Config => Ok(Ok(Reply::Config { toml: self.config.config_text.clone() })),
@@ -75,6 +86,12 @@ impl Engine {
                 Ok(Err(CommandError::new(ErrorKind::UnknownCommand, format!("{other:?} is not built in"))))
             }
         }
+    }
+
+    /// Admits or removes somebody, who may have to be looked for.
+    fn about_peer(&mut self, of: &MemberOf, change: ChangeOfMember) -> Answer {
+        let unknown = self.look_for(&of.peer);
+        Ok(change(self, of)?.map_err(|error| asked(error, unknown)).map(|()| Reply::Done {}))
     }
 
     fn stack(&mut self) -> Reply {
@@ -122,7 +139,10 @@ impl Engine {
     /// Whom a destination means.
     pub(super) fn target(&self, to: &Destination) -> Result<Target, CommandError> {
         match to {
-            Destination::Room(room) => Ok(Target::Room(room.clone())),
+            Destination::Room(room) => match self.room_at(room) {
+                Some((id, _)) => Ok(Target::Room(id)),
+                None => Err(not_found(format!("you are not in {room}; /join {room} first"))),
+            },
             Destination::Peer(peer) => self.known(*peer).map(Target::Peer),
             Destination::Nick(nick) => self.by_name(nick).map(Target::Peer),
             Destination::Conversation(id) => self.by_conversation(*id),
@@ -132,7 +152,7 @@ impl Engine {
     /// How a conversation is addressed.
     pub(super) fn address_of(&self, id: ConversationId) -> Destination {
         match (self.room_of(id), self.directs.get(&id)) {
-            (Some((name, _)), _) => Destination::Room(name.clone()),
+            (Some(room), _) => Destination::Room(room.address.clone()),
             (None, Some(peer)) => Destination::Peer(*peer),
             (None, None) => Destination::Conversation(id),
         }
@@ -141,13 +161,13 @@ impl Engine {
     pub(super) fn conversation_of(&self, target: &Target) -> ConversationId {
         match target {
             Target::Peer(peer) => self.direct(*peer),
-            Target::Room(room) => open_room_conversation(room),
+            Target::Room(room) => *room,
         }
     }
 
     /// Asks the relay for somebody who is written to by peer id and not known yet: whoever shares no room is found so.
     /// Whether that is so.
-    fn look_for(&mut self, to: &Destination) -> bool {
+    pub(super) fn look_for(&mut self, to: &Destination) -> bool {
         let Destination::Peer(peer) = to else { return false };
         let unknown = *peer != self.config.identity.peer_id() && !self.contacts.contains_key(peer);
         if unknown {
@@ -192,8 +212,8 @@ impl Engine {
     }
 
     fn by_conversation(&self, id: ConversationId) -> Result<Target, CommandError> {
-        if let Some((name, _)) = self.room_of(id) {
-            return Ok(Target::Room(name.clone()));
+        if self.room_of(id).is_some() {
+            return Ok(Target::Room(id));
         }
         self.directs
             .get(&id)

@@ -1,9 +1,10 @@
 //! What peers send: opened, checked, written, and only then receipted and acknowledged.
 
 use chat_core::api::event::AlarmKind;
+use chat_core::api::snapshot::Held;
 use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
-use chat_core::wire::body::ReceiptKind;
+use chat_core::wire::body::{ClosedText, ReceiptKind};
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 use sha2::{Digest, Sha256};
@@ -41,8 +42,11 @@ impl Engine {
     }
 
     fn refused(&mut self, refused: Refused) -> Result<(), StoreError> {
-        let Refused { kind, peer, detail, renew, quiet } = refused;
+        let Refused { kind, peer, detail, renew, quiet, room } = refused;
         tracing::debug!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
+        if let (Some(room), Some(peer)) = (room, peer) {
+            return self.refused_in_room(kind, peer, room, &detail);
+        }
         if !quiet {
             self.alarm(kind, peer, detail);
         }
@@ -52,10 +56,37 @@ impl Engine {
         }
     }
 
+    /// A message that has no place in a closed room: told as often as both ends compare what they know of it.
+    fn refused_in_room(
+        &mut self,
+        kind: AlarmKind,
+        peer: PeerId,
+        room: ConversationId,
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        if !self.compare_rooms(room, peer)? {
+            return Ok(());
+        }
+        match kind {
+            AlarmKind::Roster => self.roster_alarm(room, peer, detail),
+            _ => self.alarm(kind, Some(peer), detail.to_owned()),
+        }
+        Ok(())
+    }
+
     fn envelope(&mut self, envelope: &Envelope) -> Result<(), Fault> {
         let from = envelope.from;
         if envelope.to != Recipient::Peer(self.config.identity.peer_id()) {
             return Err(refused(AlarmKind::Tampered, from, "an envelope for somebody else"));
+        }
+        match self.held(from) {
+            // As if it had not been said: whoever is blocked hears nothing of it.
+            Some(Held::Blocked) => return Ok(()),
+            Some(held @ (Held::Pinned | Held::Downgrade)) => {
+                self.not_heard(from, held);
+                return Ok(());
+            }
+            Some(Held::Unverified | Held::KeyChanged) | None => {}
         }
         if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
             return self.answer_again(from, envelope.conversation, text).map_err(Fault::from);
@@ -65,7 +96,8 @@ impl Engine {
         let Opened { plaintext, live, accepted } = opened;
         let session = live.row.id;
         self.keep_opened(live, accepted)?;
-        let text = matches!(plaintext.body, Body::Text(_) | Body::RoomText(_)).then_some(envelope.message);
+        self.heard_from(from)?;
+        let text = text_of(&plaintext).map(|(_, message)| message);
         self.store.remember_envelope(envelope.id, from, text, &hash_of(&envelope.frame), self.now)?;
         self.effect(from, session, &plaintext)?;
         Ok(())
@@ -97,7 +129,7 @@ impl Engine {
                       a number that was used before; it is asked for again"
             .to_owned();
         let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::Rewound));
-        Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
+        Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false, room: None }))
     }
 
     /// Whether sessions take fresh secrets with every answer.
@@ -119,28 +151,30 @@ impl Engine {
             "a frame was refused: {error}; or this peer goes on from an older copy of its data: it is asked for again"
         );
         let (kind, renew) = (AlarmKind::Tampered, Some(Renewal::Rewound));
-        Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false }))
+        Ok(Fault::Refused(Refused { kind, peer: Some(from), detail, renew, quiet: false, room: None }))
     }
 
     /// What a body may not claim, checked before anything is written.
     fn check_body(&self, from: PeerId, plaintext: &Plaintext) -> Result<(), Fault> {
         let tampered = |detail: &str| Err(refused(AlarmKind::Tampered, from, detail));
         match &plaintext.body {
-            Body::Text(_) | Body::Receipt(..) | Body::Renewed
-                if plaintext.conversation != self.direct(from) =>
-            {
+            Body::RoomText(_) | Body::Left | Body::NotTaken(_) => {
+                if plaintext.conversation == self.direct(from) {
+                    return tampered("a room message in a direct conversation");
+                }
+                if self.is_closed(plaintext.conversation) {
+                    return tampered("an open room's message in a closed room");
+                }
+            }
+            _ if plaintext.conversation != self.direct(from) => {
                 return tampered("a direct message in another conversation");
             }
-            Body::RoomText(_) | Body::Left | Body::NotTaken(_)
-                if plaintext.conversation == self.direct(from) =>
-            {
-                return tampered("a room message in a direct conversation");
-            }
+            Body::ClosedText(text) => self.check_closed(from, plaintext, text)?,
             _ => {}
         }
-        if matches!(plaintext.body, Body::Text(_) | Body::RoomText(_))
-            && let Some(known) = self.store.message(from, plaintext.message)?
-            && known.conversation != plaintext.conversation
+        if let Some((conversation, message)) = text_of(plaintext)
+            && let Some(known) = self.store.message(from, message)?
+            && known.conversation != conversation
         {
             return tampered("a message under the id of another one");
         }
@@ -149,11 +183,11 @@ impl Engine {
 
     fn effect(&mut self, from: PeerId, session: SessionId, plaintext: &Plaintext) -> Result<(), StoreError> {
         match &plaintext.body {
-            Body::Text(text) => self.text(from, plaintext, text, false),
+            Body::Text(text) => self.text(from, plaintext, text),
             Body::RoomText(text) => match self.room_of(plaintext.conversation) {
-                Some((_, room)) if room.joined => {
+                Some(room) if room.joined => {
                     self.admit_writer(plaintext.conversation, from)?;
-                    self.text(from, plaintext, text, true)
+                    self.text(from, plaintext, text)
                 }
                 // Not in that room, so it can't be in its history: no receipt, but a word to the sender.
                 _ => self.not_taken(from, plaintext.conversation, plaintext.message),
@@ -161,27 +195,31 @@ impl Engine {
             Body::Receipt(kind, messages) => self.receipt(from, *kind, messages),
             Body::Renewed => self.renewed(from, session),
             Body::Left => self.member_left(plaintext.conversation, from),
+            // Somebody has stored what is only of the moment; it is late, and says nothing.
+            Body::Typing(_) => Ok(()),
             Body::NotTaken(messages) => self.not_taken_by(plaintext.conversation, from, messages),
+            Body::ClosedText(closed) => {
+                self.text(from, plaintext, &closed.text)?;
+                self.compare_roster(from, closed)
+            }
+            Body::RoomLog(told) => self.room_log(from, told),
+            Body::RoomAsk(ask) => self.room_ask(from, ask),
         }
     }
 
-    fn text(
-        &mut self,
-        from: PeerId,
-        plaintext: &Plaintext,
-        text: &str,
-        in_room: bool,
-    ) -> Result<(), StoreError> {
-        self.owe_receipt(from, plaintext.message);
-        if self.store.message(from, plaintext.message)?.is_some() {
+    fn text(&mut self, from: PeerId, plaintext: &Plaintext, text: &str) -> Result<(), StoreError> {
+        let Some((conversation, id)) = text_of(plaintext) else { return Ok(()) };
+        self.writes(from, conversation, false);
+        self.owe_receipt(from, id);
+        if self.store.message(from, id)?.is_some() {
             return Ok(());
         }
         let new = NewMessage {
-            id: plaintext.message,
-            conversation: plaintext.conversation,
+            id,
+            conversation,
             author: from,
             mine: false,
-            in_room,
+            in_room: !matches!(plaintext.body, Body::Text(_)),
             text,
             sent_at: plaintext.sent_at,
             arrived: self.now,
@@ -226,13 +264,14 @@ impl Engine {
         text: Option<MessageId>,
     ) -> Result<(), StoreError> {
         let Some(message) = text else { return Ok(()) };
-        if self.store.message(from, message)?.is_some() {
+        // What came as a direct message was taken; if it isn't here, it was removed since.
+        if conversation == self.direct(from) || self.store.message(from, message)?.is_some() {
             self.owe_receipt(from, message);
             return Ok(());
         }
         // Here the envelope's word for the conversation is taken, so it must not say what isn't so.
         match self.room_of(conversation) {
-            Some((_, room)) if room.joined => Ok(()),
+            Some(room) if room.joined => Ok(()),
             _ => self.not_taken(from, conversation, message),
         }
     }
@@ -243,7 +282,7 @@ impl Engine {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<(), StoreError> {
-        self.send_control(from, conversation, Body::NotTaken(vec![message]))
+        self.send_control(from, conversation, Body::NotTaken(vec![message])).map(drop)
     }
 
     /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
@@ -270,7 +309,15 @@ impl Engine {
             }
             return Ok(());
         }
+        self.begin_renewal(peer, how)
+    }
+
+    /// Begins the session over which the peer is asked, as soon as there may be one.
+    pub(super) fn begin_renewal(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
         let over_this = how == Renewal::OverAny && self.confirmed_sending(peer)?.is_some();
+        if !over_this && self.renewal_waits(peer, how) {
+            return Ok(());
+        }
         if over_this || self.initiate(peer)?.is_some() {
             self.send_control(peer, self.direct(peer), Body::Renewed)?;
         }
@@ -283,6 +330,15 @@ impl Engine {
         if self.welcomed && self.rates.may_ask(peer, self.up) {
             self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
         }
+    }
+}
+
+/// The conversation and the id of a text, wherever it was said.
+fn text_of(plaintext: &Plaintext) -> Option<(ConversationId, MessageId)> {
+    match &plaintext.body {
+        Body::Text(_) | Body::RoomText(_) => Some((plaintext.conversation, plaintext.message)),
+        Body::ClosedText(ClosedText { room, message, .. }) => Some((*room, *message)),
+        _ => None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::store::{StoreError, StoredBundle};
 /// Keys are made anew after this.
 const KEYS_FRESH_MS: u64 = 7 * DAY_MS;
 /// And may be used by peers for this long.
-const KEYS_VALID_MS: u64 = 30 * DAY_MS;
+pub(super) const KEYS_VALID_MS: u64 = 30 * DAY_MS;
 
 /// One's own bundle in use.
 pub(crate) struct OwnKeys {
@@ -23,7 +23,7 @@ pub(crate) struct OwnKeys {
 }
 
 impl Engine {
-    fn exchange_key(&self) -> String {
+    pub(super) fn exchange_key(&self) -> String {
         format!("{} {}", self.profile.key_exchange, self.profile.key_exchange_options)
     }
 
@@ -112,8 +112,12 @@ impl Engine {
     pub(super) fn keys_made(&mut self, keys: Result<NewBundle, CryptoError>) -> Result<(), StoreError> {
         self.keys_wanted = false;
         match keys {
-            Ok(new) => {
+            Ok(mut new) => {
+                let one_time = std::mem::take(&mut new.one_time);
                 self.sign_keys(new, self.now)?;
+                if !one_time.is_empty() {
+                    self.one_time_keys_made(Ok(one_time))?;
+                }
                 self.publish();
                 self.seal_all_waiting()
             }

@@ -38,7 +38,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn welcome(&mut self, version: u32) -> Result<(), StoreError> {
+    pub(super) fn welcome(&mut self, version: u32, one_time_keys: Option<u32>) -> Result<(), StoreError> {
         if self.welcomed {
             return Ok(());
         }
@@ -56,6 +56,9 @@ impl Engine {
             listen: link.listen.clone(),
         }));
         self.announce();
+        self.one_time_keys_left(one_time_keys)?;
+        self.resume_renewals()?;
+        self.ask_for_pinned();
         self.seal_all_waiting()?;
         self.submit_everything()
     }
@@ -94,6 +97,8 @@ impl Engine {
 
     pub(super) fn link_down(&mut self, reason: String) -> Result<(), StoreError> {
         self.forget_link(reason);
+        self.forget_claims();
+        self.end_writing(true);
         for peer in self.online() {
             self.presence(peer, false)?;
         }
@@ -140,6 +145,7 @@ impl Engine {
         self.announce_at = None;
         self.announce_wait_ms = ANNOUNCE_AGAIN_MS;
         self.forget_announcements();
+        self.forget_asked();
         self.submission.clear();
         // One event for each time a link is lost that was told to be up, or the reason changes; not one an attempt.
         if lost || self.down_reason.as_ref() != Some(&reason) {

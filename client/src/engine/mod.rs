@@ -3,19 +3,24 @@
 
 mod clock;
 mod commands;
+mod decisions;
 mod gaps;
 mod housekeeping;
 mod inbound;
 mod keys;
 mod link;
+mod one_time;
 mod outbound;
 mod peers;
 mod rates;
 mod refusal;
+mod restored;
 mod rooms;
 mod sessions;
 mod status;
 mod submit;
+mod trust;
+mod typing;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +31,7 @@ use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
 use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
-use chat_core::key_exchange::NewBundle;
-use chat_core::nick::RoomName;
+use chat_core::key_exchange::{NewBundle, OneTimePair};
 use chat_core::transport::LinkStats;
 use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
 use tokio::sync::oneshot;
@@ -38,12 +42,15 @@ use crate::watch::Watch;
 use clock::Clock;
 pub(crate) use clock::{Moment, Uptime};
 use keys::OwnKeys;
+use one_time::{Asked, Stock};
 use peers::Contact;
 use rates::Rates;
 pub(crate) use refusal::{Fault, Refused, Renewal};
 use rooms::Room;
 use sessions::Live;
 use submit::Submission;
+use trust::Watched;
+use typing::Writing;
 use views::Views;
 
 /// Minutes, hours and days in milliseconds.
@@ -65,6 +72,8 @@ pub(crate) enum Input {
     Record(FromRelay),
     /// The key exchange has made keys.
     Keys(Result<NewBundle, CryptoError>),
+    /// The key exchange has made one-time keys.
+    OneTimeKeys(Result<Vec<OneTimePair>, CryptoError>),
     /// Time has passed.
     Tick,
 }
@@ -90,6 +99,8 @@ pub(crate) struct Turn {
     pub(crate) drop_link: Option<String>,
     /// New keys are wanted; answered by [`Input::Keys`].
     pub(crate) want_keys: bool,
+    /// So many one-time keys are wanted; answered by [`Input::OneTimeKeys`].
+    pub(crate) want_one_time_keys: Option<usize>,
     /// The user wishes to leave.
     pub(crate) stop: bool,
 }
@@ -122,11 +133,23 @@ pub(crate) struct Engine {
     announce_wait_ms: u64,
     /// What the relay said in place of a welcome.
     link_refused: Option<String>,
-    rooms: BTreeMap<RoomName, Room>,
+    rooms: BTreeMap<ConversationId, Room>,
     live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
     last_keys_wanted: Option<Uptime>,
+    /// One's own one-time keys at the relay.
+    stock: Stock,
+    /// Peers whose one-time keys were asked for.
+    asked: BTreeMap<PeerId, Asked>,
+    /// Renewals that wait for a one-time key, or for a relay that may have one.
+    renewals_waiting: BTreeMap<PeerId, Renewal>,
+    /// Peers with whom there is no session yet since a backup was put back.
+    lost_sessions: BTreeSet<PeerId>,
+    /// Keys were erased of which older copies may lie in the store's log.
+    has_erased_keys: bool,
+    /// A backup was put back: so many sessions are to be renewed, and the user is still to be told.
+    restored: Option<u64>,
     rates: Rates,
     /// Peers to renew with as soon as the directory knows them.
     renew_when_known: BTreeSet<PeerId>,
@@ -148,6 +171,8 @@ pub(crate) struct Engine {
     touched: BTreeSet<MessageId>,
     /// Alarms raised since the last tick.
     alarms: u32,
+    watched: Watched,
+    writing: Writing,
     views: Views,
     out: Turn,
     last_housekeeping: Option<Uptime>,
@@ -187,6 +212,12 @@ impl Engine {
             keys: None,
             keys_wanted: false,
             last_keys_wanted: None,
+            stock: Stock::default(),
+            asked: BTreeMap::new(),
+            renewals_waiting: BTreeMap::new(),
+            lost_sessions: BTreeSet::new(),
+            has_erased_keys: false,
+            restored: None,
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
             link: None,
@@ -206,6 +237,8 @@ impl Engine {
             announce_at: None,
             announce_wait_ms: link::ANNOUNCE_AGAIN_MS,
             link_refused: None,
+            watched: Watched::default(),
+            writing: Writing::default(),
             views: Views::default(),
             out: Turn::default(),
             last_housekeeping: None,
@@ -213,9 +246,18 @@ impl Engine {
         };
         engine.store.begin()?;
         engine.store.belongs_to(engine.config.identity.peer_id())?;
+        engine.restored = engine.store.begin_anew()?;
+        engine.has_erased_keys = engine.restored.is_some();
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
+        engine.store.begin()?;
+        engine.settle_trust()?;
+        engine.store.commit()?;
+        engine.load_views()?;
+        // Nobody looks yet; the snapshot has it all.
+        engine.out = Turn::default();
+        engine.touched.clear();
         Ok(engine)
     }
 
@@ -228,6 +270,7 @@ impl Engine {
         self.load_contacts()?;
         self.load_rooms()?;
         self.load_keys()?;
+        self.lost_sessions = self.store.renewals()?.into_iter().collect();
         self.load_views()
     }
 
@@ -240,6 +283,7 @@ impl Engine {
         match self.steps(inputs).and_then(|()| self.store.commit()) {
             Ok(()) => {
                 self.has_jumped = false;
+                self.scrub();
                 std::mem::take(&mut self.out)
             }
             Err(error) => self.undo(&error),
@@ -248,6 +292,7 @@ impl Engine {
 
     fn steps(&mut self, inputs: Vec<Input>) -> Result<(), StoreError> {
         let mut failed = self.store.begin().err();
+        self.tell_of_backup();
         if self.has_jumped && failed.is_none() {
             failed = self.clock_jumped().err();
         }
@@ -277,6 +322,7 @@ impl Engine {
             }
             Input::LinkDown { reason } => self.forget_link(reason),
             Input::Keys(_) => self.keys_wanted = false,
+            Input::OneTimeKeys(_) => self.forget_asked(),
             Input::LinkUp(_) | Input::Dialing | Input::Record(_) | Input::Tick => {}
         }
     }
@@ -292,6 +338,7 @@ impl Engine {
             }
             Input::Record(record) => self.record(record),
             Input::Keys(keys) => self.keys_made(keys),
+            Input::OneTimeKeys(keys) => self.one_time_keys_made(keys),
             Input::Tick => self.tick(),
         }
     }
@@ -319,18 +366,28 @@ impl Engine {
 
     fn record(&mut self, record: FromRelay) -> Result<(), StoreError> {
         match record {
-            FromRelay::Welcome { version, .. } => self.welcome(version),
+            FromRelay::Welcome { version, one_time_keys, .. } => self.welcome(version, one_time_keys),
             FromRelay::Stored { ids } => self.stored(&ids),
             FromRelay::Refused { id, why } => self.refused_by_relay(id, why),
             FromRelay::Deliver { items } => self.deliver(items),
             FromRelay::Peer { bundle, online } => self.peer_record(bundle, online),
-            FromRelay::Presence { peer, online } => self.presence(peer, online),
+            FromRelay::Presence { peer, online } => {
+                if online {
+                    self.came(peer)?
+                } else {
+                    self.went(peer)?
+                }
+                self.presence(peer, online)
+            }
+            FromRelay::Passed { envelope } => self.passed(&envelope),
             FromRelay::Members { room, members } => self.members_record(&room, members, false),
             FromRelay::Room { room, members } => self.members_record(&room, members, true),
             FromRelay::Unknown { peer, .. } => {
                 peer.map(|peer| self.renew_when_known.remove(&peer));
                 Ok(())
             }
+            FromRelay::OneTimeKeysLeft { left } => self.one_time_keys_left(Some(left)),
+            FromRelay::OneTimeKey { peer, key } => self.one_time_key(peer, key),
             FromRelay::Pong { .. } => Ok(()),
             FromRelay::Error { why, detail } => {
                 self.refused_record(why, &detail);
@@ -349,10 +406,13 @@ impl Engine {
             self.announce_at = None;
             self.announce();
         }
+        self.end_writing(false);
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.want_fresh_keys();
+        self.wait_for_one_time_keys()?;
+        self.renew_lost_sessions()?;
         self.keep_house()
     }
 
@@ -367,6 +427,16 @@ impl Engine {
             tracing::error!(%error, "what is unsent can't be counted");
             0
         })
+    }
+
+    /// Keys that were erased in a committed turn are erased from the log as well; if that fails, after the next turn.
+    fn scrub(&mut self) {
+        if self.has_erased_keys {
+            match self.store.scrub() {
+                Ok(()) => self.has_erased_keys = false,
+                Err(error) => tracing::warn!(%error, "keys that were erased lie in the store's log still"),
+            }
+        }
     }
 
     /// For whoever looks on from outside.

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::command::Send;
+use chat_core::api::snapshot::Held;
 use chat_core::api::{CommandError, ErrorKind};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
-use chat_core::nick::{MAX_TEXT_BYTES, RoomName};
+use chat_core::nick::MAX_TEXT_BYTES;
 use chat_core::wire::body::{MAX_RECEIPT_IDS, ReceiptKind};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient};
 
 use super::Engine;
 use super::commands::Target;
-use super::rooms::Room;
+use super::rooms::Kind;
 use crate::store::{DeliveryRow, DeliveryState, MessageRow, NewMessage, StoreError};
 
 /// Most copies that may be on their way at once.
@@ -24,7 +25,7 @@ const MAX_CLIENT_ID_BYTES: usize = 128;
 type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
 impl Engine {
-    fn new_id(&mut self) -> Result<[u8; 16], CommandError> {
+    pub(super) fn new_id(&mut self) -> Result<[u8; 16], CommandError> {
         let id = self.entropy.bytes::<16>();
         id.map_err(|e| CommandError::new(ErrorKind::NotAllowed, format!("nothing was sent: {e}")))
     }
@@ -43,6 +44,9 @@ impl Engine {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
+        if let Some(error) = self.refusal(&target) {
+            return Ok(Err(error));
+        }
         let recipients = match self.recipients(&target) {
             Ok(recipients) => recipients,
             Err(error) => return Ok(Err(error)),
@@ -72,21 +76,46 @@ impl Engine {
                     None => Ok(Some(vec![*peer])),
                 }
             }
-            Target::Room(name) => {
-                let Some(room) = self.rooms.get(name).filter(|room| room.joined) else {
+            Target::Room(id) => {
+                let Some(room) = self.rooms.get(id).filter(|room| room.joined) else {
+                    let name = self.conversation_name(*id);
                     let message = format!("you are not in {name}; /join {name} first");
                     return Err(CommandError::new(ErrorKind::NotFound, message));
                 };
-                Ok(room.announced.then(|| self.able_members(room)))
+                let is_known = room.open().is_none_or(|open| open.announced);
+                Ok(is_known.then(|| self.room_recipients(*id)))
             }
         }
     }
 
-    /// Members that can't be sealed to, or whose keys nobody has shown yet, are shown as that and are no recipients:
-    /// a relay may name whom it likes.
-    fn able_members(&self, room: &Room) -> Vec<PeerId> {
-        let able = |peer: &&PeerId| self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none());
-        room.members.iter().filter(able).copied().collect()
+    /// Why nothing is taken for a peer. What waits for a decision of the user is taken, and waits visibly.
+    fn refusal(&mut self, target: &Target) -> Option<CommandError> {
+        let Target::Peer(peer) = target else { return None };
+        self.tell_of_downgrade(*peer);
+        let contact = self.contacts.get(peer)?;
+        let held = self.hold(contact)?;
+        let kind = match held {
+            Held::Unverified => ErrorKind::Unverified,
+            Held::Pinned | Held::Blocked => ErrorKind::NotAllowed,
+            Held::Downgrade | Held::KeyChanged => return None,
+        };
+        let message = format!("nothing can be sent to {}: {}", contact.row.name, self.why(contact, held));
+        Some(CommandError::new(kind, message))
+    }
+
+    /// To an open room: members that can't be sealed to, that the user has to decide about first, or whose keys nobody has
+    /// shown yet, are shown as that and are no recipients, because a relay may name whom it likes. To a closed one all
+    /// members, whom members have named: a copy that can't be sealed yet waits, and is seen to.
+    fn room_recipients(&self, id: ConversationId) -> Vec<PeerId> {
+        let me = self.config.identity.peer_id();
+        let able = |peer: &&PeerId| {
+            self.contacts.get(peer).is_some_and(|c| c.row.problem.is_none()) && !self.is_shut_out(**peer)
+        };
+        match self.rooms.get(&id).map(|room| &room.kind) {
+            Some(Kind::Open(open)) => open.members.iter().filter(able).copied().collect(),
+            Some(Kind::Closed(closed)) => closed.log.members().filter(|&peer| peer != me).collect(),
+            None => Vec::new(),
+        }
     }
 
     fn write(
@@ -117,7 +146,13 @@ impl Engine {
             client_id: send.client_id.as_deref(),
             state: state as u8,
         })?;
+        if let Some(room) = self.rooms.get(&conversation).and_then(|room| room.closed()) {
+            self.store.put_closed_text(id, &room.log.roster())?;
+            // Who gets it knows before it what its author knows.
+            self.tell_members(conversation)?;
+        }
         let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else { return Ok(()) };
+        self.has_written(conversation);
         self.address_to(&row, recipients.unwrap_or_default())?;
         let message = self.message_view(&row)?;
         let delivery = message.delivery.clone();
@@ -133,17 +168,17 @@ impl Engine {
         for &peer in recipients {
             let previous = self.store.chain(row.conversation, peer, true)?.unwrap_or_default();
             self.store.insert_delivery(row.id, peer, previous, self.now)?;
-            let plaintext = plaintext_of(row, previous);
+            let plaintext = self.plaintext_of(row, peer, previous)?;
             self.store.set_chain(row.conversation, peer, true, plaintext.chain_link())?;
-            self.seal_delivery(peer, &plaintext)?;
+            let (message, state, reason) = (row.id, DeliveryState::Queued, None);
+            self.seal_delivery(&DeliveryRow { message, peer, state, reason, previous }, &plaintext)?;
         }
         Ok(())
     }
 
     /// The roster of a room is known now: what was written before goes to whoever is in it.
-    pub(super) fn address_waiting(&mut self, name: &RoomName) -> Result<(), StoreError> {
-        let Some(room) = self.rooms.get(name) else { return Ok(()) };
-        let (conversation, recipients) = (room.conversation, self.able_members(room));
+    pub(super) fn address_waiting(&mut self, conversation: ConversationId) -> Result<(), StoreError> {
+        let recipients = self.room_recipients(conversation);
         for row in self.store.unaddressed(conversation)? {
             self.address_to(&row, &recipients)?;
             if recipients.is_empty() {
@@ -170,10 +205,15 @@ impl Engine {
         Ok(has_room)
     }
 
-    /// Seals one recipient's copy under a fresh envelope id; without a session it waits unsealed.
-    fn seal_delivery(&mut self, peer: PeerId, plaintext: &Plaintext) -> Result<(), StoreError> {
+    /// Seals one recipient's copy under a fresh envelope id; without a session, or as long as the user has to decide, it
+    /// waits unsealed.
+    fn seal_delivery(&mut self, delivery: &DeliveryRow, plaintext: &Plaintext) -> Result<(), StoreError> {
+        let peer = delivery.peer;
+        if let Some(held) = self.withheld(peer, &plaintext.body) {
+            return self.say_why(delivery, Some(held));
+        }
         if let Some((id, session, envelope)) = self.sealed_envelope(peer, plaintext)? {
-            self.store.set_delivery_envelope(plaintext.message, peer, id, session, &envelope)?;
+            self.store.set_delivery_envelope(delivery.message, peer, id, session, &envelope)?;
             self.submission.enqueue(id);
         }
         Ok(())
@@ -184,6 +224,9 @@ impl Engine {
         peer: PeerId,
         plaintext: &Plaintext,
     ) -> Result<Option<(EnvelopeId, SessionId, Vec<u8>)>, StoreError> {
+        if self.withheld(peer, &plaintext.body).is_some() {
+            return Ok(None);
+        }
         let Ok(id) = self.new_id() else { return Ok(None) };
         let id = EnvelopeId(id);
         let Some(sealed) = self.seal(peer, plaintext)? else { return Ok(None) };
@@ -200,52 +243,76 @@ impl Engine {
         Ok(Some((id, sealed.session, envelope.encode())))
     }
 
+    /// The plaintext of a copy of a message of one's own, the same whenever it is sealed.
+    fn plaintext_of(
+        &self,
+        row: &MessageRow,
+        to: PeerId,
+        previous: [u8; 16],
+    ) -> Result<Plaintext, StoreError> {
+        if self.is_closed(row.conversation) {
+            return self.closed_plaintext(row, to, previous);
+        }
+        let text = row.text.clone();
+        Ok(Plaintext {
+            context: None,
+            conversation: row.conversation,
+            message: row.id,
+            sent_at: row.sent_at,
+            previous,
+            body: if row.in_room { Body::RoomText(text) } else { Body::Text(text) },
+        })
+    }
+
     /// Seals what waited for a session with this peer.
     pub(super) fn seal_waiting(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        self.tell_rooms(peer)?;
         let waiting = self.store.unsealed_deliveries(peer)?;
-        self.seal_rows(peer, waiting)
+        self.seal_rows(waiting)
     }
 
     /// The peer lost its session: everything it has not confirmed is sealed under the new one, in order.
     pub(super) fn seal_anew(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        self.retell_rooms(peer)?;
         // Sealing may begin a session, so what the present one has sealed is no longer of use.
         let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
         let open = self.store.open_deliveries_of_others(peer, sending.unwrap_or_default())?;
-        self.seal_rows(peer, open)
+        self.seal_rows(open)
     }
 
-    fn seal_rows(&mut self, peer: PeerId, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
+    fn seal_rows(&mut self, rows: Vec<DeliveryRow>) -> Result<(), StoreError> {
         for delivery in rows {
             if let Some(row) = self.store.message(self.config.identity.peer_id(), delivery.message)? {
-                self.seal_delivery(peer, &plaintext_of(&row, delivery.previous))?;
+                let plaintext = self.plaintext_of(&row, delivery.peer, delivery.previous)?;
+                self.seal_delivery(&delivery, &plaintext)?;
             }
         }
         Ok(())
     }
 
     pub(super) fn seal_all_waiting(&mut self) -> Result<(), StoreError> {
+        self.tell_all_rooms()?;
         for peer in self.store.peers_with_unsealed()? {
             self.seal_waiting(peer)?;
         }
         Ok(())
     }
 
-    /// Seals a control frame and keeps it until the relay has stored it.
+    /// Seals a control frame and keeps it until the relay has stored it. `false`: it can't be sealed now, and is not sent.
     pub(super) fn send_control(
         &mut self,
         peer: PeerId,
         conversation: ConversationId,
         body: Body,
-    ) -> Result<(), StoreError> {
-        let Ok(message) = self.new_id() else { return Ok(()) };
+    ) -> Result<bool, StoreError> {
+        let Ok(message) = self.new_id() else { return Ok(false) };
         let message = MessageId(message);
         let plaintext =
             Plaintext { context: None, conversation, message, sent_at: self.wall, previous: [0; 16], body };
-        if let Some((id, _, envelope)) = self.sealed_envelope(peer, &plaintext)? {
-            self.store.insert_control(id, peer, &envelope, self.now)?;
-            self.submission.enqueue(id);
-        }
-        Ok(())
+        let Some((id, _, envelope)) = self.sealed_envelope(peer, &plaintext)? else { return Ok(false) };
+        self.store.insert_control(id, peer, &envelope, self.now)?;
+        self.submission.enqueue(id);
+        Ok(true)
     }
 
     /// The receipts owed by this turn, in the same commit as what they confirm.
@@ -277,7 +344,8 @@ impl Engine {
         if by_author.is_empty() {
             return Ok(());
         }
-        for (author, messages) in by_author {
+        let told = by_author.into_iter().filter(|_| self.config.rules.read_receipts);
+        for (author, messages) in told.collect::<Vec<_>>() {
             self.send_receipt(author, ReceiptKind::Read, &messages)?;
         }
         self.conversation_read(conversation)
@@ -293,17 +361,18 @@ impl Engine {
         let unaddressed = failed.is_empty() && row.state == DeliveryState::Failed as u8;
         if unaddressed {
             self.store.set_message_state(id, DeliveryState::Queued as u8, None)?;
-            if let Some((name, true)) =
-                self.room_of(row.conversation).map(|(name, room)| (name.clone(), room.announced))
-            {
-                self.address_waiting(&name)?;
+            let open = self.room_of(row.conversation).and_then(|room| room.open());
+            if open.is_some_and(|open| open.announced) {
+                self.address_waiting(row.conversation)?;
             }
         } else if failed.is_empty() {
             return Ok(Err(CommandError::new(ErrorKind::NotAllowed, "that message has not failed")));
         }
         for delivery in failed {
             self.store.revive_delivery(id, delivery.peer, self.now)?;
-            self.seal_delivery(delivery.peer, &plaintext_of(&row, delivery.previous))?;
+            let revived = DeliveryRow { state: DeliveryState::Queued, reason: None, ..delivery };
+            let plaintext = self.plaintext_of(&row, revived.peer, revived.previous)?;
+            self.seal_delivery(&revived, &plaintext)?;
         }
         self.touched.insert(id);
         Ok(Ok(()))
@@ -341,17 +410,4 @@ fn check_text(send: &Send) -> Result<(), CommandError> {
         return Err(CommandError::new(ErrorKind::BadParams, message));
     }
     Ok(())
-}
-
-/// The plaintext of a message of one's own, the same whenever it is sealed.
-fn plaintext_of(row: &MessageRow, previous: [u8; 16]) -> Plaintext {
-    let body = if row.in_room { Body::RoomText(row.text.clone()) } else { Body::Text(row.text.clone()) };
-    Plaintext {
-        context: None,
-        conversation: row.conversation,
-        message: row.id,
-        sent_at: row.sent_at,
-        previous,
-        body,
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chat_core::api::Event;
-use chat_core::api::event::{AlarmKind, PeerEvent, PeerKeyChanged};
+use chat_core::api::event::{AlarmKind, PeerEvent};
 use chat_core::api::snapshot::Author;
 use chat_core::api::{PeerView, Trust};
 use chat_core::ids::{PeerId, SessionId, Timestamp};
@@ -57,10 +57,13 @@ impl Engine {
         if self.contacts.len() < MAX_CONTACTS {
             return Ok(true);
         }
-        let in_a_room = |peer: &PeerId| self.rooms.values().any(|room| room.members.contains(peer));
+        let in_a_room = |peer: &PeerId| self.rooms.values().any(|room| room.has(*peer));
         let forgettable = |contact: &&Contact| {
             !contact.online
                 && !contact.row.verified
+                && !contact.row.blocked
+                && contact.row.rival.is_none()
+                && !self.is_pinned(contact.row.peer)
                 && contact.row.sending.is_none()
                 && !in_a_room(&contact.row.peer)
         };
@@ -85,17 +88,23 @@ impl Engine {
     }
 
     pub(super) fn author(&self, peer: PeerId) -> Author {
-        Author { peer_id: peer, nick: self.name_of(peer) }
+        let contact = self.contacts.get(&peer);
+        let verified =
+            peer == self.config.identity.peer_id() || contact.is_some_and(|it| self.is_verified(it));
+        Author { peer_id: peer, nick: self.name_of(peer), verified }
     }
 
     pub(super) fn peer_view(&self, contact: &Contact) -> PeerView {
         PeerView {
             peer_id: contact.row.peer,
             nick: contact.row.name.clone(),
-            trust: if contact.row.verified { Trust::Verified } else { Trust::Unverified },
+            trust: if self.is_verified(contact) { Trust::Verified } else { Trust::Unverified },
+            verified: self.is_verified(contact),
+            pinned: self.is_pinned(contact.row.peer),
+            held: self.hold(contact),
             online: contact.online,
             last_seen: Some(contact.row.last_seen),
-            problem: contact.row.problem.clone(),
+            problem: self.problem(contact),
         }
     }
 
@@ -117,7 +126,11 @@ impl Engine {
             return Ok(());
         }
         self.learn_bundle(verified, bundle)?;
+        if online {
+            self.came(peer)?;
+        }
         self.presence(peer, online)?;
+        self.tell_of_downgrade(peer);
         if self.renew_when_known.remove(&peer) {
             self.renew(peer, Renewal::OverAny)?;
         }
@@ -162,15 +175,18 @@ impl Engine {
             nick,
             problem,
             sending: known.and_then(|known| known.row.sending),
-            verified: known.is_some_and(|known| known.row.verified) && !renamed,
+            // Of the key, whatever it is called.
+            verified: known.is_some_and(|known| known.row.verified),
             first_seen: known.map_or(self.now, |known| known.row.first_seen),
             last_seen: self.now,
+            blocked: known.is_some_and(|known| known.row.blocked),
+            had: known.map_or(0, |known| known.row.had),
+            rival: known.and_then(|known| known.row.rival).filter(|_| !renamed),
+            settled: known.is_some_and(|known| known.row.settled) && !renamed,
         };
         let (is_new, online) = (known.is_none(), known.is_some_and(|known| known.online));
         let has_other_name = former.is_some();
-        if is_new || renamed {
-            self.tell_of_second_key(&row);
-        }
+        let claim = (is_new || renamed).then(|| (row.name.clone(), row.nick.clone()));
         if let Some(former) = former {
             self.store.put_former_name(&former, peer)?;
             self.former_names.insert(former, peer);
@@ -179,10 +195,17 @@ impl Engine {
         self.contacts.insert(peer, Contact { row, bundle: verified, online });
         self.directs.insert(self.direct(peer), peer);
         self.refresh_peers();
+        if let Some((name, nick)) = claim {
+            self.tell_of_second_key(peer, &name, nick)?;
+        }
         if has_other_name {
             self.tell_presence(peer, online);
         }
-        if renamed { self.refresh_name_of(peer) } else { Ok(()) }
+        if renamed {
+            self.reconsider(peer)?;
+            self.refresh_name_of(peer)?;
+        }
+        Ok(())
     }
 
     /// Which of two bundles of a peer counts: the newer one. One from the future was signed under a wrong clock, or this
@@ -194,7 +217,7 @@ impl Engine {
 
     /// The nick itself, or with `·` and digits of the key if somebody else has it or had it: a name never moves by
     /// itself.
-    fn free_name(&self, peer: PeerId, nick: &str) -> String {
+    pub(super) fn free_name(&self, peer: PeerId, nick: &str) -> String {
         let taken = |name: &str| {
             name == self.config.nick.as_str()
                 || self.former_names.get(name).is_some_and(|owner| *owner != peer)
@@ -209,27 +232,25 @@ impl Engine {
         names.find(|name| !taken(name)).unwrap_or(id.clone())
     }
 
-    fn tell_of_second_key(&mut self, row: &ContactRow) {
-        if row.name == row.nick {
-            return;
+    /// Somebody new here, or under a new name, claims a name that another key has.
+    fn tell_of_second_key(&mut self, newcomer: PeerId, name: &str, nick: String) -> Result<(), StoreError> {
+        if self.is_pinned_to_another(&nick, newcomer) {
+            self.tell_once(newcomer, AlarmKind::Refused);
         }
-        let known = if row.nick == self.config.nick.as_str() {
-            Some(self.config.identity.peer_id())
-        } else {
-            self.contacts
-                .values()
-                .find(|contact| contact.row.name == row.nick)
-                .map(|contact| contact.row.peer)
+        if name == nick {
+            return Ok(());
+        }
+        let holder = self.contacts.values().find(|contact| contact.row.name == nick);
+        let pinned = self.config.rules.pins.iter().find(|pin| pin.nick.as_str() == nick);
+        let known = match (holder, pinned) {
+            _ if nick == self.config.nick.as_str() => Some(self.config.identity.peer_id()),
+            (Some(holder), _) => Some(holder.row.peer),
+            (None, pin) => pin.map(|pin| pin.fingerprint),
         };
-        if let Some(known) = known {
-            let (claims, nick) = (row.nick.clone(), row.name.clone());
-            self.out.events.push(Event::PeerKeyChanged(PeerKeyChanged {
-                claims,
-                known,
-                peer_id: row.peer,
-                nick,
-            }));
-        }
+        let Some(known) = known else { return Ok(()) };
+        let held = self.is_claimed(known, newcomer)?;
+        self.tell_of_claim(nick, known, newcomer, held);
+        Ok(())
     }
 
     pub(super) fn presence(&mut self, peer: PeerId, online: bool) -> Result<(), StoreError> {
@@ -237,7 +258,7 @@ impl Engine {
         let Some(contact) = self.contacts.get_mut(&peer) else {
             // Whatever became of its bundle on the way: as long as it is not known, nothing that is said in the room
             // would go to it.
-            if online && self.rooms.values().any(|room| room.members.contains(&peer)) {
+            if online && self.rooms.values().any(|room| room.has(peer)) {
                 self.ask_for(peer);
             }
             return Ok(());
@@ -255,8 +276,9 @@ impl Engine {
         self.touch_memberships(peer)
     }
 
-    fn tell_presence(&mut self, peer: PeerId, online: bool) {
-        let event = PeerEvent { peer_id: peer, nick: self.name_of(peer) };
+    pub(super) fn tell_presence(&mut self, peer: PeerId, online: bool) {
+        let Author { peer_id, nick, verified } = self.author(peer);
+        let event = PeerEvent { peer_id, nick, verified };
         self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
     }
 

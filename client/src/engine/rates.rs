@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chat_core::ids::PeerId;
+use chat_core::ids::{ConversationId, PeerId};
 
 use super::{HOUR_MS, MINUTE_MS, Uptime};
 
@@ -23,9 +23,11 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(crate) struct Rates {
     accepts: BTreeMap<PeerId, VecDeque<Uptime>>,
     strangers: VecDeque<Uptime>,
-    renewals: Backoff,
-    wishes: Backoff,
-    questions: Backoff,
+    renewals: Backoff<PeerId>,
+    wishes: Backoff<PeerId>,
+    questions: Backoff<PeerId>,
+    rooms_told: Backoff<(PeerId, ConversationId)>,
+    rooms_compared: Backoff<(PeerId, ConversationId)>,
 }
 
 fn within(times: &mut VecDeque<Uptime>, now: Uptime, most: usize) -> bool {
@@ -77,16 +79,31 @@ impl Rates {
     pub(super) fn may_ask(&mut self, peer: PeerId, now: Uptime) -> bool {
         self.questions.may(peer, now)
     }
+
+    /// Whether to tell a peer all of a closed room's operations once more.
+    pub(super) fn may_tell(&mut self, peer: PeerId, room: ConversationId, now: Uptime) -> bool {
+        self.rooms_told.may((peer, room), now)
+    }
+
+    /// Whether to compare with a peer what both know of a closed room.
+    pub(super) fn may_compare(&mut self, peer: PeerId, room: ConversationId, now: Uptime) -> bool {
+        self.rooms_compared.may((peer, room), now)
+    }
 }
 
 /// Something done at most once a minute and peer, and ever more seldom while it goes on.
-#[derive(Default)]
-struct Backoff {
-    last: BTreeMap<PeerId, (Uptime, u32)>,
+struct Backoff<K> {
+    last: BTreeMap<K, (Uptime, u32)>,
 }
 
-impl Backoff {
-    fn may(&mut self, peer: PeerId, now: Uptime) -> bool {
+impl<K> Default for Backoff<K> {
+    fn default() -> Self {
+        Self { last: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord> Backoff<K> {
+    fn may(&mut self, peer: K, now: Uptime) -> bool {
         if self.last.len() >= MAX_REMEMBERED {
             self.last.retain(|_, (at, _)| now.ms_since(*at) < MEMORY_MS);
         }

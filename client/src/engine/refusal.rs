@@ -3,7 +3,7 @@
 use chat_core::api::Event;
 use chat_core::api::event::{Alarm, AlarmKind};
 use chat_core::error::CryptoError;
-use chat_core::ids::PeerId;
+use chat_core::ids::{ConversationId, PeerId};
 
 use super::Engine;
 use crate::store::StoreError;
@@ -42,6 +42,8 @@ pub(crate) struct Refused {
     pub(crate) renew: Option<Renewal>,
     /// Ordinary after a restart or renewal: not worth an alarm.
     pub(crate) quiet: bool,
+    /// A closed room about which both ends are to compare what they know: as often as that is done, it is told.
+    pub(crate) room: Option<ConversationId>,
 }
 
 impl From<StoreError> for Fault {
@@ -57,13 +59,33 @@ impl From<rusqlite::Error> for Fault {
 }
 
 pub(super) fn refused(kind: AlarmKind, peer: PeerId, detail: impl std::fmt::Display) -> Fault {
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: detail.to_string(), renew: None, quiet: false })
+    Fault::Refused(Refused {
+        kind,
+        peer: Some(peer),
+        detail: detail.to_string(),
+        renew: None,
+        quiet: false,
+        room: None,
+    })
+}
+
+/// A message that may not be in a closed room: one of both ends knows other members than the other.
+pub(super) fn not_of_room(peer: PeerId, room: ConversationId, kind: AlarmKind, detail: &str) -> Fault {
+    let (peer, detail, room) = (Some(peer), detail.to_owned(), Some(room));
+    Fault::Refused(Refused { kind, peer, detail, renew: None, quiet: false, room })
 }
 
 /// Ordinary after a restart, renewal or long wait.
 pub(super) fn quietly(peer: PeerId, detail: &str, renew: Renewal) -> Fault {
     let (detail, renew) = (detail.to_owned(), Some(renew));
-    Fault::Refused(Refused { kind: AlarmKind::Refused, peer: Some(peer), detail, renew, quiet: true })
+    Fault::Refused(Refused {
+        kind: AlarmKind::Refused,
+        peer: Some(peer),
+        detail,
+        renew,
+        quiet: true,
+        room: None,
+    })
 }
 
 pub(super) fn unknown_session(peer: PeerId, detail: &str) -> Fault {
@@ -74,6 +96,20 @@ pub(super) fn unknown_session(peer: PeerId, detail: &str) -> Fault {
 /// older copy, which never had them. Then what this node seals with the sessions it has is refused.
 pub(super) fn unknown_keys(peer: PeerId) -> Fault {
     quietly(peer, "a first message for keys that are not here any more", Renewal::Rewound)
+}
+
+/// The same for a one-time key.
+pub(super) fn unknown_one_time_key(peer: PeerId) -> Fault {
+    quietly(peer, "a first message for a one-time key that is not here any more", Renewal::Rewound)
+}
+
+/// Each is given to one peer by one relay that keeps its word.
+pub(super) fn one_time_key_used_before(peer: PeerId) -> Fault {
+    let detail = "a first message with a one-time key that was used before: a relay gave it to two, or this peer goes on \
+                  from an older copy of its data; a session without it is begun"
+        .to_owned();
+    let (kind, renew) = (AlarmKind::Replayed, Some(Renewal::OverAny));
+    Fault::Refused(Refused { kind, peer: Some(peer), detail, renew, quiet: false, room: None })
 }
 
 /// A crypto error as a refusal.
@@ -89,7 +125,14 @@ pub(super) fn refusal_of(error: &CryptoError, peer: PeerId, what: &str) -> Fault
         _ => None,
     };
     let quiet = matches!(error, CryptoError::UnknownKey(_));
-    Fault::Refused(Refused { kind, peer: Some(peer), detail: format!("{what}: {error}"), renew, quiet })
+    Fault::Refused(Refused {
+        kind,
+        peer: Some(peer),
+        detail: format!("{what}: {error}"),
+        renew,
+        quiet,
+        room: None,
+    })
 }
 
 impl Engine {

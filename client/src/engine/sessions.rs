@@ -5,17 +5,23 @@ use std::sync::Arc;
 
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
-use chat_core::ids::{PeerId, SessionId, Timestamp};
+use chat_core::ids::{OneTimeKeyId, PeerId, SessionId, Timestamp};
 use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, Session, Step};
 use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use chat_core::wire::{Envelope, Plaintext};
+use zeroize::Zeroizing;
 
 use super::clock::JUMP_MS;
-use super::refusal::{refusal_of, refused, unknown_keys, unknown_session};
+use super::one_time::PeersKey;
+use super::refusal::{
+    one_time_key_used_before, refusal_of, refused, unknown_keys, unknown_one_time_key, unknown_session,
+};
 use super::{Engine, Fault};
 use crate::store::{SessionRow, StoreError};
 use crate::watch::Call;
 
+/// How the problem of a peer begins whose keys are of no use.
+pub(super) const NO_SESSION: &str = "no session could be begun";
 /// Most sessions kept with one peer.
 const MAX_SESSIONS_A_PEER: usize = 5;
 /// Sessions held in memory; the others are read from the store when they are needed.
@@ -45,6 +51,10 @@ pub(super) struct Accepted {
     pub(super) signed: Vec<u8>,
     /// When one's own keys expire that it was accepted with.
     keys_expire: Timestamp,
+    /// What its first message is remembered by, beside the session.
+    transcript: SessionId,
+    /// The one-time key that it has used up.
+    one_time: Option<OneTimeKeyId>,
 }
 
 impl Engine {
@@ -87,16 +97,27 @@ impl Engine {
     }
 
     /// Begins a session with a peer whose bundle is known. `None`: not possible now (no keys of one's own yet,
-    /// no usable bundle of the peer); what waits is sealed when it is.
+    /// no usable bundle of the peer, its one-time key asked for); what waits is sealed when it is.
     pub(super) fn initiate(&mut self, peer: PeerId) -> Result<Option<SessionId>, StoreError> {
-        let (Some(keys), Some(contact)) = (&self.keys, self.contacts.get(&peer)) else { return Ok(None) };
-        if contact.row.problem.is_some() {
+        let Some(contact) = self.contacts.get(&peer).filter(|_| self.keys.is_some()) else { return Ok(None) };
+        if contact.row.problem.is_some() || self.is_shut_out(peer) {
             return Ok(None);
         }
-        if contact.bundle.bundle.expires < self.now {
+        let other_stack = self.profile.agree(&contact.bundle.bundle.profile).is_err();
+        if contact.bundle.bundle.expires < self.now || other_stack {
             self.ask_for(peer);
             return Ok(None);
         }
+        let Some(one_time) = self.one_time_key_of(peer) else { return Ok(None) };
+        self.initiate_with(peer, one_time)
+    }
+
+    fn initiate_with(
+        &mut self,
+        peer: PeerId,
+        one_time: Option<PeersKey>,
+    ) -> Result<Option<SessionId>, StoreError> {
+        let (Some(keys), Some(contact)) = (&self.keys, self.contacts.get(&peer)) else { return Ok(None) };
         let binding = binding(&keys.verified, &contact.bundle);
         let own = OwnBundle {
             identity: &self.config.identity,
@@ -107,7 +128,7 @@ impl Engine {
         let theirs = PeerBundle {
             identity: contact.bundle.key,
             payload: &contact.bundle.bundle.payload,
-            one_time: None,
+            one_time: one_time.as_ref().map(|key| key.public.as_slice()),
         };
         let exchange = Arc::clone(&self.config.key_exchange);
         let cipher = Arc::clone(&self.config.cipher);
@@ -117,8 +138,13 @@ impl Engine {
                 Ok(made) => made,
                 Err(error) => {
                     tracing::warn!(peer = %peer.short(), %error, "no session could be begun");
+                    if one_time.is_some() {
+                        // The fault may be that key's.
+                        self.go_without_one_time_key(peer);
+                        return self.initiate(peer);
+                    }
                     if matches!(error, CryptoError::Untrusted(_) | CryptoError::Malformed(_)) {
-                        self.set_problem(peer, Some(format!("no session could be begun: {error}")))?;
+                        self.set_problem(peer, Some(format!("{NO_SESSION}: {error}")))?;
                     }
                     return Ok(None);
                 }
@@ -127,6 +153,7 @@ impl Engine {
             bundle: keys.stored.signed.clone(),
             peer_bundle_hash: contact.bundle.hash.to_vec(),
             first,
+            one_time: one_time.map(|key| key.id),
         };
         let handshake = handshake.encode();
         let row = self.new_row(Handshake::session_id(&handshake), peer, binding, Some(handshake));
@@ -186,6 +213,17 @@ impl Engine {
         Ok(confirmed.then_some(sending))
     }
 
+    /// Whether the session that seals for a peer is to be renewed.
+    pub(super) fn sending_is_due(&mut self, peer: PeerId) -> Result<bool, StoreError> {
+        let sending = self.contacts.get(&peer).and_then(|contact| contact.row.sending);
+        let Some(live) = sending.map(|id| self.take_live(id)).transpose()?.flatten() else {
+            return Ok(false);
+        };
+        let is_due = self.is_due(&live);
+        self.live.insert(live.row.id, live);
+        Ok(is_due)
+    }
+
     /// Seals a plaintext for a peer. `None`: no session can be had now.
     pub(super) fn seal(&mut self, peer: PeerId, plaintext: &Plaintext) -> Result<Option<Sealed>, StoreError> {
         // A session at the end of its life is replaced once; a fresh one that can't seal is a broken plugin.
@@ -193,7 +231,10 @@ impl Engine {
             let Some(mut live) = self.sending_session(peer, attempt > 0)? else { return Ok(None) };
             let mut plaintext = plaintext.clone();
             plaintext.context = (!live.row.peer_has_context).then_some(live.row.binding);
-            let bytes = plaintext.encode();
+            let bytes = match self.config.rules.padding {
+                true => plaintext.encode(),
+                false => plaintext.encode_unpadded(),
+            };
             let now = self.now;
             let entropy = &mut *self.entropy;
             let mut step = Step { now, entropy };
@@ -300,6 +341,13 @@ impl Engine {
             return Err(unknown_session(from, "a first message with an expired bundle"));
         }
         self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
+        if self.is_pinned_to_another(theirs.bundle.nick.as_str(), from) {
+            return Err(refused(
+                AlarmKind::Refused,
+                from,
+                "a first message under a nick pinned to another key",
+            ));
+        }
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
             return Err(unknown_keys(from));
         };
@@ -317,11 +365,16 @@ impl Engine {
         let own_verified =
             SignedBundle::verify(&own.signed).map_err(|e| refusal_of(&e, from, "one's own stored bundle"))?;
         let binding = binding(&theirs, &own_verified);
+        let transcript = handshake.transcript(&binding);
+        if self.store.handshake_is_known(transcript)? {
+            return Err(refused(AlarmKind::Replayed, from, "a first message that was accepted before"));
+        }
+        let one_time = handshake.one_time.map(|id| self.own_one_time_key(from, id)).transpose()?;
         let ours = OwnBundle {
             identity: &self.config.identity,
             payload: &own.payload,
             secret: &own.secret,
-            one_time: None,
+            one_time: one_time.as_ref().map(|secret| secret.as_slice()),
         };
         let peer = PeerBundle { identity: theirs.key, payload: &theirs.bundle.payload, one_time: None };
         let exchange = Arc::clone(&self.config.key_exchange);
@@ -336,18 +389,39 @@ impl Engine {
         let row = self.new_row(envelope.session, from, binding, None);
         Ok((
             Live { row, session },
-            Some(Accepted { verified: theirs, signed: handshake.bundle, keys_expire: own.expires }),
+            Some(Accepted {
+                verified: theirs,
+                signed: handshake.bundle,
+                keys_expire: own.expires,
+                transcript,
+                one_time: handshake.one_time,
+            }),
         ))
+    }
+
+    /// The secret of the one-time key that a first message names.
+    fn own_one_time_key(&self, from: PeerId, id: OneTimeKeyId) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let key = self.store.one_time_key(id)?.filter(|key| key.exchange == self.exchange_key());
+        let Some(key) = key else { return Err(unknown_one_time_key(from)) };
+        key.secret.ok_or_else(|| one_time_key_used_before(from))
     }
 
     /// Writes an opened envelope's session; a new one with everything that belongs to its acceptance.
     pub(super) fn keep_opened(&mut self, live: Live, accepted: Option<Accepted>) -> Result<(), StoreError> {
         let (id, peer) = (live.row.id, live.row.peer);
-        let Some(Accepted { verified, signed, keys_expire }) = accepted else { return self.put_live(live) };
+        let Some(Accepted { verified, signed, keys_expire, transcript, one_time }) = accepted else {
+            return self.put_live(live);
+        };
         self.store.insert_session(&live.row)?;
+        if let Some(id) = one_time {
+            self.store.use_one_time_key(id)?;
+            self.has_erased_keys = true;
+        }
         // However the clock goes: as long as the keys are here that it was accepted with, and longer.
         let from = self.now.max(keys_expire);
-        self.store.remember_handshake(id, from.plus_ms(HANDSHAKE_MEMORY_MS))?;
+        for known_by in [id, transcript] {
+            self.store.remember_handshake(known_by, from.plus_ms(HANDSHAKE_MEMORY_MS))?;
+        }
         self.put_live(live)?;
         self.learn_bundle(verified, signed)?;
         if !self.own_flight_wins(peer)? {

@@ -264,6 +264,7 @@ impl Engine {
             return Ok(());
         }
         self.last_nudge = self.up;
+        self.nudge_rooms()?;
         let minute_ago = Timestamp(self.now.0.saturating_sub(MINUTE_MS));
         for peer in self.online() {
             for id in self.store.unconfirmed_envelopes(peer, minute_ago, self.now)? {

@@ -7,10 +7,10 @@ use chat_core::api::event::{ConversationRead, EventId};
 use chat_core::api::snapshot::{Delivery, RECENT_MESSAGES};
 use chat_core::api::{
     CommandError, ConversationKind, ConversationView, ErrorKind, Event, LinkView, MessageView, PeerView,
-    Snapshot, StackView,
+    Snapshot, StackView, Trust,
 };
 use chat_core::ids::{ConversationId, MessageId, PeerId};
-use chat_core::nick::RoomName;
+use chat_core::room::RoomAddress;
 use chat_core::transport::LinkFigures;
 
 use super::{Engine, LinkInfo};
@@ -58,7 +58,7 @@ impl Engine {
     pub(super) fn load_views(&mut self) -> Result<(), StoreError> {
         self.views.conversations.clear();
         let rooms: Vec<ConversationId> =
-            self.rooms.values().filter(|room| room.joined).map(|room| room.conversation).collect();
+            self.rooms.iter().filter(|(_, room)| room.joined).map(|(id, _)| *id).collect();
         for conversation in rooms {
             self.load_conversation(conversation)?;
         }
@@ -72,9 +72,13 @@ impl Engine {
 
     /// What a conversation is with, if that is known and to be shown.
     fn kind_of(&self, id: ConversationId) -> Option<(ConversationKind, String)> {
-        if let Some((name, room)) = self.room_of(id) {
-            let kind = ConversationKind::OpenRoom { room: name.clone(), members: self.roster(room) };
-            return room.joined.then(|| (kind, name.to_string()));
+        if let Some(found) = self.room_of(id) {
+            let (room, members) = (found.address.clone(), found.roster(self.config.identity.peer_id()));
+            let kind = match found.closed() {
+                None => ConversationKind::OpenRoom { room, members },
+                Some(closed) => ConversationKind::ClosedRoom { room, members, creator: closed.log.creator() },
+            };
+            return found.joined.then(|| (kind, found.address.to_string()));
         }
         let peer = *self.directs.get(&id)?;
         Some((ConversationKind::Direct { peer }, self.name_of(peer)))
@@ -85,6 +89,7 @@ impl Engine {
             .conversations
             .get(&id)
             .map(|shown| shown.name.clone())
+            .or_else(|| self.rooms.get(&id).map(|room| room.address.to_string()))
             .or_else(|| self.kind_of(id).map(|(_, name)| name))
             .unwrap_or_else(|| id.short())
     }
@@ -177,7 +182,7 @@ impl Engine {
 
     /// A peer has another name: it stands in its own conversation and in the rooms it is in.
     pub(super) fn refresh_name_of(&mut self, peer: PeerId) -> Result<(), StoreError> {
-        let rooms = self.rooms.values().filter(|room| room.joined).map(|room| room.conversation);
+        let rooms = self.rooms.iter().filter(|(_, room)| room.joined).map(|(id, _)| *id);
         let shown = std::iter::once(self.direct(peer)).chain(rooms);
         let shown: Vec<_> = shown.filter(|id| self.views.conversations.contains_key(id)).collect();
         for id in shown {
@@ -213,18 +218,15 @@ impl Engine {
     }
 
     pub(super) fn room_views(&mut self) -> Vec<Arc<ConversationView>> {
-        self.conversation_views()
-            .into_iter()
-            .filter(|view| matches!(view.with, ConversationKind::OpenRoom { .. }))
-            .collect()
+        self.conversation_views().into_iter().filter(|view| view.with.room().is_some()).collect()
     }
 
-    pub(super) fn member_views(&self, room: &RoomName) -> Result<Vec<Arc<PeerView>>, CommandError> {
-        let found = self.rooms.get(room).filter(|room| room.joined);
-        let found =
-            found.ok_or_else(|| CommandError::new(ErrorKind::NotFound, format!("you are not in {room}")))?;
+    pub(super) fn member_views(&self, room: &RoomAddress) -> Result<Vec<Arc<PeerView>>, CommandError> {
+        let (_, found) = self
+            .joined_at(room)
+            .map_err(|_| CommandError::new(ErrorKind::NotFound, format!("you are not in {room}")))?;
         let me = self.config.identity.peer_id();
-        Ok(self.roster(found).into_iter().map(|peer| Arc::new(self.member_view(peer, me))).collect())
+        Ok(found.roster(me).into_iter().map(|peer| Arc::new(self.member_view(peer, me))).collect())
     }
 
     fn member_view(&self, peer: PeerId, me: PeerId) -> PeerView {
@@ -233,11 +235,10 @@ impl Engine {
             None => PeerView {
                 peer_id: peer,
                 nick: self.name_of(peer),
-                trust: if peer == me {
-                    chat_core::api::Trust::Verified
-                } else {
-                    chat_core::api::Trust::Unverified
-                },
+                trust: if peer == me { Trust::Verified } else { Trust::Unverified },
+                verified: peer == me,
+                pinned: false,
+                held: None,
                 online: peer == me,
                 last_seen: None,
                 problem: (peer != me).then(|| "its keys are not known yet".to_owned()),
@@ -316,7 +317,7 @@ mod tests {
             messages: vec![],
             has_older: false,
         };
-        let room = RoomName::new("#z").unwrap();
+        let room = "#z".parse().unwrap();
         let room = view(ConversationKind::OpenRoom { room, members: vec![] }, "#z");
         let peer = view(ConversationKind::Direct { peer: PeerId::default() }, "a");
         assert!(order(&room) < order(&peer));

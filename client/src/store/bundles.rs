@@ -73,7 +73,7 @@ impl Store {
     pub(crate) fn newest_date(&self, ahead: Timestamp) -> Result<Timestamp, StoreError> {
         let sql = "SELECT coalesce(max(created), 0) FROM bundles WHERE created <= ?";
         let date: i64 = self.db.prepare_cached(sql)?.query_row([int(ahead.0)], |row| row.get(0))?;
-        Ok(Timestamp(uint(date)))
+        Ok(Timestamp(uint(date)).max(self.newest_destroyed(ahead)?))
     }
 
     pub(crate) fn bundle(&self, hash: &[u8]) -> Result<Option<StoredBundle>, StoreError> {

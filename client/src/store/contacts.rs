@@ -5,6 +5,14 @@ use rusqlite::{Row, params};
 
 use super::{Store, StoreError, b, int, uint};
 
+/// To version 3 of the schema.
+pub(super) const FROM_VERSION_2: &str = "
+ALTER TABLE contacts ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN had INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN rival BLOB;
+ALTER TABLE contacts ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+";
+
 /// A peer.
 #[derive(Debug, Clone)]
 pub(crate) struct ContactRow {
@@ -16,6 +24,13 @@ pub(crate) struct ContactRow {
     pub(crate) verified: bool,
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Timestamp,
+    pub(crate) blocked: bool,
+    /// The properties ever had with it, a bit each.
+    pub(crate) had: u8,
+    /// Another key that claims its name, until the user decides.
+    pub(crate) rival: Option<PeerId>,
+    /// The user has decided that the name is its own.
+    pub(crate) settled: bool,
 }
 
 /// The peer, and its signed bundle.
@@ -29,6 +44,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(ContactRow, Vec<u8>)> {
         verified: row.get(6)?,
         first_seen: Timestamp(uint(row.get(7)?)),
         last_seen: Timestamp(uint(row.get(8)?)),
+        blocked: row.get(9)?,
+        had: row.get(10)?,
+        rival: row.get::<_, Option<[u8; 32]>>(11)?.map(PeerId),
+        settled: row.get(12)?,
     };
     Ok((contact, row.get(3)?))
 }
@@ -36,7 +55,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(ContactRow, Vec<u8>)> {
 impl Store {
     pub(crate) fn contacts(&self) -> Result<Vec<(ContactRow, Vec<u8>)>, StoreError> {
         let mut all = self.db.prepare_cached(
-            "SELECT peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen FROM contacts",
+            "SELECT peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen, blocked, had, rival,
+                settled FROM contacts",
         )?;
         Ok(all.query_map([], read)?.collect::<Result<_, _>>()?)
     }
@@ -44,10 +64,11 @@ impl Store {
     /// Writes what is known about a peer; its bundle only if there is a new one.
     pub(crate) fn put_contact(&self, contact: &ContactRow, bundle: Option<&[u8]>) -> Result<(), StoreError> {
         let mut put = self.db.prepare_cached(
-            "INSERT INTO contacts (peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen)
-             VALUES (?1,?2,?3,coalesce(?4,x''),?5,?6,?7,?8,?9)
+            "INSERT INTO contacts (peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen,
+                blocked, had, rival, settled)
+             VALUES (?1,?2,?3,coalesce(?4,x''),?5,?6,?7,?8,?9,?10,?11,?12,?13)
              ON CONFLICT (peer) DO UPDATE SET name = ?2, nick = ?3, bundle = coalesce(?4, bundle), problem = ?5,
-                sending = ?6, verified = ?7, last_seen = ?9",
+                sending = ?6, verified = ?7, last_seen = ?9, blocked = ?10, had = ?11, rival = ?12, settled = ?13",
         )?;
         put.execute(params![
             b(&contact.peer),
@@ -59,6 +80,10 @@ impl Store {
             contact.verified,
             int(contact.first_seen.0),
             int(contact.last_seen.0),
+            contact.blocked,
+            contact.had,
+            contact.rival.as_ref().map(b),
+            contact.settled,
         ])?;
         Ok(())
     }
@@ -83,6 +108,13 @@ impl Store {
         let mut all = self.db.prepare_cached("SELECT name, peer FROM former_names")?;
         let rows = all.query_map([], |row| Ok((row.get(0)?, PeerId(row.get(1)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The name is this peer's from now on, whoever had it before.
+    pub(crate) fn give_name(&self, name: &str, peer: PeerId) -> Result<(), StoreError> {
+        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO former_names VALUES (?,?)")?;
+        put.execute(params![name, b(&peer)])?;
+        Ok(())
     }
 
     pub(crate) fn put_former_name(&self, name: &str, peer: PeerId) -> Result<(), StoreError> {
@@ -112,6 +144,10 @@ mod tests {
             verified: false,
             first_seen: Timestamp(5),
             last_seen: Timestamp(6),
+            blocked: true,
+            had: 3,
+            rival: Some(PeerId([9; 32])),
+            settled: true,
         };
         store.put_contact(&bob, Some(b"bundle")).unwrap();
         (bob.verified, bob.first_seen, bob.last_seen, bob.problem) = (true, Timestamp(7), Timestamp(8), None);

@@ -1,12 +1,15 @@
 //! The client's durable state: one SQLite database, one process. The engine opens one transaction a turn;
 //! everything in here runs inside it, and nothing leaves the process before its commit.
 
+mod anew;
 mod bundles;
 mod chains;
+mod closed_rooms;
 mod contacts;
 mod file;
 mod messages;
 mod node;
+mod one_time;
 mod outbox;
 mod rooms;
 mod sessions;
@@ -18,16 +21,20 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
 
+pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::FrameHash;
+pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
+pub(crate) use one_time::StoredOneTimeKey;
 pub(crate) use outbox::{DeliveryRow, DeliveryState, Progress};
+pub(crate) use rooms::RoomRow;
 pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Why the store can't be used. The transaction it happened in is rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +95,17 @@ INSERT INTO node (one) VALUES (1);
 ALTER TABLE seen_envelopes ADD COLUMN frame BLOB;
 CREATE INDEX seen_frames ON seen_envelopes (frame);
 ";
+
+/// Makes version 3 of version 2, each table in its own file.
+const FROM_VERSION_2: &[&str] =
+    &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2, rooms::FROM_VERSION_2];
+
+/// Whatever makes the present version of an older one.
+fn migration(found: i64) -> String {
+    let from_1 = if found < 2 { FROM_VERSION_1 } else { "" };
+    let from_2 = if found < 3 { FROM_VERSION_2.concat() } else { String::new() };
+    format!("{from_1}{from_2}")
+}
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection) -> Result<i64, StoreError> {
@@ -193,10 +211,11 @@ impl Store {
         settle_log(&db)?;
         match found {
             0 => make_tables(&db)?,
-            1 => db.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {FROM_VERSION_1} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            SCHEMA_VERSION => {}
+            older => db.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+                migration(older)
             ))?,
-            _ => {}
         }
         let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
@@ -211,6 +230,11 @@ impl Store {
 
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         Ok(self.db.execute_batch("COMMIT")?)
+    }
+
+    /// What was erased leaves the write-ahead log too, where older copies of its pages lie. Outside of a transaction.
+    pub(crate) fn scrub(&self) -> Result<(), StoreError> {
+        Ok(settle_log(&self.db)?)
     }
 
     /// Undoes the turn; also after a failed commit, which SQLite may have rolled back by itself.

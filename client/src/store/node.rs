@@ -122,7 +122,16 @@ mod tests {
         store
             .db
             .execute_batch(
-                "DROP TABLE node; DROP INDEX seen_frames; ALTER TABLE seen_envelopes DROP COLUMN frame;
+                "DROP TABLE rooms; DROP TABLE members; DROP TABLE room_operations; DROP TABLE room_peers;
+                 DROP TABLE closed_texts;
+                 CREATE TABLE rooms (name TEXT PRIMARY KEY, conversation BLOB NOT NULL, joined INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE members (room TEXT NOT NULL, peer BLOB NOT NULL, last_seen INTEGER NOT NULL, PRIMARY KEY (room, peer)) WITHOUT ROWID;
+                 INSERT INTO rooms VALUES ('#lobby', x'0101', 1), ('#left', x'0202', 0);
+                 INSERT INTO members VALUES ('#lobby', x'07', 5), ('#nowhere', x'08', 6);
+                 DROP TABLE one_time_keys; DROP TABLE renewals;
+                 ALTER TABLE contacts DROP COLUMN blocked; ALTER TABLE contacts DROP COLUMN had;
+                 ALTER TABLE contacts DROP COLUMN rival; ALTER TABLE contacts DROP COLUMN settled;
+                 DROP TABLE node; DROP INDEX seen_frames; ALTER TABLE seen_envelopes DROP COLUMN frame;
                  PRAGMA user_version = 1;",
             )
             .unwrap();
@@ -133,6 +142,10 @@ mod tests {
         drop(store);
         let store = Store::open(&StorePlace::File(path.clone())).unwrap();
         assert_eq!(columns(&store), new);
+        let one = |sql: &str| store.db.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        let rooms = "SELECT group_concat(hex(conversation) || address || closed || joined, ' ') FROM rooms";
+        assert_eq!(one(rooms), "0101#lobby01 0202#left00");
+        assert_eq!(one("SELECT group_concat(hex(room) || hex(peer) || last_seen) FROM members"), "0101075");
         assert!(matches!(store.belongs_to(bob.peer_id()), Err(StoreError::OtherIdentity { .. })));
         store.belongs_to(alice.peer_id()).unwrap();
     }

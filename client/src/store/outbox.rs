@@ -196,6 +196,13 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Peers for whom a copy has not arrived.
+    pub(crate) fn peers_with_open_deliveries(&self) -> Result<Vec<PeerId>, StoreError> {
+        let mut all = self.db.prepare_cached("SELECT DISTINCT peer FROM deliveries WHERE state < 3")?;
+        let rows = all.query_map([], |row| row.get(0).map(PeerId))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(crate) fn set_delivery_state(
         &self,
         message: MessageId,

@@ -2,7 +2,9 @@ CREATE TABLE node (               -- the one whose store this is
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     identity   BLOB,                        -- its peer id; NULL until its first start
     kept_at    INTEGER NOT NULL DEFAULT 0,  -- ms; when what is too old was last forgotten, 0 = never yet
-    doubted_at INTEGER NOT NULL DEFAULT 0   -- ms; the clock when it was first found far from there, 0 = it is not
+    doubted_at INTEGER NOT NULL DEFAULT 0,  -- ms; the clock when it was first found far from there, 0 = it is not
+    restored   INTEGER NOT NULL DEFAULT 0,  -- it came from a backup: keys and sessions are to be made anew
+    newest_bundle INTEGER NOT NULL DEFAULT 0 -- ms; the date of the newest bundle that was destroyed for it
 );
 INSERT INTO node (one) VALUES (1);
 
@@ -28,7 +30,11 @@ CREATE TABLE contacts (
     sending    BLOB,                   -- the session that seals
     verified   INTEGER NOT NULL DEFAULT 0,
     first_seen INTEGER NOT NULL,
-    last_seen  INTEGER NOT NULL
+    last_seen  INTEGER NOT NULL,
+    blocked    INTEGER NOT NULL DEFAULT 0,
+    had        INTEGER NOT NULL DEFAULT 0,  -- the properties ever had with it, a bit each
+    rival      BLOB,                        -- another key that claims its name, until the user decides
+    settled    INTEGER NOT NULL DEFAULT 0   -- the user has decided that the name is its own
 ) WITHOUT ROWID;
 
 CREATE TABLE former_names (         -- a name that was given up is nobody else's
@@ -37,16 +43,37 @@ CREATE TABLE former_names (         -- a name that was given up is nobody else's
 ) WITHOUT ROWID;
 
 CREATE TABLE rooms (
-    name         TEXT PRIMARY KEY,
-    conversation BLOB NOT NULL,
+    conversation BLOB PRIMARY KEY,
+    address      TEXT NOT NULL UNIQUE, -- what it is called here
+    closed       INTEGER NOT NULL,
     joined       INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE members (
-    room      TEXT NOT NULL,
+CREATE TABLE members (              -- of open rooms, as relays named them
+    room      BLOB NOT NULL,
     peer      BLOB NOT NULL,
     last_seen INTEGER NOT NULL,
     PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+
+CREATE TABLE room_operations (      -- of closed rooms: who is in them, in the order in which it became known
+    room      BLOB NOT NULL,
+    n         INTEGER NOT NULL,
+    operation BLOB NOT NULL,
+    PRIMARY KEY (room, n)
+) WITHOUT ROWID;
+
+CREATE TABLE room_peers (           -- what others know of these
+    room  BLOB NOT NULL,
+    peer  BLOB NOT NULL,
+    told  INTEGER NOT NULL,         -- how many of them, in their order, were sent to it
+    heard BLOB,                     -- the hash of all that it said it knows
+    PRIMARY KEY (room, peer)
+) WITHOUT ROWID;
+
+CREATE TABLE closed_texts (         -- of one's own: the hash of the members each was written to
+    message BLOB PRIMARY KEY,
+    roster  BLOB NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE sessions (
@@ -145,3 +172,16 @@ CREATE TABLE seen_envelopes (
 ) WITHOUT ROWID;
 CREATE INDEX seen_envelopes_by_age ON seen_envelopes (at);
 CREATE INDEX seen_frames ON seen_envelopes (frame);
+
+CREATE TABLE one_time_keys (        -- one's own, each given to one relay
+    id       BLOB PRIMARY KEY,
+    secret   BLOB,                  -- NULL: a first message has used it
+    exchange TEXT NOT NULL,         -- key exchange and its shared options
+    relay    TEXT NOT NULL,
+    made     INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX one_time_keys_of_relay ON one_time_keys (relay, made);
+
+CREATE TABLE renewals (             -- after a backup was put back: with whom there is no session yet again
+    peer BLOB PRIMARY KEY
+) WITHOUT ROWID;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_core::api::command::{Destination, Send};
 use chat_core::api::table::{self, Line};
-use chat_core::api::{Command, ConversationKind, ErrorKind, EventId, Reply, Snapshot, StackView};
+use chat_core::api::{Command, ErrorKind, EventId, Reply, Snapshot, StackView};
 use chat_core::nick::{MAX_TEXT_BYTES, Nick, inert};
 use chat_core::{CORE_VERSION, PeerId};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -174,10 +174,7 @@ fn run_line(run: RunLine, now: &Snapshots) -> Result<Action, RpcError> {
 }
 
 fn first_room(now: &Snapshot) -> Option<Destination> {
-    now.conversations.iter().find_map(|conversation| match &conversation.with {
-        ConversationKind::OpenRoom { room, .. } => Some(Destination::Room(room.clone())),
-        ConversationKind::Direct { .. } => None,
-    })
+    now.conversations.iter().find_map(|it| it.with.room()).map(|(room, _)| Destination::Room(room.clone()))
 }
 
 /// A command for the engine, unless it is so large that even queueing it would cost memory for nothing.

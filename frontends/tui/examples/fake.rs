@@ -14,7 +14,8 @@ use chat_core::api::event::*;
 use chat_core::api::handle::{Request, channel};
 use chat_core::api::snapshot::{Author, RECENT_MESSAGES};
 use chat_core::api::*;
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
+use chat_core::room::RoomAddress;
 use chat_core::{ConversationId, FrontendError, MessageId, PeerId, Plugin, Timestamp};
 use frontend_tui::{Options, Tui};
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,7 +44,9 @@ struct World {
 }
 
 fn peer(peer_id: PeerId, nick: &str, trust: Trust) -> PeerView {
-    PeerView { peer_id, nick: nick.into(), trust, online: true, last_seen: None, problem: None }
+    let (verified, pinned, held) = (trust == Trust::Verified, false, None);
+    let (nick, last_seen, problem) = (nick.into(), None, None);
+    PeerView { peer_id, nick, trust, verified, pinned, held, online: true, last_seen, problem }
 }
 
 fn nick(name: &str) -> Result<Nick, FrontendError> {
@@ -78,7 +81,7 @@ fn first_snapshot() -> Result<Snapshot, FrontendError> {
 }
 
 impl World {
-    fn new(engine: EngineSide, first: Snapshot, room: RoomName) -> Self {
+    fn new(engine: EngineSide, first: Snapshot, room: RoomAddress) -> Self {
         let view = |id, with, name: &str| ConversationView {
             id,
             with,
@@ -135,7 +138,7 @@ impl World {
             address: Destination::Conversation(conversation),
             conversation,
             position: i64::try_from(self.sent).unwrap_or(i64::MAX),
-            from: Author { peer_id: from, nick: nick.unwrap_or_default() },
+            from: Author { peer_id: from, nick: nick.unwrap_or_default(), verified: from != BOB },
             delivery: (from == ME).then_some(delivery),
             text: text.to_owned(),
             sent_at: Timestamp::now(),
@@ -187,7 +190,7 @@ impl World {
         let conversation = match &send.to {
             Destination::Conversation(id) => *id,
             Destination::Nick(nick) if nick == "bob" => WITH_BOB,
-            Destination::Room(room) if room.as_str() == "#lobby" => LOBBY,
+            Destination::Room(room) if room.to_string() == "#lobby" => LOBBY,
             other => return Err(CommandError::new(ErrorKind::NotFound, format!("nobody is called {other}"))),
         };
         let event = self.say(conversation, ME, &send.text);
@@ -204,7 +207,7 @@ impl World {
     }
 
     fn bob_answers(&mut self, conversation: ConversationId, text: &str) -> Vec<Event> {
-        let bob = || PeerEvent { peer_id: BOB, nick: "bob".into() };
+        let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false };
         let said = match text {
             "alarm" => {
                 let detail = "a frame did not authenticate".into();
@@ -212,7 +215,8 @@ impl World {
             }
             "key" => {
                 let (claims, nick) = ("bob".into(), "bob·7f3a".into());
-                let changed = PeerKeyChanged { claims, known: BOB, peer_id: PeerId([0x7f; 32]), nick };
+                let (peer_id, verified, held) = (PeerId([0x7f; 32]), false, false);
+                let changed = PeerKeyChanged { claims, known: BOB, peer_id, nick, verified, held };
                 return vec![Event::PeerKeyChanged(changed)];
             }
             "away" => return vec![Event::PeerLost(bob()), Event::PeerSeen(bob()), Event::PeerLost(bob())],
@@ -314,7 +318,9 @@ impl World {
 fn run() -> Result<u8, FrontendError> {
     let first = first_snapshot()?;
     let (client, engine) = channel(first.clone());
-    let room = RoomName::new("#lobby").map_err(|e| FrontendError::Unavailable(e.to_string()))?;
+    let room: RoomAddress = "#lobby"
+        .parse()
+        .map_err(|e: chat_core::nick::NameError| FrontendError::Unavailable(e.to_string()))?;
     let world = World::new(engine, first, room);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.spawn(async move {

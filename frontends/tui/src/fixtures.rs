@@ -9,7 +9,7 @@ use chat_core::api::{
     ConversationKind, ConversationView, Counts, Delivery, Destination, Event, LinkState, LinkView,
     MessageState, MessageView, Numbered, PeerView, Snapshot, StackView, Trust,
 };
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
 use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
 
 use crate::clock::Clock;
@@ -35,7 +35,8 @@ pub(crate) struct World {
 
 fn peer(peer_id: PeerId, nick: &str) -> PeerView {
     let trust = Trust::Unverified;
-    PeerView { peer_id, nick: nick.into(), trust, online: true, last_seen: None, problem: None }
+    let (verified, pinned, held, last_seen, problem) = (false, false, None, None, None);
+    PeerView { peer_id, nick: nick.into(), trust, verified, pinned, held, online: true, last_seen, problem }
 }
 
 fn conversation(id: ConversationId, with: ConversationKind, name: &str) -> ConversationView {
@@ -45,7 +46,7 @@ fn conversation(id: ConversationId, with: ConversationKind, name: &str) -> Conve
 impl World {
     /// Alice, in `#lobby` with Bob and Carol, and in a conversation with Bob.
     pub(crate) fn new() -> Self {
-        let room = RoomName::new("#lobby").unwrap();
+        let room = "#lobby".parse().unwrap();
         let lobby = ConversationKind::OpenRoom { room, members: vec![ME, BOB, CAROL] };
         let direct = ConversationKind::Direct { peer: BOB };
         Self {
@@ -71,19 +72,28 @@ impl World {
         self.histories.iter_mut().find(|(view, _)| view.id == id).unwrap()
     }
 
+    /// The room is a closed one, made by Bob.
+    pub(crate) fn close_lobby(&mut self, members: &[PeerId]) {
+        let view = &mut self.history(LOBBY).0;
+        let room = "#den·0a0a".parse().unwrap();
+        view.name = "#den·0a0a".into();
+        view.with = ConversationKind::ClosedRoom { room, members: members.to_vec(), creator: BOB };
+    }
+
     /// Somebody says something, a minute after the last thing that was said.
     pub(crate) fn say(&mut self, conversation: ConversationId, from: PeerId, text: &str) -> MessageView {
         self.sent += 1;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.sent.to_be_bytes());
-        let nick = self.peers.iter().find(|peer| peer.peer_id == from).unwrap().nick.clone();
+        let author = self.peers.iter().find(|peer| peer.peer_id == from).unwrap();
+        let (nick, verified) = (author.nick.clone(), author.verified);
         let delivery = Delivery { state: MessageState::Queued, reason: None, counts: None };
         let message = MessageView {
             id: MessageId(id),
             address: Destination::Conversation(conversation),
             conversation,
             position: i64::try_from(self.sent).unwrap() * 1000,
-            from: Author { peer_id: from, nick },
+            from: Author { peer_id: from, nick, verified },
             delivery: (from == ME).then_some(delivery),
             text: text.into(),
             sent_at: START.plus_ms(self.sent * 100),
@@ -172,7 +182,9 @@ pub(crate) fn enter(state: &mut State, text: &str) -> Vec<Effect> {
         state.act(if c == '\n' { Action::Newline } else { Action::Insert(c) });
     }
     state.act(Action::Enter);
-    state.take_effects()
+    let mut effects = state.take_effects();
+    effects.retain(|effect| !matches!(effect, crate::state::Effect::Typing(..)));
+    effects
 }
 
 /// The rows of what was said that are on the screen, each with its gutter.

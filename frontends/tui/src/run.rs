@@ -7,8 +7,9 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use chat_core::api::command::SetTyping;
 use chat_core::api::handle::{KEPT_EVENTS, NewsGuard};
-use chat_core::api::{Command, CommandError, ErrorKind, Reply};
+use chat_core::api::{Command, CommandError, Destination, ErrorKind, Reply};
 use chat_core::frontend::{ClientHandle, EventReader, Lagged};
 use chat_core::{FrontendError, Timestamp};
 use crossterm::event::Event;
@@ -212,6 +213,13 @@ where
         for effect in self.state.take_effects() {
             match effect {
                 Effect::Submit(token, command) => self.submit(token, command),
+                Effect::Typing(id, typing) => {
+                    let to = Destination::Conversation(id);
+                    // Of the moment: whoever has no time for it now has no use for it later.
+                    if let Err(error) = self.client.submit(Command::SetTyping(SetTyping { to, typing })) {
+                        tracing::debug!(%error, "that the user writes was not taken");
+                    }
+                }
                 Effect::Bell => (self.outside.ring)()?,
                 Effect::Redraw => {
                     self.clear()?;

@@ -32,15 +32,17 @@
 //! What it gives, honestly:
 //!
 //! - **Forward secrecy.** The complete state of both ends, stolen at some time, opens nothing that was opened before.
-//!   Keys of skipped messages are state: they open theirs, for which they are there. And there are no one-time keys
-//!   yet: whoever steals `BK_B` while it is kept opens what Alice sent before she had Bob's first answer, because with
-//!   `BK_B` the handshake can be done again. With a one-time key, erased at its use, this exception ends.
+//!   Keys of skipped messages are state: they open theirs, for which they are there. A handshake with a one-time key
+//!   can't be done again, as the key is erased at its use. One made without, because none was left or the relay gave
+//!   none, can: whoever steals `BK_B` while it is kept opens what Alice sent before she had Bob's first answer.
 //! - **Healing.** A thief of both states who only reads along is out after one round trip: the answer's key agrees on
 //!   secrets that were made after the theft, on either side. A thief who also writes can put himself between the two
 //!   from then on; only a new handshake, with keys that he did not steal, ends that.
 //! - **Deniability.** A transcript proves to nobody who wrote it, as either end could have made it.
-//! - Whoever holds `BK_A` can pose as others **to** Alice until it is rotated, as in X3DH. X25519 does not withstand a
-//!   quantum computer.
+//! - Whoever holds `BK_A` can pose as others **to** Alice until it is rotated, as in X3DH.
+//! - **Post-quantum**, with `post_quantum = true`, is the handshake: `SK` then depends on ML-KEM-768 too, and with it
+//!   every root key after it, so that a recording stays closed to a quantum computer of later. The turns are X25519:
+//!   against a thief of state with such a computer nothing heals. Without the option, X25519 alone protects all.
 //!
 //! [`Duplicate`]: chat_core::CryptoError::Duplicate
 //! [`TooOld`]: chat_core::CryptoError::TooOld
@@ -52,20 +54,21 @@ mod session;
 mod skipped;
 mod state;
 
-use chat_core::key_exchange::{Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties};
+use chat_core::key_exchange::{
+    Context, KeyExchange, NewBundle, OneTimePair, OwnBundle, PeerBundle, Properties,
+};
 use chat_core::{CryptoError, Plugin, ProfileError, SavedSession, Session};
+use x25519_agreement::Agreement;
 
 pub use session::{MAX_MISSING, RENEWAL_MESSAGES, RatchetSession};
 pub use skipped::{MAX_STORED, MAX_STORED_MS};
-
-/// The exchange has nothing to choose.
-#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Options {}
+pub use x25519_agreement::Options;
 
 /// The key exchange `x25519-ratchet`.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct X25519Ratchet;
+pub struct X25519Ratchet {
+    agreement: Agreement,
+}
 
 impl Plugin<dyn KeyExchange> for X25519Ratchet {
     const NAME: &'static str = "x25519-ratchet";
@@ -74,29 +77,48 @@ impl Plugin<dyn KeyExchange> for X25519Ratchet {
     const EXAMPLE: &'static str = "[key_exchange]\nkind = \"x25519-ratchet\"\n";
     type Options = Options;
 
-    fn build(Options {}: Options) -> Result<Box<dyn KeyExchange>, ProfileError> {
-        Ok(Box::new(Self))
+    fn build(options: Options) -> Result<Box<dyn KeyExchange>, ProfileError> {
+        Ok(Box::new(Self { agreement: options.into() }))
     }
 }
 
+const POSE: &str = "Whoever steals your bundle key can pose as others to you until it is rotated.";
+const FIRST_FLIGHT: &str = "Forward secrecy has one exception: a first message made without a one-time key (none was left, or the relay gave \
+     none). Whoever steals the bundle key that it was for, while that is kept, reads what the sender wrote until the \
+     first answer reached him.";
+const HEALING: &str = "Healing is from a thief who only reads along: he is out after one round trip; one who also writes in your \
+     name stays until a new session is begun with keys that he does not have.";
+const HEALING_BY_CURVES: &str = "The turns of the ratchet are not post-quantum: to a thief of a session's state who also has a quantum computer, \
+     healing does not happen until a new session is begun.";
+
 impl KeyExchange for X25519Ratchet {
     fn properties(&self) -> Properties {
-        Properties { forward_secrecy: true, healing: true, post_quantum: false, deniable: true }
+        let post_quantum = self.agreement.is_post_quantum();
+        Properties { forward_secrecy: true, healing: true, post_quantum, deniable: true }
     }
 
     fn caveats(&self) -> &'static [&'static str] {
-        &[
-            "Whoever steals your bundle key can pose as others to you until it is rotated.",
-            "Forward secrecy has one exception, as one-time keys are not built in yet: whoever steals the bundle key \
-             that a first message was for, while it is kept, reads what the sender wrote until the first answer \
-             reached him.",
-            "Healing is from a thief who only reads along: he is out after one round trip; one who also writes in your \
-             name stays until a new session is begun with keys that he does not have.",
-        ]
+        if self.agreement.is_post_quantum() {
+            &[POSE, FIRST_FLIGHT, HEALING, x25519_agreement::POST_QUANTUM_CAVEAT, HEALING_BY_CURVES]
+        } else {
+            &[POSE, FIRST_FLIGHT, HEALING]
+        }
+    }
+
+    fn shared_options(&self) -> String {
+        self.agreement.shared_options()
     }
 
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
-        x25519_agreement::new_bundle(cx)
+        self.agreement.new_bundle(cx)
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        true
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        self.agreement.one_time_keys(count, cx)
     }
 
     fn initiate(
@@ -105,7 +127,7 @@ impl KeyExchange for X25519Ratchet {
         peer: &PeerBundle<'_>,
         cx: &mut Context<'_>,
     ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
-        let initiated = x25519_agreement::initiate(own, peer, cx)?;
+        let initiated = self.agreement.initiate(own, peer, cx)?;
         let session = RatchetSession::initiator(&initiated.agreed, initiated.peer_bundle_key, cx)?;
         Ok((initiated.first, Box::new(session)))
     }
@@ -117,7 +139,7 @@ impl KeyExchange for X25519Ratchet {
         first: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<Box<dyn Session>, CryptoError> {
-        let accepted = x25519_agreement::accept(own, peer, first, cx)?;
+        let accepted = self.agreement.accept(own, peer, first, cx)?;
         Ok(Box::new(RatchetSession::responder(&accepted.agreed, &accepted.own_bundle_key, cx)?))
     }
 

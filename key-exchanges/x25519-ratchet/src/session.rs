@@ -22,7 +22,7 @@ pub const RENEWAL_MESSAGES: u32 = 1 << 20;
 /// A session by the Double Ratchet; see the crate's page.
 pub struct RatchetSession {
     pub(crate) state: State,
-    /// The public half of one's own ratchet key, while there is one.
+    /// The public half of one's own ratchet key, while there is one and a chain to send with it.
     own_public: [u8; KEY_LEN],
     pub(crate) skipped: Skipped,
     cipher: Arc<dyn Cipher>,
@@ -65,7 +65,9 @@ impl RatchetSession {
     }
 
     fn new(state: State, skipped: Skipped, cx: &Context<'_>, changed: bool) -> Result<Self, CryptoError> {
-        let own_public = state.own()?.map(|own| own.public()).unwrap_or_default();
+        // Needed only in headers; the responder's bundle key never stands in one.
+        let sends = state.own()?.filter(|_| state.sending.is_some());
+        let own_public = sends.map(|own| own.public()).unwrap_or_default();
         Ok(Self { state, own_public, skipped, cipher: Arc::clone(&cx.cipher), changed })
     }
 

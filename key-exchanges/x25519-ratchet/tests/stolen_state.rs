@@ -144,7 +144,7 @@ fn print(exchange: &str, verdict: &Verdict) {
 /// C31.
 #[test]
 fn a_stolen_state_opens_nothing_earlier_and_nothing_after_a_round_trip() {
-    let verdict = steal_and_read(&scene(X25519Ratchet));
+    let verdict = steal_and_read(&scene(X25519Ratchet::default()));
     print("x25519-ratchet", &verdict);
     assert!(verdict.earlier.none() && verdict.later.none() && verdict.after_first_flight.none());
     assert!(verdict.first_flight.all(), "the one exception is gone: tell so in the caveats");
@@ -153,7 +153,7 @@ fn a_stolen_state_opens_nothing_earlier_and_nothing_after_a_round_trip() {
 /// The control: keys that never change fall to the same thief, wholly.
 #[test]
 fn a_static_key_opens_everything_to_the_same_thief() {
-    let verdict = steal_and_read(&scene(X25519));
+    let verdict = steal_and_read(&scene(X25519::default()));
     print("x25519", &verdict);
     // But for the last frame each way, which takes two changes to the window that counts it.
     assert!(verdict.earlier.0 + 2 >= verdict.earlier.1 && verdict.earlier.0 > 0);

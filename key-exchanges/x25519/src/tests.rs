@@ -6,16 +6,22 @@ use chat_core::key_exchange::{KeyExchange, NewBundle, OwnBundle, PeerBundle};
 use chat_core::testing::key_exchange::{End, Scene, bundle_context};
 use chat_core::testing::{FailingEntropy, TestEntropy};
 use chat_core::{Cipher, CryptoError, Entropy, Session, Step};
-use x25519_agreement::{OneTimeSecret, PublicKey, SecretKey};
+use x25519_agreement::{OneTimeSecret, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::X25519;
 
-fn bundle(seed: u64, cipher: &Arc<dyn Cipher>) -> NewBundle {
-    X25519.new_bundle(&mut bundle_context(cipher, &mut TestEntropy::new(seed))).unwrap()
+mod post_quantum;
+
+fn bundle(exchange: X25519, seed: u64, cipher: &Arc<dyn Cipher>) -> NewBundle {
+    exchange.new_bundle(&mut bundle_context(cipher, &mut TestEntropy::new(seed))).unwrap()
 }
 
 fn scenes() -> Vec<Scene> {
+    scenes_of(X25519::default())
+}
+
+fn scenes_of(exchange: X25519) -> Vec<Scene> {
     let ciphers: [Arc<dyn Cipher>; 4] = [
         Arc::new(cipher_aes_gcm::Aes256Gcm),
         Arc::new(cipher_chacha20_poly1305::ChaCha),
@@ -25,8 +31,8 @@ fn scenes() -> Vec<Scene> {
     ciphers
         .into_iter()
         .map(|cipher| {
-            let bundles = [1001, 1002, 1003].map(|seed| bundle(seed, &cipher));
-            Scene::new(Box::new(X25519), cipher, bundles)
+            let bundles = [1001, 1002, 1003].map(|seed| bundle(exchange, seed, &cipher));
+            Scene::new(Box::new(exchange), cipher, bundles)
         })
         .collect()
 }
@@ -41,9 +47,10 @@ mod conformance {
 
 #[test]
 fn it_claims_to_be_deniable_and_nothing_more() {
-    let gives = X25519.properties();
+    let exchange = X25519::default();
+    let gives = exchange.properties();
     assert!(gives.deniable && !gives.forward_secrecy && !gives.healing && !gives.post_quantum);
-    assert_eq!(X25519.shared_options(), "");
+    assert_eq!(exchange.shared_options(), "");
 }
 
 /// The confirmation refuses at once, so that nothing is stored for a message that means something else.
@@ -94,21 +101,18 @@ fn known_answers() {
         ),
     ];
     let scene = &scenes()[0];
-    let public = |seed: u8| {
-        let secret = SecretKey::from_slice(&[seed; 32]).unwrap();
-        PublicKey::new(u32::from_be_bytes([seed; 4]), &secret).encode().unwrap()
-    };
+    let key = |seed: u8| PrivateKey::from_slice(&[seed; 32], false).unwrap();
+    let public = |seed: u8| key(seed).public(u32::from_be_bytes([seed; 4])).encode().unwrap();
     let (alice, bob, one_time_public) = (public(0xa1), public(0xb2), public(0x04));
     let (alice_key, bob_key) = (scene.alice.identity.public(), scene.bob.identity.public());
-    let one_time_secret =
-        OneTimeSecret::to_bytes(0x0404_0404, &SecretKey::from_slice(&[4; 32]).unwrap()).to_vec();
+    let one_time_secret = OneTimeSecret::to_bytes(0x0404_0404, &key(4)).to_vec();
     for (with_one_time, first_hex, frame_hex) in cases {
         let mut entropy = Scripted(0xe3);
         let mut cx = scene.context(std::array::from_fn(|i| 100 + i as u8), &mut entropy);
         let own = OwnBundle { payload: &alice, secret: &[0xa1; 32], ..scene.alice.own() };
         let one_time = with_one_time.then_some(&one_time_public[..]);
         let peer = PeerBundle { identity: bob_key, payload: &bob, one_time };
-        let (first, mut session) = X25519.initiate(&own, &peer, &mut cx).unwrap();
+        let (first, mut session) = scene.exchange.initiate(&own, &peer, &mut cx).unwrap();
         assert_eq!(first, unhex(first_hex));
         let mut step = Step { now: scene.now, entropy: &mut Scripted(0) };
         let frame = session.seal(b"known answer", &mut step).unwrap();
@@ -117,26 +121,23 @@ fn known_answers() {
         let one_time = with_one_time.then_some(&one_time_secret[..]);
         let own = OwnBundle { payload: &bob, secret: &[0xb2; 32], one_time, ..scene.bob.own() };
         let peer = PeerBundle { identity: alice_key, payload: &alice, one_time: None };
-        let accepted = X25519.accept(&own, &peer, &first, &mut cx).unwrap();
+        let accepted = scene.exchange.accept(&own, &peer, &first, &mut cx).unwrap();
         End::new(scene, accepted).unwrap().opens(&frame, b"known answer").unwrap();
     }
 }
 
 /// A first message made with a one-time key, and the key's private half.
 fn with_one_time_key(scene: &Scene) -> (Vec<u8>, Box<dyn Session>, Zeroizing<Vec<u8>>) {
-    let secret = SecretKey::generate(&mut scene.entropy()).unwrap();
-    let public = PublicKey::new(77, &secret).encode().unwrap();
+    let key = PrivateKey::generate(scene.exchange.properties().post_quantum, &mut scene.entropy()).unwrap();
+    let public = key.public(77).encode().unwrap();
     let peer = PeerBundle { one_time: Some(&public), ..scene.bob.seen() };
-    let mut entropy = scene.entropy();
-    let mut cx = scene.context(scene.binding, &mut entropy);
-    let (first, session) = X25519.initiate(&scene.alice.own(), &peer, &mut cx).unwrap();
-    (first, session, OneTimeSecret::to_bytes(77, &secret))
+    let (first, session) = scene.initiate_as(&scene.alice.own(), &peer).unwrap();
+    (first, session, OneTimeSecret::to_bytes(77, &key))
 }
 
 fn accept(scene: &Scene, first: &[u8], one_time: Option<&[u8]>) -> Result<Box<dyn Session>, CryptoError> {
     let own = OwnBundle { one_time, ..scene.bob.own() };
-    let mut entropy = scene.entropy();
-    X25519.accept(&own, &scene.alice.seen(), first, &mut scene.context(scene.binding, &mut entropy))
+    scene.accept_as(&own, &scene.alice.seen(), first)
 }
 
 #[test]
@@ -149,20 +150,22 @@ fn a_one_time_key_counts_and_is_needed() {
 
         // Used before and erased; or another one; or cut.
         let unknown = |one_time| matches!(accept(scene, &first, one_time), Err(CryptoError::UnknownKey(_)));
-        let other = OneTimeSecret::to_bytes(78, &SecretKey::generate(&mut scene.entropy()).unwrap());
+        let other = OneTimeSecret::to_bytes(78, &PrivateKey::generate(false, &mut scene.entropy()).unwrap());
         assert!(unknown(None) && unknown(Some(&other)) && unknown(Some(&kept[..3])));
         assert!(matches!(accept(scene, &first, Some(&kept[..35])), Err(CryptoError::Malformed(_))));
         // The right id on another key.
-        let same_id = OneTimeSecret::to_bytes(77, &SecretKey::generate(&mut scene.entropy()).unwrap());
+        let same_id =
+            OneTimeSecret::to_bytes(77, &PrivateKey::generate(false, &mut scene.entropy()).unwrap());
         assert_eq!(accept(scene, &first, Some(&same_id)).err(), Some(CryptoError::Forged));
         for bit in 0..first.len() * 8 {
             let mut damaged = first.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(accept(scene, &damaged, Some(&kept)).is_err(), "bit {bit}");
         }
-        // A key that the message doesn't name is left alone.
+        // A key that the message doesn't use would be erased in vain.
         let (without, _) = scene.initiate().unwrap();
-        assert!(accept(scene, &without, Some(&kept)).is_ok());
+        assert!(matches!(accept(scene, &without, Some(&kept)), Err(CryptoError::Malformed(_))));
+        assert!(accept(scene, &without, None).is_ok());
     }
 }
 
@@ -199,7 +202,7 @@ fn with_point(record: &[u8], point: &[u8; 32]) -> Vec<u8> {
 fn low_order_and_non_canonical_points_are_refused_wherever_they_stand() {
     let scene = &scenes()[0];
     let (first, _) = scene.initiate().unwrap();
-    let one_time = PublicKey::new(1, &SecretKey::from_slice(&[1; 32]).unwrap()).encode().unwrap();
+    let one_time = PrivateKey::from_slice(&[1; 32], false).unwrap().public(1).encode().unwrap();
     let mut seen = 0;
     for (point, why) in doubtful_points() {
         let named = |error: Option<CryptoError>| error.unwrap().to_string().contains(why);
@@ -209,14 +212,14 @@ fn low_order_and_non_canonical_points_are_refused_wherever_they_stand() {
         // As Bob's bundle key and as his one-time key, for Alice.
         let doubtful = with_point(&scene.bob.payload, &point);
         let peer = PeerBundle { payload: &doubtful, ..scene.bob.seen() };
-        assert!(named(X25519.initiate(&own, &peer, &mut cx).err()), "{point:x?}");
+        assert!(named(scene.exchange.initiate(&own, &peer, &mut cx).err()), "{point:x?}");
         let doubtful = with_point(&one_time, &point);
         let peer = PeerBundle { one_time: Some(&doubtful), ..scene.bob.seen() };
-        assert!(named(X25519.initiate(&own, &peer, &mut cx).err()), "{point:x?}");
+        assert!(named(scene.exchange.initiate(&own, &peer, &mut cx).err()), "{point:x?}");
         // As Alice's bundle key and as her ephemeral key, for Bob.
         let doubtful = with_point(&scene.alice.payload, &point);
         let peer = PeerBundle { payload: &doubtful, ..scene.alice.seen() };
-        assert!(named(X25519.accept(&scene.bob.own(), &peer, &first, &mut cx).err()), "{point:x?}");
+        assert!(named(scene.exchange.accept(&scene.bob.own(), &peer, &first, &mut cx).err()), "{point:x?}");
         let mut damaged = first.clone();
         damaged[4..36].copy_from_slice(&point);
         assert!(named(scene.accept(&damaged).err()), "{point:x?}");
@@ -233,7 +236,7 @@ fn bundles_decode_strictly() {
     let mut cx = scene.context(scene.binding, &mut entropy);
     let mut initiate = |payload: &[u8]| {
         let peer = PeerBundle { payload, ..scene.bob.seen() };
-        X25519.initiate(&scene.alice.own(), &peer, &mut cx).err()
+        scene.exchange.initiate(&scene.alice.own(), &peer, &mut cx).err()
     };
     assert_eq!(initiate(&good), None);
     let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|len| good[..len].to_vec()).collect();
@@ -252,11 +255,11 @@ fn bundles_decode_strictly() {
 fn a_message_for_a_bundle_that_was_rotated_away_names_the_reason() {
     let scene = &scenes()[0];
     let (first, _) = scene.initiate().unwrap();
-    let rotated = bundle(2000, &scene.cipher);
+    let rotated = bundle(X25519::default(), 2000, &scene.cipher);
     let own = OwnBundle { payload: &rotated.payload, secret: &rotated.secret, ..scene.bob.own() };
     let mut entropy = scene.entropy();
     let mut cx = scene.context(scene.binding, &mut entropy);
-    let error = X25519.accept(&own, &scene.alice.seen(), &first, &mut cx).err();
+    let error = scene.exchange.accept(&own, &scene.alice.seen(), &first, &mut cx).err();
     assert_eq!(error, Some(CryptoError::UnknownKey("bundle key")));
 }
 
@@ -265,7 +268,7 @@ fn a_bundle_without_randomness_is_an_entropy_error() {
     let scene = &scenes()[0];
     let make = |draws| {
         let mut entropy = FailingEntropy::after(draws);
-        X25519.new_bundle(&mut scene.context([0; 32], &mut entropy))
+        scene.exchange.new_bundle(&mut scene.context([0; 32], &mut entropy))
     };
     assert_eq!(make(0).err(), Some(CryptoError::Entropy));
     assert_eq!(make(1).err(), Some(CryptoError::Entropy));

@@ -80,6 +80,9 @@ pub enum Write {
     Store {
         /// The peer at the link.
         from: PeerId,
+        /// Whose shares this uses beside the sender's own: a number of the network address it came from, good until
+        /// the mailbox is closed; 0 = nobody's, as on this machine.
+        payer: u64,
         /// What to store.
         envelopes: Vec<NewEnvelope>,
         /// The wall clock.
@@ -140,6 +143,30 @@ pub enum Write {
         /// Whether it was a member.
         done: Done<bool>,
     },
+    /// One-time keys of a peer, to be given out once each. Over the limit, the oldest are forgotten.
+    OneTimeKeys {
+        /// Whose.
+        peer: PeerId,
+        /// Each as published, with the time until which it may be given out.
+        keys: Vec<(Bytes, Timestamp)>,
+        /// Those of before are forgotten first.
+        anew: bool,
+        /// The wall clock.
+        now: Timestamp,
+        /// What became of it.
+        done: Done<Stocked>,
+    },
+    /// A one-time key of a peer for somebody who begins a session with it: given out here and nowhere again.
+    TakeOneTimeKey {
+        /// Whose.
+        peer: PeerId,
+        /// Who asks.
+        asker: PeerId,
+        /// The wall clock.
+        now: Timestamp,
+        /// What became of it.
+        done: Done<Taken>,
+    },
     /// Forget stored envelopes that turned out to be damaged, so that a resend is stored again.
     Discard {
         /// Their numbers.
@@ -165,6 +192,24 @@ pub struct Swept {
     pub more: bool,
 }
 
+/// What became of a [`Write::OneTimeKeys`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stocked {
+    /// So many are kept now.
+    Left(u32),
+    /// The directory is full; nothing has changed.
+    Full,
+}
+
+/// What became of a [`Write::TakeOneTimeKey`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The oldest that has not expired; none if there is none, or this asker, or all together, have had enough.
+    pub key: Option<Bytes>,
+    /// How many are left.
+    pub left: u32,
+}
+
 /// What a peer finds when it connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attached {
@@ -172,6 +217,8 @@ pub struct Attached {
     pub cursor: u64,
     /// The rooms it is a member of.
     pub rooms: Vec<RoomName>,
+    /// How many of its one-time keys are left.
+    pub one_time_keys: u32,
 }
 
 /// What became of a [`Write::Publish`].
@@ -311,8 +358,13 @@ impl Write {
             Self::Store { envelopes, .. } => envelopes.iter().map(|e| e.bytes.len() + 128).sum(),
             Self::Publish { bundle, .. } => bundle.len(),
             Self::Sweep { online, .. } => online.len() * PeerId::LEN,
+            Self::OneTimeKeys { keys, .. } => keys.iter().map(|(key, _)| key.len() + 64).sum::<usize>() + 128,
             Self::Discard { numbers } => numbers.len() * 8,
-            Self::Ack { .. } | Self::Attach { .. } | Self::Join { .. } | Self::Leave { .. } => 128,
+            Self::Ack { .. }
+            | Self::Attach { .. }
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::TakeOneTimeKey { .. } => 128,
         }
     }
 
@@ -325,6 +377,8 @@ impl Write {
             Self::Join { done, .. } => done(Err(error)),
             Self::Leave { done, .. } => done(Err(error)),
             Self::Sweep { done, .. } => done(Err(error)),
+            Self::OneTimeKeys { done, .. } => done(Err(error)),
+            Self::TakeOneTimeKey { done, .. } => done(Err(error)),
             Self::Ack { .. } | Self::Discard { .. } => {}
         }
     }

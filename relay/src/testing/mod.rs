@@ -18,6 +18,7 @@ mod desk;
 mod directory;
 mod ends;
 mod envelopes;
+mod one_time;
 mod quotas;
 mod rooms;
 
@@ -108,6 +109,13 @@ macro_rules! __mailbox_rules {
                 the_newest_bundle_counts,
                 who_is_known_is_found,
                 the_directory_is_bounded
+            }
+            one_time::{
+                a_one_time_key_is_given_out_once,
+                one_time_keys_end,
+                one_time_keys_are_bounded,
+                one_asker_does_not_get_all_one_time_keys,
+                the_last_one_time_keys_go_slowly
             }
             quotas::{
                 a_full_mailbox_refuses_until_there_is_room,

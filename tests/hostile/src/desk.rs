@@ -28,6 +28,7 @@ pub(crate) enum Said {
 pub struct Desk {
     clock: Arc<Clock>,
     bundles: BTreeMap<PeerId, (Vec<u8>, Timestamp)>,
+    one_time_keys: BTreeMap<PeerId, VecDeque<Vec<u8>>>,
     online: BTreeSet<PeerId>,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     boxes: BTreeMap<PeerId, Vec<Delivery>>,
@@ -42,6 +43,7 @@ impl Desk {
         Self {
             clock,
             bundles: BTreeMap::new(),
+            one_time_keys: BTreeMap::new(),
             online: BTreeSet::new(),
             rooms: BTreeMap::new(),
             boxes: BTreeMap::new(),
@@ -157,13 +159,42 @@ impl Desk {
                     None => self.tell(from, FromRelay::Unknown { peer, nick }),
                 }
             }
+            ToRelay::Pass { envelope } => match envelope.to {
+                Recipient::Peer(to) if envelope.from == from => self.tell(to, FromRelay::Passed { envelope }),
+                _ => {}
+            },
             ToRelay::Ping { n } => self.tell(from, FromRelay::Pong { n }),
+            ToRelay::OneTimeKeys { keys, anew } => {
+                let known = self.one_time_keys.entry(from).or_default();
+                if anew {
+                    known.clear();
+                }
+                known.extend(keys.0);
+                let left = self.one_time_keys_left(from);
+                self.tell(from, FromRelay::OneTimeKeysLeft { left });
+            }
+            ToRelay::TakeOneTimeKey { peer } => {
+                let key = self.one_time_keys.get_mut(&peer).and_then(VecDeque::pop_front);
+                let left = self.one_time_keys_left(peer);
+                self.tell(peer, FromRelay::OneTimeKeysLeft { left });
+                self.tell(from, FromRelay::OneTimeKey { peer, key });
+            }
         }
+    }
+
+    fn one_time_keys_left(&self, peer: PeerId) -> u32 {
+        self.one_time_keys.get(&peer).map_or(0, |keys| u32::try_from(keys.len()).unwrap_or(u32::MAX))
+    }
+
+    /// A one-time key that waits to be given out.
+    pub fn one_time_key(&self, peer: PeerId) -> Option<Vec<u8>> {
+        self.one_time_keys.get(&peer).and_then(VecDeque::front).cloned()
     }
 
     fn hello(&mut self, from: PeerId) {
         self.online.insert(from);
-        self.tell(from, FromRelay::Welcome { version: WIRE_VERSION, now: self.clock.now() });
+        let one_time_keys = Some(self.one_time_keys_left(from));
+        self.tell(from, FromRelay::Welcome { version: WIRE_VERSION, now: self.clock.now(), one_time_keys });
         self.deliver_waiting(from);
         self.tell_presence(from, true);
     }

@@ -93,8 +93,13 @@ impl Forger {
         let peer_bundle = PeerBundle { identity: peer.key, payload: &peer.bundle.payload, one_time: None };
         let (first, session) =
             self.stack.key_exchange().initiate(&ours, &peer_bundle, &mut cx).expect("a first message");
-        let handshake =
-            Handshake { bundle: signed.to_vec(), peer_bundle_hash: peer.hash.to_vec(), first }.encode();
+        let handshake = Handshake {
+            bundle: signed.to_vec(),
+            peer_bundle_hash: peer.hash.to_vec(),
+            first,
+            one_time: None,
+        }
+        .encode();
         let id = Handshake::session_id(&handshake);
         Talk { me: self.id(), peer: peer.peer_id, id, binding, handshake, session }
     }

@@ -148,6 +148,14 @@ pub fn on_bundles(mut turn: impl FnMut(PeerId, Vec<u8>) -> Vec<Vec<u8>> + Send) 
     })
 }
 
+/// Gives other one-time keys than those that were published; the first argument of `turn` is whose is asked for.
+pub fn on_one_time_keys(mut turn: impl FnMut(PeerId, Option<Vec<u8>>) -> Option<Vec<u8>> + Send) -> impl Lie {
+    Says(move |_: &mut Desk, _, record| match record {
+        FromRelay::OneTimeKey { peer, key } => vec![FromRelay::OneTimeKey { peer, key: turn(peer, key) }],
+        other => vec![other],
+    })
+}
+
 /// Answers everything submitted with `Stored`, and keeps none of what somebody submits.
 pub fn store_nothing(of: PeerId) -> impl Lie {
     Hears(move |desk: &mut Desk, from, record| match record {

@@ -80,10 +80,12 @@ impl Setup {
             identity: self.identity.clone(),
             nick: Nick::new(self.nick.clone()).expect("a nick"),
             rooms: vec![RoomName::new(LOBBY).expect("a room")],
+            closed_rooms_only: false,
             key_exchange: Arc::clone(&self.key_exchange),
             key_exchange_name: self.stack.key_exchange.into(),
             cipher: Arc::clone(&self.cipher),
             stack: self.stack.view(),
+            rules: client::Rules::default(),
             config_text: String::new(),
             store: self.database.clone().map_or(StorePlace::Memory, StorePlace::File),
             max_backoff: Duration::from_secs(5),
@@ -199,7 +201,7 @@ impl Person {
 
     /// Who is in a room, as far as it knows.
     pub async fn members(&self, room: &str) -> Vec<PeerId> {
-        let room = RoomName::new(room).expect("a room");
+        let room = room.parse().expect("a room");
         match self.run(Command::Members(InRoom { room })).await {
             Ok(Reply::Members { members }) => members.iter().map(|member| member.peer_id).collect(),
             other => panic!("{other:?}"),

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chat_core::api::StackView;
-use chat_core::key_exchange::{NewBundle, OwnBundle, PeerBundle};
+use chat_core::key_exchange::{NewBundle, OneTimePair, OwnBundle, PeerBundle};
 use chat_core::profile::Options;
 use chat_core::wire::{StackProfile, WIRE_VERSION};
 use chat_core::{
     Cipher, Context, CryptoError, KeyExchange, Properties, Registry, SavedSession, Session, Transport,
 };
 use chat_tests::Profile;
-use chat_tests::profiles::{RELAY_RATCHET, TCP_RSA, UDP_RATCHET, UDP_RSA};
+use chat_tests::profiles::{LEGACY_STUDY, POST_QUANTUM, RELAY_RATCHET, TCP_RSA, UDP_RATCHET, UDP_RSA};
 
 // Plugins register themselves; naming the crate is what links them.
 use {
@@ -29,14 +29,17 @@ pub struct Stack {
     pub key_exchange: &'static str,
     /// The name of its cipher.
     pub cipher: &'static str,
+    /// Lines of the table of its key exchange.
+    pub options: &'static str,
 }
 
 /// As in `tcp-x25519.toml`.
-pub const X25519: Stack = Stack { key_exchange: "x25519", cipher: "chacha20-poly1305" };
+pub const X25519: Stack = Stack { key_exchange: "x25519", cipher: "chacha20-poly1305", options: "" };
 /// As in `udp-rsa.toml`.
-pub const RSA: Stack = Stack { key_exchange: "rsa-hybrid", cipher: "aes-256-gcm" };
+pub const RSA: Stack = Stack { key_exchange: "rsa-hybrid", cipher: "aes-256-gcm", options: "" };
 /// As in `relay-ratchet.toml`.
-pub const RATCHET: Stack = Stack { key_exchange: "x25519-ratchet", cipher: "xchacha20-poly1305" };
+pub const RATCHET: Stack =
+    Stack { key_exchange: "x25519-ratchet", cipher: "xchacha20-poly1305", options: "" };
 
 impl Stack {
     /// That of a profile.
@@ -44,6 +47,8 @@ impl Stack {
         match profile {
             UDP_RSA | TCP_RSA => RSA,
             RELAY_RATCHET => RATCHET,
+            POST_QUANTUM => Self { options: "post_quantum = true\n", ..RATCHET },
+            LEGACY_STUDY => Self { cipher: "aes-128-cbc-hmac-sha256", ..RSA },
             UDP_RATCHET => Self { cipher: "aes-128-cbc-hmac-sha256", ..RATCHET },
             _ => X25519,
         }
@@ -51,20 +56,21 @@ impl Stack {
 
     /// Its key exchange.
     pub fn key_exchange(self) -> Arc<dyn KeyExchange> {
-        let built = registry().build::<dyn KeyExchange>(&options("key_exchange", self.key_exchange));
+        let built =
+            registry().build::<dyn KeyExchange>(&options("key_exchange", self.key_exchange, self.options));
         Arc::from(built.expect("the defaults are allowed"))
     }
 
     /// Its key exchange for somebody of this name, whose keys are the same in each test of this process: RSA keys take a
     /// while to make.
     pub fn key_exchange_of(self, name: &str) -> Arc<dyn KeyExchange> {
-        let (inner, owner) = (self.key_exchange(), format!("{} {name}", self.key_exchange));
+        let (inner, owner) = (self.key_exchange(), format!("{} {} {name}", self.key_exchange, self.options));
         Arc::new(Remembered { inner, owner, made: AtomicUsize::new(0) })
     }
 
     /// Its cipher.
     pub fn cipher(self) -> Arc<dyn Cipher> {
-        let built = registry().build::<dyn Cipher>(&options("cipher", self.cipher));
+        let built = registry().build::<dyn Cipher>(&options("cipher", self.cipher, ""));
         Arc::from(built.expect("the defaults are allowed"))
     }
 
@@ -92,7 +98,7 @@ impl Stack {
 
 /// A transport with its defaults.
 pub fn transport(kind: &str) -> Arc<dyn Transport> {
-    let built = registry().build::<dyn Transport>(&options("transport", kind));
+    let built = registry().build::<dyn Transport>(&options("transport", kind, ""));
     Arc::from(built.expect("the defaults are allowed"))
 }
 
@@ -100,8 +106,9 @@ fn registry() -> Registry {
     Registry::linked().expect("the linked plugins fit together")
 }
 
-fn options(table: &str, kind: &str) -> Options {
-    Options::parse_table(&format!("[{table}]\nkind = \"{kind}\"\n"), table).expect("a table with a kind")
+fn options(table: &str, kind: &str, more: &str) -> Options {
+    Options::parse_table(&format!("[{table}]\nkind = \"{kind}\"\n{more}"), table)
+        .expect("a table with a kind")
 }
 
 /// The keys that were made in this process, by owner, first to last.
@@ -132,6 +139,14 @@ impl KeyExchange for Remembered {
         };
         let NewBundle { payload, secret, one_time } = &*kept;
         Ok(NewBundle { payload: payload.clone(), secret: secret.clone(), one_time: one_time.clone() })
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        self.inner.uses_one_time_keys()
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        self.inner.one_time_keys(count, cx)
     }
 
     fn initiate(

@@ -113,6 +113,7 @@ impl Person {
             identity: self.identity.clone(),
             nick: Nick::new(self.name).unwrap_or_else(|error| panic!("{error}")),
             rooms: vec![lobby],
+            closed_rooms_only: false,
             stack: StackView {
                 transport: self.stack.transport.into(),
                 key_exchange: self.stack.key_exchange.into(),
@@ -123,6 +124,7 @@ impl Person {
             key_exchange,
             key_exchange_name: self.stack.key_exchange.into(),
             cipher: self.stack.cipher(),
+            rules: client::Rules::default(),
             config_text: String::new(),
             store: StorePlace::Vfs { vfs: self.disk.vfs_name().into(), path: self.disk.path("client.db") },
             max_backoff: Duration::from_secs(5),

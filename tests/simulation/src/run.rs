@@ -196,10 +196,7 @@ impl World {
             let Some(running) = &person.running else { return false };
             let snapshot = running.handle.snapshot();
             let lobby = snapshot.conversations.iter().find(|conversation| conversation.name == LOBBY);
-            let members = lobby.map(|lobby| match &lobby.with {
-                chat_core::api::snapshot::ConversationKind::OpenRoom { members, .. } => members.len(),
-                chat_core::api::snapshot::ConversationKind::Direct { .. } => 0,
-            });
+            let members = lobby.and_then(|lobby| lobby.with.room()).map(|(_, members)| members.len());
             snapshot.link.state == LinkState::Up
                 && members == Some(self.people.len())
                 && snapshot.peers.len() >= self.people.len() - 1

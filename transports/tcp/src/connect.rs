@@ -11,7 +11,11 @@ use tokio::time::{Instant, timeout};
 
 /// Connects to the first of the host's addresses that answers. A silent one gets its share of the time, so
 /// that one way that leads nowhere (IPv6, often) does not use up that of the others.
-pub(crate) async fn connect(to: &Address) -> Result<TcpStream, LinkError> {
+/// Cancel safe.
+///
+/// # Errors
+/// [`LinkError::Unreachable`] with the reason of each address, [`LinkError::Resolve`], [`LinkError::BadAddress`].
+pub async fn connect(to: &Address) -> Result<TcpStream, LinkError> {
     let deadline = Instant::now() + HANDSHAKE_DEADLINE;
     let addresses = resolve(to).await?;
     let mut reasons: Vec<String> = Vec::new();
@@ -38,7 +42,10 @@ async fn attempt(address: SocketAddr, within: Duration) -> Result<TcpStream, Str
 }
 
 /// Binds and listens. An address in use ends it: a host with two addresses must not get two listeners.
-pub(crate) async fn bind(on: &Address) -> Result<TcpListener, LinkError> {
+///
+/// # Errors
+/// [`LinkError::AddressInUse`], [`LinkError::BadAddress`] for one that is not of this machine, [`LinkError::Resolve`].
+pub async fn bind(on: &Address) -> Result<TcpListener, LinkError> {
     let mut last = None;
     for address in resolve(on).await? {
         match TcpListener::bind(address).await {

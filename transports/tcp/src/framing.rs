@@ -1,4 +1,4 @@
-//! Preamble and frames over a stream of bytes.
+//! Preamble and frames over a stream of bytes, this transport's or one that is secured already.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -46,7 +46,7 @@ fn cut(what: &'static str) -> LinkError {
 }
 
 /// Frames out of bytes. All state is here, so dropping a future that waits for a frame loses nothing.
-pub(crate) struct Reader<R> {
+pub struct Reader<R> {
     io: R,
     buf: BytesMut,
     greeted: bool,
@@ -60,6 +60,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     pub(crate) fn new(io: R, counters: Arc<Counters>) -> Self {
         let (buf, memory) = Default::default();
         Self { io, buf, greeted: false, frames: 0, ended: false, memory, counters }
+    }
+
+    /// For a stream of somebody who has proved to be somebody: without a preamble, and every frame may be as long as any.
+    pub fn secured(io: R) -> Self {
+        Self { greeted: true, frames: HANDSHAKE_FRAMES, ..Self::new(io, Arc::default()) }
     }
 
     /// Waits for the other side's preamble. Cancel safe.
@@ -162,7 +167,7 @@ impl<R: AsyncRead + Unpin> Stream for Reader<R> {
 }
 
 /// Bytes out of frames: gathered while the socket is busy, and written many at a time.
-pub(crate) struct Writer<W> {
+pub struct Writer<W> {
     io: W,
     /// Written first.
     queue: VecDeque<Bytes>,
@@ -179,6 +184,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     pub(crate) fn new(io: W, counters: Arc<Counters>) -> Self {
         let (queue, tail) = (VecDeque::new(), BytesMut::new());
         Self { io, queue, tail, waiting: 0, frames: 0, closed: false, counters }
+    }
+
+    /// For a stream to somebody who has proved to be somebody: without a preamble, and every frame may be as long as any.
+    pub fn secured(io: W) -> Self {
+        Self { frames: HANDSHAKE_FRAMES, ..Self::new(io, Arc::default()) }
     }
 
     /// Puts the preamble in front of what will be sent.

@@ -26,12 +26,12 @@
 //!   Read the source to its end where that matters.
 //! - The round-trip time that the system measures can't be asked for without `unsafe`, so `srtt` is not given.
 
-mod connect;
-mod framing;
+pub mod connect;
+pub mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod listener;
+pub mod listener;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,12 +85,7 @@ impl Plugin<dyn Transport> for Tcp {
     type Options = TcpOptions;
 
     fn build(options: TcpOptions) -> Result<Box<dyn Transport>, ProfileError> {
-        if options.keepalive_seconds > MAX_KEEPALIVE_SECONDS {
-            return Err(ProfileError::option(
-                "keepalive_seconds",
-                format!("at most {MAX_KEEPALIVE_SECONDS}"),
-            ));
-        }
+        options.check()?;
         Ok(Box::new(Self { options }))
     }
 }
@@ -111,7 +106,25 @@ impl Transport for Tcp {
 }
 
 impl TcpOptions {
-    fn apply(self, stream: &TcpStream) -> Result<(), LinkError> {
+    /// Checks what can be checked without a socket.
+    ///
+    /// # Errors
+    /// Names the option.
+    pub fn check(self) -> Result<(), ProfileError> {
+        if self.keepalive_seconds > MAX_KEEPALIVE_SECONDS {
+            return Err(ProfileError::option(
+                "keepalive_seconds",
+                format!("at most {MAX_KEEPALIVE_SECONDS}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Sets them on a socket.
+    ///
+    /// # Errors
+    /// [`LinkError::Io`], the system's words.
+    pub fn apply(self, stream: &TcpStream) -> Result<(), LinkError> {
         stream.set_nodelay(self.nodelay)?;
         if self.keepalive_seconds > 0 {
             let wait = Duration::from_secs(self.keepalive_seconds.into());
@@ -131,9 +144,11 @@ impl TcpOptions {
 
 /// Bytes on the wire, prefixes and preambles included.
 #[derive(Debug, Default)]
-struct Counters {
-    sent: AtomicU64,
-    received: AtomicU64,
+pub struct Counters {
+    /// Handed to the socket.
+    pub sent: AtomicU64,
+    /// Taken from the socket.
+    pub received: AtomicU64,
 }
 
 impl LinkStats for Counters {
@@ -181,7 +196,10 @@ where
 }
 
 /// Gives up `work` when a handshake must be over.
-async fn in_time<T>(
+///
+/// # Errors
+/// Those of the work, or what `late` says.
+pub async fn in_time<T>(
     work: impl Future<Output = Result<T, LinkError>>,
     late: impl FnOnce() -> LinkError,
 ) -> Result<T, LinkError> {

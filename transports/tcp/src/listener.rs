@@ -1,3 +1,5 @@
+//! Accepting connections, also on a machine that is short of something.
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,7 +41,7 @@ impl Listener for TcpListener {
 
 /// The pause after an `accept` that failed. It is kept beside the call, so that dropping `next` doesn't skip it.
 #[derive(Debug, Default)]
-struct Backoff {
+pub struct Backoff {
     until: Option<Instant>,
     pause: Duration,
 }
@@ -50,7 +52,9 @@ impl Backoff {
 
     /// Accepts until it succeeds. What fails is either one connection, which is somebody else's trouble, or the
     /// machine is short of something (file descriptors, memory): then trying again at once only burns time.
-    async fn accept<T, F>(&mut self, mut accept: impl FnMut() -> F) -> T
+    ///
+    /// Cancel safe: the pause goes on where it was.
+    pub async fn accept<T, F>(&mut self, mut accept: impl FnMut() -> F) -> T
     where
         F: Future<Output = io::Result<T>>,
     {

@@ -16,8 +16,10 @@ const MAX_RANGES: usize = 64;
 const MAX_SENT_RANGES: usize = 32;
 
 /// The record of received packets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Receipts {
+    /// Packets after which an acknowledgement is not held back any longer.
+    most_unacknowledged: u32,
     /// What the peer may not know yet that we have.
     ranges: RangeSet,
     largest: Option<(u64, Instant)>,
@@ -27,6 +29,13 @@ pub(crate) struct Receipts {
 }
 
 impl Receipts {
+    /// `window`: most packets in flight, as far as it is bounded here. The peer is taken to have the same bound, so with
+    /// one of a single packet (stop-and-wait) it waits for each acknowledgement.
+    pub(crate) fn new(window: Option<u32>) -> Self {
+        let most_unacknowledged = window.unwrap_or(MAX_UNACKNOWLEDGED).min(MAX_UNACKNOWLEDGED);
+        Self { most_unacknowledged, ranges: RangeSet::default(), largest: None, unacknowledged: 0, due: None }
+    }
+
     /// A new packet came. `eliciting`: it asks for an acknowledgement; `urgent`: at once, because it ends a
     /// message that its sender waits for.
     pub(crate) fn on_packet(&mut self, now: Instant, number: u64, eliciting: bool, urgent: bool) {
@@ -41,7 +50,7 @@ impl Receipts {
         if eliciting {
             self.unacknowledged += 1;
             // A gap, or one that closes, is news for the peer's loss detection (RFC 9000 §13.2.1).
-            let at_once = urgent || number != expected || self.unacknowledged >= MAX_UNACKNOWLEDGED;
+            let at_once = urgent || number != expected || self.unacknowledged >= self.most_unacknowledged;
             let due = if at_once { now } else { now + MAX_ACK_DELAY };
             self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         }
@@ -102,8 +111,15 @@ mod tests {
     }
 
     #[test]
+    fn with_stop_and_wait_no_packet_waits() {
+        let (start, mut receipts) = (Instant::now(), Receipts::new(Some(1)));
+        receipts.on_packet(start, 0, true, false);
+        assert_eq!(receipts.due(), Some(start));
+    }
+
+    #[test]
     fn one_packet_waits_two_or_a_gap_or_an_end_do_not() {
-        let (start, mut receipts) = (Instant::now(), Receipts::default());
+        let (start, mut receipts) = (Instant::now(), Receipts::new(None));
         receipts.on_packet(start, 0, false, false);
         assert_eq!(receipts.due(), None, "nobody asked");
         receipts.on_packet(start, 1, true, false);
@@ -126,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_the_peer_knows_is_not_repeated_and_the_rest_is_bounded() {
-        let (now, mut receipts) = (Instant::now(), Receipts::default());
+        let (now, mut receipts) = (Instant::now(), Receipts::new(None));
         for number in 0..1000 {
             receipts.on_packet(now, number * 2, true, false);
         }

@@ -90,7 +90,8 @@ pub struct Options {
     #[serde(default)]
     #[schemars(range(min = 1200, max = 9000))]
     pub mtu: Option<u32>,
-    /// Most packets in flight; 1 is stop-and-wait. None = congestion control alone decides.
+    /// Most packets in flight; 1 is stop-and-wait, for which both ends should have it: then each packet is acknowledged at
+    /// once. None = congestion control alone decides.
     #[serde(default)]
     #[schemars(range(min = 1, max = 65536))]
     pub window: Option<u32>,

@@ -71,7 +71,7 @@ pub(super) fn the_next_one_takes_over(subject: &Subject) -> Result<(), Violation
     }
     let asked = seat.type_line("/join #next")?;
     let request = next_change(&mut stage)?;
-    let joins = matches!(&request.command, Command::Join(join) if join.room.as_str() == "#next");
+    let joins = matches!(&request.command, Command::Join(join) if join.room.to_string() == "#next");
     ensure!(joins, "the next frontend asked to join, and this came: {:?}", request.command);
     drop(request.reply.send(Ok(Reply::Done {})));
     let answered = seat.answer()?;

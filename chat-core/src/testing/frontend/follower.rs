@@ -278,8 +278,12 @@ impl Follower {
 
     fn message_status(&mut self, status: &WireStatus) -> Result<Option<Unknown>, Violation> {
         let state = state(&status.state)?;
-        // One's own first words to somebody begin a conversation.
+        // One's own first words to somebody begin a conversation. A room begins by `room.changed`; of one that was left,
+        // what is said of its messages is of no interest here.
         if !self.screen.conversations.contains_key(&status.conversation_id) {
+            if status.conversation.starts_with('#') {
+                return Ok(None);
+            }
             let begun = Conversation { name: self.name_of(&status.conversation), ..Conversation::default() };
             self.screen.conversations.insert(status.conversation_id, begun);
         }

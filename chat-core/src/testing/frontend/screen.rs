@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::snapshot::RECENT_MESSAGES;
-use crate::api::{ConversationKind, ConversationView, LinkState, MessageState, MessageView, Snapshot};
+use crate::api::{ConversationView, LinkState, MessageState, MessageView, Snapshot};
 use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::testing::rule::{Violation, ensure};
 
@@ -65,10 +65,8 @@ impl From<&MessageView> for Message {
 
 impl From<&ConversationView> for Conversation {
     fn from(view: &ConversationView) -> Self {
-        let members = match &view.with {
-            ConversationKind::OpenRoom { members, .. } => members.iter().copied().collect(),
-            ConversationKind::Direct { .. } => BTreeSet::new(),
-        };
+        let members = view.with.room().map(|(_, members)| members.iter().copied().collect());
+        let members: BTreeSet<PeerId> = members.unwrap_or_default();
         let messages = view.messages.iter().map(|message| Message::from(&**message)).collect();
         Self { name: view.name.clone(), members, unread: view.unread, messages }
     }

@@ -115,7 +115,7 @@ async fn serve(
                 .history(asked)
                 .ok_or_else(|| CommandError::new(ErrorKind::NotFound, "no such conversation")),
             // Nothing else comes of it: what is unread is the script's to say.
-            Command::MarkRead(_) => Ok(Reply::Done {}),
+            Command::MarkRead(_) | Command::SetTyping(_) => Ok(Reply::Done {}),
             _ => {
                 if hold.send(request).await.is_err() {
                     return;

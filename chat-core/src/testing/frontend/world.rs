@@ -13,7 +13,7 @@ use crate::api::{
     MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
 };
 use crate::ids::{ConversationId, MessageId, PeerId, Timestamp};
-use crate::nick::{Nick, RoomName};
+use crate::nick::Nick;
 use crate::testing::rule::{Must as _, Violation};
 
 use super::screen::{Conversation, Message, Screen};
@@ -47,7 +47,9 @@ pub(super) struct World {
 
 fn peer(peer_id: PeerId, nick: &str) -> PeerView {
     let (trust, last_seen, problem) = (Trust::Unverified, None, None);
-    PeerView { peer_id, nick: nick.into(), trust, online: peer_id == ALICE, last_seen, problem }
+    let (verified, pinned, held) = (false, false, None);
+    let (nick, online) = (nick.into(), peer_id == ALICE);
+    PeerView { peer_id, nick, trust, verified, pinned, held, online, last_seen, problem }
 }
 
 fn missing(what: &str) -> Violation {
@@ -90,7 +92,9 @@ impl World {
     fn address(&mut self, id: ConversationId) -> Result<Destination, Violation> {
         Ok(match &self.told(id)?.view.with {
             ConversationKind::Direct { peer } => Destination::Peer(*peer),
-            ConversationKind::OpenRoom { room, .. } => Destination::Room(room.clone()),
+            ConversationKind::OpenRoom { room, .. } | ConversationKind::ClosedRoom { room, .. } => {
+                Destination::Room(room.clone())
+            }
         })
     }
 
@@ -104,7 +108,7 @@ impl World {
         let delivery = Delivery { state: MessageState::Queued, reason: None, counts: None };
         Ok(MessageView {
             id: MessageId(message),
-            from: Author { peer_id: from, nick: author.nick.clone() },
+            from: Author { peer_id: from, nick: author.nick.clone(), verified: author.verified },
             address: self.address(id)?,
             conversation: id,
             position: i64::try_from(self.said).unwrap_or_default() * STEP,
@@ -195,7 +199,7 @@ impl World {
     pub(super) fn seen(&mut self, id: PeerId, online: bool) -> Result<Event, Violation> {
         let peer = self.peers.iter_mut().find(|peer| peer.peer_id == id).ok_or_else(|| missing("a peer"))?;
         peer.online = online;
-        let event = PeerEvent { peer_id: id, nick: peer.nick.clone() };
+        let event = PeerEvent { peer_id: id, nick: peer.nick.clone(), verified: peer.verified };
         Ok(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) })
     }
 
@@ -205,7 +209,14 @@ impl World {
         let claims = claims.nick.clone();
         let nick = format!("{claims}·{}", id.short());
         self.meet(id, &nick);
-        Ok(Event::PeerKeyChanged(PeerKeyChanged { claims, known, peer_id: id, nick }))
+        Ok(Event::PeerKeyChanged(PeerKeyChanged {
+            claims,
+            known,
+            peer_id: id,
+            nick,
+            verified: false,
+            held: false,
+        }))
     }
 
     /// Somebody new.
@@ -240,7 +251,7 @@ impl World {
         if !joined {
             self.conversations.retain(|told| told.view.id != id);
         }
-        Ok(Event::RoomChanged(RoomChanged { room, conversation: id, joined, open: true, members }))
+        Ok(Event::RoomChanged(RoomChanged { room, conversation: id, joined, open: true, members, by: None }))
     }
 
     pub(super) fn link_up(&mut self) -> Event {
@@ -302,7 +313,7 @@ impl World {
     pub(super) fn history(&self, asked: &History) -> Option<Reply> {
         let is_it = |view: &ConversationView| match (&asked.with, &view.with) {
             (Destination::Conversation(id), _) => view.id == *id,
-            (Destination::Room(name), ConversationKind::OpenRoom { room, .. }) => room == name,
+            (Destination::Room(name), with) => with.room().is_some_and(|(room, _)| room == name),
             (Destination::Peer(id), ConversationKind::Direct { peer }) => peer == id,
             _ => false,
         };
@@ -319,5 +330,5 @@ impl World {
 }
 
 fn room(name: &str, members: Vec<PeerId>) -> Result<ConversationKind, Violation> {
-    Ok(ConversationKind::OpenRoom { room: RoomName::new(name).must("a room's name")?, members })
+    Ok(ConversationKind::OpenRoom { room: name.parse().must("a room's name")?, members })
 }

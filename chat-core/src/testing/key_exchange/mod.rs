@@ -18,6 +18,7 @@ pub mod first_message;
 pub mod frames;
 pub mod keys;
 pub mod life;
+pub mod one_time;
 pub mod order;
 pub mod properties;
 mod scene;
@@ -109,8 +110,13 @@ macro_rules! __key_exchange_rules {
                 bundles_are_new_and_small_and_keep_their_secret,
                 a_bundle_without_randomness_is_an_entropy_error,
                 the_same_randomness_gives_the_same_bundle,
-                a_malformed_bundle_is_refused,
-                one_time_keys_count_and_are_needed
+                a_malformed_bundle_is_refused
+            }
+            [in_one_scene] one_time::{
+                one_time_keys_are_new_and_as_many_as_asked_for,
+                one_time_keys_count_and_are_needed,
+                a_one_time_key_that_is_not_used_is_refused,
+                a_first_flight_with_a_one_time_key_ends_with_it
             }
             [in_each_scene] first_message::{
                 every_flipped_bit_of_a_first_message_is_refused,
@@ -205,7 +211,13 @@ impl KeyExchangePlugin {
     fn built(declared: Declared<dyn KeyExchange>, options: &str) -> Result<Self, Violation> {
         let exchange: Arc<dyn KeyExchange> = declared.build(options)?.into();
         let cipher: Arc<dyn Cipher> = Arc::new(TestCipher::default());
-        let party = |who: u8, seed| Ok(Party::new(who, bundle(&*exchange, &cipher, seed)?));
+        let party = |who: u8, seed| {
+            let mut made = bundle(&*exchange, &cipher, seed)?;
+            let more =
+                exchange.one_time_keys(2, &mut bundle_context(&cipher, &mut TestEntropy::new(seed + 10)));
+            made.one_time.extend(more.must("making one-time keys")?);
+            Ok(Party::new(who, made))
+        };
         let [alice, bob, mallory] = BUNDLE_SEEDS;
         let parties = [party(1, alice)?, party(2, bob)?, party(3, mallory)?];
         Ok(Self { declared, exchange, ciphers: vec![cipher], thief: None, parties })

@@ -14,6 +14,12 @@ pub(crate) enum Fault {
     BundleWithTrailingBytes,
     OneTimeKeyIgnored,
     ErasedOneTimeKeyIsForged,
+    OneTimeKeyTooMany,
+    OneTimeKeysWithoutEntropy,
+    OneTimeKeysThoughNoneAreUsed,
+    UnusedOneTimeKeyIgnored,
+    /// The session of who accepts remembers the one-time secret.
+    OneTimeKeyKept,
     // In the first message.
     ABitOfTheProofIgnored,
     FirstWithTrailingBytes,

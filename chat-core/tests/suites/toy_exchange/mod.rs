@@ -14,7 +14,7 @@ use std::thread::{self, ThreadId};
 
 use chat_core::identity::SignedAs;
 use chat_core::key_exchange::{
-    Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession,
+    Context, KeyExchange, NewBundle, OneTimePair, OwnBundle, PeerBundle, Properties, SavedSession,
 };
 use chat_core::{CryptoError, Entropy, OsEntropy, Plugin, ProfileError, Session};
 use minicbor::{Decode, Encode};
@@ -116,6 +116,11 @@ fn kept(bytes: &[u8]) -> Option<(u32, u64)> {
     Some((u32::from_be_bytes(*id), u64::from_be_bytes(secret.try_into().ok()?)))
 }
 
+fn public_key(bytes: &[u8]) -> Result<PublicKey, CryptoError> {
+    let key: PublicKey = decode_strictly(bytes)?;
+    if key.version == 1 { Ok(key) } else { Err(CryptoError::Malformed("key")) }
+}
+
 impl ToyExchange {
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
@@ -134,22 +139,22 @@ impl ToyExchange {
         Ok((public, keep(id, secret)))
     }
 
-    fn bundle_key(&self, bytes: &[u8]) -> Result<PublicKey, CryptoError> {
-        match self.fault {
-            Fault::BundleWithTrailingBytes => {
-                minicbor::decode(bytes).map_err(|_| CryptoError::Malformed("key"))
-            }
-            _ => self.public_key(bytes),
-        }
+    fn one_time_key(&self, entropy: &mut dyn Entropy, careless: Fault) -> Result<OneTimePair, CryptoError> {
+        let secret = draw(entropy, self.is(careless))?;
+        let id = public_of(secret) as u32;
+        Ok((encode(&PublicKey { version: 1, id, public: public_of(secret) }), keep(id, secret)))
     }
 
-    fn public_key(&self, bytes: &[u8]) -> Result<PublicKey, CryptoError> {
+    fn bundle_key(&self, bytes: &[u8]) -> Result<PublicKey, CryptoError> {
         let malformed = CryptoError::Malformed("key");
-        let with_secret = self.is(Fault::SecretInTheBundle);
-        let secret_len = if with_secret { keep(0, 0).len() } else { 0 };
-        let len = bytes.len().checked_sub(secret_len).ok_or(malformed.clone())?;
-        let key: PublicKey = decode_strictly(&bytes[..len])?;
-        if key.version == 1 { Ok(key) } else { Err(malformed) }
+        match self.fault {
+            Fault::BundleWithTrailingBytes => minicbor::decode(bytes).map_err(|_| malformed),
+            Fault::SecretInTheBundle => {
+                let len = bytes.len().checked_sub(keep(0, 0).len()).ok_or(malformed)?;
+                public_key(&bytes[..len])
+            }
+            _ => public_key(bytes),
+        }
     }
 
     fn first(&self, bytes: &[u8]) -> Result<First, CryptoError> {
@@ -246,8 +251,18 @@ impl KeyExchange for ToyExchange {
 
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
         let (payload, secret) = self.new_key(cx.entropy)?;
-        let one_time = (0..2).map(|_| self.new_key(cx.entropy)).collect::<Result<_, _>>()?;
+        let one_time = (0..2).map(|_| self.one_time_key(cx.entropy, Fault::BundleWithoutEntropy));
+        let one_time = one_time.collect::<Result<_, _>>()?;
         Ok(NewBundle { payload, secret, one_time })
+    }
+
+    fn uses_one_time_keys(&self) -> bool {
+        !self.is(Fault::OneTimeKeysThoughNoneAreUsed)
+    }
+
+    fn one_time_keys(&self, count: usize, cx: &mut Context<'_>) -> Result<Vec<OneTimePair>, CryptoError> {
+        let more = usize::from(self.is(Fault::OneTimeKeyTooMany));
+        (0..count + more).map(|_| self.one_time_key(cx.entropy, Fault::OneTimeKeysWithoutEntropy)).collect()
     }
 
     fn initiate(
@@ -258,7 +273,7 @@ impl KeyExchange for ToyExchange {
     ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
         let (_, own_secret) = kept(own.secret).ok_or(CryptoError::UnknownKey("own"))?;
         let theirs = self.bundle_key(peer.payload)?;
-        let named = peer.one_time.map(|bytes| self.public_key(bytes)).transpose()?;
+        let named = peer.one_time.map(public_key).transpose()?;
         let one_time = named.as_ref().filter(|_| !self.is(Fault::OneTimeKeyIgnored));
         let mut ephemeral = draw(cx.entropy, self.is(Fault::EphemeralWithoutEntropy))?;
         if self.is(Fault::SameEphemeralAgain) {
@@ -319,6 +334,9 @@ impl KeyExchange for ToyExchange {
                 let kept = own.one_time.and_then(kept).filter(|(kept, _)| *kept == id);
                 Some(kept.ok_or(gone)?.1)
             }
+            None if own.one_time.is_some() && !self.is(Fault::UnusedOneTimeKeyIgnored) => {
+                return Err(CryptoError::Malformed("a one-time key that is not used"));
+            }
             _ => None,
         };
         let ids = (first.bundle_key, first.one_time_key);
@@ -345,13 +363,12 @@ impl KeyExchange for ToyExchange {
         if self.is(Fault::RemembersWhatItAccepted) {
             self.accepted.lock().unwrap().insert(seen, session_key);
         }
-        Ok(Box::new(ToySession::responder(
-            self,
-            cx,
-            transcript,
-            session_key,
-            self.first_pair(own_secret, |secret| secret),
-        )?))
+        let pair = self.first_pair(own_secret, |secret| secret);
+        let mut session = ToySession::responder(self, cx, transcript, session_key, pair)?;
+        if let (true, Some(secret)) = (self.is(Fault::OneTimeKeyKept), own.one_time) {
+            session.remember(secret);
+        }
+        Ok(Box::new(session))
     }
 
     fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {

@@ -109,6 +109,11 @@ impl ToySession {
         Self { fault: exchange.fault, cipher, memory, saved, turns, own: None }
     }
 
+    /// Keeps what should be gone.
+    pub(super) fn remember(&mut self, secret: &[u8]) {
+        self.memory.state.history.extend_from_slice(secret);
+    }
+
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }

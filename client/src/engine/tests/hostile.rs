@@ -177,6 +177,7 @@ fn strangers_do_not_keep_a_friend_from_beginning_a_session() {
                 bundle: bundle.clone(),
                 peer_bundle_hash: hash.to_vec(),
                 first: vec![n; 40],
+                one_time: None,
             }
             .encode();
             let mut id = [s; 16];

@@ -1,15 +1,21 @@
 //! Engines talking through a relay made of a map: exact, without threads, clocks or networks.
 
+mod anew;
 mod chaos;
 mod clock;
+mod closed_rooms;
+mod first_messages;
 mod hostile;
 mod life;
+mod one_time;
 mod onlooker;
 mod peers;
-
 mod refusals;
 mod restored;
 mod rooms;
 mod strangers;
+mod theft;
+mod trust;
+mod typing;
 mod unlucky;
 mod world;

@@ -3,12 +3,11 @@
 use chat_core::api::command::InRoom;
 use chat_core::api::snapshot::Counts;
 use chat_core::api::{Command, MessageState};
-use chat_core::nick::RoomName;
 
 use super::world::World;
 
 fn at(room: &str) -> InRoom {
-    InRoom { room: RoomName::new(room).unwrap() }
+    InRoom { room: room.parse().unwrap() }
 }
 
 #[test]
@@ -108,4 +107,18 @@ fn what_is_written_before_the_roster_is_known_waits_for_it() {
     world.settle();
     assert_eq!(world.state("bob", id), MessageState::Delivered);
     assert_eq!(world.texts("alice", "#lobby"), ["good morning"]);
+}
+
+#[test]
+fn who_comes_back_to_a_room_finds_what_was_said_before() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.send("alice", "#lobby", "before");
+    world.settle();
+    world.run("bob", Command::Leave(at("#lobby"))).unwrap();
+    world.settle();
+    world.run("bob", Command::Join(at("#lobby"))).unwrap();
+    world.settle();
+    world.send("alice", "#lobby", "after");
+    world.settle();
+    assert_eq!(world.texts("bob", "#lobby"), ["before", "after"]);
 }

@@ -151,7 +151,8 @@ fn in_a_room_full_of_phantoms_somebody_who_is_known_finds_a_place() {
     named(&mut world, true, (0..crowd).map(phantom).collect());
     let members = |world: &mut World| {
         let room = RoomName::new("#lobby").unwrap();
-        world.person("alice").engine.rooms[&room].members.clone()
+        let room = chat_core::wire::envelope::open_room_conversation(&room);
+        world.person("alice").engine.rooms[&room].open().unwrap().members.clone()
     };
     assert_eq!(members(&mut world).len(), MAX_MEMBERS);
     world.quiet = false;

@@ -4,7 +4,6 @@ use super::world::World;
 use crate::engine::Input;
 use chat_core::api::command::InRoom;
 use chat_core::api::{Command, Destination, MessageState};
-use chat_core::nick::RoomName;
 use chat_core::wire::FromRelay;
 use chat_core::wire::relay::Refusal;
 
@@ -58,7 +57,7 @@ fn delivered_means_in_the_peers_history() {
     let bob = world.id("bob");
     // bob leaves; his farewell is lost with the relay that had it.
     world.meddle = Box::new(move |e| if e.from == bob { vec![] } else { vec![e] });
-    world.run("bob", Command::Leave(InRoom { room: RoomName::new("#lobby").unwrap() })).unwrap();
+    world.run("bob", Command::Leave(InRoom { room: "#lobby".parse().unwrap() })).unwrap();
     world.settle();
     let id = world.send("alice", "#lobby", "hello all");
     world.settle();
@@ -132,7 +131,7 @@ fn a_wish_to_stop_survives_a_failed_turn() {
         Input::Command(chat_core::api::handle::Request { command, reply })
     };
     let send = chat_core::api::command::Send {
-        to: Destination::Room(RoomName::new("#lobby").unwrap()),
+        to: Destination::Room("#lobby".parse().unwrap()),
         text: "x".into(),
         client_id: None,
     };
@@ -210,7 +209,7 @@ fn a_room_left_offline_is_left_at_the_relay() {
     let mut world = World::of(&["alice", "bob"]);
     world.disconnect("bob");
     let bob = world.id("bob");
-    world.run("bob", Command::Leave(InRoom { room: RoomName::new("#lobby").unwrap() })).unwrap();
+    world.run("bob", Command::Leave(InRoom { room: "#lobby".parse().unwrap() })).unwrap();
     world.connect("bob");
     world.settle();
     assert!(!world.relay.is_member("#lobby", bob));
@@ -291,7 +290,7 @@ fn an_old_farewell_does_not_drop_what_was_sent_after_the_return() {
             vec![e]
         }
     });
-    let room = || InRoom { room: RoomName::new("#lobby").unwrap() };
+    let room = || InRoom { room: "#lobby".parse().unwrap() };
     world.run("bob", Command::Leave(room())).unwrap();
     world.settle();
     world.run("bob", Command::Join(room())).unwrap();
@@ -331,7 +330,7 @@ fn a_link_lost_in_a_failed_turn_is_lost() {
         )
         .unwrap();
     let send = chat_core::api::command::Send {
-        to: Destination::Room(RoomName::new("#lobby").unwrap()),
+        to: Destination::Room("#lobby".parse().unwrap()),
         text: "x".into(),
         client_id: None,
     };

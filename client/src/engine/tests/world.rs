@@ -23,7 +23,7 @@ use key_exchange_x25519 as _;
 use key_exchange_x25519_ratchet as _;
 use tokio::sync::oneshot;
 
-use crate::config::{ClientConfig, StorePlace};
+use crate::config::{ClientConfig, Rules, StorePlace};
 use crate::engine::{DAY_MS, Engine, Input, LinkInfo, Moment, Turn, Uptime};
 use crate::store::Store;
 
@@ -38,13 +38,14 @@ fn key_exchange(name: &str) -> Arc<dyn KeyExchange> {
     Arc::from(Registry::linked().unwrap().build::<dyn KeyExchange>(&options).unwrap())
 }
 
-fn config(nick: &str, seed: u8, exchange: &str, cipher: &str) -> ClientConfig {
+fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> ClientConfig {
     let options = Options::parse_table(&format!("[cipher]\nkind = \"{cipher}\"\n"), "cipher").unwrap();
     let key_exchange = key_exchange(exchange);
     ClientConfig {
         identity: Identity::from_seed(&[seed; 32]),
         nick: Nick::new(nick).unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
+        closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
             key_exchange: exchange.into(),
@@ -55,6 +56,7 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str) -> ClientConfig {
         key_exchange,
         key_exchange_name: exchange.into(),
         cipher: Arc::from(Registry::linked().unwrap().build::<dyn chat_core::Cipher>(&options).unwrap()),
+        rules,
         config_text: String::new(),
         store: StorePlace::Memory,
         max_backoff: std::time::Duration::from_secs(1),
@@ -75,6 +77,7 @@ pub(super) struct Person {
     seed: u8,
     exchange: &'static str,
     cipher: String,
+    rules: Rules,
 }
 
 impl Person {
@@ -84,10 +87,18 @@ impl Person {
     }
 
     /// Takes effect at the next start.
+    pub(super) fn take_profile(&mut self, exchange: &'static str, rules: Rules) {
+        (self.exchange, self.rules) = (exchange, rules);
+    }
+
+    /// Takes effect at the next start.
     pub(super) fn rename(&mut self, nick: &str) {
         self.nick = nick.to_owned();
     }
 }
+
+/// Gives another one-time key than the one that is the peer's, or none.
+pub(super) type Meddler = Box<dyn FnMut(PeerId, Option<Vec<u8>>) -> Option<Vec<u8>>>;
 
 /// The relay: what it stores, and who is a member where.
 #[derive(Default)]
@@ -100,9 +111,17 @@ pub(super) struct MapRelay {
     /// How far its wall clock is off, in milliseconds.
     pub(super) off: i64,
     bundles: BTreeMap<PeerId, Vec<u8>>,
+    /// One-time keys, oldest first.
+    pub(super) one_time: BTreeMap<PeerId, VecDeque<Vec<u8>>>,
+    /// Every one-time key that was given out, and whose it is.
+    pub(super) given: Vec<(PeerId, Vec<u8>)>,
+    /// It has never heard of one-time keys.
+    pub(super) is_old: bool,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     /// Every envelope that was ever submitted.
     pub(super) record: Vec<Envelope>,
+    /// And passed on.
+    pub(super) passed: Vec<Envelope>,
 }
 
 pub(super) struct World {
@@ -117,6 +136,8 @@ pub(super) struct World {
     pub(super) quiet: bool,
     /// Called for every envelope on its way to its recipient: give it back, altered, doubled, or not at all.
     pub(super) meddle: Box<dyn FnMut(Envelope) -> Vec<Envelope>>,
+    /// Called for every one-time key on its way to whoever asked for it, with its owner.
+    pub(super) meddle_with_key: Meddler,
 }
 
 impl MapRelay {
@@ -145,6 +166,7 @@ impl World {
             travelling: false,
             quiet: false,
             meddle: Box::new(|envelope| vec![envelope]),
+            meddle_with_key: Box::new(|_, key| key),
         }
     }
 
@@ -172,10 +194,13 @@ impl World {
         let path = tempfile::tempdir().unwrap();
         let at = Moment { wall: Timestamp(self.now.0.saturating_add_signed(off)), up: Uptime(self.now.0) };
         let exchange = self.exchange;
-        let mut engine = open(path.path(), nick, seed, exchange, cipher, at);
+        let config = config(nick, seed, exchange, cipher, Rules::default());
+        let mut engine = open(path.path(), config, at);
+        let rules = Rules::default();
         let (nick, cipher, onlooker) = (nick.to_owned(), cipher.to_owned(), Onlooker::of(&mut engine));
         let (events, online, n) = (vec![], false, 0);
-        let person = Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher };
+        let person =
+            Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher, rules };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
@@ -240,7 +265,9 @@ impl World {
         let now = self.now;
         let person = self.person(who);
         let at = person.moment(now);
-        person.engine = open(folder.path(), &person.nick, person.seed, person.exchange, &person.cipher, at);
+        let rules = person.rules.clone();
+        let config = config(&person.nick, person.seed, person.exchange, &person.cipher, rules);
+        person.engine = open(folder.path(), config, at);
         person.onlooker = Onlooker::of(&mut person.engine);
         person.path = folder;
         person.online = false;
@@ -269,7 +296,19 @@ impl World {
             }
             self.travelling = false;
         }
+        if let Some(count) = turn.want_one_time_keys {
+            self.make_one_time_keys(who, count);
+        }
         turn
+    }
+
+    fn make_one_time_keys(&mut self, who: &str, count: usize) {
+        let config = &self.person(who).engine.config;
+        let (exchange, cipher) = (Arc::clone(&config.key_exchange), Arc::clone(&config.cipher));
+        let (now, mut entropy) = (self.now, OsEntropy);
+        let made = exchange
+            .one_time_keys(count, &mut Context { now, entropy: &mut entropy, cipher, binding: [0; 32] });
+        self.input(who, vec![Input::OneTimeKeys(made)]);
     }
 
     pub(super) fn run(&mut self, who: &str, command: Command) -> Result<Reply, CommandError> {
@@ -320,7 +359,9 @@ impl World {
         let me = self.id(who);
         match ToRelay::decode(&record.encode()).unwrap() {
             ToRelay::Hello { .. } => {
-                self.tell(me, FromRelay::Welcome { version: 1, now: self.now });
+                let left = self.relay.one_time.get(&me).map_or(0, VecDeque::len) as u32;
+                let one_time_keys = (!self.relay.is_old).then_some(left);
+                self.tell(me, FromRelay::Welcome { version: 1, now: self.now, one_time_keys });
                 self.tell_all(&FromRelay::Presence { peer: me, online: true }, me);
             }
             ToRelay::Publish { bundle } => {
@@ -379,7 +420,32 @@ impl World {
                     self.tell(me, FromRelay::Peer { bundle, online: true });
                 }
             }
+            ToRelay::Pass { envelope } => {
+                let Recipient::Peer(to) = envelope.to else { panic!("{envelope:?}") };
+                self.relay.passed.push(envelope.clone());
+                self.tell(to, FromRelay::Passed { envelope });
+            }
             ToRelay::Ping { n } => self.tell(me, FromRelay::Pong { n }),
+            ToRelay::OneTimeKeys { keys, anew } => {
+                assert!(!self.relay.is_old);
+                let known = self.relay.one_time.entry(me).or_default();
+                if anew {
+                    known.clear();
+                }
+                known.extend(keys.0);
+                known.drain(..known.len().saturating_sub(128));
+                let left = known.len() as u32;
+                self.tell(me, FromRelay::OneTimeKeysLeft { left });
+            }
+            ToRelay::TakeOneTimeKey { peer } => {
+                assert!(!self.relay.is_old);
+                let known = self.relay.one_time.entry(peer).or_default();
+                let (key, left) = (known.pop_front(), known.len() as u32);
+                let key = (self.meddle_with_key)(peer, key);
+                self.relay.given.extend(key.iter().map(|key| (peer, key.clone())));
+                self.tell(peer, FromRelay::OneTimeKeysLeft { left });
+                self.tell(me, FromRelay::OneTimeKey { peer, key });
+            }
         }
     }
 
@@ -455,9 +521,9 @@ impl World {
     }
 }
 
-fn open(folder: &std::path::Path, nick: &str, seed: u8, exchange: &str, cipher: &str, at: Moment) -> Engine {
+fn open(folder: &std::path::Path, config: ClientConfig, at: Moment) -> Engine {
     let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
     // A crash in here copies files within one running system: what is written counts, synced or not.
     store.db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    Engine::new(config(nick, seed, exchange, cipher), store, Box::new(OsEntropy), at).unwrap()
+    Engine::new(config, store, Box::new(OsEntropy), at).unwrap()
 }

@@ -1,8 +1,9 @@
 //! Requests, notifications, batches: what JSON-RPC 2.0 says, and what the methods do.
 
-use chat_core::api::command::{Destination, InRoom, Send};
+use chat_core::api::command::{Destination, InRoom, MemberOf, NewRoom, Send};
 use chat_core::api::{Command, CommandError, ErrorKind, Reply};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use crate::samples::{self, ALICE, message_id, room};
 use crate::support::Session;
@@ -187,4 +188,29 @@ fn a_batch_whose_answers_would_not_fit_says_so_for_those() {
     assert_eq!(kinds.len(), 12);
     assert_eq!(kinds.iter().filter(|kind| kind.is_null()).count(), 8);
     assert_eq!(kinds.iter().filter(|kind| ***kind == json!("too_large")).count(), 4);
+}
+
+#[test]
+fn rooms_are_made_and_members_admitted_and_removed() {
+    let mut session = Session::owner();
+    session.ask(1, "room.create", json!({ "room": "#den" }));
+    let created = Reply::Created { room: "#den·2020".parse().unwrap(), conversation_id: samples::LOBBY };
+    let expected = Command::Create(NewRoom { room: "#den".to_owned().try_into().unwrap() });
+    assert_eq!(session.engine.answer(Ok(created)), expected);
+    let id = samples::LOBBY.to_string();
+    assert_eq!(session.result(1), json!({ "room": "#den·2020", "conversation_id": id }));
+    let of = || MemberOf { room: "#den·2020".parse().unwrap(), peer: Destination::Nick("bob".into()) };
+    for (method, expected) in [("room.admit", Command::Admit(of())), ("room.remove", Command::Remove(of()))] {
+        session.ask(2, method, json!({ "room": "#den·2020", "peer": "bob" }));
+        assert_eq!(session.engine.answer(Ok(Reply::Done {})), expected);
+        assert_eq!(session.result(2), json!({}));
+        session.ask(3, method, json!({ "room": "#den", "peer": "#den" }));
+        assert!(session.error(3, -32602, "bad_params").contains("peer"));
+    }
+    // Whoever reads a list of rooms sees which of them are open.
+    session.ask(4, "room.list", json!({}));
+    let rooms = vec![Arc::new(samples::lobby(vec![])), Arc::new(samples::den())];
+    session.engine.answer(Ok(Reply::Rooms { rooms }));
+    let rooms = session.result(4);
+    assert_eq!((&rooms["rooms"][0]["open"], &rooms["rooms"][1]["open"]), (&json!(true), &json!(false)));
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use chat_core::api::event::{
     Alarm, AlarmKind, ConversationRead, LinkDown, LinkUp, MessageGap, MessageNew, MessageStatus, PeerEvent,
-    PeerKeyChanged, Ready, RoomChanged,
+    PeerKeyChanged, Ready, RoomChanged, Typing,
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{
-    ConversationKind, ConversationView, Counts, Delivery, Destination, Event, EventId, LinkState, LinkView,
-    MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
+    ConversationKind, ConversationView, Counts, Delivery, Destination, Event, EventId, Held, LinkState,
+    LinkView, MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
 };
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
+use chat_core::room::RoomAddress;
 use chat_core::transport::LinkFigures;
 use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
 
@@ -40,7 +41,7 @@ pub(crate) fn message(n: u8, text: &str, state: Option<MessageState>) -> Message
         address: address(),
         conversation: LOBBY,
         position: i64::from(n),
-        from: Author { peer_id: if own { ALICE } else { BOB }, nick: "bob·7f3a".into() },
+        from: Author { peer_id: if own { ALICE } else { BOB }, nick: "bob·7f3a".into(), verified: own },
         delivery: state.map(|state| Delivery { state, reason: None, counts }),
         text: text.into(),
         sent_at: Timestamp(1_700_000_000_000),
@@ -59,8 +60,14 @@ pub(crate) fn lobby(messages: Vec<MessageView>) -> ConversationView {
     }
 }
 
-pub(crate) fn room() -> RoomName {
-    RoomName::new("#lobby").unwrap()
+pub(crate) fn den() -> ConversationView {
+    let room = "#den·2020".parse().unwrap();
+    let with = ConversationKind::ClosedRoom { room, members: vec![ALICE, BOB], creator: BOB };
+    ConversationView { with, name: "#den·2020".into(), ..lobby(vec![]) }
+}
+
+pub(crate) fn room() -> RoomAddress {
+    "#lobby".parse().unwrap()
 }
 
 pub(crate) fn bob() -> PeerView {
@@ -68,6 +75,9 @@ pub(crate) fn bob() -> PeerView {
         peer_id: BOB,
         nick: "bob".into(),
         trust: Trust::Verified,
+        verified: true,
+        pinned: false,
+        held: Some(Held::KeyChanged),
         online: true,
         last_seen: Some(Timestamp(5)),
         problem: Some("another stack".into()),
@@ -146,7 +156,7 @@ pub(crate) fn status(n: u8, state: MessageState) -> Event {
 
 /// One event of each kind.
 pub(crate) fn events() -> Vec<Event> {
-    let peer = || PeerEvent { peer_id: BOB, nick: "bob".into() };
+    let peer = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: true };
     vec![
         ready(),
         new_message(1, None),
@@ -155,7 +165,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::MessageGap(MessageGap {
             address: address(),
             conversation: LOBBY,
-            from: Author { peer_id: BOB, nick: "bob".into() },
+            from: Author { peer_id: BOB, nick: "bob".into(), verified: false },
             before: message_id(1),
             filled: false,
         }),
@@ -166,6 +176,14 @@ pub(crate) fn events() -> Vec<Event> {
             known: BOB,
             peer_id: PeerId([0xb1; 32]),
             nick: "bob·b1b1".into(),
+            verified: false,
+            held: true,
+        }),
+        Event::Typing(Typing {
+            address: address(),
+            conversation: LOBBY,
+            from: Author { peer_id: BOB, nick: "bob".into(), verified: false },
+            typing: true,
         }),
         Event::RoomChanged(RoomChanged {
             room: room(),
@@ -173,7 +191,17 @@ pub(crate) fn events() -> Vec<Event> {
             joined: true,
             open: true,
             members: vec![ALICE, BOB],
+            by: None,
         }),
+        Event::RoomChanged(RoomChanged {
+            room: "#den·2020".parse().unwrap(),
+            conversation: ConversationId([0x20; 16]),
+            joined: true,
+            open: false,
+            members: vec![ALICE, BOB],
+            by: Some(ALICE),
+        }),
+        Event::Alarm(Alarm { kind: AlarmKind::Roster, peer_id: Some(BOB), detail: "lacks carol".into() }),
         Event::ConversationRead(ConversationRead { address: address(), conversation: LOBBY, unread: 3 }),
         Event::LinkUp(LinkUp {
             relay: "127.0.0.1:1".into(),

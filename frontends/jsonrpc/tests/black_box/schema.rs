@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use chat_core::api::command::Verification;
 use chat_core::api::event::notification_schemas;
 use chat_core::api::handle::KEPT_EVENTS;
 use chat_core::api::table::COMMANDS;
@@ -59,8 +60,21 @@ fn reply(command: &Command) -> Reply {
             ],
             has_older: true,
         },
+        Command::Verify(_) => Reply::Verification(Verification {
+            peer_id: samples::BOB,
+            nick: "bob".into(),
+            verified: false,
+            safety_number: "12345".repeat(12),
+            qr: "01".repeat(65),
+        }),
+        Command::AcceptKey(_) => Reply::Decided { said: "bob is another key now".into() },
         Command::Peers => Reply::Peers { peers: vec![Arc::new(samples::bob())] },
-        Command::Rooms => Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![]))] },
+        Command::Rooms => {
+            Reply::Rooms { rooms: vec![Arc::new(samples::lobby(vec![])), Arc::new(samples::den())] }
+        }
+        Command::Create(_) => {
+            Reply::Created { room: "#den".parse().unwrap(), conversation_id: samples::LOBBY }
+        }
         Command::Members(_) => Reply::Members { members: vec![Arc::new(samples::bob())] },
         Command::Stack => Reply::Stack { stack: Arc::new(samples::stack()), link: LinkFigures::default() },
         Command::Config => Reply::Config { toml: "schema_version = 1".into() },
@@ -70,7 +84,8 @@ fn reply(command: &Command) -> Reply {
 
 /// Parameters that satisfy every method, each of which takes what it knows.
 fn params() -> Value {
-    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "line": "/help" })
+    json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "line": "/help",
+            "peer": "bob", "typing": true })
 }
 
 fn only(params: &Value, schema: &Value) -> Value {

@@ -74,7 +74,7 @@ fn candidates(before: &str, sources: &Sources) -> Option<(usize, Vec<String>)> {
             all
         }
         ArgumentKind::Rest => in_text(word, false, sources),
-        ArgumentKind::Number => Vec::new(),
+        ArgumentKind::Number | ArgumentKind::Word => Vec::new(),
     };
     Some((start, found))
 }

@@ -86,6 +86,7 @@ pub(crate) const HELP: &[&str] = &[
     "",
     "… kept here   › sent   ✓ on the relay's disk   ✓✓ delivered, in another colour once read   ✗ failed",
     "in a room all members must have come so far; delivered 2/7 or read 2/7: so far 2 of 7 members have",
+    "~ before a message: the key of its author is not verified; /verify NICK shows what to compare",
     "/retry alone tries the last message again that failed here",
 ];
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use chat_core::api::{ClientHandle, ConversationKind, EventId, LinkState};
+use chat_core::api::{ClientHandle, EventId, LinkState};
 use chat_core::testing::frontend::{Answered, Conversation, Message, Screen as Seen, Seat};
 use chat_core::testing::{Must as _, Violation};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -74,10 +74,7 @@ impl Person {
 
 fn conversation(tab: &Tab) -> Option<(chat_core::ConversationId, Conversation)> {
     let view = tab.view.as_ref()?;
-    let members = match &view.with {
-        ConversationKind::OpenRoom { members, .. } => members.iter().copied().collect(),
-        ConversationKind::Direct { .. } => Default::default(),
-    };
+    let members = view.with.room().map(|(_, members)| members.iter().copied().collect()).unwrap_or_default();
     let mut messages: Vec<_> = tab.timeline.newest_first().map(|message| Message::from(&**message)).collect();
     messages.reverse();
     Some((view.id, Conversation { name: view.name.clone(), members, unread: view.unread, messages }))

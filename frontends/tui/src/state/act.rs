@@ -18,6 +18,8 @@ impl State {
         if !matches!(action, Action::Complete { .. }) {
             self.completion = None;
         }
+        // A draft that one only looks at is not being written.
+        let writes = !matches!(action, Action::Switch(_) | Action::Scroll(_) | Action::Quit | Action::Redraw);
         match action {
             Action::Insert(c) => self.insert(c.encode_utf8(&mut [0; 4])),
             Action::Newline => self.insert("\n"),
@@ -33,12 +35,14 @@ impl State {
             Action::Quit => self.effects.push(Effect::Quit),
             Action::Redraw => self.effects.push(Effect::Redraw),
         }
+        self.tell_typing(writes);
     }
 
     /// Text was pasted.
     pub(crate) fn paste(&mut self, text: &str) {
         self.completion = None;
         self.insert(text);
+        self.tell_typing(true);
     }
 
     fn insert(&mut self, text: &str) {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chat_core::api::command::{History, MarkRead};
+use chat_core::api::command::{History, MarkRead, Verification};
 use chat_core::api::{
-    Command, CommandError, ConversationView, Destination, PeerView, Reply, StackView, Trust,
+    Command, CommandError, ConversationKind, ConversationView, Destination, PeerView, Reply, StackView, Trust,
 };
 use chat_core::transport::LinkFigures;
 use chat_core::{ConversationId, MessageId};
@@ -134,9 +134,18 @@ impl State {
         let tab = self.tab_with(tab).unwrap_or(self.current);
         match answer {
             Ok(reply) => {
-                if let Some(text) = self.describe(reply) {
+                let made = match &reply {
+                    Reply::Created { conversation_id, .. } => {
+                        Some(Destination::Conversation(*conversation_id))
+                    }
+                    _ => None,
+                };
+                if let Reply::Verification(verification) = &reply {
+                    self.show_verification(tab, verification);
+                } else if let Some(text) = self.describe(reply) {
                     self.say(tab, Severity::Info, Topic::None, text);
                 }
+                let opens = made.or(opens);
                 if opens.is_some() {
                     self.opening = opens;
                     self.open();
@@ -191,14 +200,53 @@ impl State {
             }
             Reply::Stack { stack, link } => Some(stack_lines(&stack, &link)),
             Reply::Config { toml } => Some(toml),
+            Reply::Decided { said } => Some(said),
             Reply::History { .. } | Reply::Sent { .. } | Reply::Done {} => None,
             _ => None,
         }
     }
 
+    /// What to compare, as digits and as a picture.
+    fn show_verification(&mut self, tab: usize, verification: &Verification) {
+        let name = text::name(&verification.nick);
+        if verification.verified {
+            self.say(tab, Severity::Info, Topic::None, format!("{name} is verified"));
+        } else {
+            self.say(tab, Severity::Info, Topic::None, format!("{name} is not verified"));
+        }
+        let digits = verification.safety_number.as_bytes();
+        let groups: Vec<&str> =
+            digits.chunks(5).filter_map(|group| std::str::from_utf8(group).ok()).collect();
+        let number: Vec<String> = groups.chunks(4).map(|row| row.join(" ")).collect();
+        let what_to_do = match verification.verified {
+            true => format!("/verify {name} no takes it back"),
+            false => format!("if {name} has the same number: /verify {name} yes"),
+        };
+        let text = format!("safety number with {name}:\n{}\n{what_to_do}", number.join("\n"));
+        self.say(tab, Severity::Info, Topic::None, text);
+        let cells = self.arranged.as_ref().map_or(0, |arranged| {
+            usize::from(arranged.measure.width.saturating_sub(arranged.measure.indent(false)))
+        });
+        let content: Option<Vec<u8>> = (0..verification.qr.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(verification.qr.get(at..at + 2)?, 16).ok())
+            .collect();
+        let code = content.and_then(|content| qr_code::Code::new(&content).ok());
+        match code.filter(|code| code.side() <= cells) {
+            Some(code) => {
+                let text = format!("the same to scan:\n{}", code.half_blocks().join("\n"));
+                self.say(tab, Severity::Info, Topic::Picture, text);
+            }
+            None => {
+                let text = "the screen is too narrow for the QR code".to_owned();
+                self.say(tab, Severity::Info, Topic::None, text);
+            }
+        }
+    }
+
     fn peers(&self, peers: &[Arc<PeerView>], nobody: &str) -> String {
         let lines = peers.iter().map(|peer| {
-            let PeerView { peer_id, nick, trust, online, problem, .. } = &**peer;
+            let PeerView { peer_id, nick, trust, pinned, online, problem, .. } = &**peer;
             let is_me = *peer_id == self.snapshot.peer_id;
             let is = match (is_me, online) {
                 (true, _) => "you",
@@ -208,6 +256,9 @@ impl State {
             let mut line = format!("{}  {is}", text::name(nick));
             if !is_me {
                 line.push_str(if *trust == Trust::Verified { ", verified" } else { ", unverified" });
+            }
+            if *pinned {
+                line.push_str(" (pinned)");
             }
             if let Some(problem) = problem {
                 line.push_str(&format!(", {}", text::one_line(problem)));
@@ -224,7 +275,8 @@ fn list(lines: impl Iterator<Item = String>, nothing: &str) -> String {
 }
 
 fn room_line(room: &ConversationView) -> String {
-    format!("{}  {} unread", text::name(&room.name), room.unread)
+    let kind = if matches!(room.with, ConversationKind::ClosedRoom { .. }) { "closed" } else { "open" };
+    format!("{}  {kind}, {} unread", text::name(&room.name), room.unread)
 }
 
 fn stack_lines(stack: &StackView, link: &LinkFigures) -> String {

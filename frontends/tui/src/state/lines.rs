@@ -1,7 +1,7 @@
 //! How an entry becomes rows on the screen, and a cache of them: only what is seen is laid out.
 //!
-//! Every row begins with a gutter that no text from outside can enter: the mark of a delivery, `--` or
-//! `!!` before what the program says, `??` before a gap. Then comes the time, then the text; the second
+//! Every row begins with a gutter that no text from outside can enter: the mark of a delivery, `~` before what somebody
+//! said whose key is not verified, `--` or `!!` before what the program says, `??` before a gap. Then comes the time, then the text; the second
 //! and later rows of a text are indented further than a first one, so that no line feed in a text can
 //! make it look like another message.
 
@@ -35,6 +35,8 @@ pub(crate) enum Tone {
     Failed,
     /// The program says something.
     Info,
+    /// The program shows a picture of half blocks, below a line of text.
+    Picture,
     /// The program warns.
     Alarm,
     /// Something is missing.
@@ -198,6 +200,7 @@ impl Layout<'_> {
 
     fn system(&self, line: &SystemLine) -> Part {
         let kind = match line.severity {
+            Severity::Info if line.topic == Topic::Picture => ("--", Tone::Picture),
             Severity::Info => ("--", Tone::Info),
             Severity::Alarm => ("!!", Tone::Alarm),
         };
@@ -221,7 +224,8 @@ impl Layout<'_> {
         let body = text::clean(&message.text);
         let Some(delivery) = &message.delivery else {
             let [colour, ..] = message.from.peer_id.0;
-            parts.push(self.part(("  ", Tone::Theirs(colour)), time, nick, &body));
+            let gutter = if message.from.verified { "  " } else { "~ " };
+            parts.push(self.part((gutter, Tone::Theirs(colour)), time, nick, &body));
             return;
         };
         let tone = match delivery.state {

@@ -8,13 +8,14 @@ mod news;
 mod notices;
 pub(crate) mod pane;
 pub(crate) mod timeline;
+mod typing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chat_core::api::event::Event;
 use chat_core::api::{Command, ConversationKind, ConversationView, Destination, Snapshot};
-use chat_core::{ConversationId, MessageId, Timestamp};
+use chat_core::{ConversationId, MessageId, PeerId, Timestamp};
 
 use crate::clock::Clock;
 use crate::input::complete::Completion;
@@ -42,6 +43,8 @@ pub(crate) type Token = u64;
 pub(crate) enum Effect {
     /// Give a command to the engine, and the answer to [`State::answer`].
     Submit(Token, Command),
+    /// Tell the engine that the user writes in a conversation, or no longer does; nobody waits for its answer.
+    Typing(ConversationId, bool),
     /// Leave.
     Quit,
     /// Ring the terminal's bell.
@@ -150,6 +153,10 @@ pub(crate) struct State {
     arranged: Option<Arranged>,
     settings: Settings,
     now: Timestamp,
+    /// Who writes where, with names.
+    writers: BTreeMap<(ConversationId, PeerId), String>,
+    /// Where it was said last that the user writes, and when.
+    said_typing: Option<(ConversationId, Timestamp)>,
     effects: Vec<Effect>,
 }
 
@@ -172,6 +179,8 @@ impl State {
             arranged: None,
             settings,
             now,
+            writers: BTreeMap::new(),
+            said_typing: None,
             effects: Vec::new(),
         };
         state.greet();
@@ -232,7 +241,7 @@ impl State {
             let Some(view) = &tab.view else { return false };
             match (destination, &view.with) {
                 (Destination::Conversation(id), _) => view.id == *id,
-                (Destination::Room(name), ConversationKind::OpenRoom { room, .. }) => room == name,
+                (Destination::Room(name), with) => with.room().is_some_and(|(room, _)| room == name),
                 (Destination::Peer(id), ConversationKind::Direct { peer }) => peer == id,
                 (Destination::Nick(nick), ConversationKind::Direct { .. }) => view.name == *nick,
                 _ => false,

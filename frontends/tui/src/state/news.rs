@@ -33,6 +33,8 @@ impl State {
         }
         self.take_snapshot(news.snapshot);
         if news.dropped > 0 {
+            // Who has ended may be among what was lost.
+            self.writers.clear();
             let text = match news.dropped {
                 1 => "too much happened at once: 1 notice is not shown".to_owned(),
                 dropped => format!("too much happened at once: {dropped} notices are not shown"),

@@ -3,24 +3,28 @@
 use std::collections::HashMap;
 
 use chat_core::api::event::{
-    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged,
+    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged, Typing,
 };
-use chat_core::api::{ConversationKind, Event, MessageState, Snapshot};
+use chat_core::api::{Event, MessageState, Snapshot};
 use chat_core::{ConversationId, PeerId};
 
 use super::State;
 use super::timeline::{Severity, Topic};
 use crate::text;
 
+/// Most who are remembered to write.
+const MAX_WRITERS: usize = 100;
+/// What a room is, for whoever comes into it.
+const OPEN: &str = "; an open room: encrypted end to end to the members the relay names";
+const CLOSED: &str = "; a closed room: its members admit and remove members, and no relay knows of it";
+
 /// Who was in which room, to tell who came and went.
 pub(super) struct Members(HashMap<ConversationId, Vec<PeerId>>);
 
 impl Members {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
-        let rooms = snapshot.conversations.iter().filter_map(|view| match &view.with {
-            ConversationKind::OpenRoom { members, .. } => Some((view.id, members.clone())),
-            _ => None,
-        });
+        let rooms = snapshot.conversations.iter();
+        let rooms = rooms.filter_map(|view| Some((view.id, view.with.room()?.1.to_vec())));
         Self(rooms.collect())
     }
 }
@@ -46,7 +50,18 @@ impl State {
                 self.say_globally(Severity::Alarm, Topic::Link, text);
             }
             Event::Alarm(alarm) => self.alarm(alarm),
+            Event::Typing(typing) => self.typing(typing),
             _ => {}
+        }
+    }
+
+    /// Remembers who writes, for the status line.
+    fn typing(&mut self, typing: &Typing) {
+        let writer = (typing.conversation, typing.from.peer_id);
+        if typing.typing && self.writers.len() < MAX_WRITERS {
+            self.writers.insert(writer, typing.from.nick.clone());
+        } else {
+            self.writers.remove(&writer);
         }
     }
 
@@ -77,9 +92,9 @@ impl State {
         let mut tabs = vec![0];
         tabs.extend(self.direct_tab(peer.peer_id));
         let view = self.tab().and_then(|tab| tab.view.as_ref());
-        if view.is_some_and(|view| {
-            matches!(&view.with, ConversationKind::OpenRoom { members, .. } if members.contains(&peer.peer_id))
-        }) {
+        if view
+            .is_some_and(|view| view.with.room().is_some_and(|(_, members)| members.contains(&peer.peer_id)))
+        {
             tabs.push(self.current);
         }
         for tab in tabs {
@@ -88,12 +103,18 @@ impl State {
     }
 
     fn key_changed(&mut self, changed: &PeerKeyChanged) {
-        let PeerKeyChanged { claims, known, peer_id, nick } = changed;
+        let PeerKeyChanged { claims, known, peer_id, nick, held, .. } = changed;
         let (claims, nick) = (text::name(claims), text::name(nick));
-        let text = format!(
+        let mut text = format!(
             "another key claims the name {claims}. It is kept apart as {nick}. Trust it only after comparing fingerprints.\n\
              known {claims}: {known}\nnew {nick}: {peer_id}"
         );
+        if *held {
+            text.push_str(&format!(
+                "\n{claims} is not here now, so what you write to {claims} alone waits until you decide:\n\
+                 /accept {nick} gives the name to the new key, /accept {claims} keeps it"
+            ));
+        }
         for tab in [self.direct_tab(*known), self.direct_tab(*peer_id)].into_iter().flatten() {
             if tab != self.current {
                 self.say(tab, Severity::Alarm, Topic::None, text.clone());
@@ -104,27 +125,38 @@ impl State {
 
     fn room_changed(&mut self, changed: &RoomChanged, members: &mut Members) {
         let before = members.0.insert(changed.conversation, changed.members.clone());
-        let room = text::name(changed.room.as_str());
+        let room = text::name(&changed.room.to_string());
+        let by = changed.by.filter(|by| *by != self.snapshot.peer_id).map(|by| self.name_of(by));
         let Some(&tab) = self.places.get(&changed.conversation) else {
             if !changed.joined {
-                self.say_globally(Severity::Info, Topic::None, format!("you left {room}"));
+                let text = match by {
+                    Some(by) => format!("{by} removed you from {room}"),
+                    None => format!("you left {room}"),
+                };
+                self.say_globally(Severity::Info, Topic::None, text);
             }
             return;
         };
         let Some(before) = before.filter(|_| changed.joined) else {
-            let what = if changed.joined { "you joined" } else { "you left" };
-            let kind = if changed.joined && changed.open {
-                "; an open room: encrypted end to end to the members the relay names"
-            } else {
-                ""
+            let text = match (changed.joined, by) {
+                (false, _) => format!("you left {room}"),
+                (true, Some(by)) => format!("{by} admitted you to {room}{CLOSED}"),
+                (true, None) if changed.open => format!("you joined {room}{OPEN}"),
+                (true, None) => format!("you made {room}{CLOSED}"),
             };
-            return self.say(tab, Severity::Info, Topic::None, format!("{what} {room}{kind}"));
+            return self.say(tab, Severity::Info, Topic::None, text);
         };
         let came = changed.members.iter().filter(|id| !before.contains(id));
         let left = before.iter().filter(|id| !changed.members.contains(id));
-        let moves: Vec<_> = came.map(|id| (*id, "joined")).chain(left.map(|id| (*id, "left"))).collect();
-        for (id, what) in moves {
-            let text = format!("{} {what} {room}", self.name_of(id));
+        let moves: Vec<_> = came.map(|id| (*id, true)).chain(left.map(|id| (*id, false))).collect();
+        for (id, came) in moves {
+            let name = self.name_of(id);
+            let text = match (came, changed.by.filter(|by| *by != id).map(|by| self.name_of(by))) {
+                (true, Some(by)) => format!("{by} admitted {name} to {room}"),
+                (false, Some(by)) => format!("{by} removed {name} from {room}"),
+                (true, None) => format!("{name} joined {room}"),
+                (false, None) => format!("{name} left {room}"),
+            };
             self.say(tab, Severity::Info, Topic::Presence(id), text);
         }
     }
@@ -156,7 +188,9 @@ impl State {
             AlarmKind::Refused => ("refused", "refused"),
             AlarmKind::Tampered => ("tampered", "tampered with, and refused"),
             AlarmKind::Replayed => ("replayed", "a repeat, and refused"),
-            AlarmKind::Downgrade => ("downgrade", "another stack, and refused"),
+            AlarmKind::Downgrade => ("downgrade", "a downgrade, and refused"),
+            AlarmKind::Restored => ("restored", "put back from a backup"),
+            AlarmKind::Roster => ("roster", "the members of a closed room are in doubt"),
             _ => ("other", "refused"),
         };
         let from = alarm.peer_id.map(|id| format!(" from {}", self.name_of(id))).unwrap_or_default();

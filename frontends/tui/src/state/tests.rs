@@ -5,7 +5,7 @@ use chat_core::api::event::{
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{CommandError, Counts, ErrorKind, MessageState, MessageView};
-use chat_core::nick::{Nick, RoomName};
+use chat_core::nick::Nick;
 
 use super::*;
 use crate::fixtures::*;
@@ -144,11 +144,11 @@ fn leaving() {
     type_in(&mut state, "ab");
     state.act(Action::Edit(Edit::Left));
     state.act(Action::DeleteOrQuit);
-    assert_eq!(state.take_effects(), []);
+    assert_eq!(state.take_effects(), [Effect::Typing(LOBBY, true)]);
     assert_eq!(typed(&state), "a");
     state.act(Action::Edit(Edit::Backspace));
     state.act(Action::DeleteOrQuit);
-    assert_eq!(state.take_effects(), [Effect::Quit]);
+    assert_eq!(state.take_effects(), [Effect::Typing(LOBBY, false), Effect::Quit]);
 }
 
 #[test]
@@ -216,17 +216,24 @@ fn what_is_seen_at_the_bottom_is_marked_as_read_once() {
 fn notices_stand_where_they_concern() {
     let mut world = World::new();
     let mut state = world.state(100, 30);
-    let bob = || PeerEvent { peer_id: BOB, nick: "bob".into() };
+    let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false };
     let down = LinkDown { relay: "10.0.0.1:1".into(), reason: "nobody\nanswers\x1b[2J".into() };
     let alarm = Alarm { kind: AlarmKind::Tampered, peer_id: Some(BOB), detail: "bad tag".into() };
-    let changed =
-        PeerKeyChanged { claims: "bob".into(), known: BOB, peer_id: CAROL, nick: "bob·0303".into() };
+    let changed = PeerKeyChanged {
+        claims: "bob".into(),
+        known: BOB,
+        peer_id: CAROL,
+        nick: "bob·0303".into(),
+        verified: false,
+        held: true,
+    };
     let left = RoomChanged {
-        room: RoomName::new("#lobby").unwrap(),
+        room: "#lobby".parse().unwrap(),
         conversation: LOBBY,
         joined: true,
         open: true,
         members: vec![ME, BOB],
+        by: None,
     };
     let mut events = vec![Event::LinkDown(down), Event::Alarm(alarm), Event::PeerKeyChanged(changed)];
     events.push(Event::RoomChanged(left));
@@ -367,5 +374,7 @@ fn a_script_of_everything_at_random_never_panics() {
 }
 
 mod behind;
+mod closed;
 mod failed;
 mod reading;
+mod trust;

@@ -60,6 +60,8 @@ pub(crate) enum Topic {
     Alarm(&'static str, Option<PeerId>),
     /// Events that were missed.
     Lag,
+    /// A QR code; said anew, the old one goes.
+    Picture,
     /// A line of its own.
     None,
 }

@@ -75,7 +75,11 @@ pub(super) fn draw_status(buffer: &mut Buffer, area: Rect, state: &State, theme:
     let width = usize::from(area.width);
     let whom = state.tab().and_then(|tab| tab.view.as_ref());
     let (whom, alarm) = match whom {
-        Some(view) => conversation(snapshot, view),
+        Some(view) => {
+            let (whom, alarm) = conversation(snapshot, view);
+            let writing = state.writing_in(view.id);
+            (if writing.is_empty() { whom } else { format!("{whom}, {writing}") }, alarm)
+        }
         None => (format!("{} (you)", text::name(snapshot.nick.as_str())), false),
     };
     let stack = text::one_line(&snapshot.stack.line());
@@ -126,7 +130,8 @@ fn conversation(snapshot: &Snapshot, view: &ConversationView) -> (String, bool) 
     let name = text::name(&view.name);
     match &view.with {
         ConversationKind::Direct { peer } => direct(name, snapshot.peer(*peer).map(|peer| &**peer)),
-        ConversationKind::OpenRoom { members, .. } => {
+        ConversationKind::OpenRoom { members, .. } | ConversationKind::ClosedRoom { members, .. } => {
+            let kind = if matches!(view.with, ConversationKind::OpenRoom { .. }) { "open" } else { "closed" };
             let others = members.iter().filter(|id| **id != snapshot.peer_id);
             let peers: Vec<_> = others.filter_map(|id| snapshot.peer(*id)).collect();
             let unverified = peers.iter().filter(|peer| peer.trust == Trust::Unverified).count();
@@ -135,7 +140,7 @@ fn conversation(snapshot: &Snapshot, view: &ConversationView) -> (String, bool) 
                 0 => format!("{count} in it"),
                 _ => format!("{unverified}/{count} unverified"),
             };
-            (format!("{name}, open, {members}"), false)
+            (format!("{name}, {kind}, {members}"), false)
         }
     }
 }

@@ -52,7 +52,7 @@ fn the_screen_at_80x24() {
     let rows = rows(&buffer);
     assert_eq!(rows[0], " 0 status  1 #lobby  2 bob (1)");
     assert_eq!(rows[19], "-- Tuesday, 2023-11-14".replacen("-- ", "--       ", 1));
-    assert_eq!(rows[20], "   22:13 bob  hello alice");
+    assert_eq!(rows[20], "~  22:13 bob  hello alice");
     assert_eq!(rows[21], "✓✓ 22:13 alice  hello bob");
     let status = " #lobby, open, 2/3 unverified │ udp-arq · rsa-hybrid · aes-256-gcm │ up 127.0.…";
     assert_eq!(rows[22], status);
@@ -70,7 +70,7 @@ fn the_status_line_tells_trust_and_link() {
     state.act(Action::Switch(Switch::Number(2)));
     let status = row(&screen(&mut state, 80, 24, COLOUR), 22);
     assert!(status.contains("bob, unverified, online │ udp-arq · rsa-hybrid · aes-256-gcm │ up"), "{status}");
-    world.peers[1].trust = Trust::Verified;
+    (world.peers[1].trust, world.peers[1].verified) = (Trust::Verified, true);
     world.link.hosting = true;
     world.link.listen = vec!["udp-arq://127.0.0.1:12345".into()];
     state.news(world.news(vec![]));
@@ -141,7 +141,7 @@ fn hostile_names_stay_names() {
     world.say(LOBBY, BOB, "text");
     let mut state = world.state(80, 24);
     let rows = rows(&screen(&mut state, 80, 24, COLOUR));
-    assert_eq!(rows[21], "   22:13 bob_hi_--_22:14[7m  text");
+    assert_eq!(rows[21], "~  22:13 bob_hi_--_22:14[7m  text");
     assert!(rows[0].contains("2 bob_hi_--_22:14[7m"), "{}", rows[0]);
 }
 
@@ -152,7 +152,7 @@ fn graphemes_are_whole_and_wide_ones_take_two_cells() {
     world.say(LOBBY, BOB, "naïve 日本 👩‍👩‍👧‍👦 cafe\u{301}");
     let mut state = world.state(80, 24);
     let buffer = screen(&mut state, 80, 24, COLOUR);
-    assert_eq!(row(&buffer, 21), "   22:13 bob  naïve 日本 👩‍👩‍👧‍👦 cafe\u{301}");
+    assert_eq!(row(&buffer, 21), "~  22:13 bob  naïve 日本 👩‍👩‍👧‍👦 cafe\u{301}");
     assert_eq!((buffer[(20, 21)].symbol(), buffer[(22, 21)].symbol()), ("日", "本"));
     assert_eq!((buffer[(25, 21)].symbol(), buffer[(28, 21)].symbol()), ("👩‍👩‍👧‍👦", "c"));
 }
@@ -245,4 +245,13 @@ fn every_size_survives_a_long_history() {
         screen(&mut state, width, height, COLOUR);
     }
     assert!(row(&screen(&mut state, 80, 24, COLOUR), 0).contains("#lobby"));
+}
+
+#[test]
+fn the_status_line_says_that_a_room_is_closed() {
+    let mut world = World::new();
+    world.close_lobby(&[ME, BOB, CAROL]);
+    let mut state = world.state(80, 24);
+    let rows = rows(&screen(&mut state, 80, 24, COLOUR));
+    assert!(rows[22].starts_with(" #den·0a0a, closed, 2/3 unverified │ "), "{}", rows[22]);
 }

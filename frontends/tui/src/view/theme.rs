@@ -34,7 +34,7 @@ impl Theme {
             Tone::Read => self.with(Color::Green, Modifier::BOLD),
             Tone::Failed | Tone::Alarm => self.with(Color::Red, Modifier::BOLD),
             Tone::Gap => self.with(Color::Yellow, Modifier::BOLD),
-            Tone::Info | Tone::Day => self.with(Color::Cyan, Modifier::DIM),
+            Tone::Info | Tone::Day | Tone::Picture => self.with(Color::Cyan, Modifier::DIM),
         }
     }
 
@@ -56,6 +56,9 @@ impl Theme {
             Tone::Failed | Tone::Alarm => self.with(Color::Red, Modifier::empty()),
             Tone::Gap => self.with(Color::Yellow, Modifier::empty()),
             Tone::Info | Tone::Day => self.with(Color::Cyan, Modifier::empty()),
+            // What reads it needs light blocks on a dark ground, whatever the terminal's own colours are.
+            Tone::Picture if self.colour => Style::new().fg(Color::White).bg(Color::Black),
+            Tone::Picture => Style::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The exchange as a whole: the suite of the core with every cipher, known answers, limits, schedules by chance, theft.
 
 mod limits;
+mod post_quantum;
 mod schedules;
 mod theft;
 mod vectors;
@@ -113,11 +114,12 @@ fn round_trip(there: &mut End, back: &mut End) -> [Vec<u8>; 2] {
 
 #[test]
 fn it_claims_what_it_proves_and_no_more() {
-    let gives = X25519Ratchet.properties();
+    let exchange = X25519Ratchet::default();
+    let gives = exchange.properties();
     assert!(gives.deniable && gives.forward_secrecy && gives.healing && !gives.post_quantum);
-    assert_eq!(X25519Ratchet.shared_options(), "");
-    let caveats = X25519Ratchet.caveats().join("\n");
-    for exception in ["one-time keys are not built in", "only reads along", "pose as others"] {
+    assert_eq!(exchange.shared_options(), "");
+    let caveats = exchange.caveats().join("\n");
+    for exception in ["without a one-time key", "only reads along", "pose as others"] {
         assert!(caveats.contains(exception), "{caveats}");
     }
 }

@@ -44,12 +44,13 @@ impl Writer {
                 .prepare_cached("UPDATE peers SET last_seen = ?2 WHERE id = ?1")?
                 .execute([id, to_sql(now.0).max(1)])?;
         }
+        self.settle_fresh()?;
         let expired = to_sql(now.0.saturating_sub(self.limits.ttl_ms));
         // Numbers and times grow together, so the oldest are found without looking at the rest.
         let rows = self.limits.sweep_rows;
         let dropped = self.drop_rows(
             "DELETE FROM log WHERE stored_at < ?1 AND n IN (SELECT n FROM log ORDER BY n LIMIT ?2)
-             RETURNING box, sender, size, id",
+             RETURNING box, sender, payer, stranger, size, id",
             params![expired, rows],
         )?;
         self.forget_ids(&dropped)?;
@@ -60,11 +61,13 @@ impl Writer {
         let round_done = self.sweep_seen(expired)?;
         let (rooms, peers_left) = self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))?;
         let silent_done = self.sweep_silent(to_sql(now.0.saturating_sub(self.limits.silent_ms)))?;
-        let more = !round_done || !silent_done || peers_left || self.is_full_piece(dropped.len());
+        let keys_done = self.sweep_one_time_keys(now)?;
+        let more =
+            !round_done || !silent_done || !keys_done || peers_left || self.is_full_piece(dropped.len());
         Ok(Swept { rooms, more })
     }
 
-    fn is_full_piece(&self, rows: usize) -> bool {
+    pub(super) fn is_full_piece(&self, rows: usize) -> bool {
         rows >= usize::try_from(self.limits.sweep_rows).unwrap_or(usize::MAX).max(1)
     }
 
@@ -89,7 +92,7 @@ impl Writer {
             let last_but_one = behind.get(1).map_or(i64::MAX, |(_, has)| *has);
             self.drop_rows(
                 "DELETE FROM log WHERE box = ?1 AND (n <= ?2 OR sender = ?3 AND n <= ?4)
-                 RETURNING box, sender, size, id",
+                 RETURNING box, sender, payer, stranger, size, id",
                 params![box_id, last.1, last.0, last_but_one],
             )?;
         }
@@ -179,11 +182,16 @@ impl Writer {
             let len = u64::try_from(len).unwrap_or(0);
             self.counters.directory_bytes = self.counters.directory_bytes.saturating_sub(len);
         }
+        self.erase_one_time_keys("DELETE FROM one_time_keys WHERE peer = ?1 RETURNING length(key)", [id])?;
+        self.db.prepare_cached("DELETE FROM one_time_keys_given WHERE peer = ?1")?.execute([id])?;
         let mut forget = self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 RETURNING sender")?;
         let mut senders = forget.query([id])?;
         while let Some(row) = senders.next()? {
-            self.senders.forget_id(row.get(0)?);
+            self.totals.forget_id(row.get(0)?);
         }
+        drop(senders);
+        drop(forget);
+        self.forget_contacts(id)?;
         if was_here {
             self.counters.peers = self.counters.peers.saturating_sub(1);
         }

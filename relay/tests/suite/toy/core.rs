@@ -10,7 +10,8 @@ use chat_core::wire::relay::Refusal;
 use chat_core::{EnvelopeId, PeerId, Timestamp};
 use relay::MailboxLimits;
 use relay::mailbox::{
-    Attached, Entry, Joined, NewEnvelope, Outcome, Page, Published, Query, Roster, Swept, Write,
+    Attached, Entry, Joined, NewEnvelope, Outcome, Page, Published, Query, Roster, Stocked, Swept, Taken,
+    Write,
 };
 
 use super::{Fault, lock};
@@ -34,6 +35,10 @@ pub(super) struct State {
     /// When they were seen; none for those who were only written to. And what they have.
     peers: BTreeMap<PeerId, (Option<Timestamp>, u64)>,
     directory: Vec<(PeerId, Nick, Timestamp, Bytes)>,
+    one_time_keys: BTreeMap<PeerId, Vec<(Bytes, Timestamp)>>,
+    /// Whose were given to whom, and when.
+    given: Vec<(PeerId, PeerId, Timestamp)>,
+    gone: Vec<(PeerId, (Bytes, Timestamp))>,
     /// With the number after which envelopes are for the member.
     pub(super) members: BTreeMap<(RoomName, PeerId), u64>,
 }
@@ -62,7 +67,7 @@ impl Core {
         self.before = self.state.clone();
         let fault = self.fault;
         let answer: Answer = match change {
-            Write::Store { from, envelopes, now, done } => {
+            Write::Store { from, payer: _, envelopes, now, done } => {
                 let outcomes = envelopes.into_iter().map(|it| self.store(from, it, now)).collect();
                 Box::new(move || done(Ok(outcomes)))
             }
@@ -85,6 +90,14 @@ impl Core {
             Write::Leave { peer, room, done } => {
                 let left = self.state.members.remove(&(room, peer)).is_some();
                 Box::new(move || done(Ok(left || fault == Fault::LeavingIsAlwaysTrue)))
+            }
+            Write::OneTimeKeys { peer, keys, anew, now, done } => {
+                let stocked = self.one_time_keys(peer, keys, anew, now);
+                Box::new(move || done(Ok(stocked)))
+            }
+            Write::TakeOneTimeKey { peer, asker, now, done } => {
+                let taken = self.take_one_time_key(peer, asker, now);
+                Box::new(move || done(Ok(taken)))
             }
             Write::Discard { numbers } => {
                 for gone in self.drop_where(|it| numbers.contains(&it.n)) {
@@ -181,7 +194,67 @@ impl Core {
         }
         self.state.peers.insert(peer, (Some(now), acked));
         let rooms = self.state.members.keys().filter(|(_, member)| *member == peer);
-        Some(Attached { cursor: acked, rooms: rooms.map(|(room, _)| room.clone()).collect() })
+        let rooms = rooms.map(|(room, _)| room.clone()).collect();
+        Some(Attached { cursor: acked, rooms, one_time_keys: self.one_time_keys_left(peer, now) })
+    }
+
+    /// What was given out is there again.
+    pub(super) fn take_back(state: &mut State) {
+        for (peer, key) in std::mem::take(&mut state.gone).into_iter().rev() {
+            state.one_time_keys.entry(peer).or_default().insert(0, key);
+        }
+    }
+
+    fn one_time_keys_left(&self, peer: PeerId, now: Timestamp) -> u32 {
+        let keys = self.state.one_time_keys.get(&peer).into_iter().flatten();
+        keys.filter(|(_, expires)| *expires > now).count() as u32
+    }
+
+    fn one_time_keys(
+        &mut self,
+        peer: PeerId,
+        new: Vec<(Bytes, Timestamp)>,
+        anew: bool,
+        now: Timestamp,
+    ) -> Stocked {
+        let all = self.state.one_time_keys.values().flatten();
+        let there: u64 = all.map(|(key, _)| key.len() as u64).sum();
+        let more: u64 = new.iter().map(|(key, _)| key.len() as u64).sum();
+        let full = there + more > self.limits.directory_bytes && !new.is_empty();
+        if full && self.fault != Fault::OneTimeKeysAreUnbounded {
+            return Stocked::Full;
+        }
+        let keys = self.state.one_time_keys.entry(peer).or_default();
+        if anew && self.fault != Fault::OneTimeKeysStay {
+            keys.clear();
+        }
+        keys.extend(new);
+        let surplus = keys.len().saturating_sub(self.limits.one_time_keys as usize);
+        keys.drain(..surplus);
+        Stocked::Left(self.one_time_keys_left(peer, now))
+    }
+
+    fn take_one_time_key(&mut self, peer: PeerId, asker: PeerId, now: Timestamp) -> Taken {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        let left = self.one_time_keys_left(peer, now);
+        let State { one_time_keys, given, gone, .. } = &mut self.state;
+        let times: Vec<_> = given.iter().filter(|it| it.0 == peer && now.ms_since(it.2) < DAY_MS).collect();
+        let had = times.iter().filter(|it| it.1 == asker).count() as u32;
+        let is_soon = times.iter().any(|it| now.ms_since(it.2) < self.limits.one_time_keys_floor_ms);
+        let enough =
+            had >= self.limits.one_time_keys_per_asker && self.fault != Fault::OneTimeKeysForTheAsking;
+        let floor =
+            left <= self.limits.one_time_keys_floor && is_soon && self.fault != Fault::OneTimeKeysHaveNoFloor;
+        let keys = one_time_keys.entry(peer).or_default();
+        match keys.iter().position(|(_, expires)| *expires > now) {
+            Some(at) if !enough && !floor => {
+                given.push((peer, asker, now));
+                let (key, expires) = keys.remove(at);
+                gone.push((peer, (key.clone(), expires)));
+                Taken { key: Some(key), left: left - 1 }
+            }
+            _ => Taken { key: None, left },
+        }
     }
 
     fn publish(&mut self, peer: PeerId, nick: Nick, created: Timestamp, bundle: Bytes) -> Published {

@@ -136,6 +136,9 @@ async fn work(
     if fault == Fault::CloseForgetsMembers {
         kept.members.clear();
     }
+    if fault == Fault::OneTimeKeysComeBack {
+        Core::take_back(&mut kept);
+    }
     *lock(&core.disk) = kept.clone();
     *lock(&core.medium) = kept;
     *lock(&open) = false;

@@ -161,8 +161,18 @@ async fn records_out_of_order() {
     let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
     let alice = scene.id("alice");
     scene.relay.with(|desk| {
-        desk.say(alice, &FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp(0) });
-        desk.say(alice, &FromRelay::Welcome { version: WIRE_VERSION + 1, now: Timestamp(u64::MAX) });
+        desk.say(
+            alice,
+            &FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp(0), one_time_keys: None },
+        );
+        desk.say(
+            alice,
+            &FromRelay::Welcome {
+                version: WIRE_VERSION + 1,
+                now: Timestamp(u64::MAX),
+                one_time_keys: Some(u32::MAX),
+            },
+        );
         (0..1000).for_each(|n| desk.say(alice, &FromRelay::Pong { n }));
         for n in 0..1000_u32 {
             let nick = Nick::new(format!("n{n}")).ok();

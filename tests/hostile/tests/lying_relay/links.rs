@@ -85,7 +85,8 @@ async fn it_reads_nothing() {
 async fn nonsense() {
     let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
     let alice = scene.id("alice");
-    let whole = FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp(1) }.encode();
+    let whole =
+        FromRelay::Welcome { version: WIRE_VERSION, now: Timestamp(1), one_time_keys: Some(7) }.encode();
     let cases: Vec<Vec<u8>> = vec![
         Vec::new(),
         vec![0xff],
@@ -165,7 +166,9 @@ async fn another_version() {
     let mut scene = Scene::of(X25519, &["alice", "bob"]).await;
     let alice = scene.id("alice");
     scene.relay.lie(Says(move |_: &mut Desk, to, record| match record {
-        FromRelay::Welcome { now, .. } if to == alice => vec![FromRelay::Welcome { version: 99, now }],
+        FromRelay::Welcome { now, one_time_keys, .. } if to == alice => {
+            vec![FromRelay::Welcome { version: 99, now, one_time_keys }]
+        }
         other => vec![other],
     }));
     scene.relay.with(|desk| desk.hang_up(alice));

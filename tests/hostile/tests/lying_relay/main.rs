@@ -3,9 +3,11 @@
 
 mod alterations;
 mod answers;
+mod closed_rooms;
 mod deliveries;
 mod directory;
 mod inventions;
 mod links;
+mod one_time_keys;
 mod rooms;
 mod support;

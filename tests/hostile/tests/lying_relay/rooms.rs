@@ -193,7 +193,7 @@ async fn crowds_that_are_not_there(stack: Stack) {
 async fn one_who_left_is_named_again(stack: Stack) {
     let mut scene = Scene::of(stack, &["alice", "bob", "carol"]).await;
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|nick| scene.id(nick));
-    scene["carol"].run(Command::Leave(InRoom { room: lobby() })).await.unwrap();
+    scene["carol"].run(Command::Leave(InRoom { room: lobby().into() })).await.unwrap();
     let without = move |event: &Event| {
         matches!(event, Event::RoomChanged(changed) if !changed.members.contains(&carol)).then_some(())
     };

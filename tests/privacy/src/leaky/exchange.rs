@@ -49,10 +49,10 @@ struct Leaking(fn(&[u8]));
 
 impl KeyExchange for Leaking {
     fn properties(&self) -> Properties {
-        X25519.properties()
+        X25519::default().properties()
     }
     fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
-        let made = X25519.new_bundle(cx)?;
+        let made = X25519::default().new_bundle(cx)?;
         self.0(&made.secret);
         Ok(made)
     }
@@ -62,7 +62,7 @@ impl KeyExchange for Leaking {
         peer: &PeerBundle<'_>,
         cx: &mut Context<'_>,
     ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
-        X25519.initiate(own, peer, cx)
+        X25519::default().initiate(own, peer, cx)
     }
     fn accept(
         &self,
@@ -71,10 +71,10 @@ impl KeyExchange for Leaking {
         first: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<Box<dyn Session>, CryptoError> {
-        X25519.accept(own, peer, first, cx)
+        X25519::default().accept(own, peer, first, cx)
     }
     fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {
-        X25519.restore(saved, cx)
+        X25519::default().restore(saved, cx)
     }
 }
 

@@ -45,6 +45,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         identity: Identity::from_seed(&[1; 32]),
         nick: Nick::new("alice").unwrap(),
         rooms: vec![RoomName::new("#lobby").unwrap()],
+        closed_rooms_only: false,
         stack: StackView {
             transport: "none".into(),
             key_exchange: "x25519".into(),
@@ -55,6 +56,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         key_exchange: Arc::from(exchange),
         key_exchange_name: "x25519".into(),
         cipher: Arc::from(cipher),
+        rules: client::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Vfs { vfs: disk.vfs_name().into(), path: disk.path("client.db") },
         max_backoff: Duration::from_secs(1),
@@ -63,7 +65,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
 }
 
 fn lobby() -> Destination {
-    Destination::Room(RoomName::new("#lobby").unwrap())
+    Destination::Room("#lobby".parse().unwrap())
 }
 
 fn text(n: usize) -> String {

@@ -181,6 +181,7 @@ impl Connection {
         }
         Self {
             congestion: Box::new(NewReno::new(config.mtu, config.window)),
+            receipts: Receipts::new(config.window),
             config,
             entropy,
             peer: established.peer,
@@ -188,7 +189,6 @@ impl Connection {
             remote: established.remote,
             keys: established.send,
             opener: established.receive,
-            receipts: Receipts::default(),
             rtt,
             sent: SentPackets::new(0),
             outgoing: SendStream::new(),

@@ -9,7 +9,7 @@ fn new_messages_do_not_move_what_is_being_read() {
         world.say(LOBBY, BOB, &format!("message {n}"));
     }
     let mut state = world.state(80, 24);
-    assert_eq!(seen(&state).last().unwrap(), "  |bob  message 99");
+    assert_eq!(seen(&state).last().unwrap(), "~ |bob  message 99");
     state.act(Action::Scroll(Step::PageUp));
     state.arrange(80, 24);
     let before = seen(&state);
@@ -32,7 +32,7 @@ fn new_messages_do_not_move_what_is_being_read() {
     assert_eq!(seen(&state), before);
     state.act(Action::Scroll(Step::Bottom));
     state.arrange(80, 24);
-    assert_eq!(seen(&state).last().unwrap(), "  |carol  message 399");
+    assert_eq!(seen(&state).last().unwrap(), "~ |carol  message 399");
     assert_eq!(state.arranged().unwrap().below, None);
 }
 
@@ -187,7 +187,7 @@ fn events_carry_messages_that_left_the_snapshot() {
         reason: None,
         counts: None,
     };
-    let from = Author { peer_id: BOB, nick: "bob".into() };
+    let from = Author { peer_id: BOB, nick: "bob".into(), verified: false };
     let before = world.history(LOBBY).1[5].id;
     let (address, conversation, filled) = (Destination::Conversation(LOBBY), LOBBY, false);
     let gap = MessageGap { address, conversation, from, before, filled };
@@ -197,10 +197,10 @@ fn events_carry_messages_that_left_the_snapshot() {
     state.arrange(80, 24);
     let rows = seen(&state);
     assert_eq!(rows[1], "✓✓|alice  mine");
-    assert_eq!(rows[6..8], ["??|something bob said before this has not arrived", "  |bob  4"]);
+    assert_eq!(rows[6..8], ["??|something bob said before this has not arrived", "~ |bob  4"]);
     state.news(world.news(vec![filled]));
     state.arrange(80, 24);
-    assert_eq!(seen(&state)[5..7], ["  |bob  3", "  |bob  4"]);
+    assert_eq!(seen(&state)[5..7], ["~ |bob  3", "~ |bob  4"]);
 }
 
 #[test]

@@ -1,0 +1,282 @@
+//! Who knows which operations of a closed room. Whoever changes something tells all members; each tells what it knows
+//! before it writes to somebody whom it has not told; who gets operations answers with the hash of all it knows now. What
+//! got lost is told again while somebody's hash is another one.
+
+use std::collections::BTreeSet;
+
+use chat_core::api::event::AlarmKind;
+use chat_core::ids::{ConversationId, PeerId};
+use chat_core::wire::Body;
+use chat_core::wire::body::{RoomAsk, RoomLog};
+use chat_core::wire::membership::{OperationId, SignedOperation, VerifiedOperation, log_hash};
+
+use super::super::Engine;
+use crate::roster::{Log, NotTaken};
+use crate::store::{RoomPeer, StoreError};
+
+/// Most rooms that one peer may bring this node into.
+const MAX_ROOMS_OF_ONE: usize = 64;
+
+/// The hash of operations that are in the order in which they came, with everything before them.
+fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] {
+    let parents: BTreeSet<OperationId> =
+        operations.iter().flat_map(|it| it.parents.iter().copied()).collect();
+    log_hash(room, operations.iter().map(|it| it.id).filter(|id| !parents.contains(id)))
+}
+
+impl Engine {
+    /// What a peer is to know of a room, and the hash of it: a member everything, who was one what led to its removal.
+    fn for_peer(&self, id: ConversationId, peer: PeerId) -> Option<(Vec<&VerifiedOperation>, [u8; 16])> {
+        let log = &self.closed(id)?.log;
+        if log.is_member(peer) {
+            return Some((log.from(0).collect(), log.hash()));
+        }
+        let known = log.until_removed(peer);
+        let hash = hash_of(id, &known);
+        (!known.is_empty()).then_some((known, hash))
+    }
+
+    pub(super) fn knows(&self, id: ConversationId, peer: PeerId) -> RoomPeer {
+        self.closed(id).and_then(|closed| closed.peers.get(&peer)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set_knows(
+        &mut self,
+        id: ConversationId,
+        peer: PeerId,
+        knows: RoomPeer,
+    ) -> Result<(), StoreError> {
+        let Some(closed) = self.closed_mut(id) else { return Ok(()) };
+        if closed.peers.insert(peer, knows) == Some(knows) {
+            return Ok(());
+        }
+        self.store.put_room_peer(id, peer, knows)
+    }
+
+    /// Tells a peer what it has not been told. What can't be sealed for it now is told when it can.
+    pub(super) fn tell_room(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        if peer == self.config.identity.peer_id() {
+            return Ok(());
+        }
+        if !self.contacts.contains_key(&peer) {
+            self.ask_for(peer);
+            return Ok(());
+        }
+        let knows = self.knows(id, peer);
+        let Some((known, log)) = self.for_peer(id, peer) else { return Ok(()) };
+        let told = usize::try_from(knows.told).unwrap_or(usize::MAX);
+        let operations: Vec<SignedOperation> =
+            known.iter().skip(told).map(|operation| operation.signed.clone()).collect();
+        let all = u32::try_from(known.len()).unwrap_or(u32::MAX);
+        if operations.is_empty() {
+            return Ok(());
+        }
+        let body = Body::RoomLog(RoomLog { room: id, log, operations });
+        if self.send_control(peer, self.direct(peer), body)? {
+            self.set_knows(id, peer, RoomPeer { told: all, ..knows })?;
+        }
+        Ok(())
+    }
+
+    /// Everything that a peer has not been told of any room.
+    pub(in crate::engine) fn tell_rooms(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        let concerns = |(id, room): (&ConversationId, &super::Room)| {
+            let closed = room.closed()?;
+            let of_it = room.has(peer) || closed.peers.contains_key(&peer);
+            of_it.then_some(*id)
+        };
+        for id in self.rooms.iter().filter_map(concerns).collect::<Vec<_>>() {
+            self.tell_room(id, peer)?;
+        }
+        Ok(())
+    }
+
+    /// Everybody in a room is told what it has not been told.
+    pub(in crate::engine) fn tell_members(&mut self, id: ConversationId) -> Result<(), StoreError> {
+        let Some(closed) = self.closed(id) else { return Ok(()) };
+        for peer in closed.log.members().collect::<Vec<_>>() {
+            self.tell_room(id, peer)?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::engine) fn tell_all_rooms(&mut self) -> Result<(), StoreError> {
+        for (id, peer) in self.unconfirmed_in_rooms() {
+            self.tell_room(id, peer)?;
+        }
+        Ok(())
+    }
+
+    /// Members, and who was one, that have not said they know what they are to know.
+    fn unconfirmed_in_rooms(&self) -> Vec<(ConversationId, PeerId)> {
+        let me = self.config.identity.peer_id();
+        let mut open = Vec::new();
+        for (id, room) in &self.rooms {
+            let Some(closed) = room.closed() else { continue };
+            // Who has left says that it has, and nothing else.
+            let all: BTreeSet<PeerId> = closed.log.members().chain(closed.peers.keys().copied()).collect();
+            for peer in all.into_iter().filter(|&peer| peer != me) {
+                let heard = closed.peers.get(&peer).and_then(|knows| knows.heard);
+                let is_told = self.for_peer(*id, peer).is_none_or(|(_, hash)| heard == Some(hash));
+                if !is_told {
+                    open.push((*id, peer));
+                }
+            }
+        }
+        open
+    }
+
+    /// Now and then, what somebody who is there has not confirmed is told again from the beginning.
+    pub(in crate::engine) fn nudge_rooms(&mut self) -> Result<(), StoreError> {
+        for (id, peer) in self.unconfirmed_in_rooms() {
+            match self.contacts.get(&peer).map(|contact| contact.online) {
+                None => self.ask_for(peer),
+                Some(true) => self.tell_again(id, peer)?,
+                Some(false) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells everything once more, if that was not done a short while ago. Whether it was done.
+    fn tell_again(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        if !self.rates.may_tell(peer, id, self.up) {
+            return Ok(());
+        }
+        let knows = self.knows(id, peer);
+        self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
+        self.tell_room(id, peer)
+    }
+
+    /// What a session carried that is lost may have been of this: it is told again over the new one.
+    pub(in crate::engine) fn retell_rooms(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        for (id, _) in self.unconfirmed_in_rooms().into_iter().filter(|(_, it)| *it == peer) {
+            let knows = self.knows(id, peer);
+            self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
+        }
+        self.tell_rooms(peer)
+    }
+
+    /// Somebody knows other operations, or wrote where it may not: both tell each other all, unless that was done a short
+    /// while ago. Whether it is done.
+    pub(in crate::engine) fn compare_rooms(
+        &mut self,
+        id: ConversationId,
+        peer: PeerId,
+    ) -> Result<bool, StoreError> {
+        // Of rooms that are not known here there are any number: they share one.
+        let counted = if self.rooms.contains_key(&id) { id } else { ConversationId::default() };
+        if !self.rates.may_compare(peer, counted, self.up) {
+            return Ok(false);
+        }
+        let log = self.for_peer(id, peer).map(|(_, hash)| hash).unwrap_or_default();
+        let knows = self.knows(id, peer);
+        if self.closed(id).is_some() {
+            self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
+            self.tell_room(id, peer)?;
+        }
+        self.send_control(peer, self.direct(peer), Body::RoomAsk(RoomAsk { room: id, log }))?;
+        Ok(true)
+    }
+
+    /// [`Body::RoomAsk`]
+    pub(in crate::engine) fn room_ask(&mut self, from: PeerId, ask: &RoomAsk) -> Result<(), StoreError> {
+        // Who is no member and never was learns nothing, not even that there is such a room.
+        let Some((_, hash)) = self.for_peer(ask.room, from) else { return Ok(()) };
+        let knows = self.knows(ask.room, from);
+        self.set_knows(ask.room, from, RoomPeer { heard: Some(ask.log), ..knows })?;
+        if ask.log == hash { Ok(()) } else { self.tell_again(ask.room, from) }
+    }
+
+    /// [`Body::RoomLog`]
+    pub(in crate::engine) fn room_log(&mut self, from: PeerId, told: &RoomLog) -> Result<(), StoreError> {
+        let id = told.room;
+        let is_new = self.closed(id).is_none();
+        let orphans = if is_new {
+            let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
+            self.enter(log)?;
+            let by = self.closed(id).and_then(|closed| closed.log.admitter(self.config.identity.peer_id()));
+            self.room_changed(id, by)?;
+            false
+        } else {
+            self.merge(from, told)?
+        };
+        let Some((known, hash)) = self.for_peer(id, from) else { return Ok(()) };
+        let all = u32::try_from(known.len()).unwrap_or(u32::MAX);
+        let knows = self.knows(id, from);
+        let told_all = if told.log == hash { all } else { knows.told };
+        self.set_knows(id, from, RoomPeer { told: told_all, heard: Some(told.log) })?;
+        if orphans {
+            return self.compare_rooms(id, from).map(drop);
+        }
+        if told.log != hash {
+            return self.tell_room(id, from);
+        }
+        if told.operations.is_empty() {
+            return Ok(());
+        }
+        let body = Body::RoomLog(RoomLog { room: id, log: hash, operations: vec![] });
+        self.send_control(from, self.direct(from), body)?;
+        Ok(())
+    }
+
+    /// A room that is not known here, if it admits this node: all of its operations, every one of them right.
+    fn admitted_by(&mut self, from: PeerId, told: &RoomLog) -> Option<Log> {
+        let me = self.config.identity.peer_id();
+        if told.operations.is_empty() || self.rooms.contains_key(&told.room) || !self.has_room_for_room() {
+            return None;
+        }
+        let mut log: Option<Log> = None;
+        for signed in &told.operations {
+            let operation = signed.verify().ok()?;
+            match &mut log {
+                None => log = Some(Log::begin(operation)?),
+                Some(log) => drop(log.insert(operation).ok()?),
+            }
+        }
+        let log = log.filter(|log| log.room() == told.room && log.hash() == told.log)?;
+        let by = log.admitter(me);
+        let brought = |room: &&super::Room| room.closed().is_some_and(|it| it.log.admitter(me) == by);
+        let is_full = self.rooms.values().filter(brought).count() >= MAX_ROOMS_OF_ONE;
+        (log.is_member(me) && log.is_member(from) && !is_full).then_some(log)
+    }
+
+    /// Takes what is new of a room that is known. Whether something is missing before some of it.
+    fn merge(&mut self, from: PeerId, told: &RoomLog) -> Result<bool, StoreError> {
+        let id = told.room;
+        let Some(closed) = self.closed(id) else { return Ok(false) };
+        let before: BTreeSet<PeerId> = closed.log.members().collect();
+        let (mut orphans, mut by) = (false, None);
+        for signed in &told.operations {
+            if self.closed(id).is_some_and(|closed| closed.log.has(&signed.id())) {
+                continue;
+            }
+            let Ok(operation) = signed.verify() else {
+                self.roster_alarm(id, from, "told of a change of the members that nobody has signed");
+                break;
+            };
+            let author = operation.author;
+            match self.take_operation(id, operation)? {
+                Ok(_) => by = Some(author),
+                Err(NotTaken::Orphan) => orphans = true,
+                Err(NotTaken::NoRight) => {
+                    self.roster_alarm(id, author, "wished to change the members without a right to it");
+                }
+                Err(NotTaken::Full) => {
+                    self.roster_alarm(id, author, "changes the members more often than a room can hold");
+                    break;
+                }
+                Err(NotTaken::Nothing | NotTaken::Elsewhere) => {}
+            }
+        }
+        self.members_changed(id, &before, by)?;
+        Ok(orphans)
+    }
+
+    /// Says who did what, and in which room.
+    pub(in crate::engine) fn roster_alarm(&mut self, id: ConversationId, peer: PeerId, what: &str) {
+        let room = self.rooms.get(&id).map_or_else(|| id.short(), |room| room.address.to_string());
+        let detail = format!("{} {what} ({room})", self.name_of(peer));
+        self.alarm(AlarmKind::Roster, Some(peer), detail);
+    }
+}

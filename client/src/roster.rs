@@ -1,0 +1,309 @@
+//! Who is in a closed room, by all membership operations that are known. Pure: the same operations give the same members,
+//! in whatever order they came. `docs/closed-rooms.md` gives the rules and why they hold.
+//!
+//! An operation's hash covers its *past*: the operations it was made upon. Of it and its past alone follows whether its
+//! author might do that ([`Log::insert`]); such an operation is refused by everybody, for ever. What was allowed can still
+//! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
+//! Seniority makes that well founded: one may remove only who came after oneself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_core::ids::{ConversationId, PeerId};
+use chat_core::nick::RoomName;
+use chat_core::wire::membership::{
+    Change, MAX_OPERATIONS, MAX_ROOM_MEMBERS, OperationId, VerifiedOperation, log_hash, roster_hash,
+};
+
+/// Operations that are kept free for the room's creator, so that nobody can fill the log against a removal.
+const RESERVED: usize = MAX_OPERATIONS / 4;
+const WORDS: usize = MAX_OPERATIONS / 64;
+
+/// Why an operation is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// It belongs to another room, or begins one again.
+    #[error("it is of another room")]
+    Elsewhere,
+    /// Something it was made upon is not here (yet).
+    #[error("what it was made upon is not known")]
+    Orphan,
+    /// Its author might not do that.
+    #[error("its author had no right to it")]
+    NoRight,
+    /// It says what was so already, or can't be.
+    #[error("it changes nothing")]
+    Nothing,
+    /// The room, or its log, is full.
+    #[error("the room has as many members or changes as it can have")]
+    Full,
+}
+
+/// A set of operations, by their place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Set([u64; WORDS]);
+
+impl Set {
+    fn first(count: usize) -> Self {
+        let mut all = Self([0; WORDS]);
+        (0..count).for_each(|at| all.add(at));
+        all
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word & (1 << (at % 64)) != 0)
+    }
+
+    fn add(&mut self, at: usize) {
+        if let Some(word) = self.0.get_mut(at / 64) {
+            *word |= 1 << (at % 64);
+        }
+    }
+
+    fn unite(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
+    }
+}
+
+/// A place in an order that is the same for everybody and in which everything stands behind its past.
+type Key = (u32, OperationId);
+
+struct Entry {
+    operation: VerifiedOperation,
+    /// Everything it was made upon.
+    past: Set,
+    key: Key,
+    /// What made its author a member in its past, and by whose key it therefore acts. Itself, if it begins the room.
+    grant: usize,
+    rank: Key,
+}
+
+/// Members, and what made each of them one.
+type Standing = BTreeMap<PeerId, usize>;
+
+/// All known operations of a room.
+pub(crate) struct Log {
+    room: ConversationId,
+    creator: PeerId,
+    name: RoomName,
+    entries: Vec<Entry>,
+    places: BTreeMap<OperationId, usize>,
+    heads: BTreeSet<OperationId>,
+    /// Places by the rank of the author, then by key: who can undo something stands before it.
+    by_rank: Vec<usize>,
+    members: Standing,
+}
+
+impl Log {
+    /// A room that begins with this; `None` if it begins none.
+    pub(crate) fn begin(operation: VerifiedOperation) -> Option<Self> {
+        let Change::Create { name, .. } = &operation.change else { return None };
+        let key = (0, operation.id);
+        let mut log = Self {
+            room: operation.room,
+            creator: operation.author,
+            name: name.clone(),
+            entries: Vec::new(),
+            places: BTreeMap::new(),
+            heads: BTreeSet::new(),
+            by_rank: Vec::new(),
+            members: Standing::new(),
+        };
+        log.push(Entry { operation, past: Set([0; WORDS]), key, grant: 0, rank: key });
+        Some(log)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let (at, id) = (self.entries.len(), entry.operation.id);
+        for parent in &entry.operation.parents {
+            self.heads.remove(parent);
+        }
+        self.heads.insert(id);
+        self.places.insert(id, at);
+        let before = |&other: &usize| {
+            self.entries.get(other).is_some_and(|it| (it.rank, it.key) < (entry.rank, entry.key))
+        };
+        let place = self.by_rank.partition_point(before);
+        self.by_rank.insert(place, at);
+        self.entries.push(entry);
+        self.members = self.standing(&Set::first(self.entries.len()));
+    }
+
+    /// Takes an operation; `false` if it is known. Nothing has changed if it is refused.
+    pub(crate) fn insert(&mut self, operation: VerifiedOperation) -> Result<bool, NotTaken> {
+        if self.places.contains_key(&operation.id) {
+            return Ok(false);
+        }
+        if operation.room != self.room || matches!(operation.change, Change::Create { .. }) {
+            return Err(NotTaken::Elsewhere);
+        }
+        let mut past = Set([0; WORDS]);
+        let mut depth = 0;
+        for parent in &operation.parents {
+            let (at, entry) = self.entry(parent).ok_or(NotTaken::Orphan)?;
+            past.unite(&entry.past);
+            past.add(at);
+            depth = depth.max(entry.key.0 + 1);
+        }
+        let free = if operation.author == self.creator { MAX_OPERATIONS } else { MAX_OPERATIONS - RESERVED };
+        let standing = self.standing(&past);
+        let grant = *standing.get(&operation.author).ok_or(NotTaken::NoRight)?;
+        let rank = self.key_of(grant);
+        match &operation.change {
+            Change::Admit { peer } if standing.contains_key(peer) => return Err(NotTaken::Nothing),
+            Change::Admit { .. } if standing.len() >= MAX_ROOM_MEMBERS => return Err(NotTaken::Full),
+            Change::Remove { peer } => {
+                let other = standing.get(peer).ok_or(NotTaken::Nothing)?;
+                if *peer != operation.author && self.key_of(*other) <= rank {
+                    return Err(NotTaken::NoRight);
+                }
+            }
+            _ => {}
+        }
+        if self.entries.len() >= free {
+            return Err(NotTaken::Full);
+        }
+        let key = (depth, operation.id);
+        self.push(Entry { operation, past, key, grant, rank });
+        Ok(true)
+    }
+
+    fn entry(&self, id: &OperationId) -> Option<(usize, &Entry)> {
+        let at = *self.places.get(id)?;
+        self.entries.get(at).map(|entry| (at, entry))
+    }
+
+    fn key_of(&self, at: usize) -> Key {
+        // What is not there ranks last.
+        self.entries.get(at).map_or((u32::MAX, OperationId([0xff; 32])), |entry| entry.key)
+    }
+
+    /// Who is a member after a set of operations that holds the past of each.
+    fn standing(&self, set: &Set) -> Standing {
+        let mut holds = Set([0; WORDS]);
+        let mut removals: BTreeMap<PeerId, Vec<usize>> = BTreeMap::new();
+        let mut grants: Vec<(usize, PeerId)> = Vec::new();
+        for &at in self.by_rank.iter().filter(|&&at| set.has(at)) {
+            let Some(entry) = self.entries.get(at) else { continue };
+            // What made its author a member stands before it here, so it is decided.
+            let granted = entry.grant == at || holds.has(entry.grant);
+            let knew = |&removal: &usize| entry.past.has(removal);
+            let made_before =
+                |&removal: &usize| self.entries.get(removal).is_some_and(|removal| removal.past.has(at));
+            let of_author = removals.get(&entry.operation.author).into_iter().flatten();
+            if !granted || of_author.into_iter().any(|removal| !knew(removal) && !made_before(removal)) {
+                continue;
+            }
+            holds.add(at);
+            match &entry.operation.change {
+                Change::Create { .. } => grants.push((at, entry.operation.author)),
+                Change::Admit { peer } => grants.push((at, *peer)),
+                Change::Remove { peer } => removals.entry(*peer).or_default().push(at),
+            }
+        }
+        // An admission counts if it was made in the knowledge of every removal: else the removal wins.
+        grants.retain(|(at, peer)| {
+            let Some(entry) = self.entries.get(*at) else { return false };
+            removals.get(peer).into_iter().flatten().all(|&removal| entry.past.has(removal))
+        });
+        let mut members = Standing::new();
+        for (at, peer) in grants {
+            let first = members.entry(peer).or_insert(at);
+            if self.key_of(at) < self.key_of(*first) {
+                *first = at;
+            }
+        }
+        members
+    }
+
+    /// The room.
+    pub(crate) fn room(&self) -> ConversationId {
+        self.room
+    }
+
+    /// Who made it.
+    pub(crate) fn creator(&self) -> PeerId {
+        self.creator
+    }
+
+    /// What its creator called it.
+    pub(crate) fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// Everybody in it.
+    pub(crate) fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.members.keys().copied()
+    }
+
+    pub(crate) fn is_member(&self, peer: PeerId) -> bool {
+        self.members.contains_key(&peer)
+    }
+
+    /// Who has admitted somebody, the last time.
+    pub(crate) fn admitter(&self, peer: PeerId) -> Option<PeerId> {
+        let admits =
+            |entry: &&Entry| matches!(entry.operation.change, Change::Admit { peer: it } if it == peer);
+        self.entries.iter().rfind(admits).map(|entry| entry.operation.author)
+    }
+
+    /// Whether one member may remove another.
+    pub(crate) fn may_remove(&self, author: PeerId, peer: PeerId) -> bool {
+        match (self.members.get(&author), self.members.get(&peer)) {
+            (Some(_), Some(_)) if author == peer => true,
+            (Some(one), Some(other)) => self.key_of(*one) < self.key_of(*other),
+            _ => false,
+        }
+    }
+
+    /// The newest operations, which the next one names: as many as it may.
+    pub(crate) fn parents(&self) -> Vec<OperationId> {
+        // With more heads than that, those left out stay heads, and the next operation names them.
+        self.heads.iter().copied().take(chat_core::wire::membership::MAX_PARENTS).collect()
+    }
+
+    /// Hash of everything known.
+    pub(crate) fn hash(&self) -> [u8; 16] {
+        log_hash(self.room, self.heads.iter().copied())
+    }
+
+    /// Hash of the members.
+    pub(crate) fn roster(&self) -> [u8; 16] {
+        roster_hash(self.room, self.members())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn has(&self, id: &OperationId) -> bool {
+        self.places.contains_key(id)
+    }
+
+    /// Operations from a place on, in the order in which they came.
+    pub(crate) fn from(&self, place: usize) -> impl Iterator<Item = &VerifiedOperation> {
+        self.entries.iter().skip(place).map(|entry| &entry.operation)
+    }
+
+    /// What a former member may know: everything up to what removed it, and that. Empty if it never was one.
+    pub(crate) fn until_removed(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
+        let mut known = Set([0; WORDS]);
+        for (at, entry) in self.entries.iter().enumerate() {
+            if matches!(entry.operation.change, Change::Remove { peer: it } if it == peer) {
+                known.unite(&entry.past);
+                known.add(at);
+            }
+        }
+        let known = |(at, _): &(usize, &Entry)| known.has(*at);
+        self.entries.iter().enumerate().filter(known).map(|(_, entry)| &entry.operation).collect()
+    }
+
+    /// The members after each of the last `count` operations, the newest first: what somebody who lags may hold for true.
+    pub(crate) fn earlier(&self, count: usize) -> Vec<Vec<PeerId>> {
+        let now = self.entries.len();
+        let from = now.saturating_sub(count).max(1);
+        (from..now).rev().map(|count| self.standing(&Set::first(count)).into_keys().collect()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

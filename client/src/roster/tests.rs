@@ -1,0 +1,293 @@
+//! Operations in every order, by honest members and by ones who were removed.
+
+use chat_core::Identity;
+use chat_core::wire::membership::{Operation, SignedOperation};
+
+use super::*;
+
+fn person(n: u8) -> Identity {
+    Identity::from_seed(&[n; 32])
+}
+
+fn id(n: u8) -> PeerId {
+    person(n).peer_id()
+}
+
+fn signed(by: u8, room: ConversationId, parents: Vec<OperationId>, change: Change) -> VerifiedOperation {
+    let author = *person(by).public().as_bytes();
+    let operation = Operation { room, author, parents, change };
+    SignedOperation::sign(&operation, &person(by)).verify().unwrap()
+}
+
+fn create(by: u8) -> VerifiedOperation {
+    let change = Change::Create { name: RoomName::new("#den").unwrap(), nonce: [by; 16] };
+    signed(by, ConversationId::default(), vec![], change)
+}
+
+fn admit(peer: u8) -> Change {
+    Change::Admit { peer: id(peer) }
+}
+
+fn remove(peer: u8) -> Change {
+    Change::Remove { peer: id(peer) }
+}
+
+/// Whether it was taken and new.
+fn offer(log: &mut Log, operation: &VerifiedOperation) -> bool {
+    log.insert(operation.clone()) == Ok(true)
+}
+
+/// What somebody knows, and says upon it.
+struct Seat {
+    log: Log,
+    me: u8,
+}
+
+impl Seat {
+    /// Takes everything another knows.
+    fn hear(&mut self, other: &Self) {
+        other.log.from(0).for_each(|operation| {
+            offer(&mut self.log, operation);
+        });
+    }
+
+    fn says(&mut self, change: Change) -> Result<bool, NotTaken> {
+        self.log.insert(signed(self.me, self.log.room(), self.log.parents(), change))
+    }
+
+    fn members(&self) -> Vec<PeerId> {
+        self.log.members().collect()
+    }
+}
+
+fn sorted(people: &[u8]) -> Vec<PeerId> {
+    let mut ids: Vec<PeerId> = people.iter().map(|&n| id(n)).collect();
+    ids.sort();
+    ids
+}
+
+/// 1 makes a room and admits the others in order; each knows all of it.
+fn room(members: u8) -> Vec<Seat> {
+    let mut first = Seat { log: Log::begin(create(1)).unwrap(), me: 1 };
+    for n in 2..=members {
+        assert_eq!(first.says(admit(n)), Ok(true));
+    }
+    let mut seats: Vec<Seat> =
+        (1..=members).map(|me| Seat { log: Log::begin(create(1)).unwrap(), me }).collect();
+    seats.iter_mut().for_each(|seat| seat.hear(&first));
+    seats
+}
+
+fn meet(seats: &mut [Seat]) {
+    let all: Vec<VerifiedOperation> =
+        seats.iter().flat_map(|seat| seat.log.from(0).cloned().collect::<Vec<_>>()).collect();
+    for seat in seats.iter_mut() {
+        // As often as there may be something behind its parents.
+        for _ in 0..all.len() {
+            let before = seat.log.len();
+            all.iter().for_each(|operation| {
+                offer(&mut seat.log, operation);
+            });
+            if seat.log.len() == before {
+                break;
+            }
+        }
+    }
+    let (first, others) = seats.split_first().unwrap();
+    for other in others {
+        assert_eq!((first.members(), first.log.hash()), (other.members(), other.log.hash()));
+    }
+}
+
+#[test]
+fn any_member_admits_and_only_members_say_anything() {
+    let mut seats = room(2);
+    assert_eq!(seats[1].says(admit(3)), Ok(true));
+    assert_eq!(seats[1].says(admit(3)), Err(NotTaken::Nothing));
+    assert_eq!(seats[1].says(remove(4)), Err(NotTaken::Nothing));
+    let log = &mut seats[1].log;
+    let (room, parents) = (log.room(), log.parents());
+    assert_eq!(log.insert(signed(4, room, parents.clone(), admit(5))), Err(NotTaken::NoRight));
+    let elsewhere = signed(1, ConversationId([1; 16]), parents, admit(5));
+    assert_eq!(log.insert(elsewhere), Err(NotTaken::Elsewhere));
+    assert_eq!(log.insert(create(2)), Err(NotTaken::Elsewhere));
+    assert_eq!(log.insert(create(1)), Ok(false));
+    let orphan = signed(1, room, vec![OperationId([9; 32])], admit(5));
+    assert_eq!(log.insert(orphan), Err(NotTaken::Orphan));
+    assert_eq!(seats[1].members(), sorted(&[1, 2, 3]));
+}
+
+#[test]
+fn who_was_there_before_removes_who_came_later() {
+    let mut seats = room(3);
+    assert_eq!(seats[2].says(remove(1)), Err(NotTaken::NoRight));
+    assert_eq!(seats[2].says(remove(2)), Err(NotTaken::NoRight));
+    assert_eq!(seats[1].says(remove(3)), Ok(true));
+    let (one, two) = (id(1), id(2));
+    assert!(seats[0].log.may_remove(one, two) && !seats[0].log.may_remove(two, one));
+    assert!(seats[0].log.may_remove(two, two) && !seats[1].log.may_remove(two, id(3)));
+    // Who comes back has come later than all who stayed.
+    assert_eq!(seats[0].says(remove(2)), Ok(true));
+    assert_eq!(seats[0].says(admit(2)), Ok(true));
+    meet(&mut seats);
+    // The removal by 2 was not known to the removal of 2: what the removed one said meanwhile is void.
+    assert_eq!(seats[0].members(), sorted(&[1, 2, 3]));
+    assert!(seats[2].log.may_remove(id(3), two));
+}
+
+#[test]
+fn a_removal_wins_over_what_did_not_know_of_it() {
+    let mut seats = room(4);
+    // 1 removes 4, while 2 admits 5, 4 admits 6, and 3 leaves and is admitted by 2 at once.
+    assert_eq!(seats[0].says(remove(4)), Ok(true));
+    assert_eq!(seats[1].says(admit(5)), Ok(true));
+    assert_eq!(seats[3].says(admit(6)), Ok(true));
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1, 2, 3, 5]));
+    // An admission counts only if it knew of the removal.
+    let parents = seats[3].log.parents();
+    assert_eq!(seats[0].says(remove(5)), Ok(true));
+    let unaware = signed(2, seats[0].log.room(), parents, remove(3));
+    assert_eq!(seats[0].log.insert(unaware), Ok(true));
+    assert_eq!(seats[1].says(remove(5)), Ok(true));
+    assert_eq!(seats[1].says(admit(5)), Ok(true));
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1, 2]));
+    assert_eq!(seats[0].says(admit(5)), Ok(true));
+    meet(&mut seats);
+    assert_eq!(seats[3].members(), sorted(&[1, 2, 5]));
+}
+
+#[test]
+fn who_was_removed_can_date_nothing_back() {
+    let mut seats = room(4);
+    let early = seats[2].log.parents();
+    let room = seats[0].log.room();
+    assert_eq!(seats[0].says(remove(3)), Ok(true));
+    let after = seats[0].log.parents();
+    for (parents, change) in
+        [(early.clone(), admit(9)), (early.clone(), remove(4)), (early, remove(3)), (after, admit(9))]
+    {
+        offer(&mut seats[0].log, &signed(3, room, parents, change));
+        assert_eq!(seats[0].members(), sorted(&[1, 2, 4]));
+    }
+    // Nor can a friend who is removed, too, keep a door open: what 3 admits is void, and so is what 9 does then.
+    let door = signed(3, room, seats[3].log.parents(), admit(9));
+    assert_eq!(seats[3].log.insert(door), Ok(true));
+    seats[3].me = 9;
+    assert_eq!(seats[3].says(admit(10)), Ok(true));
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1, 2, 4]));
+}
+
+#[test]
+fn a_creator_who_leaves_stays_out_and_the_room_goes_on() {
+    let mut seats = room(3);
+    assert_eq!(seats[0].says(remove(1)), Ok(true));
+    assert_eq!(seats[0].says(admit(1)), Err(NotTaken::NoRight));
+    meet(&mut seats);
+    assert_eq!(seats[1].says(remove(3)), Ok(true));
+    assert_eq!(seats[1].says(admit(1)), Ok(true));
+    assert_eq!(seats[1].members(), sorted(&[1, 2]));
+    assert!(!seats[1].log.may_remove(id(1), id(2)));
+}
+
+#[test]
+fn a_former_member_learns_of_its_removal_and_of_nothing_later() {
+    let mut seats = room(3);
+    assert_eq!(seats[0].says(remove(3)), Ok(true));
+    let known = seats[0].log.until_removed(id(3)).len();
+    assert_eq!(seats[0].says(admit(7)), Ok(true));
+    let told = seats[0].log.until_removed(id(3));
+    assert_eq!(told.len(), known);
+    assert!(told.iter().any(|it| it.change == remove(3)) && !told.iter().any(|it| it.change == admit(7)));
+    assert_eq!(seats[0].log.until_removed(id(8)), Vec::<&VerifiedOperation>::new());
+}
+
+#[test]
+fn nobody_can_fill_the_log_against_the_creator() {
+    let mut seats = room(2);
+    let mut full = false;
+    for n in 0..MAX_OPERATIONS {
+        let change = if n % 2 == 0 { admit(3) } else { remove(3) };
+        full |= seats[1].says(change) == Err(NotTaken::Full);
+    }
+    assert!(full && seats[1].log.len() < MAX_OPERATIONS);
+    let two = &seats.pop().unwrap();
+    seats[0].hear(two);
+    assert_eq!(seats[0].says(remove(2)), Ok(true));
+    assert!(!seats[0].log.is_member(id(2)));
+}
+
+#[test]
+fn earlier_members_are_recognized() {
+    let mut seats = room(3);
+    assert_eq!(seats[0].says(remove(2)), Ok(true));
+    let earlier = seats[0].log.earlier(32);
+    assert_eq!(earlier, [sorted(&[1, 2, 3]), sorted(&[1, 2]), sorted(&[1])]);
+    assert_eq!(seats[0].log.earlier(1), [sorted(&[1, 2, 3])]);
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+/// Random histories: whoever is a member by its own view says something, hears another, or, once removed, lies as well as
+/// it can from anything it ever knew. All who hear all agree, in whatever order they heard it; and whom the creator
+/// removed, and nobody admitted again in the knowledge of it, is out.
+#[test]
+fn whoever_hears_the_same_says_the_same() {
+    let (mut refused, mut void, mut gone) = (0, 0, 0);
+    for seed in 0..60 {
+        let mut dice = Dice(seed);
+        let mut seats = room(5);
+        for _ in 0..25 {
+            let (at, other) = (dice.roll(5), dice.roll(5));
+            let peer = 2 + dice.roll(6) as u8;
+            match dice.roll(4) {
+                0 | 1 if at != other => {
+                    let heard: Vec<VerifiedOperation> = seats[other].log.from(0).cloned().collect();
+                    heard.iter().for_each(|operation| {
+                        offer(&mut seats[at].log, operation);
+                    });
+                }
+                2 => refused += u32::from(seats[at].says(admit(peer)).is_err()),
+                _ => {
+                    let everything: Vec<OperationId> = seats[at].log.from(0).map(|it| it.id).collect();
+                    let parent = everything[dice.roll(everything.len())];
+                    let change = if dice.roll(2) == 0 { admit(peer) } else { remove(peer) };
+                    let room = seats[at].log.room();
+                    let lie = signed(seats[at].me, room, vec![parent], change);
+                    void += u32::from(seats[at].log.insert(lie).is_ok());
+                }
+            }
+        }
+        meet(&mut seats);
+        let victim = 2 + dice.roll(4) as u8;
+        if seats[0].says(remove(victim)).is_err() {
+            continue;
+        }
+        // The victim lies about anything it knew, over and over.
+        let at = usize::from(victim) - 1;
+        for _ in 0..20 {
+            let known: Vec<OperationId> = seats[at].log.from(0).map(|it| it.id).collect();
+            let parent = known[dice.roll(known.len())];
+            let peer = 2 + dice.roll(6) as u8;
+            let change = if dice.roll(3) > 0 { admit(peer) } else { remove(peer) };
+            let lie = signed(victim, seats[0].log.room(), vec![parent], change);
+            offer(&mut seats[at].log, &lie);
+        }
+        let before: BTreeSet<PeerId> = seats[0].log.members().collect();
+        meet(&mut seats);
+        let after: BTreeSet<PeerId> = seats[0].log.members().collect();
+        assert_eq!(before, after, "seed {seed}: what the removed one says changes nothing");
+        assert!(!seats[0].log.is_member(id(victim)), "seed {seed}");
+        gone += 1;
+    }
+    assert!(refused > 30 && void > 100 && gone > 20, "{refused} {void} {gone}");
+}
