@@ -1,10 +1,12 @@
 //! The state and its turns. Sans-IO: inputs with the time go in, records, events and answers come out,
 //! after the commit.
 
+mod accept;
 mod clock;
 mod commands;
 mod decisions;
 mod gaps;
+mod history;
 mod housekeeping;
 mod inbound;
 mod keys;
@@ -37,6 +39,7 @@ use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
 use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
+use crate::search::Index;
 use crate::store::{Store, StoreError};
 use crate::watch::Watch;
 use clock::Clock;
@@ -174,6 +177,10 @@ pub(crate) struct Engine {
     watched: Watched,
     writing: Writing,
     views: Views,
+    /// History, to be searched; read bit by bit.
+    index: Index,
+    /// When this run began.
+    began: Timestamp,
     out: Turn,
     last_housekeeping: Option<Uptime>,
     last_nudge: Uptime,
@@ -240,6 +247,8 @@ impl Engine {
             watched: Watched::default(),
             writing: Writing::default(),
             views: Views::default(),
+            index: Index::default(),
+            began: at.wall,
             out: Turn::default(),
             last_housekeeping: None,
             last_nudge: at.up,
@@ -266,6 +275,8 @@ impl Engine {
         self.live.clear();
         self.receipts.clear();
         self.touched.clear();
+        // It may hold what was not committed.
+        self.index = Index::default();
         self.submission = Submission::default();
         self.load_contacts()?;
         self.load_rooms()?;
@@ -411,6 +422,7 @@ impl Engine {
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.want_fresh_keys();
+        self.read_into_index()?;
         self.wait_for_one_time_keys()?;
         self.renew_lost_sessions()?;
         self.keep_house()

@@ -5,6 +5,7 @@ mod chaos;
 mod clock;
 mod closed_rooms;
 mod first_messages;
+mod history;
 mod hostile;
 mod life;
 mod one_time;
