@@ -190,8 +190,8 @@ impl Default for MailboxLimits {
         Self {
             mailbox_bytes: 64 << 20,
             sender_share: 4,
-            strangers_share: 4,
-            stranger_share: 8,
+            strangers_share: 2,
+            stranger_share: 5,
             contacts_per_peer: 4096,
             stored_bytes: 4 << 30,
             strangers_stored_share: 2,
