@@ -115,7 +115,8 @@ mod tests {
             (Ok(long.clone()), Ok(RoomAddress::from(name.clone())))
         );
         assert_eq!((long.name(), long.plain()), (&name, None));
-        assert!(long != name && RoomAddress::from(name.clone()) == name);
+        let again = RoomAddress::from(name.clone());
+        assert!(long != name && again == name);
         assert_eq!(RoomAddress::with_digits(name, id, 99).to_string().chars().count(), 6 + 1 + 32);
         for bad in
             ["lobby", "#lobby·", "#lobby·7F", "#lobby·x", "#·7f", "#a·7·f", &format!("#a·{}", "7".repeat(33))]
