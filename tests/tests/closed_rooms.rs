@@ -73,7 +73,7 @@ fn a_room_of_ones_own(profile: Profile) {
     );
     assert_eq!(relay.leave(), Exit::Code(0));
     for file in chat_tests::files::contents(relay.folder()) {
-        for secret in ["#den", "two of us", &made["conversation_id"].as_str().unwrap().to_owned()] {
+        for secret in ["#den", "two of us", made["conversation_id"].as_str().unwrap()] {
             assert_eq!(chat_tests::files::find(&file.1, secret.as_bytes()), None, "{secret} in {:?}", file.0);
         }
     }
