@@ -12,7 +12,7 @@ mod judge;
 mod tests;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,16 +54,18 @@ pub struct Place {
     pub environment: Arc<dyn Environment>,
 }
 
-/// A mailbox in a file. What is said of a failure has the bare name of the file: the path holds the nick.
+/// A mailbox in a file.
 pub(crate) fn mailbox_in(database: PathBuf, limits: MailboxLimits) -> OpenMailbox {
-    Arc::new(move || {
-        let name = database.file_name().unwrap_or_default().to_string_lossy();
-        let without_path = |said: String| said.replace(&*database.to_string_lossy(), &name);
-        match SqliteMailbox::open(&database, limits.clone()) {
-            Ok(mailbox) => Ok(Arc::new(mailbox)),
-            Err(error) => Err(without_path(error.to_string())),
-        }
+    Arc::new(move || match SqliteMailbox::open(&database, limits.clone()) {
+        Ok(mailbox) => Ok(Arc::new(mailbox)),
+        Err(error) => Err(without_path(&database, &error.to_string())),
     })
+}
+
+/// What is said of a mailbox, with the bare name of its file: the path holds the nick, and goes to no log.
+pub fn without_path(database: &Path, said: &str) -> String {
+    let name = database.file_name().unwrap_or_default().to_string_lossy();
+    said.replace(&*database.to_string_lossy(), &name)
 }
 
 /// Puts Noise over bare links.

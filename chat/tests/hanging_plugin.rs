@@ -16,8 +16,8 @@ use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use chat_core::key_exchange::{Context, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession, Session};
-use chat_core::{CryptoError, KeyExchange, Plugin, ProfileError};
+use chat_core::testing::Hanging;
+use chat_core::{KeyExchange, Plugin, ProfileError};
 use key_exchange_x25519::X25519;
 use serde_json::{Value, json};
 
@@ -25,52 +25,21 @@ const PROGRAM: &str = "CHAT_TEST_HANGING_PLUGIN";
 /// Longer than anything takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// `x25519`, but for sealing to somebody it needs for ever.
-struct Hanging(Box<dyn KeyExchange>);
+/// `x25519`, but to begin a session it needs for ever.
+struct HangingPlugin;
 
-impl Plugin<dyn KeyExchange> for Hanging {
+impl Plugin<dyn KeyExchange> for HangingPlugin {
     const NAME: &'static str = "hanging";
     const SUMMARY: &'static str = "never returns";
     const EXAMPLE: &'static str = "[key_exchange]\nkind = \"hanging\"\n";
     type Options = key_exchange_x25519::Options;
 
     fn build(options: Self::Options) -> Result<Box<dyn KeyExchange>, ProfileError> {
-        Ok(Box::new(Self(X25519::build(options)?)))
+        Ok(Box::new(Hanging(X25519::build(options)?)))
     }
 }
 
-impl KeyExchange for Hanging {
-    fn properties(&self) -> Properties {
-        self.0.properties()
-    }
-    fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
-        self.0.new_bundle(cx)
-    }
-    fn initiate(
-        &self,
-        _: &OwnBundle<'_>,
-        _: &PeerBundle<'_>,
-        _: &mut Context<'_>,
-    ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
-        loop {
-            std::thread::park();
-        }
-    }
-    fn accept(
-        &self,
-        own: &OwnBundle<'_>,
-        peer: &PeerBundle<'_>,
-        first: &[u8],
-        cx: &mut Context<'_>,
-    ) -> Result<Box<dyn Session>, CryptoError> {
-        self.0.accept(own, peer, first, cx)
-    }
-    fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {
-        self.0.restore(saved, cx)
-    }
-}
-
-chat_core::register!(dyn KeyExchange, Hanging);
+chat_core::register!(dyn KeyExchange, HangingPlugin);
 
 /// One user: the process, its input and the lines it says.
 struct User {

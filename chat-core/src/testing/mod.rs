@@ -43,6 +43,7 @@ pub mod cipher;
 mod declared;
 mod entropy;
 pub mod frontend;
+mod hanging;
 pub mod key_exchange;
 mod log;
 mod rule;
@@ -51,5 +52,6 @@ pub mod transport;
 
 pub use declared::Declared;
 pub use entropy::{FailingEntropy, TestEntropy};
+pub use hanging::Hanging;
 pub use rule::{Must, Rule, Violation, check};
 pub use test_cipher::TestCipher;

@@ -5,9 +5,9 @@ use chat_core::api::command::Send;
 use chat_core::api::handle::Lagged;
 use chat_core::api::{Command, Destination, StackView};
 use chat_core::entropy::OsEntropy;
-use chat_core::key_exchange::{Context, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession, Session};
 use chat_core::nick::Nick;
 use chat_core::profile::Options;
+use chat_core::testing::Hanging;
 use chat_core::transport::{NoStats, Peer};
 use chat_core::wire::bundle::{Bundle, SignedBundle, StackProfile};
 use chat_core::wire::{FromRelay, WIRE_VERSION};
@@ -107,40 +107,6 @@ fn link(records: Vec<FromRelay>) -> chat_core::Link {
         datagrams: None,
         streams: None,
         stats: Arc::new(NoStats),
-    }
-}
-
-/// A key exchange that makes keys, and never returns when it is to use them.
-struct Hanging(Arc<dyn KeyExchange>);
-
-impl KeyExchange for Hanging {
-    fn properties(&self) -> Properties {
-        self.0.properties()
-    }
-    fn new_bundle(&self, cx: &mut Context<'_>) -> Result<NewBundle, CryptoError> {
-        self.0.new_bundle(cx)
-    }
-    fn initiate(
-        &self,
-        _: &OwnBundle<'_>,
-        _: &PeerBundle<'_>,
-        _: &mut Context<'_>,
-    ) -> Result<(Vec<u8>, Box<dyn Session>), CryptoError> {
-        loop {
-            std::thread::park();
-        }
-    }
-    fn accept(
-        &self,
-        own: &OwnBundle<'_>,
-        peer: &PeerBundle<'_>,
-        first: &[u8],
-        cx: &mut Context<'_>,
-    ) -> Result<Box<dyn Session>, CryptoError> {
-        self.0.accept(own, peer, first, cx)
-    }
-    fn restore(&self, saved: &SavedSession, cx: &mut Context<'_>) -> Result<Box<dyn Session>, CryptoError> {
-        self.0.restore(saved, cx)
     }
 }
 

@@ -103,7 +103,8 @@ impl Engine {
         if contact.row.problem.is_some() || self.is_shut_out(peer) {
             return Ok(None);
         }
-        if contact.bundle.bundle.expires < self.now {
+        let other_stack = self.profile.agree(&contact.bundle.bundle.profile).is_err();
+        if contact.bundle.bundle.expires < self.now || other_stack {
             self.ask_for(peer);
             return Ok(None);
         }

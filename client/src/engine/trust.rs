@@ -247,6 +247,9 @@ impl Engine {
         for delivery in self.store.open_deliveries_of_others(peer, SessionId::default())? {
             self.reconsider_one(&delivery)?;
         }
+        if !self.is_shut_out(peer) {
+            self.tell_rooms(peer)?;
+        }
         self.seal_waiting(peer)
     }
 
@@ -289,13 +292,14 @@ impl Engine {
         Ok(())
     }
 
-    /// What was found to be different at another start may be the same now, and the other way round.
+    /// What was found to be different at another start may be the same now. That a bundle from then is of another stack
+    /// says nothing yet: its owner may have changed as well.
     fn compare_stacks(&mut self, peer: PeerId) -> Result<(), StoreError> {
         let Some(contact) = self.contacts.get(&peer) else { return Ok(()) };
-        let mismatch = self.profile.agree(&contact.bundle.bundle.profile).err().map(|why| why.to_string());
-        let kept = contact.row.problem.clone().filter(|why| why.starts_with(super::sessions::NO_SESSION));
-        let problem = mismatch.or(kept);
-        if problem != contact.row.problem { self.set_problem(peer, problem) } else { Ok(()) }
+        let differs =
+            contact.row.problem.as_ref().is_some_and(|why| !why.starts_with(super::sessions::NO_SESSION));
+        let agrees = self.profile.agree(&contact.bundle.bundle.profile).is_ok();
+        if differs && agrees { self.set_problem(peer, None) } else { Ok(()) }
     }
 
     /// Whoever is pinned is looked for, also if no room is shared.

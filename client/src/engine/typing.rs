@@ -68,15 +68,17 @@ impl Engine {
         self.writing.said.remove(&conversation);
     }
 
-    /// Whoever is there, of a room that is not too large.
+    /// Whoever is there, of an open room that is not too large. In a closed one nobody: what is passed on tells the relay
+    /// its conversation, and no relay is told of a closed room.
     fn told_of_typing(&self, target: &Target) -> Vec<PeerId> {
         let peers: Vec<PeerId> = match target {
             Target::Peer(peer) => vec![*peer],
-            // Of a closed room no relay hears, and this names the conversation.
-            Target::Room(id) => match self.rooms.get(id).filter(|room| room.joined).and_then(Room::open) {
-                Some(open) if open.members.len() <= MAX_TOLD => open.members.iter().copied().collect(),
-                _ => Vec::new(),
-            },
+            Target::Room(room) => {
+                match self.rooms.get(room).filter(|room| room.joined).and_then(Room::open) {
+                    Some(open) if open.members.len() <= MAX_TOLD => open.members.iter().copied().collect(),
+                    _ => Vec::new(),
+                }
+            }
         };
         let there = |peer: &PeerId| {
             let there = self
@@ -151,9 +153,7 @@ impl Engine {
     /// Somebody writes, or no longer does.
     pub(super) fn writes(&mut self, from: PeerId, conversation: ConversationId, typing: bool) {
         let is_here = conversation == self.direct(from)
-            || self.room_of(conversation).is_some_and(|room| {
-                room.joined && room.open().is_some_and(|open| open.members.contains(&from))
-            });
+            || self.room_of(conversation).is_some_and(|room| room.joined && room.is_open() && room.has(from));
         let writer = (conversation, from);
         let known = self.writing.writers.contains_key(&writer);
         let full = self.writing.writers.len() >= MAX_WRITERS;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat::host::{Network, Place as HostPlace};
+use chat::host::{self, Network, Place as HostPlace};
 use chat_core::api::StackView;
 use chat_core::api::command::{Command, CommandError, Destination, History, Reply};
 use chat_core::api::handle::{ClientHandle, EventReader};
@@ -13,7 +13,7 @@ use chat_core::nick::{Nick, RoomName};
 use chat_core::profile::Host as HostPolicy;
 use chat_core::{Address, Environment, Identity, PeerId};
 use client::{ClientConfig, ConnectError, Connected, Connector, Node, StartError, StorePlace, Unsent};
-use relay::{MailboxLimits, RelayConfig, SqliteMailbox};
+use relay::{MailboxError, MailboxLimits, RelayConfig, SqliteMailbox};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -145,7 +145,9 @@ impl Person {
         let machine = Arc::clone(&self.machine);
         let mailbox = Arc::new(move || {
             let opened = SqliteMailbox::open_on_vfs(vfs, &path, MailboxLimits::default(), &*machine);
-            opened.map(|mailbox| Arc::new(mailbox) as _).map_err(|error| error.to_string())
+            // No two disks of a process have the same path, so it may be in no trace.
+            let without_path = |error: MailboxError| host::without_path(&path, &error.to_string());
+            opened.map(|mailbox| Arc::new(mailbox) as _).map_err(without_path)
         });
         let place = HostPlace {
             transport: Arc::new(SharedPlace::new(self.stack, host.clone(), Arc::clone(&environment))),

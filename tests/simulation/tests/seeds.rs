@@ -26,6 +26,17 @@ fn plans_that_failed_once_hold() {
     }
 }
 
+/// Also where a mailbox can't be opened, in a second world of the same process.
+#[test]
+fn the_same_plan_of_hosts_gives_the_same_trace() {
+    let mut plan = Plan::draw(480, Duration::from_secs(60), None);
+    (plan.hosting, plan.fault_every_ms) = (Hosting::Auto, 1_000);
+    plan.faults = vec![Fault::DiskClient, Fault::DiskRelay, Fault::KillRelay];
+    let (first, again) = (run(plan.clone()), run(plan));
+    assert!(first.figures.hosts > 2, "{:?}", first.figures);
+    assert_eq!(first.trace, again.trace);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
     for stack in ["udp-arq/x25519/aes-256-gcm", "tcp/x25519/aes-256-gcm", "memory/x25519/aes-256-gcm"] {

@@ -130,7 +130,9 @@ impl Engine {
         if self.closed(id).is_some_and(|closed| closed.log.is_member(peer)) {
             return Ok(Ok(()));
         }
-        let problem = self.contacts.get(&peer).and_then(|contact| contact.row.problem.clone());
+        let contact = self.contacts.get(&peer);
+        let refused_here = contact.filter(|contact| contact.row.problem.is_some() || self.is_shut_out(peer));
+        let problem = refused_here.and_then(|contact| self.problem(contact));
         if let Some(problem) = problem {
             let message = format!("nothing can be sent to {}: {problem}", self.name_of(peer));
             return Ok(Err(refused(ErrorKind::NotAllowed, message)));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -60,8 +60,14 @@ fn listener_address() -> SocketAddr {
     SocketAddr::from(([10, 9, 9, 9], 4000))
 }
 
-fn identity(client: usize) -> Identity {
-    Identity::from_seed(&[100 + (client % 100) as u8; 32])
+/// The listener, and behind it the clients. Made once: a key costs as much as all else that an input does.
+fn identities() -> &'static [(Identity, PeerId)] {
+    static IDENTITIES: OnceLock<Vec<(Identity, PeerId)>> = OnceLock::new();
+    IDENTITIES.get_or_init(|| {
+        let seeds = std::iter::once(7).chain((100..).take(World::MAX_CLIENTS));
+        let identity = |seed: u8| Identity::from_seed(&[seed; 32]);
+        seeds.map(identity).map(|identity| (identity.clone(), identity.peer_id())).collect()
+    })
 }
 
 impl World {
@@ -70,7 +76,7 @@ impl World {
 
     /// A listener that nobody has dialed.
     pub fn new() -> Self {
-        let me = Identity::from_seed(&[7; 32]);
+        let me = identities()[0].0.clone();
         Self {
             now: Instant::now(),
             listener: Endpoint::new(Config::default(), me, true, entropy(0)),
@@ -93,8 +99,8 @@ impl World {
         if client == Self::MAX_CLIENTS {
             return None;
         }
-        let mut endpoint =
-            Endpoint::new(Config::default(), identity(client), false, entropy(client as u64 + 1));
+        let me = identities()[1 + client].0.clone();
+        let mut endpoint = Endpoint::new(Config::default(), me, false, entropy(client as u64 + 1));
         endpoint.connect(self.now, listener_address(), None).unwrap();
         self.clients.push(Client { endpoint, connected: false });
         Some(client)
@@ -189,10 +195,11 @@ impl World {
         }
         self.waiting.retain(|&handle| self.listener.knows(handle));
         self.live.retain(|&handle| self.listener.knows(handle));
-        let known: Vec<PeerId> = (0..self.clients.len()).map(|client| identity(client).peer_id()).collect();
+        let known = &identities()[1..=self.clients.len()];
         for &handle in &self.live {
             if let Some(connection) = self.listener.connection(handle) {
-                assert!(known.contains(&connection.peer().peer_id()), "a stranger is connected");
+                let peer = connection.peer().peer_id();
+                assert!(known.iter().any(|(_, known)| *known == peer), "a stranger is connected");
             }
         }
         while let Some(handle) = self.listener.next_dirty() {
