@@ -8,6 +8,7 @@ mod floor;
 mod idle;
 mod lab;
 mod latency;
+mod mailbox;
 mod node;
 mod process;
 mod program;
@@ -64,6 +65,8 @@ enum What {
     Strangers,
     /// From a key press to its echo on the screen, quiet and while a peer floods.
     Echo,
+    /// Envelopes made durable by the relay's mailbox, beside redis-server and nats-server if they are installed.
+    Mailbox,
     /// Cold builds and sizes. Takes minutes.
     Build,
     /// Everything, the cold builds last.
@@ -92,17 +95,20 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Fault> {
     let program = match &args.program {
         Some(path) => Program::given(path)?,
+        // It is the relay's library that is measured.
+        None if args.what == What::Mailbox => Program::given(&std::env::current_exe()?)?,
         None => Program::build()?,
     };
     let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds };
     type Measure = fn(&Plan) -> Result<Table, Fault>;
-    let all: [(What, Measure); 7] = [
+    let all: [(What, Measure); 8] = [
         (What::Start, start::measure),
         (What::Latency, latency::measure),
         (What::Throughput, throughput::measure),
         (What::Idle, idle::measure),
         (What::Strangers, strangers::measure),
         (What::Echo, echo::measure),
+        (What::Mailbox, mailbox::measure),
         (What::Build, cold_build::measure),
     ];
     for (what, measure) in all {

@@ -5,17 +5,29 @@ use zeroize::Zeroizing;
 
 use crate::error::CryptoError;
 
-/// Room for any record without a public key of megabits, so that none is left behind in freed memory by growing.
-const USUAL_RECORD_BYTES: usize = 4096;
-
 /// Encodes a record as CBOR (RFC 8949). The bytes erase themselves, as the record may be secret.
 ///
 /// # Errors
 /// [`CryptoError::Malformed`] with `what` if the record refuses to be encoded.
 pub fn encode<T: Encode<()>>(what: &'static str, record: &T) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_RECORD_BYTES));
+    // Measured first, so that no part of it is left behind in freed memory by growing.
+    let mut length = Length(0);
+    minicbor::encode(record, &mut length).map_err(|_| CryptoError::Malformed(what))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
     minicbor::encode(record, &mut *bytes).map_err(|_| CryptoError::Malformed(what))?;
     Ok(bytes)
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl minicbor::encode::Write for Length {
+    type Error = std::convert::Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0 += bytes.len();
+        Ok(())
+    }
 }
 
 /// Decodes a record of at most `max_bytes`, if encoding it again gives the same bytes: no trailing byte,

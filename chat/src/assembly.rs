@@ -9,7 +9,7 @@ use chat_core::transport::Address;
 use chat_core::{Frontend, Identity, Profile, System};
 use chat_relay::exit::Failure;
 use chat_relay::limits;
-use client::{ClientConfig, Rules, StorePlace};
+use client::{ClientConfig, Rules, StorePlace, Vault};
 
 use crate::home::Home;
 use crate::host::{Place, mailbox_in};
@@ -34,6 +34,7 @@ pub(crate) fn assemble(
     stack: Stack,
     home: &Home,
     identity: Identity,
+    vault: &Vault,
 ) -> Result<Node, Failure> {
     let Stack { transports, key_exchange, cipher, frontend, .. } = stack;
     let (Some(transport), Some(entry)) = (transports.into_iter().next(), profile.transports.first()) else {
@@ -78,6 +79,8 @@ pub(crate) fn assemble(
         },
         config_text: profile.show_with_nick(Some(&home.nick)),
         store: StorePlace::File(home.store()?),
+        store_key: vault.key().clone(),
+        history: profile.store.history,
         max_backoff: if is_local(&entry.address) { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
     };
     Ok(Node { place, client, frontend })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
+use crate::commands::db::{DbCommand, Passphrase, Whose};
 use crate::commands::impair::ImpairArgs;
 use crate::run;
 use chat_relay::RelayArgs;
@@ -77,6 +78,11 @@ enum Command {
         #[command(subcommand)]
         command: IdentityCommand,
     },
+    /// The store of a data directory: checked, carried elsewhere, locked in another way.
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
     /// Passes on UDP or TCP as a bad network would, with loss, delay and more; for tests.
     ///
     /// What is asked is wrong in both directions, for each client on its own: a packet of UDP, or a segment of a TCP
@@ -115,6 +121,24 @@ enum IdentityCommand {
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Writes your identity into a new file, sealed under a passphrase.
+    Export {
+        /// The file; must not be there.
+        file: PathBuf,
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Puts an exported identity into a data directory that has none.
+    Import {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Shows that fingerprint as a QR code, in light blocks as for a dark terminal.
     Qr {
         /// Whose; by default your login name.
@@ -149,6 +173,13 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
         Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
             commands::identity::show(nick, data_dir)
         }
+        Some(Command::Identity { command: IdentityCommand::Export { file, whose, passphrase } }) => {
+            commands::identity::export(&file, &whose, &passphrase)
+        }
+        Some(Command::Identity { command: IdentityCommand::Import { file, whose, passphrase } }) => {
+            commands::identity::import(&file, &whose, &passphrase)
+        }
+        Some(Command::Db { command }) => commands::db::run(command),
         Some(Command::Identity { command: IdentityCommand::Qr { nick, data_dir, png } }) => {
             commands::identity::qr(nick, data_dir, png.as_deref())
         }

@@ -2,15 +2,25 @@
 
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use chat_core::Identity;
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
-use relay::host::{self, DataDir, HostError};
+use chat_core::profile::{StoreLock, StoreSection};
+use chat_core::{CryptoError, Identity, PeerId};
+use client::{Lock, Vault, VaultError};
+use relay::host::{self, DataDir, HostError, IdentityLock};
+use zeroize::Zeroizing;
 
 use chat_relay::exit::Failure;
 use chat_relay::folder::root;
 
+use crate::secret;
+
+/// The engine's store.
+const STORE_FILE: &str = "client.db";
+/// What a wrong passphrase costs beside the making of its key.
+const AFTER_A_WRONG_PASSPHRASE: Duration = Duration::from_secs(1);
 /// Most guests of one nick.
 const MAX_GUESTS: u32 = 99;
 
@@ -33,14 +43,36 @@ impl Home {
         self.dir.undo();
     }
 
+    /// The key of everything in here, made at the first start. Whoever tries a wrong passphrase waits: the folder is
+    /// this process's alone meanwhile, so tries can't be made side by side.
+    pub(crate) fn vault(&self, lock: &Lock) -> Result<Vault, Failure> {
+        let opened = Vault::open(self.path(), &self.path().join(STORE_FILE), lock, &mut OsEntropy);
+        opened.map_err(|error| vault_failure(&error))
+    }
+
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
-    pub(crate) fn identity(&self, key_file: Option<&Path>) -> Result<Identity, Failure> {
-        self.dir.identity(key_file, &mut OsEntropy).map_err(Failure::failed)
+    /// It is sealed if the vault is.
+    pub(crate) fn identity(&self, key_file: Option<&Path>, vault: &Vault) -> Result<Identity, Failure> {
+        let lock = Sealing(vault);
+        let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
+        self.dir.identity_under(key_file, lock, &mut OsEntropy).map_err(Failure::failed)
+    }
+
+    /// Whether there is an identity in here.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.dir.has_identity()
+    }
+
+    /// Puts an identity into the folder, which has none.
+    pub(crate) fn put_identity(&self, identity: &Identity, vault: &Vault) -> Result<(), Failure> {
+        let lock = Sealing(vault);
+        let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
+        self.dir.put_identity(identity, lock).map_err(Failure::failed)
     }
 
     /// The path of the engine's store, which nobody else can read.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
-        self.dir.private_file("client.db").map_err(Failure::failed)
+        self.dir.private_file(STORE_FILE).map_err(Failure::failed)
     }
 
     /// The path of the mailbox this program keeps when it hosts.
@@ -57,6 +89,42 @@ impl Home {
     }
 }
 
+/// The vault's seal on the identity.
+struct Sealing<'v>(&'v Vault);
+
+impl IdentityLock for Sealing<'_> {
+    fn seal(&self, identity: &Identity) -> Result<Vec<u8>, CryptoError> {
+        self.0.seal_identity(identity.public().as_bytes(), &identity.seed(), &mut OsEntropy)
+    }
+
+    fn open(&self, public: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+        self.0.open_identity(public, sealed)
+    }
+}
+
+/// What locks the data directory of a profile. Reads the passphrase from where it is.
+pub(crate) fn lock(store: &StoreSection) -> Result<Lock, Failure> {
+    match &store.lock {
+        StoreLock::Beside => Ok(Lock::Beside),
+        StoreLock::KeyFile(path) => Ok(Lock::KeyFile(path.clone())),
+        StoreLock::Passphrase(secret) => secret::read("store.passphrase", secret).map(Lock::Passphrase),
+        _ => Err(Failure::failed("[store] names a lock that this program does not know")),
+    }
+}
+
+/// Whoever guesses waits.
+pub(crate) fn after_a_wrong_passphrase() {
+    std::thread::sleep(AFTER_A_WRONG_PASSPHRASE);
+}
+
+/// Why there is no key. A wrong one is told after a while.
+pub(crate) fn vault_failure(error: &VaultError) -> Failure {
+    if matches!(error, VaultError::Wrong) {
+        after_a_wrong_passphrase();
+    }
+    Failure::failed(error)
+}
+
 /// Makes a folder that only its owner can enter, or closes it to others.
 fn private_folder(path: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
@@ -69,8 +137,29 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Refuses a folder of somebody else: he could put anything in it, and take it out.
+#[cfg(unix)]
+fn is_own(path: &Path) -> Result<(), Failure> {
+    let Ok(found) = std::fs::metadata(path) else { return Ok(()) };
+    let (owner, me) = (std::os::unix::fs::MetadataExt::uid(&found), rustix::process::geteuid().as_raw());
+    if owner != me {
+        let path = path.display();
+        return Err(Failure::failed(format!(
+            "the data directory {path} belongs to another user ({owner}, and you are {me}): give another --data-dir; \
+             nothing was changed"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn is_own(_path: &Path) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Takes a folder; `None` if another process has it.
 fn take(path: &Path) -> Result<Option<DataDir>, Failure> {
+    is_own(path)?;
     match DataDir::open(path) {
         Ok(dir) => Ok(Some(dir)),
         Err(HostError::InUse(_)) => Ok(None),
@@ -104,13 +193,13 @@ pub(crate) fn open_client(data_dir: Option<&Path>, nick: Option<&Nick>) -> Resul
     Err(in_use(&path, "give a --nick"))
 }
 
-/// An identity that exists, without taking its directory.
-pub(crate) fn existing_identity(data_dir: Option<&Path>, nick: Option<Nick>) -> Result<Identity, Failure> {
+/// The peer id of an identity that exists, without taking its directory.
+pub(crate) fn existing_peer(data_dir: Option<&Path>, nick: Option<Nick>) -> Result<PeerId, Failure> {
     let folder = match data_dir {
         Some(path) => path.to_owned(),
         None => root()?.join(folder_name(&nick.map_or_else(login_nick, Ok)?)),
     };
-    let found = host::existing_identity(&folder).map_err(Failure::failed)?;
+    let found = host::existing_peer(&folder).map_err(Failure::failed)?;
     found.ok_or_else(|| {
         let folder = folder.display();
         Failure::failed(format!("there is no identity in {folder} yet; it is made at the first start"))
@@ -144,10 +233,28 @@ mod tests {
     fn an_identity_is_shown_only_if_there_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let home = open_client(Some(folder.path()), None).unwrap();
-        assert!(existing_identity(Some(folder.path()), None).is_err());
-        let made = home.identity(None).unwrap();
-        assert_eq!(existing_identity(Some(folder.path()), None).unwrap().peer_id(), made.peer_id());
-        assert!(home.identity(Some(Path::new("/nowhere/key"))).is_err());
+        assert!(existing_peer(Some(folder.path()), None).is_err());
+        let vault = home.vault(&Lock::Beside).unwrap();
+        let made = home.identity(None, &vault).unwrap();
+        assert_eq!(existing_peer(Some(folder.path()), None).unwrap(), made.peer_id());
+        assert!(home.identity(Some(Path::new("/nowhere/key")), &vault).is_err());
+    }
+
+    /// The key that lay there in the clear is sealed at the first start with a passphrase, and still shown.
+    #[test]
+    fn an_identity_is_sealed_with_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = open_client(Some(folder.path()), None).unwrap();
+        let made = home.identity(None, &home.vault(&Lock::Beside).unwrap()).unwrap();
+        let lock = Lock::Passphrase(Zeroizing::new("hunter2".to_owned()));
+        let vault = home.vault(&lock).unwrap();
+        assert_eq!(home.identity(None, &vault).unwrap().peer_id(), made.peer_id());
+        let kept = std::fs::read(folder.path().join("identity.key")).unwrap();
+        assert!(!kept.windows(32).any(|bytes| bytes == made.seed().as_slice()), "it lies in the clear");
+        assert_eq!(existing_peer(Some(folder.path()), None).unwrap(), made.peer_id());
+        assert_eq!(home.identity(None, &home.vault(&lock).unwrap()).unwrap().peer_id(), made.peer_id());
+        let plain = relay::host::existing_identity(folder.path()).unwrap_err();
+        assert!(plain.to_string().contains("is sealed"), "{plain}");
     }
 
     #[test]

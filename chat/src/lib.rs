@@ -12,6 +12,7 @@
 //! | `host` | links to the relay, and being the relay if nobody is |
 //! | `assembly` | from a profile and its plugins to the parts of a node |
 //! | `run` | a client from start to exit code |
+//! | `secret` | secrets that a profile refers to |
 //! | `leave` | leaving because a signal says so |
 //! | `commands` | the subcommands |
 
@@ -28,6 +29,7 @@ mod logging;
 mod plugins;
 mod profiles;
 mod run;
+mod secret;
 
 use std::process::ExitCode;
 

@@ -47,8 +47,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// What may be refused once the data directory is taken.
 fn prepare(profile: &Profile, stack: Stack, home: &Home) -> Result<Node, Failure> {
-    let identity = home.identity(profile.identity.key_file.as_deref())?;
-    let node = assemble(profile, stack, home, identity)?;
+    let vault = home.vault(&home::lock(&profile.store)?)?;
+    let identity = home.identity(profile.identity.key_file.as_deref(), &vault)?;
+    let node = assemble(profile, stack, home, identity, &vault)?;
     let logs = match &profile.log.dir {
         Some(folder) => folder.clone(),
         None => home.logs()?,

@@ -7,8 +7,10 @@ use std::time::Duration;
 use chat_core::api::StackView;
 use chat_core::identity::Identity;
 use chat_core::nick::{Nick, RoomName};
-use chat_core::profile::Pin;
+use chat_core::profile::{Pin, Retention};
 use chat_core::{Cipher, KeyExchange};
+
+use crate::vault::StoreKey;
 
 /// Where the store lies.
 #[derive(Debug, Clone)]
@@ -51,6 +53,10 @@ pub struct ClientConfig {
     pub config_text: String,
     /// The store.
     pub store: StorePlace,
+    /// What it is sealed with.
+    pub store_key: StoreKey,
+    /// How long messages are kept in it.
+    pub history: Retention,
     /// Longest wait between two attempts to reach the relay.
     pub max_backoff: Duration,
 }

@@ -155,7 +155,7 @@ impl Node {
         connector: Arc<dyn Connector>,
         environment: Arc<dyn Environment>,
     ) -> Result<(Self, ClientHandle), StartError> {
-        let store = Store::open(&config.store)?;
+        let store = Store::open_sealed(&config.store, &config.store_key, environment.entropy())?;
         let mut entropy = environment.entropy();
         let epoch = u32::from_be_bytes(entropy.bytes()?);
         let max_backoff = config.max_backoff;

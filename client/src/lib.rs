@@ -9,19 +9,32 @@
 //! |---|---|
 //! | `engine` | the turns, sans-IO: commands, inbound, outbound, sessions, rooms, peers, gaps, views |
 //! | `roster` | who is in a closed room, by the operations of its members: pure |
-//! | `store` | the SQLite database |
+//! | `store` | the SQLite database, sealed |
+//! | `vault` | its key, and what keeps that |
+//! | `archive` | a store that nobody runs on: verified, exported, imported |
+//! | `search` | what was said, to be looked through |
 //! | `driver` | the task around the engine: link, clock, queues |
 //! | `watch` | plugins called by the engine: panics contained, calls that never return noticed |
 
+mod archive;
 mod config;
 mod connect;
 mod driver;
 mod engine;
 mod roster;
+mod search;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod vault;
 mod watch;
 
+pub use archive::{
+    ArchiveError, Exported, Imported, PortableError, Verdict, export, import, open_portable, renew,
+    seal_portable, verify,
+};
 pub use config::{ClientConfig, Rules, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};
 pub use driver::{Client, Node, StartError, Unsent};
 pub use store::{StoreError, mark_restored};
+pub use vault::{Lock, StoreKey, Vault, VaultError};

@@ -125,13 +125,29 @@ pub struct MailboxLimits {
     /// Most bytes waiting for one recipient: a peer, or a room.
     pub mailbox_bytes: u64,
     /// One sender may fill this part of a mailbox, `mailbox_bytes / sender_share`, or have one larger envelope there;
-    /// in a peer's, also no more than half of what others left, so that there is always something for a newcomer.
+    /// in a peer's, also no more than half of what others left, so that there is always something for a newcomer. The
+    /// same holds for all senders behind one network address together.
     pub sender_share: u64,
+    /// Strangers, to whom the owner of a peer's mailbox has
+    /// never written, fill `mailbox_bytes / strangers_share` of it together, and each of their network addresses no more
+    /// than half of what the others left of that.
+    pub strangers_share: u64,
+    /// One stranger may fill this part of a peer's mailbox, `mailbox_bytes / stranger_share`, or have one larger envelope
+    /// there.
+    pub stranger_share: u64,
+    /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Further ones stay
+    /// strangers.
+    pub contacts_per_peer: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,
+    /// Strangers may have this part of it waiting in all mailboxes together, `stored_bytes / strangers_stored_share`.
+    pub strangers_stored_share: u64,
     /// One sender may have this part of it waiting in all mailboxes together, `stored_bytes / stored_share`, or one
     /// larger envelope.
     pub stored_share: u64,
+    /// All senders behind one network address may have this part of it waiting together, `stored_bytes / payer_share`, or
+    /// one larger envelope. This machine, and transports without addresses, are not bounded so.
+    pub payer_share: u64,
     /// Most bytes of bundles and one-time keys in the directory.
     pub directory_bytes: u64,
     /// Most one-time keys of one peer; over it, its oldest are forgotten.
@@ -174,8 +190,13 @@ impl Default for MailboxLimits {
         Self {
             mailbox_bytes: 64 << 20,
             sender_share: 4,
+            strangers_share: 4,
+            stranger_share: 8,
+            contacts_per_peer: 4096,
             stored_bytes: 4 << 30,
+            strangers_stored_share: 2,
             stored_share: 64,
+            payer_share: 8,
             directory_bytes: 1 << 30,
             one_time_keys: 128,
             one_time_keys_per_asker: 5,

@@ -124,7 +124,7 @@ async fn attach(relay: &Arc<Inner>, client: &Arc<Client>, visit: &Visit) -> Resu
     // In the order of commits: what is committed later is routed to the client, what was earlier it reads.
     let done = Box::new(move |result: Result<_, MailboxError>| {
         let result = match result {
-            Ok(Some(attached)) => hub.attach(&attaching, &attached, now),
+            Ok(Some(attached)) => hub.attach(&attaching, &attached, now).map_err(|refused| *refused),
             Ok(None) => Err(error(Refusal::MailboxFull, "the relay remembers as many peers as it can")),
             Err(_) => Err(error(Refusal::Storage, "the mailbox failed")),
         };
@@ -312,7 +312,8 @@ impl<'a> Reader<'a> {
             drop(place);
         });
         let now = self.relay.environment.now();
-        let store = Write::Store { from: self.client.peer, envelopes, now, done };
+        let (from, payer) = (self.client.peer, self.visit.payer());
+        let store = Write::Store { from, payer, envelopes, now, done };
         if !self.write(store).await {
             tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
         }

@@ -5,6 +5,7 @@
 //! private key, mode 0600) and `relay.db`, the same as in a client that hosts.
 
 mod folder;
+mod identity;
 mod key_file;
 mod lock;
 
@@ -22,7 +23,8 @@ use crate::config::{MailboxLimits, RelayConfig};
 use crate::mailbox::MailboxError;
 use crate::server::{Relay, Secure};
 pub use folder::{DataDir, existing_identity};
-pub use key_file::{KeyError, KeyProblem};
+pub use identity::existing_peer;
+pub use key_file::{IdentityLock, KeyError, KeyProblem};
 
 /// Why a relay could not be hosted.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,9 @@ pub enum HostError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A file is there that would be overwritten.
+    #[error("{0} is there already; nothing was changed")]
+    Exists(PathBuf),
     /// Something else is where a file should be.
     #[error("{path} is {what}, and not a file")]
     NotAFile {

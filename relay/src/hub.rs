@@ -73,13 +73,14 @@ impl Hub {
         client: &Arc<Client>,
         attached: &Attached,
         now: Timestamp,
-    ) -> Result<(), FromRelay> {
+    ) -> Result<(), Box<FromRelay>> {
         let mut state = self.state();
         if state.closed {
-            return Err(FromRelay::Moving);
+            return Err(Box::new(FromRelay::Moving));
         }
         if state.clients.len() >= self.max_clients && !state.clients.contains_key(&client.peer) {
-            return Err(error(Refusal::TooFast, "the relay has as many clients as it takes"));
+            let full = error(Refusal::TooFast, "the relay has as many clients as it takes");
+            return Err(Box::new(full));
         }
         let one_time_keys = Some(attached.one_time_keys);
         client.answer(&FromRelay::Welcome { version: WIRE_VERSION, now, one_time_keys });
@@ -158,7 +159,9 @@ impl Hub {
             let online = client.is_some();
             let record = bundle.map(|bundle| FromRelay::Peer { bundle: bundle.to_vec(), online }.encode());
             let record: Option<Bytes> = record.map(Bytes::from);
-            for other in state.neighbours(peer, [room.clone()]) {
+            // As many steps as there are members who have to be told, and nothing is built for them.
+            let members = state.rooms.get(room).into_iter().flatten();
+            for other in members.filter(|(id, _)| **id != peer).map(|(_, other)| other) {
                 if let Some(record) = &record {
                     other.news(record.clone());
                 }

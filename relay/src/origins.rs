@@ -61,6 +61,8 @@ struct Budgets {
 
 #[derive(Debug)]
 struct Account {
+    /// Tells it apart from others; 0 for an address that may stand for many people.
+    payer: u64,
     links: usize,
     memory: Arc<Pool>,
     new_peers: TokenBucket,
@@ -83,6 +85,7 @@ struct Known {
     accounts: BTreeMap<Origin, Account>,
     /// Of all together.
     links: usize,
+    last_payer: u64,
 }
 
 impl Origins {
@@ -119,24 +122,28 @@ impl Origins {
     /// One more link of this address, if it may have one.
     pub(crate) fn visit(self: &Arc<Self>, origin: Origin) -> Option<Visit> {
         let budgets = self.budgets(origin);
-        let Known { accounts, links } = &mut *self.known();
+        let Known { accounts, links, last_payer } = &mut *self.known();
         if accounts.len() >= MAX_REMEMBERED && !accounts.contains_key(&origin) {
             forget(accounts, Instant::now());
         }
-        let account = accounts.entry(origin).or_insert_with(|| Account {
-            links: 0,
-            memory: Pool::new(budgets.memory),
-            new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
-            new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
-            one_time_keys: TokenBucket::per_minute(budgets.one_time_keys.0, budgets.one_time_keys.1),
+        let account = accounts.entry(origin).or_insert_with(|| {
+            *last_payer += 1;
+            Account {
+                payer: if origin.is_local() { 0 } else { *last_payer },
+                links: 0,
+                memory: Pool::new(budgets.memory),
+                new_peers: TokenBucket::per_minute(budgets.new_peers.0, budgets.new_peers.1),
+                new_members: TokenBucket::per_minute(budgets.new_members.0, budgets.new_members.1),
+                one_time_keys: TokenBucket::per_minute(budgets.one_time_keys.0, budgets.one_time_keys.1),
+            }
         });
         if account.links >= budgets.links || *links >= self.max_links {
             return None;
         }
         account.links += 1;
         *links += 1;
-        let memory = Arc::clone(&account.memory);
-        Some(Visit { origins: Arc::clone(self), origin, memory })
+        let (memory, payer) = (Arc::clone(&account.memory), account.payer);
+        Some(Visit { origins: Arc::clone(self), origin, payer, memory })
     }
 }
 
@@ -156,6 +163,7 @@ fn forget(accounts: &mut BTreeMap<Origin, Account>, now: Instant) {
 pub(crate) struct Visit {
     origins: Arc<Origins>,
     origin: Origin,
+    payer: u64,
     /// What may wait for all links of the address.
     pub(crate) memory: Arc<Pool>,
 }
@@ -164,6 +172,11 @@ impl Visit {
     fn take(&self, of: impl FnOnce(&mut Account) -> &mut TokenBucket) -> bool {
         let mut known = self.origins.known();
         known.accounts.get_mut(&self.origin).is_some_and(|account| of(account).take(Instant::now()))
+    }
+
+    /// The address's number in the mailbox: it says nothing of the address, and a forgotten one gets another.
+    pub(crate) fn payer(&self) -> u64 {
+        self.payer
     }
 
     /// Whether the address may bring one more peer that the relay does not know.

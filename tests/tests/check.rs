@@ -70,15 +70,15 @@ const MISTAKES: &[Mistake] = &[
         "17:12",
         &["requires `forward-secrecy`", "`x25519` does not give it"],
     ),
-    ("\"end-to-end\"", "\"sealed-at-rest\"", "17:12", &["no part of this program gives it yet"]),
+    ("\"end-to-end\"", "\"sealed-at-rest\"", "17:12", &["what gives it: [store] with a `passphrase`"]),
     ("\"end-to-end\"", "\"end-to-ent\"", "17:12", &["not accepted", "did you mean `end-to-end`?"]),
     ("nick = \"alice\"", "nick = \"alice", "3:", &["nick = \"alice"]),
     ("nick = \"alice\"", "nick = \"alice\"\nnick = \"bob\"", "4:1", &["`nick` is defined twice"]),
     (
         "[policy]",
-        "[store]\npassphrase = \"hunter2\"\n[policy]",
-        "16:2",
-        &["[store] is known, but not built into"],
+        "[store]\npassphrase = { enf = \"hunter2\" }\n[policy]",
+        "17:14",
+        &["this says no passphrase"],
     ),
 ];
 

@@ -97,6 +97,12 @@ pub enum Command {
     History(History),
     /// `msg.mark_read`
     MarkRead(MarkRead),
+    /// `msg.search`
+    Search(Search),
+    /// `msg.delete`
+    Delete(Delete),
+    /// `msg.delete_all`
+    DeleteAll(DeleteAll),
     /// `peer.list`
     Peers,
     /// `peer.verify`
@@ -173,6 +179,35 @@ pub struct MarkRead {
     /// Up to and with this message; all if left out.
     #[serde(default)]
     pub up_to: Option<MessageId>,
+}
+
+/// Parameters of `msg.search`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Search {
+    /// Words, at most 16: a message is found that has all of them, or words that begin so. Case and accents don't matter.
+    pub query: String,
+    /// Only with whom, or where.
+    #[serde(default, alias = "to", alias = "conversation")]
+    pub with: Option<Destination>,
+    /// How many, at most 1000; 50 if left out.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Parameters of `msg.delete`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Delete {
+    /// A message in history, whoever wrote it. It is deleted here only; copies of one's own that are not delivered are
+    /// not sent any more.
+    pub id: MessageId,
+}
+
+/// Parameters of `msg.delete_all`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct DeleteAll {
+    /// With whom, or where: everything said there is deleted here.
+    #[serde(alias = "to", alias = "conversation")]
+    pub with: Destination,
 }
 
 /// Parameters of `peer.verify`.
@@ -288,6 +323,13 @@ pub enum Reply {
         messages: Vec<MessageView>,
         /// Whether there are older ones.
         has_older: bool,
+    },
+    /// What `msg.search` found, the newest first.
+    Found {
+        /// The messages.
+        messages: Vec<MessageView>,
+        /// Whether there are more.
+        has_more: bool,
     },
     /// Everybody known.
     Peers {

@@ -86,6 +86,8 @@ pub enum Event {
     MessageStatus(MessageStatus),
     /// Something a peer said is missing, or what was missing has come.
     MessageGap(MessageGap),
+    /// Messages were deleted here, by the user or by their age.
+    MessageDeleted(MessageDeleted),
     /// A peer is there, or is called otherwise now, or its key was verified or no longer is: what it has said and its
     /// conversation have the new name.
     PeerSeen(PeerEvent),
@@ -115,6 +117,7 @@ impl Event {
             Self::MessageNew(_) => "msg.new",
             Self::MessageStatus(_) => "msg.status",
             Self::MessageGap(_) => "msg.gap",
+            Self::MessageDeleted(_) => "msg.deleted",
             Self::PeerSeen(_) => "peer.seen",
             Self::PeerLost(_) => "peer.lost",
             Self::PeerKeyChanged(_) => "peer.key_changed",
@@ -131,6 +134,7 @@ impl Event {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::MessageNew(new) => new.message.text.len(),
+            Self::MessageDeleted(deleted) => deleted.ids.len() * 16,
             Self::RoomChanged(changed) => changed.members.len() * PeerId::LEN,
             Self::Alarm(alarm) => alarm.detail.len(),
             _ => 0,
@@ -147,6 +151,7 @@ impl Event {
             Self::MessageNew(it) => serde_json::to_value(it),
             Self::MessageStatus(it) => serde_json::to_value(it),
             Self::MessageGap(it) => serde_json::to_value(it),
+            Self::MessageDeleted(it) => serde_json::to_value(it),
             Self::PeerSeen(it) | Self::PeerLost(it) => serde_json::to_value(it),
             Self::PeerKeyChanged(it) => serde_json::to_value(it),
             Self::RoomChanged(it) => serde_json::to_value(it),
@@ -166,6 +171,7 @@ pub fn notification_schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("msg.new", schema_of::<MessageNew>()),
         ("msg.status", schema_of::<MessageStatus>()),
         ("msg.gap", schema_of::<MessageGap>()),
+        ("msg.deleted", schema_of::<MessageDeleted>()),
         ("peer.seen", schema_of::<PeerEvent>()),
         ("peer.lost", schema_of::<PeerEvent>()),
         ("peer.key_changed", schema_of::<PeerKeyChanged>()),
@@ -239,6 +245,19 @@ pub struct MessageGap {
     pub from: Author,
     /// The message before which it is missing.
     pub before: MessageId,
+}
+
+/// [`Event::MessageDeleted`]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MessageDeleted {
+    /// Where, as it is addressed: `#room`, or a peer id.
+    #[serde(rename = "conversation")]
+    pub address: Destination,
+    /// The id of that conversation.
+    #[serde(rename = "conversation_id")]
+    pub conversation: ConversationId,
+    /// The messages.
+    pub ids: Vec<MessageId>,
 }
 
 /// [`Event::PeerSeen`], [`Event::PeerLost`]

@@ -152,6 +152,27 @@ pub static COMMANDS: &[CommandSpec] = &[
         MarkRead(super::command::MarkRead),
         "mark messages as read"
     ),
+    command!(
+        "msg.search",
+        ["search", "find"],
+        [required("query", ArgumentKind::Rest)],
+        Search(super::command::Search),
+        "look for words in everything that was said"
+    ),
+    command!(
+        "msg.delete",
+        ["delete"],
+        [required("id", ArgumentKind::Message)],
+        Delete(super::command::Delete),
+        "delete a message here"
+    ),
+    command!(
+        "msg.delete_all",
+        ["forget"],
+        [required("with", ArgumentKind::Destination)],
+        DeleteAll(super::command::DeleteAll),
+        "delete everything said with somebody, or in a room, here"
+    ),
     command!("peer.list", ["peers", "who"], Peers, "show everybody known, with fingerprints"),
     command!(
         "peer.verify",

@@ -49,6 +49,8 @@ pub(super) struct Chosen<'a> {
     pub(super) frontend: Option<&'a Options>,
     pub(super) listen: &'a [Listen],
     pub(super) policy: Option<&'a Policy>,
+    /// `[store]` names what seals the data directory.
+    pub(super) is_sealed: bool,
     pub(super) padding: Option<Padding>,
 }
 
@@ -102,7 +104,9 @@ impl Chosen<'_> {
         let cipher = self.cipher.and_then(|options| problems.take(registry.build(options)));
         let frontend = self.frontend.and_then(|options| problems.take(registry.build(options)));
         let key_exchange = key_exchange?;
-        let given = policy::given(&key_exchange.properties(), program_gives);
+        let sealed = self.is_sealed.then_some(Property::SealedAtRest);
+        let program_gives: Vec<Property> = program_gives.iter().copied().chain(sealed).collect();
+        let given = policy::given(&key_exchange.properties(), &program_gives);
         let gives: Vec<Property> = given.into_iter().filter(|property| self.is_on(*property)).collect();
         if let (Some(policy), Some(options)) = (self.policy, self.key_exchange) {
             policy.check(&gives, options.kind(), registry, problems);
@@ -139,6 +143,7 @@ impl Profile {
             frontend: Some(&self.frontend),
             listen: &self.relay.listen,
             policy: Some(&self.policy),
+            is_sealed: self.store.is_sealed(),
             padding: Some(self.padding),
         }
     }

@@ -35,6 +35,7 @@ mod secrets;
 mod sections;
 mod source;
 mod spec;
+mod store;
 mod tree;
 mod validate;
 
@@ -50,6 +51,7 @@ pub use parse::MAX_PROFILE_BYTES;
 pub use policy::{Policy, Property, given};
 pub use schema::schema;
 pub use source::{Origin, Place};
+pub use store::{Retention, Secret, StoreLock, StoreSection};
 
 use crate::ids::PeerId;
 use crate::nick::{Nick, RoomName};
@@ -81,6 +83,8 @@ pub struct Profile {
     pub relay: RelaySection,
     /// `[log]`
     pub log: LogSection,
+    /// `[store]`
+    pub store: StoreSection,
     /// `[padding]`
     pub padding: Padding,
     /// `[privacy]`
@@ -270,6 +274,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     closed::check(&mut tree, &policy, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
+    let store = store::store(&tree, problems);
     let pins = sections::pins(&tree, problems);
     let padding = sections::padding(&tree);
 
@@ -280,6 +285,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         frontend: frontend.as_ref(),
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
+        is_sealed: store.is_sealed(),
         padding,
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
@@ -298,6 +304,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         policy,
         relay: relay?,
         log: sections::log(&tree)?,
+        store,
         padding: padding?,
         privacy: sections::privacy(&tree)?,
         pins,

@@ -155,6 +155,11 @@ impl Policy {
 fn lacking(property: Property, place: &Place, key_exchange: &str, registry: &Registry) -> Diagnostic {
     let message = format!("the policy requires `{property}`, and this stack does not give it");
     let error = Diagnostic::error(place, message).note(format!("{property}: {}", property.meaning()));
+    if property == Property::SealedAtRest {
+        return error.note(
+            "what gives it: [store] with a `passphrase`, or with a `key_file` outside of the data directory",
+        );
+    }
     if property == Property::Padding {
         return error.note("what gives it: [padding] kind = \"buckets\"");
     }

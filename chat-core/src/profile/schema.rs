@@ -79,6 +79,22 @@ fn key_schema(key: &KeySpec) -> Value {
     let description = key.summary;
     match &key.shape {
         Shape::Text | Shape::Later => json!({ "type": "string", "minLength": 1, "description": description }),
+        Shape::Secret => json!({
+            "description": description,
+            "oneOf": [
+                { "type": "string", "minLength": 1 },
+                reference("env", json!({ "type": "string", "minLength": 1 })),
+                reference("file", json!({ "type": "string", "minLength": 1 })),
+                reference("command", json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 })),
+            ],
+        }),
+        Shape::Retention => json!({
+            "description": description,
+            "oneOf": [
+                { "enum": ["forever", "off"] },
+                reference("days", json!({ "type": "integer", "minimum": 1, "maximum": 36500 })),
+            ],
+        }),
         Shape::Choice(words) => {
             let words: Vec<&str> = words.iter().filter(|word| word.built_in).map(|word| word.word).collect();
             json!({ "enum": words, "description": description })
@@ -95,6 +111,11 @@ fn key_schema(key: &KeySpec) -> Value {
             json!({ "type": "integer", "minimum": min, "maximum": max, "description": description })
         }
     }
+}
+
+/// A table with this one key.
+fn reference(key: &str, value: Value) -> Value {
+    json!({ "type": "object", "properties": { key: value }, "required": [key], "additionalProperties": false })
 }
 
 fn plugin_schema(table: &TableSpec, kind: PluginKind, registry: &Registry) -> Value {

@@ -32,7 +32,7 @@ impl<'a> Section<'a> {
         Self { table: tree.node(name).and_then(Node::table) }
     }
 
-    fn node(self, key: &str) -> Option<&'a Node> {
+    pub(super) fn node(self, key: &str) -> Option<&'a Node> {
         self.table.and_then(|table| table.node(key))
     }
 

@@ -34,6 +34,8 @@ kind = "buckets"
 [privacy]
 read_receipts = true
 typing = true
+[store]
+history = "forever"
 "##;
 
 /// A table of the profile.
@@ -74,6 +76,10 @@ pub(super) enum Shape {
     Texts { max: usize },
     /// A whole number, bounds included.
     Integer { min: u64, max: u64 },
+    /// A secret, or where it is; judged by [`super::store`].
+    Secret,
+    /// How long history is kept; judged by [`super::store`].
+    Retention,
     /// `true` or `false`.
     Flag,
     /// A key of the design that this program can't honour yet.
@@ -190,6 +196,24 @@ const LOG: &[KeySpec] = &[
     key("dir", Shape::Text, "The folder of the log files; default: in the data directory."),
 ];
 
+const STORE: &[KeySpec] = &[
+    key(
+        "passphrase",
+        Shape::Secret,
+        "Seals the data directory: { env = \"VARIABLE\" }, { file = \"path\" }, { command = [\"program\"] }, or the passphrase itself.",
+    ),
+    key(
+        "key_file",
+        Shape::Text,
+        "Seals the data directory, in place of a passphrase: a file of 32 random bytes outside of it, readable by its owner only. Made at the first start if it is not there.",
+    ),
+    key(
+        "history",
+        Shape::Retention,
+        "How long messages are kept: \"forever\", { days = 30 }, or \"off\" = as long as the program runs.",
+    ),
+];
+
 const PADDING: &[KeySpec] = &[key(
     "kind",
     Shape::Choice(&[word("buckets"), word("none")]),
@@ -231,6 +255,7 @@ pub(super) const TABLES: &[TableSpec] = &[
     keys("policy", POLICY, "What the stack must give."),
     keys("relay", RELAY, "How to be a relay."),
     keys("log", LOG, "Logging."),
+    keys("store", STORE, "What lies on the disk."),
     keys("padding", PADDING, "Padding of messages to a few lengths."),
     keys("privacy", PRIVACY, "What others are told beside what one says."),
     TableSpec {
@@ -238,7 +263,6 @@ pub(super) const TABLES: &[TableSpec] = &[
         summary: "Fingerprints that nicks must have: whoever claims one of the nicks with another key is refused.",
         content: Content::List(PIN, MAX_PINS),
     },
-    not_yet("store", "A passphrase or key file for what lies on the disk."),
     not_yet("discovery", "Finding peers in the local network."),
     not_yet("files", "Sending files."),
     not_yet("calls", "Voice and video."),
@@ -281,7 +305,8 @@ mod tests {
             assert!(seen.insert(table.name.to_owned()), "{}", table.name);
             if let Content::Keys(keys) | Content::List(keys, _) = table.content {
                 for key in keys {
-                    assert!(!super::super::secrets::is_secret(key.name), "{}", key.name);
+                    let is_secret = matches!(key.shape, Shape::Secret);
+                    assert_eq!(super::super::secrets::is_secret(key.name), is_secret, "{}", key.name);
                     assert!(seen.insert(format!("{}.{}", table.name, key.name)), "{}", key.name);
                 }
             }

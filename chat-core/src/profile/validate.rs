@@ -144,6 +144,8 @@ fn value(key: &KeySpec, table: &TableSpec, entry: &Entry, problems: &mut Problem
             }
         }
         Shape::Integer { min, max } => integer(node, min, max, problems),
+        // By `store`.
+        Shape::Secret | Shape::Retention => {}
         Shape::Flag => {
             if !matches!(node.value, Value::Boolean(_)) {
                 let message = format!("expected true or false, found {}", node.value.describe());

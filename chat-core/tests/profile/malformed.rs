@@ -199,9 +199,9 @@ const CASES: &[Case] = &[
         &["`peers` in [topology] is known, but not built into"],
     ),
     case(
-        Append("[store]\npassphrase = \"hunter2\"\n"),
-        (17, 2),
-        &["[store] is known, but not built into this program yet"],
+        Append("[store]\npassphrase = { enf = \"hunter2\" }\n"),
+        (18, 14),
+        &["this says no passphrase", "{ env = \"VARIABLE\" }"],
     ),
     // Trust and privacy.
     case(Append("[padding]\nkind = \"bucket\"\n"), (18, 8), &["`bucket` is not accepted", "buckets"]),
@@ -310,7 +310,11 @@ const CASES: &[Case] = &[
         (16, 12),
         &["kind = \"x25519-ratchet\", post_quantum = true"],
     ),
-    case(Line("\"end-to-end\"", "\"sealed-at-rest\""), (16, 12), &["no part of this program gives it yet"]),
+    case(
+        Line("\"end-to-end\"", "\"sealed-at-rest\""),
+        (16, 12),
+        &["what gives it: [store] with a `passphrase`"],
+    ),
     case(
         Line("\"end-to-end\"", "\"forward-secresy\""),
         (16, 12),

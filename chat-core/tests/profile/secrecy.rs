@@ -52,7 +52,8 @@ fn no_fault_around_a_secret_prints_it() {
         }
     }
     for table in [
-        "[store]\npassphrase = \"hunter2-canary\"",
+        "[store]\npassphrase = { value = \"hunter2-canary\" }",
+        "[store]\nhistory = \"no\"\npassphrase = \"hunter2-canary\"",
         "[stor]\npassphrase = \"hunter2-canary\"",
         "passphrase = \"hunter2-canary\"",
     ] {
@@ -157,8 +158,8 @@ fn a_file_that_is_no_text_does_not_print_the_secret_beside_the_fault() {
 #[test]
 fn no_layer_prints_a_secret() {
     let sets = [
-        "store.passphrase=hunter2-canary",
-        "store={ passphrase = 'hunter2-canary' }",
+        "store.passphrase.value=hunter2-canary",
+        "store={ passphrase = { value = 'hunter2-canary' } }",
         "store={ passphrase = 'hunter2-canary'",
         "transport.password=hunter2-canary",
         "password hunter2-canary",

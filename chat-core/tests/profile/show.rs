@@ -60,6 +60,9 @@ kind = "buckets"                   # default
 [privacy]
 read_receipts = true               # default
 typing = true                      # default
+
+[store]
+history = "forever"                # default
 "##;
     let squeeze = |text: &str| {
         text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()

@@ -41,9 +41,19 @@ fn text(profile: &str) -> Result<String, Failure> {
     text.push_str(&trust(&profile));
     text.push_str(
         "Open rooms are encrypted to the members that the relay names; a closed room has the members that its members\n\
-         admitted, and no relay is told of it, though it sees who writes to several at once.\n\
-         History and keys lie unsealed in the data directory, which only you can read.",
+         admitted, and no relay is told of it, though it sees who writes to several at once.\n",
     );
+    text.push_str(match profile.store.is_sealed() {
+        true => {
+            "History and keys are sealed under your passphrase or key file; who has it, and the data directory, reads both. \
+             Whoever puts a whole older data directory in place of the present one is not noticed by the store itself, \
+             though peers notice sessions that are behind."
+        }
+        false => {
+            "History and keys are sealed with a key that lies beside them: whoever can read the data directory, or steals the \
+             disk, can open them. [store] with a passphrase or a key file changes that."
+        }
+    });
     Ok(text)
 }
 

@@ -1,6 +1,8 @@
-//! Sealing and opening one message in place under a key that is at hand.
+//! Sealing and opening one message in place under a key that is at hand; `bare` is the crate beneath, called directly.
 #![allow(clippy::expect_used, reason = "a benchmark that can't be set up has nothing to say")]
 
+use aes_gcm::KeyInit as _;
+use aes_gcm::aead::AeadInPlace as _;
 use chat_core::cipher::Cipher;
 use cipher_aes_gcm::Aes256Gcm;
 use divan::Bencher;
@@ -30,4 +32,24 @@ fn open(bencher: Bencher<'_, '_>, len: usize) {
         .counter(BytesCount::new(len))
         .with_inputs(|| sealed.clone())
         .bench_local_refs(|buf| key.open(0, b"associated data", buf));
+}
+
+#[divan::bench(args = SIZES)]
+fn bare_seal(bencher: Bencher<'_, '_>, len: usize) {
+    let key = aes_gcm::Aes256Gcm::new(&[7; 32].into());
+    bencher
+        .counter(BytesCount::new(len))
+        .with_inputs(|| vec![1; len])
+        .bench_local_refs(|buf| key.encrypt_in_place(&[0; 12].into(), b"associated data", buf));
+}
+
+#[divan::bench(args = SIZES)]
+fn bare_open(bencher: Bencher<'_, '_>, len: usize) {
+    let key = aes_gcm::Aes256Gcm::new(&[7; 32].into());
+    let mut sealed = vec![1; len];
+    key.encrypt_in_place(&[0; 12].into(), b"associated data", &mut sealed).expect("sealed");
+    bencher
+        .counter(BytesCount::new(len))
+        .with_inputs(|| sealed.clone())
+        .bench_local_refs(|buf| key.decrypt_in_place(&[0; 12].into(), b"associated data", buf));
 }

@@ -58,6 +58,8 @@ fn config() -> ClientConfig {
         rules: crate::config::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Memory,
+        store_key: crate::vault::StoreKey::from_bytes(&[7; 32]),
+        history: chat_core::profile::Retention::Forever,
         max_backoff: Duration::from_secs(1),
     }
 }

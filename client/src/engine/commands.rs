@@ -36,6 +36,9 @@ fn asked(mut error: CommandError, unknown: bool) -> CommandError {
     error
 }
 
+/// Admits or removes somebody, or says why not.
+type ChangeOfMember = fn(&mut Engine, &MemberOf) -> Result<Result<(), CommandError>, StoreError>;
+
 impl Engine {
     pub(super) fn command(&mut self, request: Request) -> Result<(), StoreError> {
         let Request { command, reply } = request;
@@ -61,6 +64,9 @@ impl Engine {
             Command::Retry(retry) => Ok(self.retry(retry.id)?.map(|()| Reply::Done {})),
             Command::History(history) => self.history(&history),
             Command::MarkRead(mark) => self.mark(&mark),
+            Command::Search(search) => self.search(&search),
+            Command::Delete(delete) => self.delete(&delete),
+            Command::DeleteAll(delete) => self.delete_all(&delete),
             Command::Peers => Ok(Ok(Reply::Peers { peers: self.peer_views() })),
             Command::Verify(verify) => self.verify(&verify),
             Command::AcceptKey(accept) => self.accept_key(&accept),
@@ -87,11 +93,7 @@ impl Engine {
     }
 
     /// Admits or removes somebody, who may have to be looked for.
-    fn about_peer(
-        &mut self,
-        of: &MemberOf,
-        change: fn(&mut Self, &MemberOf) -> Result<Result<(), CommandError>, StoreError>,
-    ) -> Answer {
+    fn about_peer(&mut self, of: &MemberOf, change: ChangeOfMember) -> Answer {
         let unknown = self.look_for(&of.peer);
         Ok(change(self, of)?.map_err(|error| asked(error, unknown)).map(|()| Reply::Done {}))
     }

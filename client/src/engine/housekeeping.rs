@@ -28,6 +28,11 @@ impl Engine {
         self.store.erase_one_time_keys_outside(day_before, self.now.plus_ms(JUMP_MS))?;
         self.store.remove_controls_before(month_ago)?;
         self.expire_members(month_ago)?;
+        self.forget_deleted()?;
+        if self.end_history()? {
+            // The rest follows at the next ticks.
+            self.last_housekeeping = None;
+        }
         self.expire(month_ago)
     }
 

@@ -17,7 +17,7 @@ use super::{DAY_MS, Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
-const MAX_WANTED: usize = 256;
+pub(super) const MAX_WANTED: usize = 256;
 /// How long envelopes are remembered.
 pub(super) const MEMORY_MS: u64 = 30 * DAY_MS;
 
@@ -82,7 +82,10 @@ impl Engine {
         match self.held(from) {
             // As if it had not been said: whoever is blocked hears nothing of it.
             Some(Held::Blocked) => return Ok(()),
-            Some(held @ (Held::Pinned | Held::Downgrade)) => return Ok(self.not_heard(from, held)),
+            Some(held @ (Held::Pinned | Held::Downgrade)) => {
+                self.not_heard(from, held);
+                return Ok(());
+            }
             Some(Held::Unverified | Held::KeyChanged) | None => {}
         }
         if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
@@ -208,7 +211,7 @@ impl Engine {
         let Some((conversation, id)) = text_of(plaintext) else { return Ok(()) };
         self.writes(from, conversation, false);
         self.owe_receipt(from, id);
-        if self.store.message(from, id)?.is_some() {
+        if self.store.was_taken(from, id)? {
             return Ok(());
         }
         let new = NewMessage {
@@ -262,7 +265,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let Some(message) = text else { return Ok(()) };
         // What came as a direct message was taken; if it isn't here, it was removed since.
-        if conversation == self.direct(from) || self.store.message(from, message)?.is_some() {
+        if conversation == self.direct(from) || self.store.was_taken(from, message)? {
             self.owe_receipt(from, message);
             return Ok(());
         }

@@ -1,10 +1,12 @@
 //! The state and its turns. Sans-IO: inputs with the time go in, records, events and answers come out,
 //! after the commit.
 
+mod accept;
 mod clock;
 mod commands;
 mod decisions;
 mod gaps;
+mod history;
 mod housekeeping;
 mod inbound;
 mod keys;
@@ -37,6 +39,7 @@ use chat_core::wire::{FromRelay, StackProfile, ToRelay, WIRE_VERSION};
 use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
+use crate::search::Index;
 use crate::store::{Store, StoreError};
 use crate::watch::Watch;
 use clock::Clock;
@@ -146,6 +149,8 @@ pub(crate) struct Engine {
     renewals_waiting: BTreeMap<PeerId, Renewal>,
     /// Peers with whom there is no session yet since a backup was put back.
     lost_sessions: BTreeSet<PeerId>,
+    /// Keys were erased of which older copies may lie in the store's log.
+    has_erased_keys: bool,
     /// A backup was put back: so many sessions are to be renewed, and the user is still to be told.
     restored: Option<u64>,
     rates: Rates,
@@ -172,6 +177,10 @@ pub(crate) struct Engine {
     watched: Watched,
     writing: Writing,
     views: Views,
+    /// History, to be searched; read bit by bit.
+    index: Index,
+    /// When this run began.
+    began: Timestamp,
     out: Turn,
     last_housekeeping: Option<Uptime>,
     last_nudge: Uptime,
@@ -214,6 +223,7 @@ impl Engine {
             asked: BTreeMap::new(),
             renewals_waiting: BTreeMap::new(),
             lost_sessions: BTreeSet::new(),
+            has_erased_keys: false,
             restored: None,
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
@@ -237,6 +247,8 @@ impl Engine {
             watched: Watched::default(),
             writing: Writing::default(),
             views: Views::default(),
+            index: Index::default(),
+            began: at.wall,
             out: Turn::default(),
             last_housekeeping: None,
             last_nudge: at.up,
@@ -244,6 +256,7 @@ impl Engine {
         engine.store.begin()?;
         engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.restored = engine.store.begin_anew()?;
+        engine.has_erased_keys = engine.restored.is_some();
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
@@ -262,6 +275,8 @@ impl Engine {
         self.live.clear();
         self.receipts.clear();
         self.touched.clear();
+        // It may hold what was not committed.
+        self.index = Index::default();
         self.submission = Submission::default();
         self.load_contacts()?;
         self.load_rooms()?;
@@ -279,6 +294,7 @@ impl Engine {
         match self.steps(inputs).and_then(|()| self.store.commit()) {
             Ok(()) => {
                 self.has_jumped = false;
+                self.scrub();
                 std::mem::take(&mut self.out)
             }
             Err(error) => self.undo(&error),
@@ -406,6 +422,7 @@ impl Engine {
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.want_fresh_keys();
+        self.read_into_index()?;
         self.wait_for_one_time_keys()?;
         self.renew_lost_sessions()?;
         self.keep_house()
@@ -422,6 +439,16 @@ impl Engine {
             tracing::error!(%error, "what is unsent can't be counted");
             0
         })
+    }
+
+    /// Keys that were erased in a committed turn are erased from the log as well; if that fails, after the next turn.
+    fn scrub(&mut self) {
+        if self.has_erased_keys {
+            match self.store.scrub() {
+                Ok(()) => self.has_erased_keys = false,
+                Err(error) => tracing::warn!(%error, "keys that were erased lie in the store's log still"),
+            }
+        }
     }
 
     /// For whoever looks on from outside.

@@ -118,3 +118,41 @@ impl<K: Ord> Backoff<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a private-key operation of RSA, or a KEM's, may be asked for: CPU, and chances for an oracle.
+    #[test]
+    fn a_peer_has_ten_first_messages_an_hour() {
+        let (mut rates, peer) = (Rates::default(), PeerId([1; 32]));
+        for taken in 0..ACCEPTS_A_PEER {
+            assert!(rates.may_accept(peer, false, Uptime(taken as u64)), "{taken}");
+            rates.accepted(peer, false, Uptime(taken as u64));
+        }
+        assert!(!rates.may_accept(peer, false, Uptime(HOUR_MS - 1)));
+        assert!(rates.may_accept(PeerId([2; 32]), false, Uptime(HOUR_MS - 1)), "others are not kept out");
+        // An hour after the first there is one again, and no more.
+        assert!(rates.may_accept(peer, false, Uptime(HOUR_MS)));
+        rates.accepted(peer, false, Uptime(HOUR_MS));
+        assert!(!rates.may_accept(peer, false, Uptime(HOUR_MS)));
+    }
+
+    #[test]
+    fn strangers_share_a_budget_that_is_not_that_of_friends() {
+        let mut rates = Rates::default();
+        let stranger = |n: usize| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            PeerId(id)
+        };
+        for n in 0..ACCEPTS_OF_STRANGERS {
+            assert!(rates.may_accept(stranger(n), true, Uptime(0)), "{n}");
+            rates.strangers.push_back(Uptime(0));
+        }
+        assert!(!rates.may_accept(stranger(ACCEPTS_OF_STRANGERS), true, Uptime(HOUR_MS - 1)));
+        assert!(rates.may_accept(stranger(0), false, Uptime(HOUR_MS - 1)), "one who is known");
+        assert!(rates.may_accept(stranger(ACCEPTS_OF_STRANGERS), true, Uptime(HOUR_MS)));
+    }
+}

@@ -19,8 +19,11 @@ const GRACE_MS: u64 = 5_000;
 /// gone before: a relay notices late that nobody is at the other end.
 const STALE_MS: u64 = 5 * MINUTE_MS;
 
+/// Whether a property is given.
+type Gives = fn(&Properties) -> bool;
+
 /// Properties as bits, for the store, with their names for the user.
-const PROPERTIES: [(fn(&Properties) -> bool, &str); 4] = [
+const PROPERTIES: [(Gives, &str); 4] = [
     (|given| given.forward_secrecy, "forward secrecy"),
     (|given| given.healing, "healing"),
     (|given| given.post_quantum, "post-quantum secrecy"),

@@ -1,9 +1,11 @@
 //! What a backup must not go on with: keys and sessions of which another copy may live, or may have lived on.
 
+use chat_core::entropy::Entropy;
 use chat_core::ids::{PeerId, Timestamp};
 
 use super::{Store, StoreError, b, uint};
 use crate::config::StorePlace;
+use crate::vault::StoreKey;
 
 /// What a store of version 2 lacks.
 pub(super) const FROM_VERSION_2: &str = "
@@ -17,8 +19,16 @@ CREATE TABLE renewals (peer BLOB PRIMARY KEY) WITHOUT ROWID;
 ///
 /// # Errors
 /// [`StoreError`] if it can't be opened or written; nothing was changed then.
-pub fn mark_restored(place: &StorePlace) -> Result<(), StoreError> {
-    Store::open(place)?.mark_restored()
+pub fn mark_restored(
+    place: &StorePlace,
+    key: &StoreKey,
+    entropy: Box<dyn Entropy>,
+) -> Result<(), StoreError> {
+    let store = Store::open_sealed(place, key, entropy)?;
+    store.begin()?;
+    store.mark_restored()?;
+    store.commit()?;
+    store.close()
 }
 
 impl Store {
@@ -93,8 +103,8 @@ mod tests {
             .db
             .execute_batch(
                 "INSERT INTO bundles VALUES (x'01', x'', x'', x'aa', 'x', 'y', 'n', 1, 7, 9);
-                 INSERT INTO one_time_keys VALUES (x'01', x'aa', 'x', 'r', 1);
-                 INSERT INTO session_rows VALUES (x'01', x'01', x'aa');
+                 INSERT INTO one_time_keys (id, secret, exchange, relay, made) VALUES (x'01', x'aa', 'x', 'r', 1);
+                 INSERT INTO session_rows (session, key, value) VALUES (x'01', x'01', x'aa');
                  INSERT INTO controls (envelope_id, peer, envelope, created) VALUES (x'01', x'', x'aa', 1);",
             )
             .unwrap();

@@ -63,13 +63,21 @@ impl Store {
 
     /// Writes what is known about a peer; its bundle only if there is a new one.
     pub(crate) fn put_contact(&self, contact: &ContactRow, bundle: Option<&[u8]>) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached(
-            "INSERT INTO contacts (peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen,
-                blocked, had, rival, settled)
-             VALUES (?1,?2,?3,coalesce(?4,x''),?5,?6,?7,?8,?9,?10,?11,?12,?13)
-             ON CONFLICT (peer) DO UPDATE SET name = ?2, nick = ?3, bundle = coalesce(?4, bundle), problem = ?5,
-                sending = ?6, verified = ?7, last_seen = ?9, blocked = ?10, had = ?11, rival = ?12, settled = ?13",
-        )?;
+        let known =
+            self.db.prepare_cached("SELECT 1 FROM contacts WHERE peer = ?")?.exists([b(&contact.peer)])?;
+        let mut put = self.db.prepare_cached(match known {
+            // The eighth parameter is the date that stays.
+            true => {
+                "UPDATE contacts SET name = ?2, nick = ?3, bundle = coalesce(?4, bundle), problem = ?5, sending = ?6,
+                    verified = ?7, first_seen = coalesce(first_seen, ?8), last_seen = ?9, blocked = ?10, had = ?11,
+                    rival = ?12, settled = ?13 WHERE peer = ?1"
+            }
+            false => {
+                "INSERT INTO contacts (peer, name, nick, bundle, problem, sending, verified, first_seen, last_seen,
+                    blocked, had, rival, settled)
+                 VALUES (?1,?2,?3,coalesce(?4,x''),?5,?6,?7,?8,?9,?10,?11,?12,?13)"
+            }
+        })?;
         put.execute(params![
             b(&contact.peer),
             contact.name,
@@ -118,7 +126,8 @@ impl Store {
     }
 
     pub(crate) fn put_former_name(&self, name: &str, peer: PeerId) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR IGNORE INTO former_names VALUES (?,?)")?;
+        let mut put =
+            self.db.prepare_cached("INSERT OR IGNORE INTO former_names (name, peer) VALUES (?,?)")?;
         put.execute(params![name, b(&peer)])?;
         Ok(())
     }

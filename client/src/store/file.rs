@@ -9,20 +9,22 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
+use super::seal::Seal;
 
 /// What SQLite, or a start that was killed, may have left beside the file that is being made.
 const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
 }
 
 /// Makes the store if it isn't there.
-pub(super) fn make_if_missing(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_if_missing(path: &Path, seal: &Seal) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
-        Ok(found) if found.len() == 0 => return Err(StoreError::Empty),
+        // SQLite would begin anew in a file that is shorter than any database.
+        Ok(found) if found.len() < 512 => return Err(StoreError::Empty),
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(StoreError::File(error)),
@@ -34,7 +36,7 @@ pub(super) fn make_if_missing(path: &Path) -> Result<(), StoreError> {
         _ => {}
     }
     let new = beside(path, ".new");
-    make(path, &new).inspect_err(|_| {
+    make(path, &new, seal).inspect_err(|_| {
         if let Err(error) = remove(&new) {
             tracing::warn!(%error, "a store that was not finished is left behind");
         }
@@ -52,7 +54,7 @@ fn remove(new: &Path) -> std::io::Result<()> {
 }
 
 /// Under another name until all of it is on the disk.
-fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
+fn make(path: &Path, new: &Path, seal: &Seal) -> Result<(), StoreError> {
     remove(new).map_err(StoreError::File)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -62,13 +64,19 @@ fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(new, flags)?;
     db.execute_batch("PRAGMA synchronous = FULL")?;
-    super::make_tables(&db)?;
+    seal.attach(&db)?;
+    super::make_tables(&db, seal)?;
     db.close().map_err(|(_, error)| error)?;
     std::fs::rename(new, path).map_err(StoreError::File)?;
+    sync_folder_of(path).map_err(StoreError::File)
+}
+
+/// Makes a rename, or a removal, last.
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) if cfg!(unix) => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::File)
+            File::open(folder).and_then(|folder| folder.sync_all())
         }
         _ => Ok(()),
     }

@@ -138,7 +138,9 @@ impl Store {
     }
 
     pub(crate) fn message_by_client_id(&self, client_id: &str) -> Result<Option<MessageId>, StoreError> {
-        let mut find = self.db.prepare_cached("SELECT id FROM messages WHERE client_id = ?")?;
+        let mut find = self.db.prepare_cached(
+            "SELECT id FROM messages WHERE client_id_hash = hashed('messages.client_id', ?)",
+        )?;
         Ok(find.query_row([client_id], |row| row.get(0).map(MessageId)).optional()?)
     }
 
@@ -230,7 +232,8 @@ impl Store {
     ) -> Result<Option<HeldMessage>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT id, conversation, author, previous, link FROM messages
-             WHERE conversation = ? AND author = ? AND previous = ? AND mine = 0 AND position IS NULL",
+             WHERE conversation = ? AND author = ? AND previous_hash = hashed('messages.previous', ?) AND mine = 0
+               AND position IS NULL",
         )?;
         Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read_held).optional()?)
     }
@@ -244,7 +247,8 @@ impl Store {
     ) -> Result<Option<HeldMessage>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT id, conversation, author, previous, link FROM messages
-             WHERE position IS NULL AND mine = 0 AND conversation = ? AND author = ? AND link = ?",
+             WHERE position IS NULL AND mine = 0 AND conversation = ? AND author = ?
+               AND link_hash = hashed('messages.link', ?)",
         )?;
         Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read_held).optional()?)
     }
@@ -257,8 +261,8 @@ impl Store {
         link: [u8; 16],
     ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE conversation = ? AND author = ? AND previous = ?
-             AND mine = 0 AND position IS NOT NULL AND gap = 1"
+            "SELECT {COLUMNS} FROM messages WHERE conversation = ? AND author = ?
+             AND previous_hash = hashed('messages.previous', ?) AND mine = 0 AND position IS NOT NULL AND gap = 1"
         );
         let mut find = self.db.prepare_cached(&sql)?;
         Ok(find.query_row(params![b(&conversation), b(&author), link.as_slice()], read).optional()?)
@@ -272,7 +276,7 @@ impl Store {
     ) -> Result<Option<HeldMessage>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT id, conversation, author, previous, link FROM messages
-             WHERE position IS NULL AND (arrived <= ? OR arrived > ?) ORDER BY arrived, sent_at, rowid LIMIT 1",
+             WHERE position IS NULL AND (arrived <= ? OR arrived > ?) ORDER BY arrived, sent_at, row LIMIT 1",
         )?;
         Ok(find.query_row([int(then.0), int(ahead.0)], read_held).optional()?)
     }
@@ -286,7 +290,8 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT position FROM messages
-             WHERE conversation = ? AND author = ? AND link = ? AND mine = 0 AND position IS NOT NULL",
+             WHERE conversation = ? AND author = ? AND link_hash = hashed('messages.link', ?) AND mine = 0
+               AND position IS NOT NULL",
         )?;
         Ok(find
             .query_row(params![b(&conversation), b(&author), link.as_slice()], |row| row.get(0))
@@ -319,7 +324,8 @@ impl Store {
         link: [u8; 16],
     ) -> Result<bool, StoreError> {
         let mut find = self.db.prepare_cached(
-            "SELECT 1 FROM messages WHERE conversation = ? AND author = ? AND previous = ? AND mine = 0",
+            "SELECT 1 FROM messages WHERE conversation = ? AND author = ?
+               AND previous_hash = hashed('messages.previous', ?) AND mine = 0",
         )?;
         Ok(find.exists(params![b(&conversation), b(&author), link.as_slice()])?)
     }

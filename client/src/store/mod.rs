@@ -6,20 +6,29 @@ mod bundles;
 mod chains;
 mod closed_rooms;
 mod contacts;
+mod erase;
 mod file;
 mod messages;
+mod migrate;
 mod node;
 mod one_time;
 mod outbox;
 mod rooms;
+mod seal;
 mod sessions;
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use chat_core::entropy::Entropy;
+use chat_core::error::CryptoError;
 use chat_core::ids::PeerId;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
+use crate::vault::StoreKey;
+pub(crate) use file::sync_folder_of;
+use seal::{Findings, Seal};
 
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
@@ -35,6 +44,12 @@ pub(crate) use sessions::SessionRow;
 
 /// The schema this program writes.
 const SCHEMA_VERSION: i64 = 3;
+/// The tables as queries see them; what lies in the file is made from it, see [`seal`].
+const SCHEMA: &str = include_str!("schema.sql");
+/// What is in them from the beginning.
+const FIRST_ROWS: &str = "INSERT INTO node (one) VALUES (1);";
+/// Up to this size the check at start goes through the indexes too.
+const SMALL_PAGES: i64 = 1024;
 
 /// Why the store can't be used. The transaction it happened in is rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +57,16 @@ const SCHEMA_VERSION: i64 = 3;
 pub enum StoreError {
     /// SQLite's words: disk full, file damaged, locked by another process.
     #[error("the store failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+    /// There is no randomness to seal with.
+    #[error("nothing can be sealed: {0}")]
+    Crypto(#[from] CryptoError),
+    /// The key is another one than the store was sealed with.
+    #[error(
+        "the store is sealed with another key than the one given: put the right one back, or name it in [store]; \
+         nothing was changed"
+    )]
+    OtherKey,
     /// The database was written by a later version of the program.
     #[error(
         "the store has schema {found}, this program knows up to {SCHEMA_VERSION}: use the newer program, or another --data-dir"
@@ -54,12 +78,12 @@ pub enum StoreError {
     /// SQLite keeps another journal than the write-ahead log, which every promise about a commit rests on.
     #[error("the store's file system gives no write-ahead log, but {0:?}")]
     NoLog(String),
-    /// The check at start found damage.
-    #[error("the store is damaged: {0}")]
+    /// Something in it is not what was written, or can't be read.
+    #[error("the store is damaged: {0}; `chat db verify` says what is, `chat db export` saves the rest")]
     Damaged(String),
-    /// The file is there and empty. The program never leaves it like that.
+    /// The file is there, but empty, or too short to be a database. The program never leaves it like that.
     #[error(
-        "the store is an empty file, so something has cut it off: put a copy of it back, or remove it to begin with an \
+        "the store is an empty file, or nearly, so something has cut it off: put a copy of it back, or remove it to begin with an \
          empty history under the same identity; nothing was changed"
     )]
     Empty,
@@ -85,26 +109,15 @@ pub enum StoreError {
     },
 }
 
-/// Makes version 2 of version 1.
-const FROM_VERSION_1: &str = "
-CREATE TABLE node (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    identity BLOB, kept_at INTEGER NOT NULL DEFAULT 0, doubted_at INTEGER NOT NULL DEFAULT 0
-);
-INSERT INTO node (one) VALUES (1);
-ALTER TABLE seen_envelopes ADD COLUMN frame BLOB;
-CREATE INDEX seen_frames ON seen_envelopes (frame);
-";
-
-/// Makes version 3 of version 2, each table in its own file.
-const FROM_VERSION_2: &[&str] =
-    &[anew::FROM_VERSION_2, one_time::FROM_VERSION_2, contacts::FROM_VERSION_2, rooms::FROM_VERSION_2];
-
-/// Whatever makes the present version of an older one.
-fn migration(found: i64) -> String {
-    let from_1 = if found < 2 { FROM_VERSION_1 } else { "" };
-    let from_2 = if found < 3 { FROM_VERSION_2.concat() } else { String::new() };
-    format!("{from_1}{from_2}")
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(_, Some(said)) if said.starts_with(seal::DAMAGED) => {
+                Self::Damaged(said.trim_start_matches(seal::DAMAGED).to_owned())
+            }
+            _ => Self::Sqlite(error),
+        }
+    }
 }
 
 /// The schema of a database that is ours or new; looked at before anything is written.
@@ -121,12 +134,24 @@ fn version(db: &Connection) -> Result<i64, StoreError> {
 }
 
 /// The tables of a new store, in one transaction.
-fn make_tables(db: &Connection) -> Result<(), StoreError> {
-    db.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-        include_str!("schema.sql")
-    ))?;
-    Ok(())
+fn make_tables(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    seal.make_tables(db)?;
+    seal.show_tables(db)?;
+    db.execute_batch(FIRST_ROWS)?;
+    seal.flush(db)?;
+    Ok(db.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?)
+}
+
+/// Whether the file is a whole database; of a small one also whether its indexes lead to all rows.
+fn check_pages(db: &Connection) -> Result<(), StoreError> {
+    let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    let check = if pages <= SMALL_PAGES { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
+    let verdict: String = db.query_row(check, [], |row| row.get(0))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(StoreError::Damaged(verdict)),
+    }
 }
 
 /// Bytes of an id, for SQL.
@@ -173,32 +198,62 @@ fn settle_log(db: &Connection) -> rusqlite::Result<()> {
 /// The database.
 pub(crate) struct Store {
     pub(crate) db: Connection,
+    seal: Seal,
+    /// The turn erases something.
+    has_erased: Cell<bool>,
 }
 
 impl Store {
     /// Opens or creates the store, checks it, and takes it for this process alone.
-    pub(crate) fn open(place: &StorePlace) -> Result<Self, StoreError> {
+    pub(crate) fn open_sealed(
+        place: &StorePlace,
+        key: &StoreKey,
+        entropy: Box<dyn Entropy>,
+    ) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let (db, journal) = match place {
+        let seal = Seal::new(key, entropy)?;
+        let (db, journal, file) = match place {
             StorePlace::File(path) => {
-                file::make_if_missing(path)?;
-                (Connection::open_with_flags(path, flags)?, "wal")
+                file::make_if_missing(path, &seal)?;
+                (Connection::open_with_flags(path, flags)?, "wal", Some(path.as_path()))
             }
             StorePlace::Vfs { vfs, path } => {
-                (Connection::open_with_flags_and_vfs(path, flags, vfs.as_str())?, "wal")
+                (Connection::open_with_flags_and_vfs(path, flags, vfs.as_str())?, "wal", None)
             }
-            StorePlace::Memory => (Connection::open_in_memory()?, "memory"),
+            StorePlace::Memory => (Connection::open_in_memory()?, "memory", None),
         };
-        Self::prepare(db, journal)
+        Self::prepare(db, journal, seal, file)
     }
 
-    fn prepare(db: Connection, journal: &str) -> Result<Self, StoreError> {
+    /// A store that is sealed with a key of the tests.
+    #[cfg(test)]
+    pub(crate) fn open(place: &StorePlace) -> Result<Self, StoreError> {
+        Self::open_sealed(place, &StoreKey::from_bytes(&[7; 32]), Box::new(chat_core::entropy::OsEntropy))
+    }
+
+    /// Changes something from outside the engine, in a turn.
+    #[cfg(test)]
+    pub(crate) fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.begin()?;
+        self.db.execute_batch(sql)?;
+        self.commit()
+    }
+
+    fn prepare(
+        db: Connection,
+        journal: &str,
+        seal: Seal,
+        file: Option<&std::path::Path>,
+    ) -> Result<Self, StoreError> {
         db.busy_timeout(Duration::from_secs(2))?;
         db.set_prepared_statement_cache_capacity(128);
         db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
         let found = version(&db)?;
+        if found == SCHEMA_VERSION {
+            seal.fits(&db)?;
+        }
         let mode = journal_mode(&db, "WAL")?;
         if mode != journal {
             return Err(StoreError::NoLog(mode));
@@ -209,19 +264,87 @@ impl Store {
              PRAGMA journal_size_limit = 4194304;",
         )?;
         settle_log(&db)?;
+        seal.attach(&db)?;
         match found {
-            0 => make_tables(&db)?,
-            SCHEMA_VERSION => {}
-            older => db.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-                migration(older)
-            ))?,
+            0 => make_tables(&db, &seal)?,
+            SCHEMA_VERSION => seal.show_tables(&db)?,
+            _ => migrate::run(&db, &seal, found, file)?,
         }
-        let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(StoreError::Damaged(verdict));
+        check_pages(&db)?;
+        seal.load(&db)?;
+        seal.check_ledger(&db)?;
+        if let Some(file) = file {
+            migrate::finish(&db, &seal, file)?;
         }
-        Ok(Self { db })
+        Ok(Self { db, seal, has_erased: Cell::new(false) })
+    }
+
+    /// Opens a store as far as it can be opened, for whoever looks after it; with what is wrong with its pages and its
+    /// ledger. An older one is brought up to date first.
+    pub(crate) fn open_damaged(
+        path: &std::path::Path,
+        key: &StoreKey,
+        entropy: Box<dyn Entropy>,
+    ) -> Result<(Self, Vec<String>), StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let (db, seal) = (Connection::open_with_flags(path, flags)?, Seal::new(key, entropy)?);
+        db.busy_timeout(Duration::from_secs(2))?;
+        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+        if (1..SCHEMA_VERSION).contains(&version(&db)?) {
+            return Ok((Self::prepare(db, "wal", seal, Some(path))?, Vec::new()));
+        }
+        seal.fits(&db)?;
+        seal.attach(&db)?;
+        seal.show_tables(&db)?;
+        let mut problems = Vec::new();
+        {
+            let mut check = db.prepare("PRAGMA integrity_check(100)")?;
+            let said: Result<Vec<String>, _> = check.query_map([], |row| row.get(0))?.collect();
+            match said {
+                Ok(said) => problems.extend(said.into_iter().filter(|said| said != "ok")),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if let Err(error) = seal.load(&db) {
+            problems.push(error.to_string());
+        }
+        Ok((Self { db, seal, has_erased: Cell::new(false) }, problems))
+    }
+
+    /// Everything that is not what was written.
+    pub(crate) fn check_all(&self) -> Findings {
+        self.seal.check_all(&self.db)
+    }
+
+    /// The columns of a table.
+    pub(crate) fn columns_of(&self, table: &str) -> Vec<String> {
+        self.seal
+            .columns()
+            .into_iter()
+            .find(|(name, _)| name == table)
+            .map(|(_, columns)| columns)
+            .unwrap_or_default()
+    }
+
+    /// The names of all tables, in order.
+    #[cfg(test)]
+    pub(crate) fn tables(&self) -> Vec<String> {
+        self.seal.columns().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Each row of a table, in the order of its columns; or the key of one that is damaged.
+    pub(crate) fn each_row(
+        &self,
+        table: &str,
+        visit: impl FnMut(Result<Vec<rusqlite::types::Value>, String>),
+    ) -> rusqlite::Result<()> {
+        self.seal.each_row(&self.db, table, visit)
+    }
+
+    /// Closes the store, and says if that fails; all of it is in its one file then.
+    pub(crate) fn close(self) -> Result<(), StoreError> {
+        settle_log(&self.db)?;
+        Ok(self.db.close().map_err(|(_, error)| error)?)
     }
 
     pub(crate) fn begin(&self) -> Result<(), StoreError> {
@@ -229,15 +352,25 @@ impl Store {
     }
 
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
-        Ok(self.db.execute_batch("COMMIT")?)
+        self.seal.flush(&self.db)?;
+        self.db.execute_batch("COMMIT")?;
+        self.forget_log();
+        Ok(())
+    }
+
+    /// What was erased leaves the write-ahead log too, where older copies of its pages lie. Outside of a transaction.
+    pub(crate) fn scrub(&self) -> Result<(), StoreError> {
+        Ok(settle_log(&self.db)?)
     }
 
     /// Undoes the turn; also after a failed commit, which SQLite may have rolled back by itself.
     pub(crate) fn roll_back(&self) -> Result<(), StoreError> {
-        if self.db.is_autocommit() {
-            return Ok(());
+        self.has_erased.set(false);
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("ROLLBACK")?;
         }
-        Ok(self.db.execute_batch("ROLLBACK")?)
+        // Whether or not a commit that failed has taken effect: what lies in the file counts.
+        self.seal.load(&self.db)
     }
 }
 

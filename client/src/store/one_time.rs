@@ -28,13 +28,17 @@ pub(crate) struct StoredOneTimeKey {
 
 impl Store {
     pub(crate) fn put_one_time_key(&self, key: &StoredOneTimeKey) -> Result<(), StoreError> {
-        self.db.prepare_cached("INSERT INTO one_time_keys VALUES (?,?,?,?,?)")?.execute(params![
-            b(&key.id),
-            key.secret.as_ref().map(|secret| secret.as_slice()),
-            key.exchange,
-            key.relay,
-            int(key.made.0),
-        ])?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO one_time_keys (id, secret, exchange, relay, made) VALUES (?,?,?,?,?)",
+            )?
+            .execute(params![
+                b(&key.id),
+                key.secret.as_ref().map(|secret| secret.as_slice()),
+                key.exchange,
+                key.relay,
+                int(key.made.0),
+            ])?;
         Ok(())
     }
 
@@ -63,13 +67,15 @@ impl Store {
     /// How many unused keys for an exchange a relay may still give out.
     pub(crate) fn count_one_time_keys(&self, relay: &str, exchange: &str) -> Result<u64, StoreError> {
         let sql =
-            "SELECT count(*) FROM one_time_keys WHERE relay = ? AND exchange = ? AND secret IS NOT NULL";
+            "SELECT count(*) FROM one_time_keys WHERE relay_hash = hashed('one_time_keys.relay', ?) AND exchange = ?
+             AND secret IS NOT NULL";
         Ok(self.db.prepare_cached(sql)?.query_row([relay, exchange], |row| row.get(0).map(uint))?)
     }
 
     /// Erases the unused keys of a relay, but for the newest so many.
     pub(crate) fn erase_one_time_keys_but(&self, relay: &str, newest: u64) -> Result<(), StoreError> {
-        let sql = "SELECT id FROM one_time_keys WHERE relay = ? AND secret IS NOT NULL ORDER BY made DESC, id LIMIT -1 OFFSET ?";
+        let sql = "SELECT id FROM one_time_keys WHERE relay_hash = hashed('one_time_keys.relay', ?) AND secret IS NOT NULL
+                   ORDER BY made DESC, id LIMIT -1 OFFSET ?";
         let mut query = self.db.prepare_cached(sql)?;
         let ids: Vec<[u8; OneTimeKeyId::LEN]> =
             query.query_map(params![relay, int(newest)], |row| row.get(0))?.collect::<Result<_, _>>()?;

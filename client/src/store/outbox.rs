@@ -273,8 +273,9 @@ impl Store {
 
     /// Whether it was a control frame.
     pub(crate) fn remove_control(&self, id: EnvelopeId) -> Result<bool, StoreError> {
-        let mut remove = self.db.prepare_cached("DELETE FROM controls WHERE envelope_id = ?")?;
-        Ok(remove.execute([b(&id)])? > 0)
+        let mut remove = self.db.prepare_cached("DELETE FROM controls WHERE envelope_id = ? RETURNING 1")?;
+        let removed = remove.query_map([b(&id)], |_| Ok(()))?;
+        Ok(!removed.collect::<Result<Vec<()>, _>>()?.is_empty())
     }
 
     pub(crate) fn remove_controls_before(&self, then: Timestamp) -> Result<(), StoreError> {

@@ -55,11 +55,16 @@ impl Store {
     }
 
     pub(crate) fn put_room(&self, row: &RoomRow) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached(
-            "INSERT INTO rooms VALUES (?,?,?,?)
-             ON CONFLICT (conversation) DO UPDATE SET joined = excluded.joined",
-        )?;
-        put.execute(params![b(&row.conversation), row.address, row.closed, row.joined])?;
+        let known = "SELECT 1 FROM rooms WHERE conversation = ?";
+        let known = self.db.prepare_cached(known)?.exists([b(&row.conversation)])?;
+        if known {
+            let mut put = self.db.prepare_cached("UPDATE rooms SET joined = ? WHERE conversation = ?")?;
+            put.execute(params![row.joined, b(&row.conversation)])?;
+        } else {
+            let sql = "INSERT INTO rooms (conversation, address, closed, joined) VALUES (?,?,?,?)";
+            let mut put = self.db.prepare_cached(sql)?;
+            put.execute(params![b(&row.conversation), row.address, row.closed, row.joined])?;
+        }
         Ok(())
     }
 
@@ -76,22 +81,27 @@ impl Store {
         peer: PeerId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached(
-            "INSERT INTO members VALUES (?1,?2,?3)
-             ON CONFLICT (room, peer) DO UPDATE SET last_seen = ?3 WHERE ?3 - last_seen > 86400000",
-        )?;
-        put.execute(params![b(&room), b(&peer), int(now.0)])?;
+        let is_fresh = "SELECT 1 FROM members WHERE room = ? AND peer = ? AND ? - last_seen <= 86400000";
+        let is_fresh = self.db.prepare_cached(is_fresh)?.exists(params![b(&room), b(&peer), int(now.0)])?;
+        if !is_fresh {
+            let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO members VALUES (?,?,?)")?;
+            put.execute(params![b(&room), b(&peer), int(now.0)])?;
+        }
         Ok(())
     }
 
     /// Whether there was such a member.
     pub(crate) fn remove_member(&self, room: ConversationId, peer: PeerId) -> Result<bool, StoreError> {
-        let mut remove = self.db.prepare_cached("DELETE FROM members WHERE room = ? AND peer = ?")?;
-        Ok(remove.execute(params![b(&room), b(&peer)])? > 0)
+        let sql = "DELETE FROM members WHERE room = ? AND peer = ? RETURNING 1";
+        let mut remove = self.db.prepare_cached(sql)?;
+        let removed = remove.query_map(params![b(&room), b(&peer)], |_| Ok(()))?;
+        Ok(!removed.collect::<Result<Vec<()>, _>>()?.is_empty())
     }
 
     pub(crate) fn remove_members_unseen_since(&self, then: Timestamp) -> Result<usize, StoreError> {
-        Ok(self.db.execute("DELETE FROM members WHERE last_seen < ?", [int(then.0)])?)
+        let mut remove = self.db.prepare_cached("DELETE FROM members WHERE last_seen < ? RETURNING 1")?;
+        let removed = remove.query_map([int(then.0)], |_| Ok(()))?;
+        Ok(removed.collect::<Result<Vec<()>, _>>()?.len())
     }
 
     pub(crate) fn remove_all_members(&self, room: ConversationId) -> Result<(), StoreError> {

@@ -1,3 +1,4 @@
+-- As queries see them; the file holds them sealed. A number, or an id that an index needs, lies in the clear there.
 CREATE TABLE node (               -- the one whose store this is
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     identity   BLOB,                        -- its peer id; NULL until its first start
@@ -6,7 +7,6 @@ CREATE TABLE node (               -- the one whose store this is
     restored   INTEGER NOT NULL DEFAULT 0,  -- it came from a backup: keys and sessions are to be made anew
     newest_bundle INTEGER NOT NULL DEFAULT 0 -- ms; the date of the newest bundle that was destroyed for it
 );
-INSERT INTO node (one) VALUES (1);
 
 CREATE TABLE bundles (            -- one's own, newest first in use, old ones kept for peers who still have them
     hash     BLOB PRIMARY KEY,
@@ -120,8 +120,9 @@ CREATE TABLE messages (
     state        INTEGER NOT NULL DEFAULT 0,
     reason       TEXT,
     seen         INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (id, author)
+    PRIMARY KEY (id, author)
 );
+CREATE INDEX messages_by_age ON messages (arrived);
 CREATE INDEX messages_in_order ON messages (conversation, position);
 CREATE INDEX messages_by_previous ON messages (conversation, author, previous) WHERE mine = 0;
 CREATE INDEX messages_by_link ON messages (conversation, author, link) WHERE mine = 0;
@@ -130,7 +131,7 @@ CREATE INDEX messages_queued ON messages (conversation, position) WHERE mine = 1
 CREATE INDEX messages_unread ON messages (conversation, position) WHERE mine = 0 AND seen = 0;
 
 CREATE TABLE deliveries (           -- one a recipient of a message of one's own
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq         INTEGER PRIMARY KEY,
     message     BLOB NOT NULL,
     peer        BLOB NOT NULL,
     state       INTEGER NOT NULL,
@@ -147,7 +148,7 @@ CREATE INDEX deliveries_open ON deliveries (peer, seq) WHERE state < 3;
 CREATE INDEX deliveries_open_in_order ON deliveries (seq) WHERE state < 3;
 
 CREATE TABLE controls (             -- receipts and the like: kept until the relay has stored them
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq         INTEGER PRIMARY KEY,
     envelope_id BLOB NOT NULL UNIQUE,
     peer        BLOB NOT NULL,
     envelope    BLOB NOT NULL,
@@ -172,6 +173,13 @@ CREATE TABLE seen_envelopes (
 ) WITHOUT ROWID;
 CREATE INDEX seen_envelopes_by_age ON seen_envelopes (at);
 CREATE INDEX seen_frames ON seen_envelopes (frame);
+
+CREATE TABLE deleted (              -- messages of others that were deleted: they may be sent once more, and are not taken
+    id     BLOB NOT NULL,
+    author BLOB NOT NULL,
+    at     INTEGER NOT NULL,
+    PRIMARY KEY (id, author)
+) WITHOUT ROWID;
 
 CREATE TABLE one_time_keys (        -- one's own, each given to one relay
     id       BLOB PRIMARY KEY,

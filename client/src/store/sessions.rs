@@ -99,12 +99,15 @@ impl Store {
             put.execute(params![main.as_slice(), b(&id)])?;
         }
         for key in &change.delete {
-            let mut delete =
-                self.db.prepare_cached("DELETE FROM session_rows WHERE session = ? AND key = ?")?;
+            let mut delete = self.db.prepare_cached(
+                "DELETE FROM session_rows WHERE session = ? AND key_hash = hashed('session_rows.key', ?)",
+            )?;
             delete.execute(params![b(&id), key])?;
         }
         for (key, value) in &change.put {
-            let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO session_rows VALUES (?,?,?)")?;
+            let mut put = self
+                .db
+                .prepare_cached("INSERT OR REPLACE INTO session_rows (session, key, value) VALUES (?,?,?)")?;
             put.execute(params![b(&id), key, value.as_slice()])?;
         }
         Ok(())

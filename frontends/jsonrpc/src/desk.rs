@@ -47,6 +47,7 @@ impl Order {
         match &self.command {
             Command::Send(send) => send.text.len(),
             Command::History(history) => history.limit.unwrap_or(50).min(1000) as usize * MESSAGE_BYTES,
+            Command::Search(search) => search.limit.unwrap_or(50).min(1000) as usize * MESSAGE_BYTES,
             _ => 0,
         }
     }

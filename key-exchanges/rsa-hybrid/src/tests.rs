@@ -48,13 +48,14 @@ fn scenes() -> Vec<Scene> {
 }
 
 mod conformance {
+    use cipher_aes_cbc_hmac::Aes128CbcHmacSha256;
     use cipher_aes_gcm::Aes256Gcm;
     use cipher_chacha20_poly1305::{ChaCha, XChaCha};
 
     chat_core::key_exchange_suite!(
         crate::RsaHybrid,
         options: "[key_exchange]\nkind = \"rsa-hybrid\"\nbits = 2048\n",
-        ciphers: [Aes256Gcm, ChaCha, XChaCha],
+        ciphers: [Aes256Gcm, ChaCha, XChaCha, Aes128CbcHmacSha256],
     );
 }
 

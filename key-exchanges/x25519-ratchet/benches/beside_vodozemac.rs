@@ -13,15 +13,19 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use chat_core::key_exchange::{KeyExchange, OwnBundle, PeerBundle, Session, Step};
+use chat_core::key_exchange::{OwnBundle, PeerBundle, Session, Step};
+use chat_core::nick::Nick;
 use chat_core::testing::TestEntropy;
-use chat_core::testing::key_exchange::{NOW, Scene, bundle_context};
-use chat_core::{Cipher, Plugin as _};
-use cipher_chacha20_poly1305::{ChaCha, XChaCha};
+use chat_core::testing::key_exchange::{NOW, Party, Scene, bundle_context};
+use chat_core::wire::{Bundle, OneTimeKey, SignedBundle, SignedOneTimeKey, StackProfile, WIRE_VERSION};
+use chat_core::{Cipher, OsEntropy, Plugin as _};
+use cipher_aes_gcm::Aes256Gcm;
+use cipher_chacha20_poly1305::XChaCha;
 use key_exchange_x25519_ratchet::{MAX_MISSING, Options, X25519Ratchet};
 use rustix::time::{ClockId, clock_gettime};
 use vodozemac::olm::{Account, OlmMessage, Session as Olm, SessionConfig};
 use vodozemac::{Curve25519PublicKey, Ed25519PublicKey, Ed25519Signature};
+use zeroize::Zeroizing;
 
 /// Rounds of a comparison.
 const ROUNDS: usize = 60;
@@ -62,16 +66,15 @@ fn row(what: &str, goal: f64, calls: u32, ours: impl FnMut(), theirs: impl FnMut
 /// Two of ours, in the middle of a conversation.
 struct Ours {
     ends: [Box<dyn Session>; 2],
-    entropy: TestEntropy,
     save: bool,
 }
 
 impl Ours {
     fn new(cipher: Arc<dyn Cipher>, save: bool) -> Self {
-        let scene = scene(X25519Ratchet::default(), cipher);
+        let scene = Scene::seeded(Box::<X25519Ratchet>::default(), cipher).expect("bundles");
         let (first, alice) = scene.initiate().expect("a first message");
         let bob = scene.accept(&first).expect("a session");
-        let mut ours = Self { ends: [alice, bob], entropy: TestEntropy::new(9), save };
+        let mut ours = Self { ends: [alice, bob], save };
         ours.say(0, b"first");
         ours.say(1, b"answer");
         ours.say(0, b"second");
@@ -79,7 +82,7 @@ impl Ours {
     }
 
     fn say(&mut self, from: usize, text: &[u8]) {
-        let mut step = Step { now: NOW, entropy: &mut self.entropy };
+        let mut step = Step { now: NOW, entropy: &mut OsEntropy };
         let frame = self.ends[from].seal(text, &mut step).expect("sealed");
         if self.save {
             black_box(self.ends[from].save());
@@ -90,13 +93,6 @@ impl Ours {
         }
         assert_eq!(opened.len(), text.len());
     }
-}
-
-fn scene(exchange: X25519Ratchet, cipher: Arc<dyn Cipher>) -> Scene {
-    let bundles = [1, 2, 3].map(|seed| {
-        exchange.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(seed))).expect("a bundle")
-    });
-    Scene::new(Box::new(exchange), cipher, bundles)
 }
 
 /// Two of theirs.
@@ -142,20 +138,20 @@ fn first_of(alice: &Account, bob: &mut Account) -> (OlmMessage, Olm) {
     (session.encrypt("first").expect("sealed"), session)
 }
 
+/// Theirs is AES-256, so ours beside it is too; XChaCha20-Poly1305 is what `relay-ratchet.toml` names.
 fn messages() {
     for save in [false, true] {
         let saved = if save { ", both saved" } else { "" };
         for len in [100, 1024] {
-            let text = vec![1; len];
-            let (mut ours, mut theirs) = (Ours::new(Arc::new(ChaCha), save), Theirs::new(save));
-            let what = format!("one way, {len} bytes{saved}");
-            row(&what, 0.25, 200, || ours.say(0, &text), || theirs.say(0, &text));
+            let ciphers: [Arc<dyn Cipher>; 2] = [Arc::new(Aes256Gcm), Arc::new(XChaCha)];
+            for cipher in ciphers {
+                let (what, text) = (format!("one way, {len} bytes, {}{saved}", cipher.name()), vec![1; len]);
+                let (mut ours, mut theirs) = (Ours::new(cipher, save), Theirs::new(save));
+                row(&what, 0.25, 200, || ours.say(0, &text), || theirs.say(0, &text));
+            }
         }
+        let (mut ours, mut theirs) = (Ours::new(Arc::new(Aes256Gcm), save), Theirs::new(save));
         let text = [1; 100];
-        let (mut ours, mut theirs) = (Ours::new(Arc::new(XChaCha), save), Theirs::new(save));
-        let what = format!("one way, 100 bytes, xchacha20-poly1305{saved}");
-        row(&what, 0.25, 200, || ours.say(0, &text), || theirs.say(0, &text));
-        let (mut ours, mut theirs) = (Ours::new(Arc::new(ChaCha), save), Theirs::new(save));
         let there_and_back = || {
             ours.say(0, &text);
             ours.say(1, &text);
@@ -171,67 +167,61 @@ fn messages() {
 /// Bob's bundle and one-time key at Alice, Alice's bundle at Bob.
 struct SetUp {
     scene: Scene,
-    one_time: (Vec<u8>, zeroize::Zeroizing<Vec<u8>>),
-    signed: [signing::Signed; 3],
+    one_time_secret: Zeroizing<Vec<u8>>,
+    bob: Vec<u8>,
+    one_time: Vec<u8>,
+    alice: Vec<u8>,
 }
 
 impl SetUp {
     fn new(post_quantum: bool) -> Self {
         let exchange = X25519Ratchet::build(Options { post_quantum }).expect("the options");
-        let agreement = x25519_agreement::Agreement::from(Options { post_quantum });
-        let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
-        let bundles = [1, 2, 3].map(|seed| {
-            exchange.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(seed))).expect("a bundle")
-        });
+        let cipher: Arc<dyn Cipher> = Arc::new(Aes256Gcm);
         let mut entropy = TestEntropy::new(4);
-        let made = agreement.one_time_keys(1, &mut bundle_context(&cipher, &mut entropy));
-        let one_time = made.expect("a key").swap_remove(0);
-        let scene = Scene::new(exchange, cipher, bundles);
-        let signed = [
-            signing::Signed::new(&scene.bob.identity, &scene.bob.payload),
-            signing::Signed::new(&scene.bob.identity, &one_time.0),
-            signing::Signed::new(&scene.alice.identity, &scene.alice.payload),
-        ];
-        Self { scene, one_time, signed }
+        let made = exchange.one_time_keys(1, &mut bundle_context(&cipher, &mut entropy));
+        let (public, one_time_secret) = made.expect("a key").swap_remove(0);
+        let (key_exchange, key_exchange_options) = ("x25519-ratchet".to_owned(), exchange.shared_options());
+        let key = OneTimeKey { key_exchange, key_exchange_options, public, expires: NOW.plus_ms(1_000_000) };
+        let scene = Scene::seeded(exchange, cipher).expect("bundles");
+        let one_time = SignedOneTimeKey::sign(&key, &scene.bob.identity).encode();
+        let [bob, alice] = [&scene.bob, &scene.alice].map(|party| signed(&scene, party));
+        Self { scene, one_time_secret, bob, one_time, alice }
     }
 
     fn run(&self) {
-        let Self { scene, one_time, signed: [bundle, key, initiator] } = self;
-        let mut entropy = scene.entropy();
-        bundle.check();
-        key.check();
-        let peer = PeerBundle { one_time: Some(&one_time.0), ..scene.bob.seen() };
-        let (first, mut alice) = scene.initiate_as(&scene.alice.own(), &peer).expect("a first message");
-        let frame = alice.seal(b"first", &mut Step { now: NOW, entropy: &mut entropy }).expect("sealed");
-        initiator.check();
-        let own = OwnBundle { one_time: Some(&one_time.1), ..scene.bob.own() };
-        let mut bob = scene.accept_as(&own, &scene.alice.seen(), &first).expect("a session");
-        bob.open(&frame, &mut Step { now: NOW, entropy: &mut entropy }).expect("opened");
+        let Self { scene, one_time_secret, bob, one_time, alice } = self;
+        let peer = SignedBundle::verify(bob).expect("Bob's");
+        let key = SignedOneTimeKey::verify(one_time, peer.key).expect("Bob's").key;
+        let peer =
+            PeerBundle { identity: peer.key, payload: &peer.bundle.payload, one_time: Some(&key.public) };
+        let (first, mut session) = scene.initiate_as(&scene.alice.own(), &peer).expect("a first message");
+        let frame = session.seal(b"first", &mut Step { now: NOW, entropy: &mut OsEntropy }).expect("sealed");
+
+        let peer = SignedBundle::verify(alice).expect("Alice's");
+        let peer = PeerBundle { identity: peer.key, payload: &peer.bundle.payload, one_time: None };
+        let own = OwnBundle { one_time: Some(one_time_secret), ..scene.bob.own() };
+        let mut session = scene.accept_as(&own, &peer, &first).expect("a session");
+        session.open(&frame, &mut Step { now: NOW, entropy: &mut OsEntropy }).expect("opened");
     }
 }
 
-/// What the core does with signed keys, in short.
-mod signing {
-    use chat_core::Identity;
-    use chat_core::identity::{PeerKey, SignedAs};
-
-    pub(super) struct Signed {
-        by: PeerKey,
-        content: Vec<u8>,
-        signature: [u8; 64],
-    }
-
-    impl Signed {
-        pub(super) fn new(identity: &Identity, content: &[u8]) -> Self {
-            let signature = identity.sign(SignedAs::Bundle, content);
-            Self { by: identity.public(), content: content.to_vec(), signature }
-        }
-
-        pub(super) fn check(&self) {
-            let key = PeerKey::from_bytes(self.by.as_bytes()).expect("a key");
-            key.verify(SignedAs::Bundle, &self.content, &self.signature).expect("genuine");
-        }
-    }
+/// A party's bundle as it is published.
+fn signed(scene: &Scene, party: &Party) -> Vec<u8> {
+    let profile = StackProfile {
+        wire_version: WIRE_VERSION,
+        key_exchange: "x25519-ratchet".into(),
+        key_exchange_options: scene.exchange.shared_options(),
+        cipher: scene.cipher.name().into(),
+    };
+    let bundle = Bundle {
+        identity: party.identity.public().as_bytes().to_vec(),
+        profile,
+        nick: Nick::new("somebody").expect("a nick"),
+        payload: party.payload.clone(),
+        created: NOW,
+        expires: NOW.plus_ms(1_000_000),
+    };
+    SignedBundle::sign(&bundle, &party.identity).encode()
 }
 
 fn set_up() {
@@ -281,8 +271,8 @@ impl TheirSetUp {
 
 /// The forgery that costs most: a new key, and as far ahead as may be.
 fn forged() {
-    let mut ours = Ours::new(Arc::new(ChaCha), false);
-    let mut step = Step { now: NOW, entropy: &mut ours.entropy };
+    let mut ours = Ours::new(Arc::new(Aes256Gcm), false);
+    let mut step = Step { now: NOW, entropy: &mut OsEntropy };
     let answer = ours.ends[1].seal(b"answer", &mut step).expect("sealed");
     ours.ends[0].open(&answer, &mut step).expect("opened");
     let mut frame = ours.ends[0].seal(b"next", &mut step).expect("sealed");

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use chat_core::Cipher;
-use chat_core::key_exchange::{KeyExchange, Session, Step};
+use chat_core::key_exchange::{Session, Step};
 use chat_core::testing::TestEntropy;
-use chat_core::testing::key_exchange::{NOW, Scene, bundle_context};
+use chat_core::testing::key_exchange::{NOW, Scene};
 use cipher_chacha20_poly1305::ChaCha;
 use divan::Bencher;
 use key_exchange_x25519_ratchet::{MAX_MISSING, X25519Ratchet};
@@ -16,12 +15,7 @@ fn main() {
 }
 
 fn scene() -> Scene {
-    let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
-    let bundles = [1, 2, 3].map(|seed| {
-        let mut entropy = TestEntropy::new(seed);
-        X25519Ratchet.new_bundle(&mut bundle_context(&cipher, &mut entropy)).expect("a bundle")
-    });
-    Scene::new(Box::new(X25519Ratchet), cipher, bundles)
+    Scene::seeded(Box::<X25519Ratchet>::default(), Arc::new(ChaCha)).expect("bundles")
 }
 
 type End = Box<dyn Session>;

@@ -6,7 +6,7 @@ use x25519_agreement::KEY_LEN;
 
 use crate::keys::{COUNT_END, SALT_LEN};
 
-const HEADER_LEN: usize = KEY_LEN + 8;
+pub(crate) const HEADER_LEN: usize = KEY_LEN + 8;
 
 /// In the clear before every message, and authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -53,13 +53,16 @@ impl Chain {
         Hmac::new_from_slice(&self.key).map_err(|_| CryptoError::Malformed("chain key length"))
     }
 
-    /// The key of message number [`Self::count`].
-    pub(crate) fn message_key(&self) -> Result<Box<MessageKey>, CryptoError> {
-        let mut key = MessageKey::empty();
-        let mut output = self.keyed()?.chain_update([1]).finalize().into_bytes();
-        key.0.copy_from_slice(&output);
-        output.as_mut_slice().zeroize();
-        Ok(key)
+    /// The key of message number [`Self::count`], and the chain after it. The hash of the chain key is made once for both.
+    pub(crate) fn step(&self) -> Result<(Box<MessageKey>, Self), CryptoError> {
+        let keyed = self.keyed()?;
+        let (mut key, mut next) = (MessageKey::empty(), Self { key: [0; 32], count: self.count + 1 });
+        for (seed, slot) in [(1, &mut key.0), (2, &mut next.key)] {
+            let mut output = keyed.clone().chain_update([seed]).finalize().into_bytes();
+            slot.copy_from_slice(&output);
+            output.as_mut_slice().zeroize();
+        }
+        Ok((key, next))
     }
 
     /// Moves on by one message.

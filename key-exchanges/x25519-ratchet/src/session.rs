@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use chat_core::cipher::{Cipher, TAG_LEN};
-use chat_core::wire::lp;
 use chat_core::{Context, CryptoError, SavedSession, Session, StateChange, Step, Timestamp};
 use x25519_agreement::{Agreed, KEY_LEN, SecretKey};
 use zeroize::Zeroizing;
 
-use crate::frame::{Frame, Header};
+use crate::frame::{Frame, HEADER_LEN, Header};
 use crate::keys::{COUNT_END, Chain, MessageKey, SALT_LEN};
 use crate::skipped::{Found, Place, Skipped};
 use crate::state::State;
@@ -71,8 +70,15 @@ impl RatchetSession {
         Ok(Self { state, own_public, skipped, cipher: Arc::clone(&cx.cipher), changed })
     }
 
-    fn associated_data(&self, header: Header) -> Vec<u8> {
-        [&lp(&self.state.transcript)[..], &header.to_bytes()].concat()
+    /// `lp(TH) ‖ header`
+    fn associated_data(&self, header: Header) -> [u8; 4 + 32 + HEADER_LEN] {
+        let mut data = [0; 4 + 32 + HEADER_LEN];
+        let (length, rest) = data.split_at_mut(4);
+        let (transcript, end) = rest.split_at_mut(32);
+        length.copy_from_slice(&32_u32.to_be_bytes());
+        transcript.copy_from_slice(&self.state.transcript);
+        end.copy_from_slice(&header.to_bytes());
+        data
     }
 
     /// The text of a frame, if `key` is its key.
@@ -85,9 +91,8 @@ impl RatchetSession {
 
     /// Where a frame leads that is not one of those that were skipped. Nothing is decided yet: its header may be forged.
     fn follow(&self, header: &Header) -> Result<Ahead, CryptoError> {
-        let mut next = self.state.clone();
-        let turns = next.peer_public != Some(header.public);
-        let received = match (&next.receiving, turns) {
+        let turns = self.state.peer_public != Some(header.public);
+        let received = match (&self.state.receiving, turns) {
             (Some(chain), false) => chain.count,
             // The peer's bundle key is not a key it sends with.
             (None, false) => return Err(CryptoError::Forged),
@@ -95,21 +100,19 @@ impl RatchetSession {
         };
         let missing = match header.number.checked_sub(received) {
             Some(missing) => missing,
-            None if header.number < next.given_up => return Err(CryptoError::TooOld),
+            None if header.number < self.state.given_up => return Err(CryptoError::TooOld),
             None => return Err(CryptoError::Duplicate),
         };
         if missing > MAX_MISSING {
             return Err(CryptoError::TooFarAhead);
         }
-        if turns {
-            next.turn(header.public)?;
-        }
-        let chain = next.receiving.as_mut().ok_or(CryptoError::Forged)?;
-        let from = chain.clone();
+        let turned = turns.then(|| self.state.turned(header.public)).transpose()?;
+        let receiving = &turned.as_ref().unwrap_or(&self.state).receiving;
+        let from = receiving.as_ref().ok_or(CryptoError::Forged)?.clone();
+        let mut chain = from.clone();
         chain.advance_to(header.number)?;
-        let key = chain.message_key()?;
-        chain.advance()?;
-        Ok(Ahead { next, turns, from, key })
+        let (key, after) = chain.step()?;
+        Ok(Ahead { turned, from, key, after })
     }
 
     /// The keys of what a genuine frame left behind: of the chain before, and of its own.
@@ -120,18 +123,13 @@ impl RatchetSession {
     ) -> Result<Vec<(Place, Box<MessageKey>)>, CryptoError> {
         let mut keys = Vec::new();
         if let (true, Some(public), Some(chain)) =
-            (ahead.turns, self.state.peer_public, &self.state.receiving)
+            (ahead.turned.is_some(), self.state.peer_public, &self.state.receiving)
             && header.previous.saturating_sub(chain.count) <= MAX_MISSING
         {
             collect(&mut keys, public, chain, header.previous)?;
         }
         collect(&mut keys, header.public, &ahead.from, header.number)?;
         Ok(keys)
-    }
-
-    fn commit(&mut self, next: State, now: Timestamp) {
-        self.state = next;
-        self.passed(now);
     }
 
     /// A step has succeeded.
@@ -167,12 +165,13 @@ impl RatchetSession {
 
 /// What opening a frame would lead to.
 struct Ahead {
-    next: State,
-    /// Its sender has a new ratchet key.
-    turns: bool,
+    /// The state after the step, if its sender has a new ratchet key.
+    turned: Option<State>,
     /// Its chain, before whatever is skipped.
     from: Chain,
     key: Box<MessageKey>,
+    /// Its chain, behind it.
+    after: Chain,
 }
 
 /// The keys of a chain from where it is until before `end`.
@@ -184,38 +183,48 @@ fn collect(
 ) -> Result<(), CryptoError> {
     let mut chain = chain.clone();
     while chain.count < end {
-        keys.push((Place { public, number: chain.count }, chain.message_key()?));
-        chain.advance()?;
+        let (key, after) = chain.step()?;
+        keys.push((Place { public, number: chain.count }, key));
+        chain = after;
     }
     Ok(())
 }
 
 impl Session for RatchetSession {
     fn seal(&mut self, plaintext: &[u8], step: &mut Step<'_>) -> Result<Vec<u8>, CryptoError> {
-        let mut next = self.state.clone();
-        let mut own_public = self.own_public;
-        if next.sending.is_none() {
-            let own = SecretKey::generate(step.entropy)?;
-            own_public = own.public();
-            next.begin_sending(own)?;
-        }
-        let previous = next.previous;
-        let chain = next.sending.as_mut().ok_or(CryptoError::Failed("no sending chain"))?;
+        let turned = match self.state.sending {
+            Some(_) => None,
+            None => {
+                let own = SecretKey::generate(step.entropy)?;
+                let own_public = own.public();
+                let mut next = self.state.clone();
+                next.begin_sending(own)?;
+                Some((next, own_public))
+            }
+        };
+        let (state, own_public) =
+            turned.as_ref().map_or((&self.state, self.own_public), |(next, public)| (next, *public));
+        let chain = state.sending.as_ref().ok_or(CryptoError::Failed("no sending chain"))?;
         // One less than all numbers, so that the count of them all fits into the header of the next chain.
         if chain.count >= COUNT_END - 1 {
             return Err(CryptoError::Exhausted("message numbers of the sending chain"));
         }
         let salt = step.entropy.bytes::<SALT_LEN>()?;
-        let key = chain.message_key()?.salted(&salt, &*self.cipher)?;
-        let header = Header { public: own_public, previous, number: chain.count };
+        let header = Header { public: own_public, previous: state.previous, number: chain.count };
+        let (key, after) = chain.step()?;
+        let key = key.salted(&salt, &*self.cipher)?;
         // Room for tag and padding, so that the plaintext isn't left behind in freed memory by growing.
         let mut body = Zeroizing::new(Vec::with_capacity(plaintext.len().saturating_add(2 * TAG_LEN)));
         body.extend_from_slice(plaintext);
         key.seal(0, &self.associated_data(header), &mut body)?;
-        chain.advance()?;
-        self.own_public = own_public;
-        self.commit(next, step.now);
-        Ok([&header.to_bytes()[..], &salt, &body].concat())
+        if let Some((next, own_public)) = turned {
+            (self.state, self.own_public) = (next, own_public);
+        }
+        self.state.sending = Some(after);
+        self.passed(step.now);
+        // Sealed, it is no secret any more: to erase a long one would cost as much as to seal it.
+        let sealed = std::mem::take(&mut *body);
+        Ok([&header.to_bytes()[..], &salt, &sealed].concat())
     }
 
     fn open(&mut self, sealed: &[u8], step: &mut Step<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
@@ -229,7 +238,11 @@ impl Session for RatchetSession {
         let text = self.text(&frame, &ahead.key)?;
         // It is genuine. The keys it skipped are only now derived: a forged one costs less.
         let left_behind = self.left_behind(&header, &ahead)?;
-        self.commit(ahead.next, step.now);
+        if let Some(next) = ahead.turned {
+            self.state = next;
+        }
+        self.state.receiving = Some(ahead.after);
+        self.passed(step.now);
         for (place, key) in left_behind {
             let surplus = self.skipped.store(place, key, step.now);
             self.give_up(surplus);

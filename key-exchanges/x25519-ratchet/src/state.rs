@@ -108,17 +108,23 @@ impl State {
         Ok(())
     }
 
-    /// The receiving half: the peer has answered with a new key. One's own has done its work and is erased.
-    pub(crate) fn turn(&mut self, peer: [u8; KEY_LEN]) -> Result<(), CryptoError> {
+    /// After the receiving half: the peer has answered with a new key. One's own has done its work and is not in it.
+    pub(crate) fn turned(&self, peer: [u8; KEY_LEN]) -> Result<Self, CryptoError> {
         // The peer makes a new key after it received one's own last one. Here it has not been sent yet.
         let own = self.own()?.ok_or(CryptoError::Forged)?;
         let (root, chain) = self.root.turn(&*own.agree(&peer)?)?;
-        self.previous = self.sending.as_ref().map_or(0, |chain| chain.count);
-        (self.root, self.receiving) = (root, Some(chain));
-        (self.sending, self.peer_public) = (None, Some(peer));
-        self.own_secret.zeroize();
-        self.given_up = 0;
-        Ok(())
+        Ok(Self {
+            version: self.version,
+            cipher: self.cipher.clone(),
+            transcript: self.transcript,
+            root,
+            own_secret: None,
+            peer_public: Some(peer),
+            sending: None,
+            receiving: Some(chain),
+            previous: self.sending.as_ref().map_or(0, |chain| chain.count),
+            given_up: 0,
+        })
     }
 
     pub(crate) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, CryptoError> {

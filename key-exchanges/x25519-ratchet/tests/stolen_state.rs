@@ -8,20 +8,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chat_core::SavedSession;
 use chat_core::key_exchange::KeyExchange;
-use chat_core::testing::TestEntropy;
-use chat_core::testing::key_exchange::{End, Scene, bundle_context, round_trip};
-use chat_core::{Cipher, SavedSession};
+use chat_core::testing::key_exchange::{End, Scene, round_trip};
 use cipher_chacha20_poly1305::XChaCha;
 use key_exchange_x25519::X25519;
 use key_exchange_x25519_ratchet::X25519Ratchet;
 use zeroize::Zeroizing;
 
 fn scene(exchange: impl KeyExchange + 'static) -> Scene {
-    let cipher: Arc<dyn Cipher> = Arc::new(XChaCha);
-    let bundles = [1, 2, 3]
-        .map(|seed| exchange.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(seed))).unwrap());
-    Scene::new(Box::new(exchange), cipher, bundles)
+    Scene::seeded(Box::new(exchange), Arc::new(XChaCha)).unwrap()
 }
 
 /// How many frames of how many were read.

@@ -16,18 +16,14 @@ fn main() {
 }
 
 fn scene() -> Scene {
-    let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
-    let bundles = [1, 2, 3].map(|seed| {
-        let mut entropy = TestEntropy::new(seed);
-        X25519.new_bundle(&mut bundle_context(&cipher, &mut entropy)).expect("a bundle")
-    });
-    Scene::new(Box::new(X25519), cipher, bundles)
+    Scene::seeded(Box::<X25519>::default(), Arc::new(ChaCha)).expect("bundles")
 }
 
 #[divan::bench]
 fn new_bundle(bencher: Bencher<'_, '_>) {
     let cipher: Arc<dyn Cipher> = Arc::new(ChaCha);
-    bencher.bench_local(|| X25519.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(1))));
+    bencher
+        .bench_local(|| X25519::default().new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(1))));
 }
 
 #[divan::bench]

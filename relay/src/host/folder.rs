@@ -8,7 +8,7 @@ use chat_core::Entropy;
 use chat_core::identity::Identity;
 
 use super::HostError;
-use super::key_file::{self, KeyError, KeyProblem};
+use super::key_file::{self, IdentityLock, Kept, KeyError, KeyProblem};
 use super::lock;
 
 /// The file of the identity in a data directory.
@@ -18,11 +18,14 @@ const MAILBOX_FILE: &str = "relay.db";
 /// The file of a client's history and sessions, which make sense with the identity only that they were made with.
 const CLIENT_FILE: &str = "client.db";
 
+/// The file of what a client's store is sealed with.
+const STORE_KEY_FILE: &str = "store.key";
 /// What locks a data directory.
 const LOCK_FILE: &str = "lock";
 /// What a start makes before it is known to succeed, and may take back; `logs` only as long as it is empty.
-const FIRST_FILES: [&str; 7] = [
+const FIRST_FILES: [&str; 8] = [
     IDENTITY_FILE,
+    STORE_KEY_FILE,
     MAILBOX_FILE,
     "relay.db-wal",
     "relay.db-shm",
@@ -142,23 +145,45 @@ impl DataDir {
         key_file: Option<&Path>,
         entropy: &mut dyn Entropy,
     ) -> Result<Identity, HostError> {
+        self.identity_under(key_file, None, entropy)
+    }
+
+    /// As [`DataDir::identity`]; the one of this folder is sealed with `lock`, from now on if it was not. A `key_file`
+    /// is its owner's business.
+    ///
+    /// # Errors
+    /// As [`DataDir::identity`].
+    pub fn identity_under(
+        &self,
+        key_file: Option<&Path>,
+        lock: Option<&dyn IdentityLock>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Identity, HostError> {
         if let Some(path) = key_file {
             let found = key_file::read(path).and_then(|found| found.ok_or(KeyProblem::Missing));
+            let found = found.and_then(|kept| kept.identity(None));
             return found.map_err(|problem| bad_key(path, true, problem));
         }
-        if let Some(identity) = existing_identity(&self.path)? {
+        let path = self.path.join(IDENTITY_FILE);
+        let put = |identity: &Identity| {
+            let written = key_file::write(identity, lock, &self.path, &path);
+            written.map_err(|source| HostError::Io { path: path.clone(), source })
+        };
+        let kept = key_file::read(&path).map_err(|problem| bad_key(&path, false, problem))?;
+        if let Some(kept) = kept {
+            let identity = kept.identity(lock).map_err(|problem| bad_key(&path, false, problem))?;
+            if lock.is_some() && matches!(kept, Kept::Clear(_)) {
+                put(&identity)?;
+            }
             return Ok(identity);
         }
-        let path = self.path.join(IDENTITY_FILE);
         let client = self.path.join(CLIENT_FILE);
         if std::fs::symlink_metadata(&client).is_ok() {
             return Err(bad_key(&path, false, KeyProblem::Orphaned(client)));
         }
         let identity = Identity::generate(entropy).map_err(HostError::Entropy)?;
-        match key_file::write(&identity, &self.path, &path) {
-            Ok(()) => Ok(identity),
-            Err(source) => Err(HostError::Io { path, source }),
-        }
+        put(&identity)?;
+        Ok(identity)
     }
 }
 
@@ -168,10 +193,12 @@ impl DataDir {
 /// As [`DataDir::identity`].
 pub fn existing_identity(data_dir: &Path) -> Result<Option<Identity>, HostError> {
     let path = data_dir.join(IDENTITY_FILE);
-    key_file::read(&path).map_err(|problem| bad_key(&path, false, problem))
+    let kept = key_file::read(&path);
+    let identity = kept.and_then(|kept| kept.map(|kept| kept.identity(None)).transpose());
+    identity.map_err(|problem| bad_key(&path, false, problem))
 }
 
-fn bad_key(path: &Path, by_setting: bool, problem: KeyProblem) -> HostError {
+pub(super) fn bad_key(path: &Path, by_setting: bool, problem: KeyProblem) -> HostError {
     HostError::Key(KeyError { path: path.to_owned(), by_setting, problem })
 }
 

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use chat_core::CryptoError;
 use chat_core::identity::Identity;
 use zeroize::Zeroizing;
 
@@ -35,6 +36,10 @@ pub enum KeyProblem {
     Exposed(u32),
     /// It has not the length of a key.
     NoKey,
+    /// It is sealed, and this program was given nothing that opens it.
+    Sealed,
+    /// It is sealed with the key of another store, or was altered.
+    Closed,
     /// It can't be read or written, in the system's words.
     Io(std::io::Error),
 }
@@ -52,6 +57,10 @@ impl fmt::Display for KeyError {
             }
             KeyProblem::NotAFile(what) => write!(f, "{path} is {what}, and not a key file")?,
             KeyProblem::NoKey => write!(f, "{path} is no key file: it must hold exactly 32 bytes")?,
+            KeyProblem::Sealed => {
+                write!(f, "{path} is sealed, and [store] names neither a passphrase nor a key file")?
+            }
+            KeyProblem::Closed => write!(f, "{path} does not open with the key of the store beside it")?,
             KeyProblem::Io(error) => write!(f, "{path}: {error}")?,
             KeyProblem::Exposed(mode) => write!(
                 f,
@@ -82,8 +91,50 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// The identity in a file; `None` if it is not there. Never waits: what is no file is not opened.
-pub(super) fn read(path: &Path) -> Result<Option<Identity>, KeyProblem> {
+/// What a sealed key file begins with; the public key follows, then what an [`IdentityLock`] gave.
+const MAGIC: &[u8; 16] = b"chat-identity-1\n";
+/// Longer than any.
+const MAX_BYTES: u64 = 1024;
+
+/// Seals the identity key of a data directory, and opens it.
+pub trait IdentityLock {
+    /// The private key, sealed.
+    ///
+    /// # Errors
+    /// No randomness.
+    fn seal(&self, identity: &Identity) -> Result<Vec<u8>, CryptoError>;
+    /// The private key of this public key.
+    fn open(&self, public: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<[u8; 32]>>;
+}
+
+/// What is in a key file.
+pub(super) enum Kept {
+    /// The key.
+    Clear(Identity),
+    /// The public key, not checked, and the sealed private one.
+    Sealed([u8; 32], Vec<u8>),
+}
+
+impl Kept {
+    /// The identity, if it can be had.
+    pub(super) fn identity(&self, lock: Option<&dyn IdentityLock>) -> Result<Identity, KeyProblem> {
+        match (self, lock) {
+            (Self::Clear(identity), _) => Ok(identity.clone()),
+            (Self::Sealed(..), None) => Err(KeyProblem::Sealed),
+            (Self::Sealed(public, sealed), Some(lock)) => {
+                let seed = lock.open(public, sealed).ok_or(KeyProblem::Closed)?;
+                let identity = Identity::from_seed(&seed);
+                if identity.public().as_bytes() != public {
+                    return Err(KeyProblem::Closed);
+                }
+                Ok(identity)
+            }
+        }
+    }
+}
+
+/// What is in a file; `None` if it is not there. Never waits: what is no file is not opened.
+pub(super) fn read(path: &Path) -> Result<Option<Kept>, KeyProblem> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(KeyProblem::Io(error)),
@@ -102,20 +153,35 @@ pub(super) fn read(path: &Path) -> Result<Option<Identity>, KeyProblem> {
             return Err(KeyProblem::Exposed(mode));
         }
     }
-    // One byte more than it may have, so that a longer file is noticed.
-    let mut seed = Zeroizing::new(Vec::with_capacity(33));
-    file.take(33).read_to_end(&mut seed).map_err(KeyProblem::Io)?;
-    match seed.as_slice().try_into() {
-        Ok(seed) => Ok(Some(Identity::from_seed(seed))),
+    let mut bytes = Zeroizing::new(Vec::with_capacity(128));
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(KeyProblem::Io)?;
+    if let Some((public, sealed)) = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<32>())
+    {
+        return Ok(Some(Kept::Sealed(*public, sealed.to_vec())));
+    }
+    match bytes.as_slice().try_into() {
+        Ok(seed) => Ok(Some(Kept::Clear(Identity::from_seed(seed)))),
         Err(_) => Err(KeyProblem::NoKey),
     }
 }
 
 /// Whole or not at all, whenever the process is killed: written beside, flushed to the disk, then renamed.
-pub(super) fn write(identity: &Identity, dir: &Path, path: &Path) -> std::io::Result<()> {
+pub(super) fn write(
+    identity: &Identity,
+    lock: Option<&dyn IdentityLock>,
+    dir: &Path,
+    path: &Path,
+) -> std::io::Result<()> {
     let new = path.with_extension("new");
+    let bytes = match lock {
+        None => Zeroizing::new(identity.seed().to_vec()),
+        Some(lock) => {
+            let sealed = lock.seal(identity).map_err(std::io::Error::other)?;
+            Zeroizing::new([MAGIC.as_slice(), identity.public().as_bytes(), &sealed].concat())
+        }
+    };
     let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
-    file.write_all(identity.seed().as_ref())?;
+    file.write_all(&bytes)?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
     if cfg!(unix) {

@@ -80,6 +80,9 @@ pub enum Write {
     Store {
         /// The peer at the link.
         from: PeerId,
+        /// Whose shares this uses beside the sender's own: a number of the network address it came from, good until
+        /// the mailbox is closed; 0 = nobody's, as on this machine.
+        payer: u64,
         /// What to store.
         envelopes: Vec<NewEnvelope>,
         /// The wall clock.

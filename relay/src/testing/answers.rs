@@ -19,7 +19,7 @@ fn change(number: usize, told: impl Fn() + Send + 'static) -> Result<Write, Viol
     Ok(match number % 6 {
         0 | 1 => {
             let envelopes = vec![envelope(number as u64, to(9), 100 * (number % 7))];
-            Write::Store { from: peer, envelopes, now, done: Box::new(move |_| told()) }
+            Write::Store { from: peer, payer: 0, envelopes, now, done: Box::new(move |_| told()) }
         }
         2 => Write::Attach { peer, now, done: Box::new(move |_| told()) },
         3 => {
@@ -91,7 +91,7 @@ pub(super) async fn an_answer_that_panics_is_lost_alone(shelf: &dyn Shelf) -> Re
     let desk = Desk::open(shelf)?;
     let (from, now) = (peer(1), Timestamp(NOW));
     let envelopes = vec![envelope(1, to(9), 10)];
-    desk.write(Write::Store { from, envelopes, now, done: panicking() }).await?;
+    desk.write(Write::Store { from, payer: 0, envelopes, now, done: panicking() }).await?;
     desk.write(Write::Attach { peer: peer(9), now, done: panicking() }).await?;
     let n = desk.stored(1, vec![envelope(2, to(9), 10)]).await?;
     let waiting = desk.waiting(9, 0).await?;
@@ -140,7 +140,7 @@ pub(super) async fn dropping_write_queues_nothing(shelf: &dyn Shelf) -> Result<(
             told.lock().unwrap_or_else(PoisonError::into_inner).push((number, stored));
         });
         let envelopes = vec![envelope(number, to(9), 2000)];
-        let change = Write::Store { from: peer(1), envelopes, now: Timestamp(NOW), done };
+        let change = Write::Store { from: peer(1), payer: 0, envelopes, now: Timestamp(NOW), done };
         match polled_once(desk.0.write(change)) {
             Some(()) => queued.push(number),
             None => tokio::task::yield_now().await,

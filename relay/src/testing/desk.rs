@@ -138,7 +138,8 @@ impl Desk {
         now: u64,
     ) -> Result<Vec<Outcome>, Violation> {
         let (from, now, count) = (peer(from), Timestamp(now), envelopes.len());
-        let outcomes = self.ask(|done| Write::Store { from, envelopes, now, done }).await?.must("storing")?;
+        let outcomes =
+            self.ask(|done| Write::Store { from, payer: 0, envelopes, now, done }).await?.must("storing")?;
         ensure!(outcomes.len() == count, "{} outcomes for {count} envelopes", outcomes.len());
         Ok(outcomes)
     }

@@ -23,7 +23,7 @@ pub(super) async fn closing_commits_what_was_queued(shelf: &dyn Shelf) -> Result
             let ok = matches!(outcomes.as_deref(), Ok([Outcome::Stored(_)]));
             stored.fetch_add(u64::from(ok), Ordering::SeqCst);
         });
-        desk.write(Write::Store { from, envelopes, now, done }).await?;
+        desk.write(Write::Store { from, payer: 0, envelopes, now, done }).await?;
     }
     desk.close().await?;
     let stored = stored.load(Ordering::SeqCst);
@@ -43,7 +43,7 @@ pub(super) async fn a_closed_mailbox_says_so(shelf: &dyn Shelf) -> Result<(), Vi
     }
     soon("the end of a closed mailbox", desk.0.ended()).await?;
     let (from, now, envelopes) = (peer(1), Timestamp(NOW), vec![envelope(1, to(9), 10)]);
-    let stored = desk.ask(|done| Write::Store { from, envelopes, now, done }).await?;
+    let stored = desk.ask(|done| Write::Store { from, payer: 0, envelopes, now, done }).await?;
     let attached = desk.ask(|done| Write::Attach { peer: peer(1), now, done }).await?;
     desk.write(Write::Ack { peer: peer(1), through: 1 }).await?;
     let waiting = soon("reading", desk.0.waiting(peer(9), 0, 1, 1)).await?;
@@ -62,7 +62,7 @@ pub(super) async fn whoever_closes_waits_for_the_end(shelf: &dyn Shelf) -> Resul
     let desk = Desk::open(shelf)?;
     for number in 0..CHANGES {
         let (from, envelopes, now) = (peer(1), vec![envelope(number, to(9), 20_000)], Timestamp(NOW));
-        desk.write(Write::Store { from, envelopes, now, done: Box::new(drop) }).await?;
+        desk.write(Write::Store { from, payer: 0, envelopes, now, done: Box::new(drop) }).await?;
     }
     // One who closes, and goes before it is done.
     polled_once(desk.0.close());

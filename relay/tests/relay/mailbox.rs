@@ -34,12 +34,24 @@ impl Store {
     }
 
     pub(crate) async fn store(&self, from: &Identity, envelopes: &[Envelope], now: u64) -> Vec<Outcome> {
-        let envelopes = envelopes
-            .iter()
-            .map(|e| NewEnvelope { id: e.id, to: e.to.clone(), bytes: e.encode().into() })
-            .collect();
+        self.store_at(0, from, envelopes, now).await
+    }
+
+    /// Paid for by somebody.
+    pub(crate) async fn store_for(
+        &self,
+        payer: u64,
+        from: &Identity,
+        envelopes: &[Envelope],
+    ) -> Vec<Outcome> {
+        self.store_at(payer, from, envelopes, 1).await
+    }
+
+    async fn store_at(&self, payer: u64, from: &Identity, envelopes: &[Envelope], now: u64) -> Vec<Outcome> {
+        let envelope = |e: &Envelope| NewEnvelope { id: e.id, to: e.to.clone(), bytes: e.encode().into() };
         let (from, now) = (from.peer_id(), Timestamp(now));
-        self.ask(|done| Write::Store { from, envelopes, now, done }).await.unwrap()
+        let envelopes = envelopes.iter().map(envelope).collect();
+        self.ask(|done| Write::Store { from, payer, envelopes, now, done }).await.unwrap()
     }
 
     pub(crate) async fn attach(&self, peer: &Identity, now: u64) -> Option<Attached> {

@@ -55,8 +55,8 @@ async fn one_sender_fills_its_part_of_the_relay_and_nobody_elses() {
 #[tokio::test]
 async fn however_many_fill_a_mailbox_a_newcomer_has_room() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = MailboxLimits { mailbox_bytes: 1_000_000, ..MailboxLimits::default() };
-    let mailbox = Store::open(dir.path(), limits);
+    let all = MailboxLimits { strangers_share: 1, stranger_share: 1, ..MailboxLimits::default() };
+    let mailbox = Store::open(dir.path(), MailboxLimits { mailbox_bytes: 1_000_000, ..all });
     let away = identity(1);
     let mut taken = Vec::new();
     for seed in 10..17 {
@@ -70,4 +70,64 @@ async fn however_many_fill_a_mailbox_a_newcomer_has_room() {
     assert_eq!(mailbox.store(&identity(20), &[large], 1).await, [Outcome::Refused(Refusal::MailboxFull)]);
     assert_eq!(fill(&mailbox, &identity(21), |_| to(&away), 1).await, 1);
     mailbox.0.close().await;
+}
+
+/// Bob has written to Alice. However many strangers fill his mailbox, she has what she has without them; and with their
+/// identities they have no more of the relay than their part.
+#[tokio::test]
+async fn strangers_fill_their_part_and_a_correspondent_keeps_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = MailboxLimits { mailbox_bytes: 1_000_000, ..MailboxLimits::default() };
+    let (alice, bob) = (identity(1), identity(2));
+    let mut taken = Vec::new();
+    for strangers in [0, 100] {
+        let dir = dir.path().join(strangers.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        let mailbox = Store::open(&dir, limits.clone());
+        numbers(&mailbox.store(&bob, &[envelope(&bob, to(&alice), 1)], 1).await);
+        // What is known of them is known after a restart.
+        mailbox.0.close().await;
+        let mailbox = Store::open(&dir, limits.clone());
+        let mut of_strangers = 0;
+        for seed in 10..10 + strangers {
+            of_strangers += fill(&mailbox, &identity(seed), |_| to(&bob), 1000).await;
+        }
+        assert!(of_strangers * 1400 <= 250_000, "{of_strangers}");
+        assert!(strangers == 0 || of_strangers * 1400 > 200_000, "{of_strangers}");
+        taken.push(fill(&mailbox, &alice, |_| to(&bob), 1000).await);
+        mailbox.0.close().await;
+    }
+    assert!(taken[0] > 100 && taken[0] == taken[1], "{taken:?}");
+}
+
+/// Many identities of one network address are one stranger, and one sender.
+#[tokio::test]
+async fn the_identities_of_one_address_share_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = MailboxLimits { mailbox_bytes: 1_000_000, ..MailboxLimits::default() };
+    let away = identity(1);
+    let mailbox = Store::open(dir.path(), limits.clone());
+    let mut taken = [0, 0];
+    for seed in 10..40 {
+        let payer = 1 + u64::from(seed % 2);
+        taken[usize::from(seed % 2)] += fill_for(&mailbox, payer, &identity(seed), &away).await;
+    }
+    // A half of the strangers' quarter, and a half of the rest.
+    assert!((75..90).contains(&taken[0]) && (30..45).contains(&taken[1]), "{taken:?}");
+    mailbox.0.close().await;
+    let mailbox = Store::open(dir.path(), limits);
+    let other = fill_for(&mailbox, 1, &identity(50), &away).await;
+    assert!((10..25).contains(&other), "what was stored before is of others: {other}");
+    mailbox.0.close().await;
+}
+
+async fn fill_for(store: &Store, payer: u64, from: &Identity, to_whom: &Identity) -> usize {
+    for taken in 0..1000 {
+        match store.store_for(payer, from, &[envelope(from, to(to_whom), 1000)]).await[..] {
+            [Outcome::Stored(_)] => {}
+            [Outcome::Refused(Refusal::MailboxFull)] => return taken,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    panic!("nothing is ever full")
 }

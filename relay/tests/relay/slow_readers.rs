@@ -67,7 +67,8 @@ async fn memory_is_bounded_for_all_together() {
 #[tokio::test]
 async fn a_full_mailbox_refuses_first_the_one_who_fills_it() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = MailboxLimits { mailbox_bytes: 40_000, ..MailboxLimits::default() };
+    let all = MailboxLimits { strangers_share: 1, stranger_share: 1, ..MailboxLimits::default() };
+    let limits = MailboxLimits { mailbox_bytes: 40_000, ..all };
     let node = Node::start_with(dir.path(), RelayConfig::default(), limits);
     let (away, alice, bob) = (identity(9), identity(1), identity(2));
     let mut a = node.connect(&alice).await;

@@ -15,6 +15,8 @@ async fn one_tick_sweeps_all_that_is_too_old() {
     let limits = MailboxLimits {
         mailbox_bytes: 100_000,
         sender_share: 1,
+        strangers_share: 1,
+        stranger_share: 1,
         sweep_rows: 3,
         redeliver_ms: 0,
         ..MailboxLimits::default()

@@ -19,6 +19,8 @@ const FILES: &[&str] = &[
     "",
     "identity.key",
     "lock",
+    "store.key",
+    "store.key.new",
     "client.db",
     "client.db-wal",
     "client.db-shm",

@@ -88,6 +88,8 @@ impl Setup {
             rules: client::Rules::default(),
             config_text: String::new(),
             store: self.database.clone().map_or(StorePlace::Memory, StorePlace::File),
+            store_key: client::StoreKey::from_bytes(&[7; 32]),
+            history: chat_core::profile::Retention::Forever,
             max_backoff: Duration::from_secs(5),
         }
     }

@@ -109,12 +109,12 @@ impl Evidence {
         }
     }
 
-    /// The files of a client, as they are now; in its key and its database its secrets belong.
+    /// The files of a client, as they are now; in its keys its secrets belong. In its database they lie sealed.
     pub fn add_client(&mut self, folder: &Path) {
         for (path, bytes) in contents(folder) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let place = match name.as_str() {
-                "identity.key" | "client.db" | "client.db-wal" | "client.db-shm" => continue,
+                "identity.key" | "store.key" => continue,
                 // The mailbox of one that has hosted is a relay's.
                 name if name.starts_with("relay.db") => Place::RelayFiles,
                 _ if path.starts_with(folder.join("logs")) => Place::Log,

@@ -17,7 +17,7 @@
 //! | the wire: a recorder in front of each relay, and a capture of all packets | no | no | no |
 //! | the relay's core file (`gcore`), with messages waiting and later | no | no, but for its own | *known to it* |
 //! | the relay's folder | no | no, but for its own | *known to it* |
-//! | a client's folder, but for `client.db` and `identity.key`, where they belong | no | no | no, but for the mailbox of one that hosts |
+//! | a client's folder, but for `identity.key` and `store.key`, where they belong; in `client.db` they lie sealed | no | no | no, but for the mailbox of one that hosts |
 //! | temporary and runtime folders | no | no | no |
 //!
 //! *Known to it*: the relay's directory holds who is called what, and rooms are made of names, so that people find each

@@ -5,7 +5,7 @@ use std::path::Path;
 use chat_tests::search::{KEY_BYTES, TEXT_BYTES};
 use minicbor::Decoder;
 use minicbor::data::Type;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use sha2::{Digest as _, Sha512};
 
 /// So much of a long number is looked for: whoever has written it down has written down this.
@@ -86,14 +86,13 @@ impl Secrets {
     /// The keys in the database of a client that has ended. A copy of it is read, so that it stays what it is.
     pub fn add_database(&mut self, whose: &str, folder: &Path) {
         let copy = tempfile::tempdir().expect("a folder");
-        for name in ["client.db", "client.db-wal"] {
+        for name in ["client.db", "client.db-wal", "store.key"] {
             // After an end in good order there is no log.
             if folder.join(name).exists() {
                 std::fs::copy(folder.join(name), copy.path().join(name)).expect("a copy");
             }
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let db = Connection::open_with_flags(copy.path().join("client.db"), flags).expect("a database");
+        let db = client::testing::open_store(copy.path()).expect("a store that lies open");
         let bundles = blobs(&db, "SELECT secret FROM bundles");
         assert!(!bundles.is_empty(), "{whose} has keys");
         for secret in bundles {

@@ -127,6 +127,8 @@ impl Person {
             rules: client::Rules::default(),
             config_text: String::new(),
             store: StorePlace::Vfs { vfs: self.disk.vfs_name().into(), path: self.disk.path("client.db") },
+            store_key: client::StoreKey::from_bytes(&[7; 32]),
+            history: chat_core::profile::Retention::Forever,
             max_backoff: Duration::from_secs(5),
         }
     }

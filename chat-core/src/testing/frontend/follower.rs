@@ -79,6 +79,12 @@ struct WireGap {
 }
 
 #[derive(Deserialize)]
+struct WireDeleted {
+    conversation_id: ConversationId,
+    ids: Vec<MessageId>,
+}
+
+#[derive(Deserialize)]
 struct WireRoom {
     room: String,
     conversation_id: ConversationId,
@@ -217,6 +223,12 @@ impl Follower {
             "msg.gap" => {
                 let gap: WireGap = read(method, params)?;
                 self.change(gap.conversation_id, gap.before, |message| message.gap_before = !gap.filled);
+            }
+            "msg.deleted" => {
+                let WireDeleted { conversation_id, ids } = read(method, params)?;
+                if let Some(shown) = self.screen.conversations.get_mut(&conversation_id) {
+                    shown.messages.retain(|message| !ids.contains(&message.id));
+                }
             }
             "peer.seen" => {
                 let WireAuthor { peer_id, nick } = read(method, params)?;

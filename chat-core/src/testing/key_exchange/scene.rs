@@ -90,6 +90,16 @@ impl Scene {
         Self::of(exchange.into(), cipher, [Party::new(1, alice), Party::new(2, bob), Party::new(3, mallory)])
     }
 
+    /// A scene with bundles made now, from the same randomness in every run.
+    ///
+    /// # Errors
+    /// As [`KeyExchange::new_bundle`].
+    pub fn seeded(exchange: Box<dyn KeyExchange>, cipher: Arc<dyn Cipher>) -> Result<Self, CryptoError> {
+        let bundle = |seed| exchange.new_bundle(&mut bundle_context(&cipher, &mut TestEntropy::new(seed)));
+        let bundles = [bundle(1)?, bundle(2)?, bundle(3)?];
+        Ok(Self::new(exchange, cipher, bundles))
+    }
+
     pub(super) fn of(exchange: Arc<dyn KeyExchange>, cipher: Arc<dyn Cipher>, parties: [Party; 3]) -> Self {
         let [alice, bob, mallory] = parties;
         let (seeds, thief) = (Rc::default(), None);

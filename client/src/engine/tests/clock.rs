@@ -13,7 +13,7 @@ const YEARS_20: i64 = 20 * 365 * DAY_MS as i64;
 
 impl World {
     /// Everybody's clocks go on, by seconds, for so long.
-    fn live(&mut self, ms: u64) {
+    pub(super) fn live(&mut self, ms: u64) {
         for _ in 0..ms / 1_000 {
             self.pass(1_000);
             self.settle();
@@ -299,7 +299,7 @@ fn keys_of_another_exchange_give_way() {
     let other =
         "INSERT INTO bundles SELECT x'01', signed, payload, secret, 'other', cipher, nick, made, created + 9,
                  expires FROM bundles";
-    world.person("alice").engine.store.db.execute_batch(other).unwrap();
+    world.person("alice").engine.store.run(other).unwrap();
     world.crash("alice");
     let keys = &world.person("alice").engine.keys.as_ref().unwrap().stored;
     assert_eq!(keys.created, before.plus_ms(10));

@@ -226,8 +226,7 @@ fn a_session_is_renewed_after_a_week() {
     world.settle();
     assert_ne!(world.person("alice").engine.contacts[&bob].row.sending, before);
     assert!(texts.into_iter().all(|id| world.state("alice", id) == MessageState::Delivered));
-    assert_eq!(
-        world.flights().iter().map(|it| it.session).collect::<std::collections::BTreeSet<_>>().len(),
-        2
-    );
+    // Bob's receipt may have renewed it too, at the same time.
+    let sessions: std::collections::BTreeSet<_> = world.flights().iter().map(|it| it.session).collect();
+    assert!((2..=3).contains(&sessions.len()), "{}", sessions.len());
 }

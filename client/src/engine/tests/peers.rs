@@ -53,7 +53,7 @@ fn a_peer_that_lost_its_sessions_gets_everything_anew_once() {
     world.disconnect("bob");
     let two = world.send("alice", "bob", "two");
     // bob's sessions are gone, his history is not.
-    world.person("bob").engine.store.db.execute_batch("DELETE FROM sessions").unwrap();
+    world.person("bob").engine.store.run("DELETE FROM sessions").unwrap();
     world.crash("bob");
     world.connect("bob");
     world.settle();

@@ -99,7 +99,7 @@ fn keys_are_wanted_again_after_a_failed_turn() {
         .db
         .execute_batch(
             "INSERT INTO controls (envelope_id, peer, envelope, created) VALUES (x'01', x'02', x'03', 0);
-         CREATE TRIGGER full BEFORE DELETE ON controls BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+         CREATE TRIGGER full BEFORE DELETE ON sealed_controls BEGIN SELECT RAISE(ABORT, 'disk full'); END",
         )
         .unwrap();
     let turn = world.input("alice", vec![Input::Tick]);
@@ -123,7 +123,7 @@ fn a_wish_to_stop_survives_a_failed_turn() {
         .store
         .db
         .execute_batch(
-            "CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+            "CREATE TRIGGER full BEFORE INSERT ON sealed_messages BEGIN SELECT RAISE(ABORT, 'disk full'); END",
         )
         .unwrap();
     let request = |command| {
@@ -326,7 +326,7 @@ fn a_link_lost_in_a_failed_turn_is_lost() {
         .store
         .db
         .execute_batch(
-            "CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+            "CREATE TRIGGER full BEFORE INSERT ON sealed_messages BEGIN SELECT RAISE(ABORT, 'disk full'); END",
         )
         .unwrap();
     let send = chat_core::api::command::Send {

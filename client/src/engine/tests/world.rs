@@ -59,6 +59,8 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> C
         rules,
         config_text: String::new(),
         store: StorePlace::Memory,
+        store_key: crate::vault::StoreKey::from_bytes(&[7; 32]),
+        history: chat_core::profile::Retention::Forever,
         max_backoff: std::time::Duration::from_secs(1),
     }
 }

@@ -46,6 +46,13 @@ fn mine(n: u8, position: Option<i64>) -> NewMessage<'static> {
     NewMessage { author: ME, mine: true, previous: None, link: None, ..from_bob(n, position) }
 }
 
+/// What is to be found by a later start is committed.
+fn in_a_turn(store: &Store, work: impl FnOnce(&Store)) {
+    store.begin().unwrap();
+    work(store);
+    store.commit().unwrap();
+}
+
 fn shown(store: &Store) -> Vec<u8> {
     let (rows, _) = store.history(HERE, None, 1000).unwrap();
     rows.iter().map(|row| row.id.0[0]).collect()
@@ -85,7 +92,9 @@ fn a_store_of_a_later_program_is_left_alone() {
 fn a_store_in_another_file_system_is_made_there() {
     let folder = tempfile::tempdir().unwrap();
     let place = StorePlace::Vfs { vfs: "unix".into(), path: folder.path().join("client.db") };
-    Store::open(&place).unwrap().insert_message(&from_bob(1, Some(1))).unwrap();
+    let store = Store::open(&place).unwrap();
+    in_a_turn(&store, |store| store.insert_message(&from_bob(1, Some(1))).unwrap());
+    drop(store);
     assert_eq!(shown(&Store::open(&place).unwrap()), [1]);
 }
 
@@ -95,7 +104,7 @@ fn a_log_that_was_left_is_settled_first() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("client.db"), folder.path().join("copy.db"));
     let store = Store::open(&StorePlace::File(path.clone())).unwrap();
-    store.insert_message(&from_bob(1, Some(1))).unwrap();
+    in_a_turn(&store, |store| store.insert_message(&from_bob(1, Some(1))).unwrap());
     // As if killed here: the database and its log as they lie on the disk.
     let log = |db: &std::path::Path| db.with_extension("db-wal");
     std::fs::copy(&path, &copy).unwrap();

@@ -142,6 +142,10 @@ fn shorter(outcome: Outcome) -> Option<Outcome> {
             messages.drain(..messages.len().div_ceil(2));
             Some(Outcome::Reply(Reply::History { messages, has_older: true }))
         }
+        Outcome::Reply(Reply::Found { mut messages, .. }) if messages.len() > 1 => {
+            messages.truncate(messages.len() / 2);
+            Some(Outcome::Reply(Reply::Found { messages, has_more: true }))
+        }
         Outcome::Snapshot(snapshot) => {
             let most = snapshot.conversations.iter().map(|it| it.messages.len()).max().filter(|&n| n > 0)?;
             let mut snapshot = (*snapshot).clone();

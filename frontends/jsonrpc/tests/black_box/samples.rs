@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chat_core::api::event::{
-    Alarm, AlarmKind, ConversationRead, LinkDown, LinkUp, MessageGap, MessageNew, MessageStatus, PeerEvent,
-    PeerKeyChanged, Ready, RoomChanged, Typing,
+    Alarm, AlarmKind, ConversationRead, LinkDown, LinkUp, MessageDeleted, MessageGap, MessageNew,
+    MessageStatus, PeerEvent, PeerKeyChanged, Ready, RoomChanged, Typing,
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{
@@ -168,6 +168,11 @@ pub(crate) fn events() -> Vec<Event> {
             from: Author { peer_id: BOB, nick: "bob".into(), verified: false },
             before: message_id(1),
             filled: false,
+        }),
+        Event::MessageDeleted(MessageDeleted {
+            address: address(),
+            conversation: LOBBY,
+            ids: vec![message_id(1)],
         }),
         Event::PeerSeen(peer()),
         Event::PeerLost(peer()),

@@ -60,6 +60,7 @@ fn reply(command: &Command) -> Reply {
             ],
             has_older: true,
         },
+        Command::Search(_) => Reply::Found { messages: vec![samples::message(1, "a", None)], has_more: true },
         Command::Verify(_) => Reply::Verification(Verification {
             peer_id: samples::BOB,
             nick: "bob".into(),
@@ -85,7 +86,7 @@ fn reply(command: &Command) -> Reply {
 /// Parameters that satisfy every method, each of which takes what it knows.
 fn params() -> Value {
     json!({ "to": "bob", "text": "hi", "with": "#lobby", "room": "#lobby", "id": message_id(3), "line": "/help",
-            "peer": "bob", "typing": true })
+            "peer": "bob", "query": "hi", "typing": true })
 }
 
 fn only(params: &Value, schema: &Value) -> Value {

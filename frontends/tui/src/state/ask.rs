@@ -198,6 +198,7 @@ impl State {
             Reply::Rooms { rooms } => {
                 Some(list(rooms.iter().map(|room| room_line(room)), "you are in no room"))
             }
+            Reply::Found { messages, has_more } => Some(found(&messages, has_more)),
             Reply::Stack { stack, link } => Some(stack_lines(&stack, &link)),
             Reply::Config { toml } => Some(toml),
             Reply::Decided { said } => Some(said),
@@ -277,6 +278,20 @@ fn list(lines: impl Iterator<Item = String>, nothing: &str) -> String {
 fn room_line(room: &ConversationView) -> String {
     let kind = if matches!(room.with, ConversationKind::ClosedRoom { .. }) { "closed" } else { "open" };
     format!("{}  {kind}, {} unread", text::name(&room.name), room.unread)
+}
+
+/// What a search found: where, who, what, and the id that other commands take.
+fn found(messages: &[chat_core::api::MessageView], has_more: bool) -> String {
+    let lines = messages.iter().map(|message| {
+        let place = text::name(&message.address.to_string());
+        let who = text::name(&message.from.nick);
+        format!("{place}  {who}: {}\n  {}", text::one_line(&message.text), message.id)
+    });
+    let mut lines = list(lines, "nothing was found");
+    if has_more {
+        lines.push_str("\nthere are more; say more words");
+    }
+    lines
 }
 
 fn stack_lines(stack: &StackView, link: &LinkFigures) -> String {

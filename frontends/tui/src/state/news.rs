@@ -81,6 +81,11 @@ impl State {
                     timeline.set_gap(gap);
                 }
             }
+            Event::MessageDeleted(deleted) => {
+                if let Some(timeline) = self.timeline_of(deleted.conversation) {
+                    timeline.delete(&deleted.ids);
+                }
+            }
             _ => {}
         }
     }

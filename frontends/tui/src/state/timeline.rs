@@ -290,6 +290,16 @@ impl Timeline {
         self.change(gap.before, |message| message.gap_before = !gap.filled);
     }
 
+    /// Messages are gone.
+    pub(crate) fn delete(&mut self, ids: &[MessageId]) {
+        for id in ids {
+            if let Some(place) = self.places.get(id).copied() {
+                self.touched = true;
+                self.remove(place);
+            }
+        }
+    }
+
     fn change(&mut self, id: MessageId, change: impl FnOnce(&mut MessageView)) {
         if let Some(message) = self.message(id) {
             let mut changed = MessageView::clone(message);

@@ -47,8 +47,9 @@ impl Thief {
         for chain in &self.chains {
             let mut chain = chain.clone();
             for _ in 0..STEPS {
-                self.keys.push(chain.message_key().unwrap());
-                chain.advance().unwrap();
+                let (key, after) = chain.step().unwrap();
+                self.keys.push(key);
+                chain = after;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The same with `post_quantum = true`.
 
-use chat_core::key_exchange::{KeyExchange, OwnBundle, PeerBundle};
+use chat_core::key_exchange::{KeyExchange, OneTimePair, OwnBundle, PeerBundle};
 use chat_core::profile::Options as Table;
 use chat_core::testing::key_exchange::End;
 use chat_core::testing::{FailingEntropy, key_exchange::Scene};
@@ -120,7 +120,7 @@ fn a_one_time_key_brings_its_own_kem_key() {
     assert!(public.len() < 1536 && secret.len() == 4 + 96);
 }
 
-fn one_time_keys(count: usize) -> Vec<x25519_agreement::OneTimePair> {
+fn one_time_keys(count: usize) -> Vec<OneTimePair> {
     let scene = scene();
     let mut entropy = scene.entropy();
     exchange().agreement.one_time_keys(count, &mut scene.context([0; 32], &mut entropy)).unwrap()

@@ -10,22 +10,31 @@
 //! more, at most once a minute; the recipient recognises it by its id and answers.
 //!
 //! **Quotas.** A peer's mailbox that is full refuses (`MailboxFull`), and so does a sender's share of it, or of
-//! all mailboxes together. A room's log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
+//! all mailboxes together; identities cost nothing, so a network address has such shares, too, whoever connects from it.
+//! Whom the mailbox's owner has never written to is a stranger, and strangers have a part of each mailbox, and of all
+//! together, that they share: however many they are, the owner's correspondents keep the rest. A room's log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
 //! somebody who stays away must not stop the room. Such a member sees the gap in the chain of messages.
 
+mod checksum;
+mod contacts;
 mod log;
 mod one_time;
 mod peers;
 mod quiet;
 mod reader;
+mod repair;
 mod schema;
-mod senders;
+mod seen;
+mod shape;
+mod shares;
+mod steps;
 mod sweep;
+mod totals;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -57,10 +66,15 @@ enum Order {
     Close,
 }
 
+/// What both threads and the one who asks know of.
 #[derive(Default)]
-struct CommitFigures {
+struct Shared {
     commits: AtomicU64,
     commit_us: AtomicU64,
+    /// An index does not say what its table says.
+    damaged: AtomicBool,
+    /// It could not be made anew: what can be read is read, and the rest is lost.
+    beyond_repair: AtomicBool,
 }
 
 /// A [`Mailbox`] in one SQLite file. One process at a time; see the module's documentation for what it promises.
@@ -74,7 +88,7 @@ pub struct SqliteMailbox {
     orders: Mutex<Option<mpsc::Sender<Order>>>,
     read_places: Arc<Semaphore>,
     reads: Mutex<Option<mpsc::Sender<Read>>>,
-    figures: Arc<CommitFigures>,
+    shared: Arc<Shared>,
     /// Whether the thread that writes has ended, and with it the database's lock; and the one that reads.
     writer_ended: watch::Receiver<bool>,
     reader_ended: watch::Receiver<bool>,
@@ -162,8 +176,8 @@ impl SqliteMailbox {
         environment: &dyn Environment,
     ) -> Result<Self, MailboxError> {
         let max_places = u32::try_from(limits.queue_bytes / QUEUE_UNIT).unwrap_or(u32::MAX).max(1);
-        let figures = Arc::new(CommitFigures::default());
-        let writer = Writer::new(opened.writer, opened.lock, limits, Arc::clone(&figures))?;
+        let shared = Arc::new(Shared::default());
+        let writer = Writer::new(opened.writer, opened.lock, limits, Arc::clone(&shared))?;
         // One place a change at least, so these channels are never full.
         let (orders, order_queue) = mpsc::channel(max_places as usize + 1);
         let (reads, read_queue) = mpsc::channel::<Read>(MAX_READS);
@@ -176,7 +190,7 @@ impl SqliteMailbox {
             orders: Mutex::new(Some(orders)),
             read_places: Arc::new(Semaphore::new(MAX_READS)),
             reads: Mutex::new(Some(reads)),
-            figures,
+            shared,
             writer_ended,
             reader_ended,
         })
@@ -233,7 +247,20 @@ impl Mailbox for SqliteMailbox {
         max_items: usize,
         max_bytes: usize,
     ) -> Result<Page, MailboxError> {
-        self.read(move |db| reader::waiting(db, peer, after, max_items, max_bytes)).await
+        let shared = Arc::clone(&self.shared);
+        self.read(move |db| {
+            let (page, index_is_damaged) = reader::waiting(db, peer, after, max_items, max_bytes)?;
+            if index_is_damaged {
+                tracing::error!("an index of the mailbox is damaged");
+                shared.damaged.store(true, Ordering::Relaxed);
+            }
+            // What the index lacks would be skipped: better read again once it is made anew.
+            if index_is_damaged && !shared.beyond_repair.load(Ordering::Relaxed) {
+                return Err(repair::damage("an index of the mailbox is damaged; it is made anew"));
+            }
+            Ok(page)
+        })
+        .await
     }
 
     async fn roster(&self, room: RoomName, position: u64, max_bytes: usize) -> Result<Roster, MailboxError> {
@@ -267,10 +294,12 @@ impl Mailbox for SqliteMailbox {
 
     fn commits(&self) -> (u64, u64) {
         let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-        (load(&self.figures.commits), load(&self.figures.commit_us))
+        (load(&self.shared.commits), load(&self.shared.commit_us))
     }
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod exact;
 

@@ -6,6 +6,7 @@ use chat_core::{PeerId, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 use super::super::{Attached, IsOnline, Joined, MAX_AHEAD_MS, Published};
+use super::checksum;
 use super::writer::{Writer, from_sql, to_sql};
 
 impl Writer {
@@ -42,8 +43,10 @@ impl Writer {
         let id = self.peer_id(peer)?;
         let (acked, last_seen): (i64, i64) = self
             .db
-            .prepare_cached("SELECT acked, last_seen FROM peers WHERE id = ?1")?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .prepare_cached("SELECT acked, last_seen, acked_sum FROM peers WHERE id = ?1")?
+            .query_row([id], |row| {
+                Ok((checksum::cursor(peer.as_ref(), row.get(0)?, row.get(2)?), row.get(1)?))
+            })?;
         if last_seen == 0 {
             if is_full {
                 return Ok(None);
@@ -147,7 +150,10 @@ impl Writer {
             None => self.db.prepare_cached("INSERT INTO rooms(name) VALUES(?1)")?.insert([room.as_str()])?,
         };
         let since = to_sql(self.counters.next_n.saturating_sub(1));
-        self.db.prepare_cached("INSERT INTO members VALUES(?1, ?2, ?3)")?.execute([room, id, since])?;
+        let sum = checksum::of_membership(room, id, since);
+        self.db
+            .prepare_cached("INSERT INTO members VALUES(?1, ?2, ?3, ?4)")?
+            .execute([room, id, since, sum])?;
         self.db.prepare_cached("UPDATE rooms SET members = members + 1 WHERE id = ?1")?.execute([room])?;
         let bundle: Option<Vec<u8>> = self
             .db

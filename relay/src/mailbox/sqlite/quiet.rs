@@ -69,6 +69,7 @@ impl Writer {
         if self.unyielding.contains(room) {
             return Ok(false);
         }
+        self.settle_fresh()?;
         let most = (self.limits.members_per_room / SHARE).max(1);
         let gone = giving_way(&self.db, room, most, is_online)?;
         for peer in &gone {

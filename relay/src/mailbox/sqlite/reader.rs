@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::mpsc::Receiver;
 
 use super::super::{Entry, Page, Query, Roster};
-use super::log::checksum;
+use super::checksum::{self, LOG_ROW, LogRow};
+use super::repair::is_damage;
 use super::writer::{from_sql, to_sql};
 
 /// A query, which also answers whoever asked.
@@ -27,8 +28,10 @@ pub(super) async fn run(db: Connection, mut reads: Receiver<Read>) {
 
 /// A peer's row, and up to which number it has acknowledged.
 fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<(i64, i64)>> {
-    db.prepare_cached("SELECT id, acked FROM peers WHERE peer = ?1")?
-        .query_row([peer.as_ref()], |row| Ok((row.get(0)?, row.get(1)?)))
+    db.prepare_cached("SELECT id, acked, acked_sum FROM peers WHERE peer = ?1")?
+        .query_row([peer.as_ref()], |row| {
+            Ok((row.get(0)?, checksum::cursor(peer.as_ref(), row.get(1)?, row.get(2)?)))
+        })
         .optional()
 }
 
@@ -36,84 +39,122 @@ pub(super) fn knows(db: &Connection, peer: PeerId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM peers WHERE peer = ?1 AND last_seen > 0")?.exists([peer.as_ref()])
 }
 
-/// Number and size of what waits in one box, oldest first, up to `limit`.
+/// What an index says of an envelope.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    n: i64,
+    box_id: i64,
+    size: usize,
+}
+
+/// What waits in one box, oldest first, up to `limit`. False if the index could not be read to its end.
 fn waiting_in(
     db: &Connection,
     box_id: i64,
     not_from: i64,
     after: i64,
     limit: i64,
-    found: &mut Vec<(i64, usize)>,
-) -> rusqlite::Result<()> {
+    found: &mut Vec<Listed>,
+) -> rusqlite::Result<bool> {
     let mut query = db.prepare_cached(
-        "SELECT n, size FROM log WHERE box = ?1 AND n > ?2 AND sender <> ?3 ORDER BY n LIMIT ?4",
+        "SELECT n, size FROM log INDEXED BY log_box WHERE box = ?1 AND n > ?2 AND sender <> ?3 ORDER BY n LIMIT ?4",
     )?;
     let mut rows = query.query(params![box_id, after, not_from, limit])?;
-    while let Some(row) = rows.next()? {
-        found.push((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX)));
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(true),
+            Err(error) if is_damage(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let Ok(n) = row.get(0) else { return Ok(false) };
+        // The size is proven with the row; here it bounds a page.
+        let size = row.get(1).map(from_sql).unwrap_or_default();
+        found.push(Listed { n, box_id, size: usize::try_from(size).unwrap_or(usize::MAX) });
     }
-    Ok(())
 }
 
+/// A page, and whether an index said what its table does not.
 pub(super) fn waiting(
     db: &Connection,
     peer: PeerId,
     after: u64,
     max_items: usize,
     max_bytes: usize,
-) -> rusqlite::Result<Page> {
+) -> rusqlite::Result<(Page, bool)> {
     // All of it sees one state of the database.
     let snapshot = db.unchecked_transaction()?;
     let next_n: i64 = snapshot.query_row("SELECT next_n FROM counters", [], |row| row.get(0))?;
     let end = from_sql(next_n).saturating_sub(1).max(after);
     let mut page = Page { items: Vec::new(), through: end, more: false, damaged: Vec::new() };
-    let Some((id, acked)) = peer_row(&snapshot, peer)? else { return Ok(page) };
+    let Some((id, acked)) = peer_row(&snapshot, peer)? else { return Ok((page, false)) };
     let rooms: Vec<(i64, i64)> = snapshot
-        .prepare_cached("SELECT room, since FROM members WHERE peer = ?1")?
-        .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached("SELECT room, since, since_sum FROM members WHERE peer = ?1")?
+        .query_map([id], |row| {
+            let room = row.get(0)?;
+            Ok((room, checksum::since(room, id, row.get(1)?, row.get(2)?)))
+        })?
         .collect::<Result<_, _>>()?;
     let (after, max_items) = (to_sql(after).max(acked), max_items.max(1));
     // One more than asked for tells whether there is more.
     let limit = i64::try_from(max_items).unwrap_or(i64::MAX).saturating_add(1);
-    let mut found = Vec::new();
-    waiting_in(&snapshot, id, 0, after, limit, &mut found)?;
+    let mut listed = Vec::new();
+    let mut index_is_damaged = !waiting_in(&snapshot, id, 0, after, limit, &mut listed)?;
     for (room, since) in rooms {
-        waiting_in(&snapshot, -room, id, after.max(since), limit, &mut found)?;
+        index_is_damaged |= !waiting_in(&snapshot, -room, id, after.max(since), limit, &mut listed)?;
     }
-    found.sort_unstable();
-    let mut bytes = 0;
-    for (count, (n, size)) in found.into_iter().enumerate() {
-        if count == max_items || (count > 0 && bytes + size > max_bytes) {
+    listed.sort_unstable();
+    let mut bytes: usize = 0;
+    for (count, listed) in listed.into_iter().enumerate() {
+        if count == max_items || (count > 0 && bytes.saturating_add(listed.size) > max_bytes) {
             page.more = true;
             break;
         }
-        bytes += size;
-        page.through = from_sql(n);
-        match envelope(&snapshot, n)? {
-            Some(envelope) => page.items.push((page.through, envelope)),
-            None => page.damaged.push(page.through),
+        bytes = bytes.saturating_add(listed.size);
+        page.through = from_sql(listed.n);
+        match envelope(&snapshot, listed)? {
+            Found::Whole(envelope) => page.items.push((page.through, envelope)),
+            Found::Damaged => page.damaged.push(page.through),
+            Found::Elsewhere => index_is_damaged = true,
         }
     }
     if !page.more {
         page.through = end;
     }
-    Ok(page)
+    Ok((page, index_is_damaged))
 }
 
-/// The envelope with this number, none if its checksum doesn't match.
-fn envelope(db: &Connection, n: i64) -> rusqlite::Result<Option<Bytes>> {
-    db.prepare_cached("SELECT box, checksum, envelope FROM log WHERE n = ?1")?.query_row([n], |row| {
-        let envelope: Vec<u8> = row.get(2)?;
-        let sum: Vec<u8> = row.get(1)?;
-        Ok((checksum(from_sql(n), row.get(0)?, &envelope)[..] == sum[..]).then(|| envelope.into()))
-    })
+/// What is found in the place that an index names.
+enum Found {
+    Whole(Bytes),
+    /// Its checksum doesn't match, or it can't be read.
+    Damaged,
+    /// Nothing, or another's.
+    Elsewhere,
+}
+
+fn envelope(db: &Connection, listed: Listed) -> rusqlite::Result<Found> {
+    let read = db.prepare_cached(LOG_ROW)?.query_row([listed.n], |row| {
+        Ok(match LogRow::read(row) {
+            Some(row) if row.box_id == listed.box_id && row.n == listed.n => {
+                Found::Whole(Bytes::copy_from_slice(row.envelope))
+            }
+            Some(_) => Found::Elsewhere,
+            None => Found::Damaged,
+        })
+    });
+    match read {
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(Found::Elsewhere),
+        Err(error) if is_damage(&error) => Ok(Found::Damaged),
+        read => read,
+    }
 }
 
 /// Columns `peer, bundle`; a row that is no peer would be damage, and is left out.
 fn entry(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
-    let peer: Vec<u8> = row.get(0)?;
-    let bundle: Option<Vec<u8>> = row.get(1)?;
-    Ok(PeerId::from_slice(&peer).map(|peer| Entry { peer, bundle: bundle.map(Bytes::from) }))
+    let peer = row.get_ref(0)?.as_blob().ok().and_then(PeerId::from_slice);
+    let bundle = row.get_ref(1)?.as_blob().ok().map(Bytes::copy_from_slice);
+    Ok(peer.map(|peer| Entry { peer, bundle }))
 }
 
 pub(super) fn roster(

@@ -8,113 +8,12 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::MailboxError;
+use super::{shape, steps};
 
 /// "chat" in the header of the file, so that another program's database is not taken for ours.
 const APPLICATION_ID: i64 = 0x6368_6174;
-/// The tables below.
-const SCHEMA_VERSION: i64 = 3;
-
-/// A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
-/// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
-const TABLES: &str = "
-CREATE TABLE counters(
-  one INTEGER PRIMARY KEY CHECK(one = 1),
-  next_n INTEGER NOT NULL,          -- the number of the next envelope
-  stored_bytes INTEGER NOT NULL,    -- sum of log.size
-  directory_bytes INTEGER NOT NULL, -- sum of the lengths of directory.bundle and one_time_keys.key
-  swept_at INTEGER NOT NULL DEFAULT 0,  -- ms; the wall clock at the last sweep, 0 = none yet
-  jumped_at INTEGER NOT NULL DEFAULT 0  -- ms; the wall clock when it was first found to have jumped, 0 = it has not
-);
-INSERT INTO counters VALUES(1, 1, 0, 0, 0, 0);
-CREATE TABLE peers(
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  peer BLOB NOT NULL UNIQUE,
-  acked INTEGER NOT NULL DEFAULT 0,     -- everything up to this number is in its own store
-  last_seen INTEGER NOT NULL DEFAULT 0, -- ms; 0 = never connected, only written to
-  gave_at INTEGER NOT NULL DEFAULT 0    -- ms; when one of its one-time keys was given out last
-);
-CREATE TABLE directory(
-  peer INTEGER PRIMARY KEY,
-  nick TEXT NOT NULL,
-  created INTEGER NOT NULL,
-  bundle BLOB NOT NULL
-);
-CREATE INDEX directory_nick ON directory(nick);
-CREATE TABLE rooms(
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  name TEXT NOT NULL UNIQUE,
-  members INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE members(
-  room INTEGER NOT NULL,
-  peer INTEGER NOT NULL,
-  since INTEGER NOT NULL,  -- envelopes after this number are for it
-  PRIMARY KEY(room, peer)
-) WITHOUT ROWID;
-CREATE INDEX members_peer ON members(peer, room);
-CREATE TABLE log(
-  n INTEGER PRIMARY KEY,
-  box INTEGER NOT NULL,
-  sender INTEGER NOT NULL,
-  stored_at INTEGER NOT NULL,
-  size INTEGER NOT NULL,  -- what counts against quotas
-  id BLOB NOT NULL,
-  checksum BLOB NOT NULL,
-  envelope BLOB NOT NULL
-);
-CREATE INDEX log_box ON log(box, n, sender, size);
--- Which envelopes were stored, also after the recipient has them: n is in log as long as it waits.
-CREATE TABLE seen(
-  box INTEGER NOT NULL,
-  id BLOB NOT NULL,
-  n INTEGER NOT NULL,
-  stored_at INTEGER NOT NULL,
-  sender INTEGER NOT NULL DEFAULT 0,  -- 0 = stored before version 2
-  PRIMARY KEY(box, id)
-) WITHOUT ROWID;
-CREATE INDEX seen_sender ON seen(sender, n);
--- A key is gone from here before anybody has it.
-CREATE TABLE one_time_keys(
-  n INTEGER PRIMARY KEY AUTOINCREMENT,
-  peer INTEGER NOT NULL,
-  expires INTEGER NOT NULL,
-  key BLOB NOT NULL
-);
-CREATE INDEX one_time_keys_peer ON one_time_keys(peer, n);
-CREATE INDEX one_time_keys_expires ON one_time_keys(expires);
--- Who has had how many since when, for a day.
-CREATE TABLE one_time_keys_given(
-  peer INTEGER NOT NULL,
-  asker INTEGER NOT NULL,
-  since INTEGER NOT NULL,
-  count INTEGER NOT NULL,
-  PRIMARY KEY(peer, asker)
-) WITHOUT ROWID;
-CREATE INDEX one_time_keys_given_since ON one_time_keys_given(since);
-";
-
-/// Makes version 2 of version 1.
-const FROM_VERSION_1: &str = "
-ALTER TABLE counters ADD COLUMN swept_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE counters ADD COLUMN jumped_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE seen ADD COLUMN sender INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX seen_sender ON seen(sender, n);
-";
-
-/// Makes version 3 of version 2.
-const FROM_VERSION_2: &str = "
-ALTER TABLE peers ADD COLUMN gave_at INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE one_time_keys(
-  n INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL, expires INTEGER NOT NULL, key BLOB NOT NULL
-);
-CREATE INDEX one_time_keys_peer ON one_time_keys(peer, n);
-CREATE INDEX one_time_keys_expires ON one_time_keys(expires);
-CREATE TABLE one_time_keys_given(
-  peer INTEGER NOT NULL, asker INTEGER NOT NULL, since INTEGER NOT NULL, count INTEGER NOT NULL,
-  PRIMARY KEY(peer, asker)
-) WITHOUT ROWID;
-CREATE INDEX one_time_keys_given_since ON one_time_keys_given(since);
-";
+/// The tables and steps in [`steps`].
+const SCHEMA_VERSION: i64 = 4;
 
 /// The connections of one database, and the lock that keeps other relays out.
 pub(super) struct Opened {
@@ -214,13 +113,27 @@ fn make_if_missing(path: &Path) -> Result<(), MailboxError> {
 
 fn make_tables(db: &mut Connection) -> rusqlite::Result<()> {
     let new = db.transaction()?;
-    new.execute_batch(TABLES)?;
+    tables(&new)?;
     new.pragma_update(None, "application_id", APPLICATION_ID)?;
     new.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     new.commit()?;
     // Without the path: it may hold a name.
     tracing::info!("new mailbox database");
     Ok(())
+}
+
+fn tables(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(steps::VERSION_3)?;
+    steps::from_version_3(db)
+}
+
+fn check_shape(db: &Connection) -> Result<(), PrepareError> {
+    let right = Connection::open_in_memory()?;
+    tables(&right)?;
+    match shape::stray(db, &right)? {
+        Some(column) => Err(PrepareError::Corrupt(format!("its tables are not a mailbox's: {column}"))),
+        None => Ok(()),
+    }
 }
 
 /// Damage and foreign files get the path and the reason; the file is left alone.
@@ -295,6 +208,8 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
     )?;
+    // Enough for the pages that are written to again and again: 8 MiB.
+    db.pragma_update(None, "cache_size", -8192)?;
     // What an earlier process left in the log goes to the medium before anything is written behind it: after a sync
     // that failed, parts of it may be in the system's memory alone (on Linux), and a power cut would take all behind.
     let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -305,14 +220,21 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         let pages = max_bytes / u64::try_from(pragma(db, "page_size")?).unwrap_or(4096).max(1);
         db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
+    if version == SCHEMA_VERSION && tables > 0 {
+        check_shape(db)?;
+    }
     if tables == 0 {
         make_tables(db)?;
     } else if version < SCHEMA_VERSION {
         let newer = db.transaction()?;
         if version < 2 {
-            newer.execute_batch(FROM_VERSION_1)?;
+            newer.execute_batch(steps::FROM_VERSION_1)?;
         }
-        newer.execute_batch(FROM_VERSION_2)?;
+        if version < 3 {
+            newer.execute_batch(steps::FROM_VERSION_2)?;
+        }
+        steps::from_version_3(&newer)?;
+        check_shape(&newer)?;
         newer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         newer.commit()?;
         tracing::info!("the mailbox database is of schema version {SCHEMA_VERSION} now");
@@ -345,24 +267,26 @@ mod tests {
     fn a_database_of_an_earlier_version_becomes_one_like_a_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.db");
-        let columns = |db: &Connection| -> Vec<String> {
-            let mut query = db
-                .prepare(
-                    "SELECT t.name || '.' || c.name || c.cid FROM sqlite_schema t, pragma_table_xinfo(t.name) c
-                     ORDER BY 1",
-                )
-                .unwrap();
-            query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-        };
         let opened = open(&path, None, None).unwrap();
-        let new = columns(&opened.writer);
+        let new = shape::of(&opened.writer).unwrap();
+        const TO_VERSION_3: &str =
+            "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum;
+             ALTER TABLE peers DROP COLUMN contacts; ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
+             ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
+             CREATE INDEX log_box ON log(box, n, sender, size); PRAGMA user_version = 3;";
         const TO_VERSION_2: &str = "DROP TABLE one_time_keys; DROP TABLE one_time_keys_given;
-            ALTER TABLE peers DROP COLUMN gave_at; PRAGMA user_version = 2;";
-        opened.writer.execute_batch(TO_VERSION_2).unwrap();
-        assert_ne!(columns(&opened.writer), new);
+             ALTER TABLE peers DROP COLUMN gave_at; PRAGMA user_version = 2;";
+        opened.writer.execute_batch(TO_VERSION_3).unwrap();
         drop(opened);
         let opened = open(&path, None, None).unwrap();
-        assert_eq!(columns(&opened.writer), new);
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_3).unwrap();
+        opened.writer.execute_batch(TO_VERSION_2).unwrap();
+        assert_ne!(shape::of(&opened.writer).unwrap(), new);
+        drop(opened);
+        let opened = open(&path, None, None).unwrap();
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_3).unwrap();
         opened.writer.execute_batch(TO_VERSION_2).unwrap();
         opened
             .writer
@@ -372,10 +296,10 @@ mod tests {
                  INSERT INTO seen VALUES(1, x'00', 1, 1); PRAGMA user_version = 1;",
             )
             .unwrap();
-        assert_ne!(columns(&opened.writer), new);
+        assert_ne!(shape::of(&opened.writer).unwrap(), new);
         drop(opened);
         let opened = open(&path, None, None).unwrap();
-        assert_eq!(columns(&opened.writer), new);
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
         let sender: i64 = opened.writer.query_row("SELECT sender FROM seen", [], |row| row.get(0)).unwrap();
         assert_eq!(sender, 0);
     }

@@ -44,12 +44,13 @@ impl Writer {
                 .prepare_cached("UPDATE peers SET last_seen = ?2 WHERE id = ?1")?
                 .execute([id, to_sql(now.0).max(1)])?;
         }
+        self.settle_fresh()?;
         let expired = to_sql(now.0.saturating_sub(self.limits.ttl_ms));
         // Numbers and times grow together, so the oldest are found without looking at the rest.
         let rows = self.limits.sweep_rows;
         let dropped = self.drop_rows(
             "DELETE FROM log WHERE stored_at < ?1 AND n IN (SELECT n FROM log ORDER BY n LIMIT ?2)
-             RETURNING box, sender, size, id",
+             RETURNING box, sender, payer, stranger, size, id",
             params![expired, rows],
         )?;
         self.forget_ids(&dropped)?;
@@ -91,7 +92,7 @@ impl Writer {
             let last_but_one = behind.get(1).map_or(i64::MAX, |(_, has)| *has);
             self.drop_rows(
                 "DELETE FROM log WHERE box = ?1 AND (n <= ?2 OR sender = ?3 AND n <= ?4)
-                 RETURNING box, sender, size, id",
+                 RETURNING box, sender, payer, stranger, size, id",
                 params![box_id, last.1, last.0, last_but_one],
             )?;
         }
@@ -186,8 +187,11 @@ impl Writer {
         let mut forget = self.db.prepare_cached("DELETE FROM seen WHERE box = ?1 RETURNING sender")?;
         let mut senders = forget.query([id])?;
         while let Some(row) = senders.next()? {
-            self.senders.forget_id(row.get(0)?);
+            self.totals.forget_id(row.get(0)?);
         }
+        drop(senders);
+        drop(forget);
+        self.forget_contacts(id)?;
         if was_here {
             self.counters.peers = self.counters.peers.saturating_sub(1);
         }

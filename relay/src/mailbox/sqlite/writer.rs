@@ -14,9 +14,12 @@ use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
 use super::quiet::Unyielding;
+use super::repair::{self, is_damage};
 use super::schema::storage;
-use super::senders::Senders;
-use super::{CommitFigures, Order, Queued, contained};
+use super::seen::Fresh;
+use super::shares::Usage;
+use super::totals::{Counted, Totals};
+use super::{Order, Queued, Shared, contained};
 use crate::config::MailboxLimits;
 
 /// Most envelopes in a transaction, unless one change has more.
@@ -28,18 +31,10 @@ const MAX_ACKS: usize = 4096;
 /// Most entries in each of the caches below, about; over it, the cache is emptied.
 const MAX_CACHED: usize = 100_000;
 
-/// What one sender, and all together, have waiting in a box.
-#[derive(Default, Clone)]
-pub(super) struct Usage {
-    pub(super) total: u64,
-    pub(super) by_sender: BTreeMap<i64, u64>,
-}
-
 /// Numbers that are kept in memory and in the table `counters`.
 #[derive(Clone, Copy)]
 pub(super) struct Counters {
     pub(super) next_n: u64,
-    pub(super) stored_bytes: u64,
     pub(super) directory_bytes: u64,
     /// The wall clock at the last sweep, and when it was first found to have jumped since; 0 = none.
     pub(super) swept_at: u64,
@@ -60,14 +55,20 @@ pub(super) struct Writer {
     /// Boxes and senders ever put into `usage`.
     pub(super) usage_entries: usize,
     pub(super) peer_ids: BTreeMap<PeerId, i64>,
-    pub(super) senders: Senders,
+    /// Whether a peer has written to another.
+    pub(super) contacts: BTreeMap<(i64, i64), bool>,
+    pub(super) totals: Totals,
+    pub(super) fresh: Fresh,
+    /// The highest `log.payer` of earlier starts; numbers of payers of this one come after it.
+    pub(super) last_payer: i64,
     /// Where the sweep of `seen` goes on.
     pub(super) swept: (i64, Vec<u8>),
     /// Where the sweep of silent peers goes on.
     pub(super) swept_peers: i64,
     pub(super) unyielding: Unyielding,
     acks: BTreeMap<PeerId, u64>,
-    figures: Arc<CommitFigures>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) repaired_at: Option<Instant>,
     _lock: Option<File>,
 }
 
@@ -81,17 +82,33 @@ pub(super) fn from_sql(value: i64) -> u64 {
 
 fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     let peers = db.query_row("SELECT count(*) FROM peers WHERE last_seen > 0", [], |row| row.get(0))?;
-    const COUNTERS: &str = "SELECT next_n, stored_bytes, directory_bytes, swept_at, jumped_at FROM counters";
+    // Counted, so that a damaged counter does no harm; bundles and keys are few.
+    const DIRECTORY: &str = "SELECT (SELECT coalesce(sum(length(bundle)), 0) FROM directory)
+        + (SELECT coalesce(sum(length(key)), 0) FROM one_time_keys)";
+    let directory_bytes = db.query_row(DIRECTORY, [], |row| row.get(0))?;
+    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at FROM counters";
     db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
             next_n: from_sql(row.get(0)?),
-            stored_bytes: from_sql(row.get(1)?),
-            directory_bytes: from_sql(row.get(2)?),
-            swept_at: from_sql(row.get(3)?),
-            jumped_at: from_sql(row.get(4)?),
+            directory_bytes: from_sql(directory_bytes),
+            swept_at: from_sql(row.get(1)?),
+            jumped_at: from_sql(row.get(2)?),
             peers: from_sql(peers),
         })
     })
+}
+
+/// What is kept in memory, as the tables say. A counter that is behind them is damaged.
+fn load(db: &Connection) -> rusqlite::Result<(Counters, Counted)> {
+    let mut counters = load_counters(db)?;
+    let stored_bytes = db.query_row("SELECT stored_bytes FROM counters", [], |row| row.get(0))?;
+    let counted = repair::count(db, from_sql(stored_bytes))?;
+    let least = repair::least_next_n(db, counted.last_seen)?;
+    if counters.next_n < least {
+        tracing::error!("the mailbox's number of the next envelope was damaged");
+        counters.next_n = least;
+    }
+    Ok((counters, counted))
 }
 
 impl Writer {
@@ -99,10 +116,10 @@ impl Writer {
         db: Connection,
         lock: Option<File>,
         limits: MailboxLimits,
-        figures: Arc<CommitFigures>,
+        shared: Arc<Shared>,
     ) -> Result<Self, MailboxError> {
-        let counters = load_counters(&db).map_err(storage)?;
-        let senders = Senders::load(&db).map_err(storage)?;
+        let (counters, counted) = load(&db).map_err(storage)?;
+        let fresh = Fresh::load(&db).map_err(storage)?;
         Ok(Self {
             db,
             limits,
@@ -110,12 +127,16 @@ impl Writer {
             usage: BTreeMap::new(),
             usage_entries: 0,
             peer_ids: BTreeMap::new(),
-            senders,
+            contacts: BTreeMap::new(),
+            totals: counted.totals,
+            fresh,
+            last_payer: counted.last_payer,
             swept: (i64::MIN, Vec::new()),
             swept_peers: 0,
             unyielding: Unyielding::default(),
             acks: BTreeMap::new(),
-            figures,
+            shared,
+            repaired_at: None,
             _lock: lock,
         })
     }
@@ -187,17 +208,24 @@ impl Writer {
 
     /// Commits everything in `group`, in one transaction if none of it fails, and answers in its order.
     fn commit(&mut self, group: Vec<Queued>) {
+        self.repair();
         let mut queue: VecDeque<Queued> = group.into();
         let mut first = true;
         while !queue.is_empty() || (first && !self.acks.is_empty()) {
             first = false;
             let mut answers = Vec::with_capacity(queue.len());
             let begun = Instant::now();
-            let result = contained(|| self.transaction(&mut queue, &mut answers).map_err(storage));
+            let result = contained(|| self.transaction(&mut queue, &mut answers));
+            if let Ok(Err(error)) = &result
+                && is_damage(error)
+            {
+                self.met_damage();
+            }
+            let result = result.map(|result| result.map_err(storage));
             let result = result.and_then(|result| result);
-            self.figures.commits.fetch_add(1, Ordering::Relaxed);
+            self.shared.commits.fetch_add(1, Ordering::Relaxed);
             let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.figures.commit_us.fetch_add(us, Ordering::Relaxed);
+            self.shared.commit_us.fetch_add(us, Ordering::Relaxed);
             if let Err(error) = &result {
                 tracing::error!(%error, changes = answers.len(), "a transaction of the mailbox failed");
                 self.recover();
@@ -219,7 +247,7 @@ impl Writer {
         let begun = self.db.execute_batch("BEGIN IMMEDIATE");
         let acks: Vec<(PeerId, u64)> = self.acks.iter().map(|(peer, through)| (*peer, *through)).collect();
         let mut result =
-            begun.and_then(|()| acks.iter().try_for_each(|(peer, through)| self.ack(*peer, *through)));
+            begun.and_then(|()| acks.iter().try_for_each(|(peer, through)| self.apply_ack(*peer, *through)));
         while let Some(queued) = queue.pop_front() {
             let applied = match result {
                 Ok(()) => self.apply(queued.write),
@@ -233,7 +261,9 @@ impl Writer {
             }
         }
         result?;
-        let Counters { next_n, stored_bytes, directory_bytes, swept_at, jumped_at, .. } = self.counters;
+        self.bound_fresh()?;
+        let Counters { next_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
+        let stored_bytes = self.totals.of_everybody();
         self.db
             .prepare_cached(
                 "UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3, swept_at = ?4,
@@ -241,7 +271,7 @@ impl Writer {
             )?
             .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at].map(to_sql))?;
         self.db.execute_batch("COMMIT")?;
-        self.senders.committed();
+        self.totals.committed();
         self.acks.clear();
         Ok(())
     }
@@ -254,10 +284,11 @@ impl Writer {
             tracing::error!(%error, "a failed transaction could not be rolled back");
         }
         self.forget_caches();
-        self.senders.roll_back();
+        self.totals.roll_back();
+        self.reload_fresh();
         match load_counters(&self.db) {
-            Ok(counters) => self.counters = counters,
-            // Numbers only grow, so the ones in memory, which are not behind those on the disk, are safe.
+            // Numbers only grow, so the one in memory, which is not behind that on the disk, is safe.
+            Ok(counters) => self.counters = Counters { next_n: self.counters.next_n, ..counters },
             Err(error) => tracing::error!(%error, "the mailbox's counters could not be read again"),
         }
         // The client's next acknowledgement covers these too; until then it may get again what it recognises.
@@ -268,19 +299,28 @@ impl Writer {
         self.usage.clear();
         self.usage_entries = 0;
         self.peer_ids.clear();
+        self.contacts.clear();
     }
 
     /// Keeps the caches within their bounds.
     pub(super) fn trim_caches(&mut self) {
-        if self.peer_ids.len() > MAX_CACHED || self.usage_entries > MAX_CACHED {
+        let largest = self.peer_ids.len().max(self.usage_entries).max(self.contacts.len());
+        if largest > MAX_CACHED {
             self.forget_caches();
         }
     }
 
+    fn apply_ack(&mut self, peer: PeerId, through: u64) -> rusqlite::Result<()> {
+        let acked = self.ack(peer, through);
+        self.despite_damage(acked)
+    }
+
     fn apply(&mut self, write: Write) -> (Answer, rusqlite::Result<()>) {
         match write {
-            Write::Store { from, envelopes, now, done } => settle(done, self.store(from, &envelopes, now)),
-            Write::Ack { peer, through } => (Box::new(|_| ()), self.ack(peer, through)),
+            Write::Store { from, payer, envelopes, now, done } => {
+                settle(done, self.store(from, payer, &envelopes, now))
+            }
+            Write::Ack { peer, through } => (Box::new(|_| ()), self.apply_ack(peer, through)),
             Write::Attach { peer, now, done } => settle(done, self.attach(peer, now)),
             Write::Publish { peer, nick, created, now, bundle, done } => {
                 settle(done, self.publish(peer, &nick, (created, now), &bundle))
@@ -293,7 +333,10 @@ impl Writer {
             Write::TakeOneTimeKey { peer, asker, now, done } => {
                 settle(done, self.take_one_time_key(peer, asker, now))
             }
-            Write::Discard { numbers } => (Box::new(|_| ()), self.discard(&numbers)),
+            Write::Discard { numbers } => {
+                let discarded = self.discard(&numbers);
+                (Box::new(|_| ()), self.despite_damage(discarded))
+            }
             Write::Sweep { now, online, done } => settle(done, self.sweep(now, &online)),
         }
     }

@@ -67,7 +67,7 @@ impl Core {
         self.before = self.state.clone();
         let fault = self.fault;
         let answer: Answer = match change {
-            Write::Store { from, envelopes, now, done } => {
+            Write::Store { from, payer: _, envelopes, now, done } => {
                 let outcomes = envelopes.into_iter().map(|it| self.store(from, it, now)).collect();
                 Box::new(move || done(Ok(outcomes)))
             }

@@ -8,5 +8,6 @@ mod deliveries;
 mod directory;
 mod inventions;
 mod links;
+mod one_time_keys;
 mod rooms;
 mod support;

@@ -59,6 +59,8 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         rules: client::Rules::default(),
         config_text: String::new(),
         store: StorePlace::Vfs { vfs: disk.vfs_name().into(), path: disk.path("client.db") },
+        store_key: client::StoreKey::from_bytes(&[7; 32]),
+        history: chat_core::profile::Retention::Forever,
         max_backoff: Duration::from_secs(1),
     };
     Client::start(config, Arc::new(Nowhere))

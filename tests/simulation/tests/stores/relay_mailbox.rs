@@ -59,7 +59,7 @@ async fn store_all(mailbox: &SqliteMailbox) -> Vec<u8> {
         let new =
             NewEnvelope { id: EnvelopeId([n; 16]), to: Recipient::Peer(to.peer_id()), bytes: envelope(n) };
         let (from, envelopes, now) = (from.peer_id(), vec![new], Timestamp(1000));
-        match ask(mailbox, |done| Write::Store { from, envelopes, now, done }).await {
+        match ask(mailbox, |done| Write::Store { from, payer: 0, envelopes, now, done }).await {
             Ok(outcomes) => {
                 assert!(matches!(outcomes[..], [Outcome::Stored(_) | Outcome::Known]), "{outcomes:?}");
                 stored.push(n);

@@ -26,9 +26,9 @@ fn envelopes_and_their_ids_are_forgotten_when_too_old() {
     writer.ack(CARL, 9).unwrap();
     assert_eq!(swept(&mut writer, NOW), Swept::default());
     assert_eq!(waiting(&writer), [2, 3]);
-    assert_eq!(writer.counters.stored_bytes, 2 * SIZE);
-    assert_eq!(column(&writer, "SELECT n FROM seen ORDER BY n"), [2, 3, 5]);
-    assert_eq!(writer.senders.ids(writer.peer_ids[&ANNA]), 3);
+    assert_eq!(writer.totals.of_everybody(), 2 * SIZE);
+    assert_eq!(seen(&mut writer, "SELECT n FROM seen ORDER BY n"), [2, 3, 5]);
+    assert_eq!(writer.totals.ids(writer.peer_ids[&ANNA]), 3);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_sweep_goes_in_pieces_until_it_says_that_nothing_is_left() {
         assert!(left.len() < 20, "{left:?}");
     }
     assert_eq!(left[..2], [3, 1]);
-    assert_eq!((waiting(&writer), column(&writer, "SELECT n FROM seen")), (vec![], vec![]));
+    assert_eq!((waiting(&writer), seen(&mut writer, "SELECT n FROM seen")), (vec![], vec![]));
     // Ids that go by themselves, behind ones that stay.
     for n in 1..=6 {
         let age = if n > 4 { 2000 } else { 0 };
@@ -59,7 +59,7 @@ fn a_sweep_goes_in_pieces_until_it_says_that_nothing_is_left() {
         assert!(pieces < 20);
     }
     assert!(pieces >= 3);
-    assert_eq!(column(&writer, "SELECT count(*) FROM seen"), [4]);
+    assert_eq!(seen(&mut writer, "SELECT count(*) FROM seen"), [4]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_rooms_envelope_goes_when_every_other_member_has_it() {
     writer.ack(ANNA, 2).unwrap();
     swept(&mut writer, NOW);
     assert_eq!(waiting(&writer), [3]);
-    assert_eq!(writer.counters.stored_bytes, SIZE);
+    assert_eq!(writer.totals.of_everybody(), SIZE);
 }
 
 #[test]

@@ -23,7 +23,15 @@ const FULL: Outcome = Outcome::Refused(Refusal::MailboxFull);
 
 /// A mailbox with room for everything that a test doesn't bound.
 fn limits() -> MailboxLimits {
-    MailboxLimits { sender_share: 1, stored_share: 1, ..MailboxLimits::default() }
+    MailboxLimits {
+        sender_share: 1,
+        strangers_share: 1,
+        stranger_share: 1,
+        stored_share: 1,
+        payer_share: 1,
+        strangers_stored_share: 1,
+        ..MailboxLimits::default()
+    }
 }
 
 fn writer(limits: MailboxLimits) -> (tempfile::TempDir, Writer) {
@@ -37,7 +45,7 @@ fn envelope(n: u8, to: Recipient, len: usize) -> NewEnvelope {
 }
 
 fn store_at(writer: &mut Writer, from: PeerId, to: Recipient, n: u8, now: u64) -> Outcome {
-    writer.store(from, &[envelope(n, to, 100)], Timestamp(now)).unwrap()[0]
+    writer.store(from, 0, &[envelope(n, to, 100)], Timestamp(now)).unwrap()[0]
 }
 
 fn store(writer: &mut Writer, from: PeerId, to: PeerId, n: u8) -> Outcome {
@@ -62,6 +70,12 @@ fn column(writer: &Writer, sql: &str) -> Vec<i64> {
     query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+/// Of all ids that are remembered.
+fn seen(writer: &mut Writer, sql: &str) -> Vec<i64> {
+    writer.settle_fresh().unwrap();
+    column(writer, sql)
+}
+
 /// The first byte of each envelope that waits, oldest first.
 fn waiting(writer: &Writer) -> Vec<u8> {
     let mut query = writer.db.prepare("SELECT id FROM log ORDER BY n").unwrap();
@@ -73,15 +87,15 @@ fn all_mailboxes_together_hold_what_they_may_and_not_a_byte_more() {
     let (_dir, mut writer) = writer(MailboxLimits { stored_bytes: 2 * SIZE, ..limits() });
     assert_eq!(store(&mut writer, ANNA, BOB, 1), Outcome::Stored(1));
     assert_eq!(store(&mut writer, ANNA, CARL, 2), Outcome::Stored(2));
-    assert_eq!(writer.counters.stored_bytes, 2 * SIZE);
+    assert_eq!(writer.totals.of_everybody(), 2 * SIZE);
     assert_eq!(store(&mut writer, DORA, BOB, 3), FULL);
     // A stranger gets no row for an envelope that has no place.
     assert_eq!(store(&mut writer, DORA, PeerId([9; 32]), 3), FULL);
     assert_eq!(writer.known_peer(PeerId([9; 32])).unwrap(), None);
     writer.ack(BOB, 1).unwrap();
-    assert_eq!((writer.counters.stored_bytes, waiting(&writer)), (SIZE, vec![2]));
+    assert_eq!((writer.totals.of_everybody(), waiting(&writer)), (SIZE, vec![2]));
     assert_eq!(store(&mut writer, DORA, PeerId([9; 32]), 3), Outcome::Stored(3));
-    assert_eq!(writer.counters.stored_bytes, 2 * SIZE);
+    assert_eq!(writer.totals.of_everybody(), 2 * SIZE);
 }
 
 /// Half of what the others left: with room for 8 that is 4, then 2, then 1, then none.
@@ -100,7 +114,7 @@ fn a_mailbox_is_never_full_for_a_newcomer() {
         }
         assert_eq!(stored, expected, "{sender}");
     }
-    assert_eq!(writer.counters.stored_bytes, 7 * SIZE);
+    assert_eq!(writer.totals.of_everybody(), 7 * SIZE);
 }
 
 #[test]
@@ -116,7 +130,7 @@ fn a_senders_share_is_exact_and_one_envelope_may_be_larger() {
         let to_stranger = store(&mut writer, ANNA, PeerId([9; 32]), 4);
         assert_eq!(to_stranger == FULL, elsewhere == DORA, "{to_stranger:?}");
         let larger = envelope(5, Recipient::Peer(BOB), 3 * SIZE as usize);
-        let outcomes = writer.store(CARL, &[larger], Timestamp(1)).unwrap();
+        let outcomes = writer.store(CARL, 0, &[larger], Timestamp(1)).unwrap();
         assert!(matches!(outcomes[..], [Outcome::Stored(_)]), "{outcomes:?}");
         assert_eq!(store(&mut writer, CARL, BOB, 6), FULL);
         writer.ack(BOB, 1).unwrap();
@@ -137,13 +151,13 @@ fn a_full_room_loses_its_oldest_the_senders_own_first() {
     assert_eq!(waiting(&writer), [1, 3, 4, 5], "her own, though Bob's is older");
     assert!(matches!(post(&mut writer, CARL, 6), Outcome::Stored(_)));
     assert_eq!(waiting(&writer), [3, 4, 5, 6], "one is enough");
-    assert_eq!(writer.counters.stored_bytes, 4 * SIZE);
+    assert_eq!(writer.totals.of_everybody(), 4 * SIZE);
     // What was dropped is no repeat; what waits is.
     assert_eq!(post(&mut writer, ANNA, 3), Outcome::Known);
     assert!(matches!(post(&mut writer, ANNA, 2), Outcome::Stored(_)));
     assert_eq!(waiting(&writer), [4, 5, 6, 2]);
     let larger = envelope(7, Recipient::Room(room()), 4 * SIZE as usize);
-    assert_eq!(writer.store(CARL, &[larger], Timestamp(1)).unwrap(), [FULL], "larger than the room");
+    assert_eq!(writer.store(CARL, 0, &[larger], Timestamp(1)).unwrap(), [FULL], "larger than the room");
     assert_eq!(waiting(&writer), [4, 5, 6, 2]);
 }
 
@@ -171,7 +185,7 @@ fn a_repeat_is_known_for_a_minute_and_as_long_as_it_waits() {
     writer.ack(BOB, 1).unwrap();
     let mut again = |now| store_at(&mut writer, ANNA, Recipient::Peer(BOB), 1, now);
     assert_eq!((again(60_999), again(61_000)), (Outcome::Known, Outcome::Stored(2)));
-    assert_eq!(column(&writer, "SELECT stored_at FROM seen"), [61_000]);
+    assert_eq!(seen(&mut writer, "SELECT stored_at FROM seen"), [61_000]);
 }
 
 #[test]
@@ -181,8 +195,8 @@ fn a_senders_oldest_ids_are_forgotten_over_its_bound() {
         assert!(matches!(store(&mut writer, ANNA, BOB, n), Outcome::Stored(_)));
         assert!(matches!(store(&mut writer, CARL, BOB, n + 10), Outcome::Stored(_)));
     }
-    assert_eq!(column(&writer, "SELECT n FROM seen ORDER BY n"), [3, 4, 5, 6]);
-    assert_eq!((writer.senders.ids(1), store(&mut writer, ANNA, BOB, 3)), (2, Outcome::Known));
+    assert_eq!(seen(&mut writer, "SELECT n FROM seen ORDER BY n"), [3, 4, 5, 6]);
+    assert_eq!((writer.totals.ids(1), store(&mut writer, ANNA, BOB, 3)), (2, Outcome::Known));
 }
 
 /// What is remembered of a box is what its rows say, whenever it is read.
@@ -199,12 +213,12 @@ fn the_caches_agree_with_the_tables_and_are_bounded() {
     assert_eq!((writer.usage.len(), writer.usage_entries, writer.peer_ids.len()), (0, 0, 0));
     store(&mut writer, CARL, BOB, 4);
     let read = &writer.usage[&box_id];
-    assert_eq!((cached.total, read.total), (3 * SIZE, 4 * SIZE));
-    assert_eq!(cached.by_sender.values().sum::<u64>(), 3 * SIZE);
-    assert!(read.by_sender.values().all(|bytes| *bytes == 2 * SIZE));
+    assert_eq!((cached.total.all, read.total.all), (3 * SIZE, 4 * SIZE));
+    assert_eq!(cached.by_sender.values().map(|share| share.all).sum::<u64>(), 3 * SIZE);
+    assert!(read.by_sender.values().all(|share| share.all == 2 * SIZE));
     assert_eq!(writer.usage_entries, 3);
     writer.ack(BOB, 3).unwrap();
-    assert_eq!(writer.usage[&box_id].total, SIZE);
+    assert_eq!(writer.usage[&box_id].total.all, SIZE);
     assert_eq!(writer.usage[&box_id].by_sender.len(), 1, "who has nothing there takes no entry");
 
     writer.usage_entries = 100_000;
@@ -282,7 +296,7 @@ fn a_change_takes_about_its_bytes() {
     let two = vec![envelope(1, Recipient::Peer(BOB), 10), envelope(2, Recipient::Peer(BOB), 20)];
     let now = Timestamp(1);
     let sizes = [
-        Write::Store { from: ANNA, envelopes: two, now, done: Box::new(drop) }.size(),
+        Write::Store { from: ANNA, payer: 0, envelopes: two, now, done: Box::new(drop) }.size(),
         Write::Sweep { now, online: vec![ANNA, BOB], done: Box::new(drop) }.size(),
         Write::Discard { numbers: vec![1, 2, 3] }.size(),
         Write::Ack { peer: ANNA, through: 1 }.size(),

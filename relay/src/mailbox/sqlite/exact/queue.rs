@@ -29,7 +29,9 @@ async fn the_queue_is_counted_in_kibibytes() {
     let mut left = Vec::new();
     for len in [0, 1024 - 128 - 1, 1024 - 128, 2 * 1024] {
         let envelopes = vec![envelope(1, Recipient::Peer(BOB), len)];
-        mailbox.write(Write::Store { from: ANNA, envelopes, now: Timestamp(1), done: Box::new(drop) }).await;
+        mailbox
+            .write(Write::Store { from: ANNA, payer: 0, envelopes, now: Timestamp(1), done: Box::new(drop) })
+            .await;
         left.push(mailbox.places.available_permits());
     }
     assert_eq!(left, [9, 8, 6, 3]);
@@ -44,6 +46,7 @@ async fn a_transaction_takes_so_many_and_leaves_the_rest() {
         |write| Order::Write(Queued { write, _place: Arc::clone(&places).try_acquire_owned().unwrap() });
     let letters = |count: u8| Write::Store {
         from: ANNA,
+        payer: 0,
         envelopes: (0..count).map(|n| envelope(n, Recipient::Peer(BOB), 1)).collect(),
         now: Timestamp(1),
         done: Box::new(drop),

@@ -5,7 +5,9 @@ use super::super::reader;
 use super::*;
 
 fn page(writer: &Writer, peer: PeerId, after: u64, max_items: usize, max_bytes: usize) -> Page {
-    reader::waiting(&writer.db, peer, after, max_items, max_bytes).unwrap()
+    let (page, index_is_damaged) = reader::waiting(&writer.db, peer, after, max_items, max_bytes).unwrap();
+    assert!(!index_is_damaged);
+    page
 }
 
 fn numbers(page: &Page) -> Vec<u64> {

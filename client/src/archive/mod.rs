@@ -1,0 +1,131 @@
+//! A store that nobody runs on: verified, exported, imported.
+//!
+//! An export holds what was said, with whom, in which rooms, and what must not be taken again. It holds no live session
+//! and no key that others use: a copy that comes back would use them twice. Whoever imports it agrees on new ones.
+
+mod chunks;
+mod export;
+mod import;
+mod portable;
+
+use std::path::{Path, PathBuf};
+
+use chat_core::entropy::Entropy;
+use chat_core::error::CryptoError;
+use chat_core::ids::PeerId;
+
+use crate::config::StorePlace;
+use crate::store::{Store, StoreError};
+use crate::vault::StoreKey;
+pub use export::{Exported, export};
+pub use import::{Imported, import};
+pub use portable::{PortableError, open_portable, seal_portable};
+
+/// Tables whose rows go into an export.
+const EXPORTED: [&str; 15] = [
+    "node",
+    "contacts",
+    "former_names",
+    "rooms",
+    "members",
+    "messages",
+    "deliveries",
+    "chains",
+    "seen_envelopes",
+    "handshakes",
+    "deleted",
+    "room_operations",
+    "room_peers",
+    "closed_texts",
+    "renewals",
+];
+/// Tables whose rows stay behind: keys, live sessions, and what they sealed.
+#[cfg(test)]
+const LEFT_OUT: [&str; 5] = ["bundles", "one_time_keys", "sessions", "session_rows", "controls"];
+
+/// Why an export or import failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness, or a cipher that fails.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// What the passphrase seals.
+    #[error(transparent)]
+    Portable(#[from] PortableError),
+    /// It is cut off, or altered.
+    #[error("the export is damaged: {0}; nothing was imported")]
+    Damaged(&'static str),
+    /// It would be overwritten.
+    #[error("{0} is there already; nothing was changed")]
+    Exists(PathBuf),
+    /// There is none.
+    #[error("there is no store at {0}")]
+    Missing(PathBuf),
+    /// The system's words.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+impl From<rusqlite::Error> for ArchiveError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// Everything that is not as it was written, in words; empty if the store is whole.
+    pub problems: Vec<String>,
+}
+
+/// Looks at every page, index and row of a store, which no process has open, and compares all of it with the ledger.
+///
+/// # Errors
+/// The store is not there, or can't be looked at at all: another key, another program's file.
+pub fn verify(path: &Path, key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<Verdict, ArchiveError> {
+    let (store, mut problems) = open_as_it_is(path, key, entropy)?;
+    let found = store.check_all();
+    problems.extend(found.findings.iter().map(ToString::to_string));
+    Ok(Verdict { rows: found.rows, problems })
+}
+
+/// Has the next start drop every key and session of a store, because the identity `me` came to it from elsewhere: the
+/// original may live on.
+///
+/// # Errors
+/// The store can't be opened, or is another's; nothing was changed then.
+pub fn renew(path: &Path, key: &StoreKey, me: PeerId, entropy: Box<dyn Entropy>) -> Result<(), ArchiveError> {
+    let store = Store::open_sealed(&StorePlace::File(path.to_owned()), key, entropy)?;
+    store.begin()?;
+    store.belongs_to(me)?;
+    store.mark_restored()?;
+    store.commit()?;
+    Ok(store.close()?)
+}
+
+/// Opens a store although it may be damaged, and says what is wrong with its pages.
+fn open_as_it_is(
+    path: &Path,
+    key: &StoreKey,
+    entropy: Box<dyn Entropy>,
+) -> Result<(Store, Vec<String>), ArchiveError> {
+    if !path.exists() {
+        return Err(ArchiveError::Missing(path.to_owned()));
+    }
+    Ok(Store::open_damaged(path, key, entropy)?)
+}
+
+#[cfg(test)]
+mod tests;

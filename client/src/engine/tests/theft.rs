@@ -1,0 +1,220 @@
+//! The complete data of both ends is stolen: every file, as it lies there. The thief has recorded every envelope and runs
+//! the program's own code on what he stole: he brings sessions back, with each byte of them set to zero in turn so that
+//! counters and windows don't stop him, and takes first messages again with every key that is left.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chat_core::error::CryptoError;
+use chat_core::ids::PeerId;
+use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, SavedSession, Session, Step};
+use chat_core::testing::TestEntropy;
+use chat_core::wire::bundle::{SignedBundle, binding};
+use chat_core::wire::{Envelope, Handshake};
+use zeroize::Zeroizing;
+
+use super::world::World;
+use crate::config::{ClientConfig, StorePlace};
+use crate::store::{Store, StoredBundle};
+
+/// What lies in one stolen folder.
+struct Loot {
+    me: PeerId,
+    sessions: Vec<SavedSession>,
+    bundles: Vec<StoredBundle>,
+    one_time: Vec<Zeroizing<Vec<u8>>>,
+    files: Vec<Vec<u8>>,
+}
+
+impl Loot {
+    fn of(me: PeerId, folder: &Path) -> Self {
+        let files = std::fs::read_dir(folder).unwrap();
+        let files = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
+        let ids = |sql: &str| -> Vec<Vec<u8>> {
+            store
+                .db
+                .prepare(sql)
+                .unwrap()
+                .query_map([], |row| row.get(0))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect()
+        };
+        let sessions = ids("SELECT id FROM sessions")
+            .into_iter()
+            .map(|id| store.session(chat_core::ids::SessionId::from_slice(&id).unwrap()).unwrap().unwrap().1);
+        let bundles =
+            ids("SELECT hash FROM bundles").into_iter().map(|hash| store.bundle(&hash).unwrap().unwrap());
+        let one_time = ids("SELECT secret FROM one_time_keys WHERE secret IS NOT NULL");
+        Self {
+            me,
+            sessions: sessions.collect(),
+            bundles: bundles.collect(),
+            one_time: one_time.into_iter().map(Zeroizing::new).collect(),
+            files,
+        }
+    }
+
+    /// Whether any of it opens an envelope to its owner.
+    fn opens(&self, config: &ClientConfig, now: chat_core::ids::Timestamp, envelope: &Envelope) -> bool {
+        let restored = self.sessions.iter().flat_map(edited).filter_map(|saved| {
+            with(config, now, [0; 32], |cx| config.key_exchange.restore(&saved, cx)).ok()
+        });
+        let begun = self.begun_again(config, now, envelope);
+        restored.chain(begun).any(|mut session| {
+            let entropy = &mut TestEntropy::new(5);
+            session.open(&envelope.frame, &mut Step { now, entropy }).is_ok()
+        })
+    }
+
+    /// The sessions that its first message begins with any of the keys that are left.
+    fn begun_again(
+        &self,
+        config: &ClientConfig,
+        now: chat_core::ids::Timestamp,
+        envelope: &Envelope,
+    ) -> Vec<Box<dyn Session>> {
+        let Some(handshake) = &envelope.handshake else { return Vec::new() };
+        let handshake = Handshake::decode(handshake).unwrap();
+        let theirs = SignedBundle::verify(&handshake.bundle).unwrap();
+        let mut begun = Vec::new();
+        for own in &self.bundles {
+            let verified = SignedBundle::verify(&own.signed).unwrap();
+            let peer = PeerBundle { identity: theirs.key, payload: &theirs.bundle.payload, one_time: None };
+            for one_time in std::iter::once(None).chain(self.one_time.iter().map(|key| Some(&key[..]))) {
+                let ours = OwnBundle {
+                    identity: &config.identity,
+                    payload: &own.payload,
+                    secret: &own.secret,
+                    one_time,
+                };
+                let accepted = with(config, now, binding(&theirs, &verified), |cx| {
+                    config.key_exchange.accept(&ours, &peer, &handshake.first, cx)
+                });
+                begun.extend(accepted.ok());
+            }
+        }
+        begun
+    }
+}
+
+fn with<T>(
+    config: &ClientConfig,
+    now: chat_core::ids::Timestamp,
+    binding: [u8; 32],
+    run: impl FnOnce(&mut Context<'_>) -> Result<T, CryptoError>,
+) -> Result<T, CryptoError> {
+    let mut entropy = TestEntropy::new(6);
+    run(&mut Context { now, entropy: &mut entropy, cipher: Arc::clone(&config.cipher), binding })
+}
+
+/// A stolen state as it is, and with each byte of its main record set to zero.
+fn edited(saved: &SavedSession) -> impl Iterator<Item = SavedSession> + '_ {
+    let with_zero = |at: usize| {
+        let mut main = saved.main.to_vec();
+        main[at] = 0;
+        SavedSession { main: Zeroizing::new(main), rows: saved.rows.clone() }
+    };
+    std::iter::once(saved.clone()).chain((0..saved.main.len()).map(with_zero))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    /// Of so many envelopes before the first answer,
+    first_flight: usize,
+    /// these were read.
+    first_flight_read: usize,
+    /// And of so many after it,
+    later: usize,
+    /// these.
+    later_read: usize,
+    /// The one-time secret that was used lies in some file still.
+    secret_in_a_file: bool,
+}
+
+/// Alice writes to bob, who is away; he answers; they talk on; then everything is stolen.
+fn steal(exchange: &'static str, with_one_time_keys: bool) -> Verdict {
+    let mut world = World::over(exchange, &["alice", "bob"]);
+    if !with_one_time_keys {
+        world.meddle_with_key = Box::new(|_, _| None);
+    }
+    let (alice, bob) = (world.id("alice"), world.id("bob"));
+    world.disconnect("bob");
+    for n in 0..3 {
+        world.send("alice", "bob", &format!("while you are away {n}"));
+    }
+    let flight = world.relay.record.clone();
+    let named = Handshake::decode(flight[0].handshake.as_ref().unwrap()).unwrap().one_time;
+    assert_eq!(named.is_some(), with_one_time_keys);
+    let secret = named.map(|id| {
+        let key = world.person("bob").engine.store.one_time_key(id).unwrap().unwrap();
+        key.secret.unwrap()
+    });
+    world.connect("bob");
+    world.settle();
+    for n in 0..3 {
+        for (from, to) in [("bob", "alice"), ("alice", "bob")] {
+            world.send(from, to, &format!("and on {n}"));
+            world.settle();
+        }
+    }
+    let loot =
+        [("alice", alice), ("bob", bob)].map(|(who, id)| (who, Loot::of(id, world.copy_of(who).path())));
+    let now = world.now;
+    let later: Vec<Envelope> = world.relay.record[flight.len()..].to_vec();
+    let mut count = |envelopes: &[Envelope]| {
+        let mut read = |envelope: &&Envelope| {
+            loot.iter().any(|(who, loot)| {
+                let config = &world.person(who).engine.config;
+                let to = chat_core::wire::Recipient::Peer(loot.me);
+                envelope.to == to && loot.opens(config, now, envelope)
+            })
+        };
+        envelopes.iter().filter(|envelope| read(envelope)).count()
+    };
+    let (first_flight_read, later_read) = (count(&flight), count(&later));
+    let lies_in = |secret: &[u8]| {
+        let files = || loot.iter().flat_map(|(_, loot)| &loot.files);
+        assert!(files().any(|file| file.len() > 1_000));
+        files().any(|file| file.windows(secret.len()).any(|part| part == secret))
+    };
+    let secret_in_a_file = secret.is_some_and(|secret| lies_in(&secret[4..]));
+    let verdict = Verdict {
+        first_flight: flight.len(),
+        first_flight_read,
+        later: later.len(),
+        later_read,
+        secret_in_a_file,
+    };
+    let keys = if with_one_time_keys { "with" } else { "without" };
+    println!("{exchange}, first message {keys} a one-time key: {verdict:?}");
+    verdict
+}
+
+/// C31, through whole nodes: with a one-time key nothing that was said before is read, not even the first flight.
+#[test]
+fn stolen_data_opens_nothing_that_was_said_before() {
+    let verdict = steal("x25519-ratchet", true);
+    assert!(verdict.first_flight == 3 && verdict.later > 6, "{verdict:?}");
+    assert_eq!((verdict.first_flight_read, verdict.later_read), (0, 0), "{verdict:?}");
+    assert!(!verdict.secret_in_a_file, "{verdict:?}");
+}
+
+/// The control: without one, the first flight is read, all of it, as the bundle's key is kept for weeks; and no more.
+#[test]
+fn without_a_one_time_key_the_first_flight_is_read() {
+    let verdict = steal("x25519-ratchet", false);
+    assert_eq!((verdict.first_flight_read, verdict.later_read), (3, 0), "{verdict:?}");
+}
+
+/// The control: a static key falls to the same thief, wholly.
+#[test]
+fn a_static_key_opens_nearly_everything() {
+    let verdict = steal("x25519", true);
+    assert!(
+        verdict.first_flight_read + verdict.later_read + 2 >= verdict.first_flight + verdict.later,
+        "{verdict:?}"
+    );
+    assert!(!verdict.secret_in_a_file, "the one-time key itself is gone here too");
+}

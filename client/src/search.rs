@@ -1,0 +1,127 @@
+//! Search over history. The index is what was said, folded, in memory only: looking through it is faster than any
+//! index that would have to be sealed, and nothing of it lies on the disk.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use zeroize::Zeroizing;
+
+use chat_core::ids::{ConversationId, MessageId, PeerId};
+
+/// Most words of a query.
+const MAX_WORDS: usize = 16;
+
+/// Without case and diacritics, so that what is typed in haste finds what was written with care.
+fn fold(text: &str) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    if text.is_ascii() {
+        out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
+        return out;
+    }
+    // Upper case first: it makes one of letters that differ in lower case only, such as ß and ss.
+    let marked = text.nfkd().filter(|c| !is_combining_mark(*c));
+    out.extend(marked.flat_map(char::to_uppercase).flat_map(char::to_lowercase));
+    out
+}
+
+/// Scripts that are written without spaces: a word may begin at each character.
+fn stands_alone(c: char) -> bool {
+    matches!(c, '\u{0e00}'..='\u{0eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Whether a word of `text` begins with `word`; both are folded.
+fn has_word(text: &str, word: &str) -> bool {
+    let begins = |at: usize| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|c| !c.is_alphanumeric() || stands_alone(c))
+            || word.chars().next().is_some_and(stands_alone)
+    };
+    text.match_indices(word).any(|(at, _)| begins(at))
+}
+
+/// What is looked for: all of these words, each the beginning of one in the text.
+#[derive(Debug)]
+pub(crate) struct Query(Vec<Zeroizing<String>>);
+
+impl Query {
+    /// `None` if there is no word in it.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let folded = fold(text);
+        let words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let words: Vec<_> = words.take(MAX_WORDS).map(|word| Zeroizing::new(word.to_owned())).collect();
+        (!words.is_empty()).then_some(Self(words))
+    }
+
+    fn finds(&self, folded: &str) -> bool {
+        self.0.iter().all(|word| has_word(folded, word))
+    }
+}
+
+/// A message that may be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) author: PeerId,
+    pub(crate) id: MessageId,
+    pub(crate) conversation: ConversationId,
+}
+
+/// Every message, as far as it was read.
+#[derive(Default)]
+pub(crate) struct Index {
+    entries: Vec<(Found, Zeroizing<String>)>,
+    /// Rows of the store up to this one are in it.
+    pub(crate) up_to: i64,
+}
+
+impl Index {
+    pub(crate) fn add(&mut self, row: i64, found: Found, text: &str) {
+        self.entries.push((found, fold(text)));
+        self.up_to = row;
+    }
+
+    /// Those that the query finds, the ones that came last first.
+    pub(crate) fn search<'i>(&'i self, query: &'i Query) -> impl Iterator<Item = Found> + 'i {
+        self.entries.iter().rev().filter(|(_, folded)| query.finds(folded)).map(|(found, _)| *found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(n: u8) -> Found {
+        Found { author: PeerId([1; 32]), id: MessageId([n; 16]), conversation: ConversationId([2; 16]) }
+    }
+
+    #[test]
+    fn words_are_found_by_their_beginning_however_they_are_written() {
+        let finds = |query: &str, text: &str| Query::new(query).unwrap().finds(&fold(text));
+        for (query, text) in [
+            ("naiv", "How NAÏVE of you"),
+            ("naïve", "naive"),
+            ("strasse", "Große Straße 5"),
+            ("grosse 5", "Große Straße 5"),
+            ("hello world", "world, hello!"),
+            ("本", "日本語"),
+            ("日本", "日本語です"),
+            ("ﬁne", "fine"),
+            ("o'brien", "Mr O'Brien"),
+        ] {
+            assert!(finds(query, text), "{query} in {text}");
+        }
+        for (query, text) in [("ive", "naive"), ("hello mars", "hello world"), ("worlds", "world")] {
+            assert!(!finds(query, text), "{query} in {text}");
+        }
+        assert!(Query::new(" -!? ").is_none());
+    }
+
+    #[test]
+    fn the_newest_comes_first() {
+        let mut index = Index::default();
+        for (n, text) in [(1, "one word"), (2, "another"), (3, "two words")] {
+            index.add(i64::from(n), found(n), text);
+        }
+        let query = Query::new("word").unwrap();
+        assert_eq!(index.search(&query).map(|found| found.id.0[0]).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(index.up_to, 3);
+    }
+}

@@ -1,0 +1,209 @@
+//! The store sealed at rest, under the queries.
+//!
+//! Queries speak to the tables of `schema.sql`. What lies in the file are other tables, `sealed_…`: each row holds
+//! its ids and numbers, and one blob in which everything else is sealed together with them. Views and triggers of the
+//! connection, made from the schema, open and seal on the way; so nothing can forget to. A ledger of all rows,
+//! sealed too, is written with every commit.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `tables` | the schema: which columns lie in the clear |
+//! | `sql` | tables, views, triggers |
+//! | `row` | a row's cipher |
+//! | `ledger` | what there is, in which version |
+//! | `functions` | what the views and triggers call |
+//! | `check` | whether all of it is as it was written |
+
+mod check;
+mod functions;
+mod ledger;
+mod row;
+mod sql;
+mod tables;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chacha20poly1305::aead::Aead;
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce, aead::Payload};
+use chat_core::entropy::Entropy;
+use hmac::{Hmac, Mac};
+use rusqlite::Connection;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::StoreError;
+use crate::vault::StoreKey;
+pub(crate) use check::Findings;
+pub(super) use functions::DAMAGED;
+use ledger::{Ledger, Summer};
+use row::RowKey;
+use tables::Table;
+
+/// Where the ledger lies.
+const LEDGER_TABLE: &str = "
+CREATE TABLE seal (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    key_id BLOB NOT NULL,   -- tells the key apart from others
+    ledger BLOB NOT NULL    -- nonce, ciphertext, tag
+);";
+/// What the ledger is bound to.
+const LEDGER_LABEL: &[u8] = b"chat/store/1 ledger";
+const NONCE_BYTES: usize = 24;
+
+/// Everything that seals and opens; shared with the functions of the connection.
+struct Sealer {
+    tables: Vec<Table>,
+    rows: Vec<RowKey>,
+    lookup: Hmac<Sha256>,
+    summer: Summer,
+    ledger_cipher: XChaCha20Poly1305,
+    key_id: [u8; 16],
+    entropy: Box<dyn Entropy>,
+    ledger: Ledger,
+    /// Something was written since the ledger was.
+    dirty: bool,
+    /// The row that was opened last, of which several columns are asked for in turn.
+    last: Option<functions::Opened>,
+}
+
+/// HMAC-SHA256 with a key, which RFC 2104 fills up with zeros to a block.
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0; 64]);
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    <Hmac<Sha256> as Mac>::new((&*block).into())
+}
+
+/// The seal on one database.
+pub(crate) struct Seal(Arc<Mutex<Sealer>>);
+
+impl Seal {
+    pub(crate) fn new(key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<Self, StoreError> {
+        let tables = tables::of_schema(super::SCHEMA)?;
+        let mut rows = Vec::with_capacity(tables.len());
+        for table in &tables {
+            rows.push(RowKey::new(
+                &table.name,
+                &*key.derive(&format!("chat/store/1 rows of {};", table.name))?,
+            ));
+        }
+        let id = key.derive("chat/store/1 key id")?;
+        let mut key_id = [0; 16];
+        key_id.copy_from_slice(id.get(..16).unwrap_or(&[0; 16]));
+        let sealer = Sealer {
+            rows,
+            lookup: keyed(&*key.derive("chat/store/1 lookup")?),
+            summer: Summer::new(&*key.derive("chat/store/1 sum")?),
+            ledger_cipher: XChaCha20Poly1305::new((&*key.derive("chat/store/1 ledger key")?).into()),
+            key_id,
+            entropy,
+            ledger: Ledger::new(tables.len()),
+            dirty: false,
+            last: None,
+            tables,
+        };
+        Ok(Self(Arc::new(Mutex::new(sealer))))
+    }
+
+    fn sealer(&self) -> MutexGuard<'_, Sealer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Teaches the connection the functions that views and triggers call. Before anything else.
+    pub(super) fn attach(&self, db: &Connection) -> Result<(), StoreError> {
+        functions::register(db, &self.0)?;
+        // A row that another one replaces leaves the ledger too.
+        Ok(db.execute_batch("PRAGMA recursive_triggers = ON")?)
+    }
+
+    /// The tables of a new store. In a transaction; [`Seal::flush`] belongs to it.
+    pub(super) fn make_tables(&self, db: &Connection) -> Result<(), StoreError> {
+        let mut sql = LEDGER_TABLE.to_owned();
+        {
+            let mut sealer = self.sealer();
+            sealer.ledger = Ledger::new(sealer.tables.len());
+            sealer.dirty = true;
+            sql.extend(sealer.tables.iter().map(sql::create));
+        }
+        db.execute_batch(&sql)?;
+        db.execute("INSERT INTO seal VALUES (1, ?, x'')", [self.sealer().key_id])?;
+        Ok(())
+    }
+
+    /// The views that queries see.
+    pub(super) fn show_tables(&self, db: &Connection) -> Result<(), StoreError> {
+        let sql: String =
+            self.sealer().tables.iter().enumerate().map(|(n, table)| sql::open(n, table)).collect();
+        Ok(db.execute_batch(&sql)?)
+    }
+
+    /// The tables and their columns.
+    pub(super) fn columns(&self) -> Vec<(String, Vec<String>)> {
+        let columns = |table: &Table| table.columns.iter().map(|column| column.name.clone()).collect();
+        self.sealer().tables.iter().map(|table| (table.name.clone(), columns(table))).collect()
+    }
+
+    /// Whether this is the key of the database, if it is sealed.
+    pub(super) fn fits(&self, db: &Connection) -> Result<(), StoreError> {
+        let sealed: i64 =
+            db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'seal'", [], |row| row.get(0))?;
+        if sealed == 0 {
+            return Err(StoreError::Damaged("its ledger is not there".to_owned()));
+        }
+        let key_id: Vec<u8> = db.query_row("SELECT key_id FROM seal", [], |row| row.get(0))?;
+        match key_id == self.sealer().key_id {
+            true => Ok(()),
+            false => Err(StoreError::OtherKey),
+        }
+    }
+
+    /// Writes the ledger if something has changed. In the transaction that changed it.
+    pub(super) fn flush(&self, db: &Connection) -> Result<(), StoreError> {
+        let mut sealer = self.sealer();
+        if !sealer.dirty {
+            return Ok(());
+        }
+        let record = sealer.seal_ledger()?;
+        let mut put = db.prepare_cached("UPDATE seal SET ledger = ?")?;
+        put.execute([record])?;
+        sealer.dirty = false;
+        Ok(())
+    }
+
+    /// Reads the ledger as it lies in the file: at start, and after what was not committed.
+    pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
+        let record: Vec<u8> =
+            db.prepare_cached("SELECT ledger FROM seal")?.query_row([], |row| row.get(0))?;
+        let mut sealer = self.sealer();
+        sealer.last = None;
+        sealer.ledger = sealer
+            .open_ledger(&record)
+            .ok_or_else(|| StoreError::Damaged("its ledger is not what was written".to_owned()))?;
+        sealer.dirty = false;
+        Ok(())
+    }
+}
+
+impl Sealer {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|table| table.name.as_str())
+    }
+
+    fn seal_ledger(&mut self) -> Result<Vec<u8>, StoreError> {
+        let nonce: [u8; NONCE_BYTES] = self.entropy.bytes()?;
+        let failed = || StoreError::Damaged("its ledger can't be sealed".to_owned());
+        let msg = self.ledger.encode(self.names()).ok_or_else(failed)?;
+        let payload = Payload { msg: &msg, aad: LEDGER_LABEL };
+        let sealed = self.ledger_cipher.encrypt(XNonce::from_slice(&nonce), payload).map_err(|_| failed())?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    fn open_ledger(&self, record: &[u8]) -> Option<Ledger> {
+        let (nonce, msg) = record.split_at_checked(NONCE_BYTES)?;
+        let payload = Payload { msg, aad: LEDGER_LABEL };
+        let opened = self.ledger_cipher.decrypt(XNonce::from_slice(nonce), payload).ok()?;
+        Ledger::decode(&opened, self.names())
+    }
+}
+
+#[cfg(test)]
+mod tests;
