@@ -4,6 +4,7 @@ use chat_core::api::command::{History, MarkRead, MemberOf};
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, Destination, ErrorKind, Reply};
 use chat_core::ids::{ConversationId, PeerId};
+use chat_core::wire::ToRelay;
 use std::sync::Arc;
 
 use super::Engine;
@@ -169,12 +170,12 @@ impl Engine {
     }
 
     /// Asks the relay for somebody who is written to by peer id and not known yet: whoever shares no room is found so.
-    /// Whether that is so.
+    /// Whether that is so. Each time the user wishes it: whoever was not there a moment ago may have come.
     pub(super) fn look_for(&mut self, to: &Destination) -> bool {
         let Destination::Peer(peer) = to else { return false };
         let unknown = *peer != self.config.identity.peer_id() && !self.contacts.contains_key(peer);
-        if unknown {
-            self.ask_for(*peer);
+        if unknown && self.welcomed {
+            self.out.records.push(ToRelay::Find { peer: Some(*peer), nick: None });
         }
         unknown && self.welcomed
     }

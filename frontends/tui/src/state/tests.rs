@@ -120,9 +120,9 @@ fn mistakes_are_said_and_stay_to_be_put_right() {
 
 #[test]
 fn help_and_answers_are_lines_of_the_program() {
-    let mut state = World::new().state(80, 40);
+    let mut state = World::new().state(80, 80);
     assert!(enter(&mut state, "/help").is_empty());
-    state.arrange(80, 40);
+    state.arrange(80, 80);
     let rows = seen(&state).join("\n");
     for text in ["/msg TO TEXT…", "/exit", "Alt-Enter", "PageUp"] {
         assert!(rows.contains(text), "{rows}");
@@ -130,7 +130,7 @@ fn help_and_answers_are_lines_of_the_program() {
     let asked = commands(enter(&mut state, "/peers"));
     let peers = World::new().snapshot().peers.clone();
     state.answer(asked[0].0, Ok(Reply::Peers { peers }));
-    state.arrange(80, 40);
+    state.arrange(80, 80);
     let rows = seen(&state).join("\n");
     assert!(rows.contains("bob  online, unverified") && rows.contains(&BOB.to_string()), "{rows}");
 }
