@@ -5,6 +5,7 @@ use chat_core::api::command::Send;
 use chat_core::api::handle::Lagged;
 use chat_core::api::{Command, Destination, StackView};
 use chat_core::entropy::OsEntropy;
+use chat_core::key_exchange::Context;
 use chat_core::nick::Nick;
 use chat_core::profile::Options;
 use chat_core::testing::Hanging;
