@@ -161,7 +161,7 @@ fn the_schema_knows_every_key_of_every_profile() {
     );
     assert_eq!(schema["properties"]["relay"]["properties"]["max_clients"]["default"], 10_000);
     assert_eq!(schema["properties"]["store"]["properties"]["history"]["default"], "forever");
-    assert!(schema["properties"].get("padding").is_none(), "not built in");
+    assert!(schema["properties"].get("files").is_none(), "not built in");
     let more = tcp("nodelay = true\n[transport.limits]\nidle_s = 1");
     let mut seen = 0;
     for text in SHIPPED.iter().map(|(_, text)| *text).chain([GOOD, &more]) {

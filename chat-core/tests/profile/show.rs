@@ -54,15 +54,15 @@ max_mailbox_bytes = 67108864       # default
 [log]
 level = "debug"                    # --set
 
+[store]
+history = "forever"                # default
+
 [padding]
 kind = "buckets"                   # default
 
 [privacy]
 read_receipts = true               # default
 typing = true                      # default
-
-[store]
-history = "forever"                # default
 "##;
     let squeeze = |text: &str| {
         text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
