@@ -10,18 +10,26 @@ use chat_hostile::forge::{Forger, fresh};
 use chat_hostile::mangle::flips;
 use chat_hostile::stack::transport;
 use chat_hostile::{Stack, Stranger};
-use chat_tests::profiles::TCP_X25519;
-use chat_tests::{Besieged, Profile, on_every_profile, on_every_stack};
+use chat_tests::profiles::{TCP_X25519, TLS_RSA, UDP_RSA};
+use chat_tests::{Besieged, Profile, on_every_stack, on_profile};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 on_every_stack!(a_session_used_for_nonsense);
 
-/// What is refused before any key exchange takes part.
+/// What is refused before any key exchange takes part: on each transport.
 mod relay_alone {
     use super::*;
 
-    on_every_profile!(
+    macro_rules! on_each_transport {
+        ($($scenario:ident),+ $(,)?) => {
+            on_profile!(tcp, TCP_X25519, $($scenario),+);
+            on_profile!(udp, UDP_RSA, $($scenario),+);
+            on_profile!(tls, TLS_RSA, $($scenario),+);
+        };
+    }
+
+    on_each_transport!(
         in_others_names,
         too_large_too_many_too_odd,
         rooms_without_end,
