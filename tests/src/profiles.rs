@@ -64,6 +64,18 @@ macro_rules! on_every_profile {
     };
 }
 
+/// Makes tests of scenarios on the profiles that differ in what most scenarios can notice: each transport, and each kind of
+/// session.
+#[macro_export]
+macro_rules! on_main_profiles {
+    ($($scenario:ident),+ $(,)?) => {
+        $crate::on_profile!(tcp_x25519, $crate::profiles::TCP_X25519, $($scenario),+);
+        $crate::on_profile!(udp_rsa, $crate::profiles::UDP_RSA, $($scenario),+);
+        $crate::on_profile!(relay_ratchet, $crate::profiles::RELAY_RATCHET, $($scenario),+);
+        $crate::on_profile!(tls_rsa, $crate::profiles::TLS_RSA, $($scenario),+);
+    };
+}
+
 /// Makes tests of scenarios on each transport with each key exchange.
 #[macro_export]
 macro_rules! on_every_stack {

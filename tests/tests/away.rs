@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use chat_tests::{Exit, Node, Profile, Relay, World, on_every_profile};
+use chat_tests::{Exit, Node, Profile, Relay, World, on_main_profiles};
 use serde_json::Value;
 
-on_every_profile!(a_hundred_messages_wait, killed_while_receiving, any_text_arrives_as_it_is);
+on_main_profiles!(a_hundred_messages_wait, killed_while_receiving, any_text_arrives_as_it_is);
 
 /// alice and bob, who know each other, with a relay of its own process.
 fn pair(world: &World, profile: Profile) -> (Relay, Node, Node) {

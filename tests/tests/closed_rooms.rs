@@ -1,10 +1,10 @@
 //! Closed rooms between programs: made, entered, left; also by typed lines, over a restart, and where open rooms are
 //! refused.
 
-use chat_tests::{Exit, Node, Profile, Relay, World, on_every_profile, on_profile};
+use chat_tests::{Exit, Node, Profile, Relay, World, on_main_profiles, on_profile};
 use serde_json::json;
 
-on_every_profile!(a_room_of_ones_own, typed_lines);
+on_main_profiles!(a_room_of_ones_own, typed_lines);
 // Where keys are made at once, and so in the relay's directory as soon as somebody is there.
 on_profile!(tcp_x25519_alone, chat_tests::profiles::TCP_X25519, only_closed_rooms);
 on_profile!(relay_ratchet_alone, chat_tests::profiles::RELAY_RATCHET, only_closed_rooms);

@@ -109,7 +109,7 @@ fn is_test(attribute: &str) -> bool {
 /// Functions that a macro of this crate makes tests of: `on_every_profile!(one, another);`.
 fn scenarios(text: &str) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
-    for makes in ["on_every_profile!(", "on_every_stack!(", "on_profile!("] {
+    for makes in ["on_every_profile!(", "on_main_profiles!(", "on_every_stack!(", "on_profile!("] {
         // Of a call, which begins a line, and not of a macro's own text, where names begin with `$`.
         for (at, _) in text.match_indices(makes).filter(|(at, _)| text[..*at].ends_with('\n') || *at == 0) {
             let inside = text[at + makes.len()..].split(')').next().unwrap_or_default();

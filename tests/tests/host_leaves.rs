@@ -1,8 +1,8 @@
 //! The one whose program is the relay leaves in the middle: another becomes the relay, and nothing is lost.
 
-use chat_tests::{Exit, Node, Profile, World, on_every_profile};
+use chat_tests::{Exit, Node, Profile, World, on_main_profiles};
 
-on_every_profile!(another_takes_over_and_nothing_is_lost);
+on_main_profiles!(another_takes_over_and_nothing_is_lost);
 
 /// What is said in the moment the host leaves.
 const BURST: usize = 20;

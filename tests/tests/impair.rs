@@ -2,10 +2,10 @@
 
 use std::net::UdpSocket;
 
-use chat_tests::{Impair, Network, Node, PATIENCE, Profile, Relay, World, on_every_profile};
+use chat_tests::{Impair, Network, Node, PATIENCE, Profile, Relay, World, on_main_profiles};
 use serde_json::json;
 
-on_every_profile!(all_is_delivered_over_a_bad_network);
+on_main_profiles!(all_is_delivered_over_a_bad_network);
 
 /// Everything that can be wrong with packets, and with a stream. The seed makes the fate of the first packets of each
 /// client the same every time, whatever time they take.

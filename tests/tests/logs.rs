@@ -4,10 +4,10 @@ use std::path::Path;
 
 use chat_tests::files::{contents, find};
 use chat_tests::search::{KEY_BYTES, Search, TEXT_BYTES};
-use chat_tests::{Exit, Node, Profile, Relay, World, on_every_profile};
+use chat_tests::{Exit, Node, Profile, Relay, World, on_main_profiles};
 use serde_json::json;
 
-on_every_profile!(logs_name_nobody_and_repeat_nothing);
+on_main_profiles!(logs_name_nobody_and_repeat_nothing);
 
 const TEXT: &str = "meet me under the old clock tower";
 const NICKS: [&str; 2] = ["Persephone", "Bartholomew"];

@@ -1,9 +1,9 @@
 //! The same command twice, without a nick: the second one is a guest, and says so.
 
-use chat_tests::{Exit, Profile, World, on_every_profile};
+use chat_tests::{Exit, Profile, World, on_main_profiles};
 use serde_json::json;
 
-on_every_profile!(the_second_is_a_guest);
+on_main_profiles!(the_second_is_a_guest);
 
 /// E19: two of one login on one machine meet under different names. A nick that was given is not changed: if its
 /// folder is in use, the program says what to do. A folder is free again when its program has gone.

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use chat_tests::files::listing;
-use chat_tests::{Event, Exit, Profile, Relay, World, on_every_profile};
+use chat_tests::{Event, Exit, Profile, Relay, World, on_main_profiles};
 
-on_every_profile!(a_copy_that_was_put_back_is_heard);
+on_main_profiles!(a_copy_that_was_put_back_is_heard);
 
 /// Copies the files of a folder, without sockets.
 fn copy(from: &Path, to: &Path) {

@@ -1,14 +1,14 @@
 //! The terminal is given back, however the program ends or is stopped.
 #![cfg(unix)]
 
-use chat_tests::{Exit, Profile, Screen, World, on_every_profile};
+use chat_tests::{Exit, Profile, Screen, World, on_main_profiles};
 use rustix::process::Signal;
 
 /// The second screen of a terminal is entered, and left.
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
 
-on_every_profile!(whoever_closes_the_window_has_left_in_good_order);
+on_main_profiles!(whoever_closes_the_window_has_left_in_good_order);
 
 /// A user in front of a screen, on which `#lobby` is shown.
 fn at_a_screen(world: &World, profile: Profile) -> Screen {

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use chat_tests::profiles::{RELAY_RATCHET, TCP_X25519};
-use chat_tests::{Exit, Node, Profile, World, binary, on_every_profile};
+use chat_tests::{Exit, Node, Profile, World, binary, on_main_profiles};
 use serde_json::{Value, json};
 
-on_every_profile!(both_compare_and_verify, typing_comes_and_goes);
+on_main_profiles!(both_compare_and_verify, typing_comes_and_goes);
 
 fn pair(world: &World, profile: Profile) -> (Node, Node) {
     let alice = world.node(profile, "alice", &world.any_port()).start();

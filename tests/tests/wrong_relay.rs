@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
-use chat_tests::{Exit, Network, Node, Profile, Recorder, Relay, World, on_every_profile};
+use chat_tests::{Exit, Network, Node, Profile, Recorder, Relay, World, on_main_profiles};
 
-on_every_profile!(another_key_than_pinned, something_else_is_there, a_name_that_is_nobodys);
+on_main_profiles!(another_key_than_pinned, something_else_is_there, a_name_that_is_nobodys);
 
 /// A user of whom nothing is expected.
 fn user(world: &World, profile: Profile, nick: &str, relay: &str) -> Node {

@@ -214,7 +214,11 @@ const CASES: &[Case] = &[
         (19, 15),
         &["64 hex digits, as `chat identity show` prints"],
     ),
-    case(Append("[[pin]]\nnick = \"a b\"\nfingerprint = \"x\"\nkey = 1\n"), (18, 8), &["a name may not contain", "64 hex digits", "unknown key `key`"]),
+    case(
+        Append("[[pin]]\nnick = \"a b\"\nfingerprint = \"x\"\nkey = 1\n"),
+        (18, 8),
+        &["a name may not contain", "64 hex digits", "unknown key `key`"],
+    ),
     case(Append("pin = 5\n"), (17, 1), &["unknown key `pin`"]),
     case(
         Append("[discovery]\n[files]\n[calls]\n"),

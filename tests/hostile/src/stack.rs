@@ -13,7 +13,9 @@ use chat_core::{
     Cipher, Context, CryptoError, KeyExchange, Properties, Registry, SavedSession, Session, Transport,
 };
 use chat_tests::Profile;
-use chat_tests::profiles::{LEGACY_STUDY, POST_QUANTUM, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA};
+use chat_tests::profiles::{
+    LEGACY_STUDY, POST_QUANTUM, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA,
+};
 
 // Plugins register themselves; naming the crate is what links them.
 use {

@@ -2,9 +2,9 @@
 
 use chat_privacy::Scenario;
 use chat_privacy::scenario::Cast;
-use chat_tests::{Profile, on_every_profile};
+use chat_tests::{Profile, on_main_profiles};
 
-on_every_profile!(nothing_is_found_after_a_whole_scenario);
+on_main_profiles!(nothing_is_found_after_a_whole_scenario);
 
 /// A38, A39, B16, C10, C16, C32, D05, E17, P4: everyday life, strangers, a bad wire, somebody who is away, crashes, a lying relay,
 /// another host: no text, no key and no name in any log at the level `trace`, on any wire, in the relay's core file and

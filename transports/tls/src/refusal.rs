@@ -60,6 +60,9 @@ pub(crate) fn explain(error: io::Error, first_bytes: &[u8]) -> LinkError {
             Some(WrongPeer { expected, found }) => LinkError::WrongPeer { expected, found },
             None => not(certificate(why)),
         },
+        Error::DecryptError | Error::PeerMisbehaved(_) => {
+            not("what it says does not belong to this handshake: it is recorded, or was changed on the way")
+        }
         Error::NoCertificatesPresented => not("it showed no certificate"),
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }

@@ -1,7 +1,8 @@
 //! The directory is the relay's: whose keys it names, under which name, and whom it calls online.
 
+use chat_core::api::command::AcceptKey;
 use chat_core::api::event::{AlarmKind, PeerKeyChanged};
-use chat_core::api::{ErrorKind, LinkState, MessageState, Trust};
+use chat_core::api::{Command, Destination, ErrorKind, LinkState, MessageState, Trust};
 use chat_core::wire::FromRelay;
 use chat_core::{Event, PeerId, Timestamp};
 use chat_hostile::forge::{Forger, another_stack, edited, verified};
@@ -25,7 +26,7 @@ fn mallory(scene: &Scene) -> Forger {
 }
 
 /// P4, P8: the relay gives mallory's keys for bob's, whom alice knows. She is told of a second key, which is kept apart: the name
-/// alone is refused as ambiguous from then on, and nothing is sealed for mallory.
+/// alone is refused as ambiguous from then on, what is for bob waits until she has decided, and nothing is sealed for mallory.
 async fn another_key_under_a_known_name(stack: Stack) {
     let mut scene = Scene::of(stack, &["alice", "bob"]).await;
     let (mallory, bob) = (mallory(&scene), scene.id("bob"));
@@ -38,6 +39,9 @@ async fn another_key_under_a_known_name(stack: Stack) {
     let refused = scene["alice"].try_send("bob", "for whom?").await.expect_err("which bob?");
     assert_eq!(refused.kind, ErrorKind::Ambiguous);
     let id = scene["alice"].send(&bob.to_string(), "for bob").await;
+    assert_eq!(scene["alice"].state(&bob.to_string(), id).await, MessageState::Queued);
+    let stays = AcceptKey { peer: Destination::Peer(bob), kind: None };
+    scene["alice"].run(Command::AcceptKey(stays)).await.expect("bob keeps his name");
     scene["bob"].wait_text("for bob").await;
     scene["alice"].wait_state(id, MessageState::Delivered).await;
     scene.relay.be_honest();

@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use chat_tests::recorder::Track;
-use chat_tests::{Exit, Network, Node, PATIENCE, Profile, Recorder, Relay, World, on_every_profile};
+use chat_tests::{Exit, Network, Node, PATIENCE, Profile, Recorder, Relay, World, on_main_profiles};
 
-on_every_profile!(said_again_to_the_relay, said_again_to_a_client);
+on_main_profiles!(said_again_to_the_relay, said_again_to_a_client);
 
 struct Scene {
     world: World,

@@ -10,6 +10,7 @@ use chat_hostile::mangle::{flips, garbage};
 use chat_hostile::raw::{TcpPeer, TcpStep, UdpPeer, UdpStep};
 use chat_hostile::stack::transport;
 use chat_hostile::{Clock, Desk, LyingRelay, Stack, Stranger};
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
@@ -137,6 +138,8 @@ impl Scenario {
             other.wait_event("alarm", &[("kind", kind)]);
         }
         other.wait_event("peer.key_changed", &[]);
+        // The name stays where it was; what is for its owner waits for that decision.
+        other.ask("peer.accept_key", json!({ "peer": one.to_string() }));
         lying.with(|desk| desk.say_bytes(one, b"HTTP/1.1 200 OK".to_vec()));
         person.wait_event("link.down", &[]);
         lying.lie(Hears(|desk: &mut Desk, from, record| match record {
