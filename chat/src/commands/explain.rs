@@ -25,7 +25,12 @@ fn text(profile: &str) -> Result<String, Failure> {
     let line = |property: Property| format!("  {:<16} {}\n", property.word(), property.meaning());
     text.extend(given.into_iter().map(line));
     text.push_str("\nIt does not give:\n");
-    text.extend(lacking.into_iter().map(line));
+    text.extend(lacking.iter().copied().map(line));
+    if lacking.iter().any(|property| matches!(property, Property::VerifiedPeers | Property::ClosedRooms)) {
+        text.push_str(
+            "(verified-peers and closed-rooms are given to a profile that requires them in [policy].)\n",
+        );
+    }
     let caveats = stack.key_exchange.caveats();
     if !caveats.is_empty() {
         text.push_str(&format!("\nOf {}, know this:\n", profile.key_exchange.kind()));

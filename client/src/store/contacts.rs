@@ -120,7 +120,8 @@ impl Store {
 
     /// The name is this peer's from now on, whoever had it before.
     pub(crate) fn give_name(&self, name: &str, peer: PeerId) -> Result<(), StoreError> {
-        let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO former_names VALUES (?,?)")?;
+        let mut put =
+            self.db.prepare_cached("INSERT OR REPLACE INTO former_names (name, peer) VALUES (?,?)")?;
         put.execute(params![name, b(&peer)])?;
         Ok(())
     }

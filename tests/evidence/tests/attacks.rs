@@ -28,7 +28,7 @@ fn on(stacks: Vec<Stack>, attack: impl Fn(&Scene) -> Verdict) -> Vec<(String, Ve
     stacks.into_iter().map(|stack| (stack.name, attack(&stack.scene))).collect()
 }
 
-/// C29: every bit of every frame, before the genuine one arrives; what is refused must have changed nothing: the
+/// Every bit of every frame, before the genuine one arrives; what is refused must have changed nothing: the
 /// genuine frame opens, and the state is the same to the byte.
 fn flip_every_bit(scene: &Scene) -> Verdict {
     let mut verdict = Verdict::default();
@@ -45,6 +45,7 @@ fn flip_every_bit(scene: &Scene) -> Verdict {
     verdict
 }
 
+/// C29.
 #[test]
 fn a_flipped_bit_is_refused_and_changes_nothing() {
     let controls = on(vec![stacks::without_tag()], flip_every_bit);

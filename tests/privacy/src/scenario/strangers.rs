@@ -1,5 +1,7 @@
 //! Strangers at the relay's port, a stranger who is let in, and a relay that lies.
 
+use std::io::{Read as _, Write as _};
+
 use chat_core::transport::MAX_FRAME_BYTES;
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{Body, Envelope, FromRelay, Recipient, ToRelay};
@@ -41,6 +43,16 @@ impl Scenario {
             all
         };
         match self.profile.network {
+            // Of TLS, a library's: bytes that begin as its records do, and others.
+            Network::Tcp if self.profile.transport == "tls" => {
+                let hello = [&[0x16, 3, 1, 0, 80, 1, 0, 0, 76, 3, 3][..], &[7; 74]].concat();
+                for case in cases(&hello) {
+                    let mut stream = std::net::TcpStream::connect(&address).expect("the relay's port");
+                    stream.write_all(&case).expect("it is taken");
+                    stream.shutdown(std::net::Shutdown::Write).ok();
+                    stream.read_to_end(&mut Vec::new()).ok();
+                }
+            }
             Network::Tcp => {
                 for step in TcpStep::ALL {
                     let number = cases(&TcpPeer::at(&address, &stranger(1), step).genuine(step)).len();
@@ -138,10 +150,14 @@ impl Scenario {
             other.wait_event("alarm", &[("kind", kind)]);
         }
         other.wait_event("peer.key_changed", &[]);
-        // The name stays where it was; what is for its owner waits for that decision.
-        other.ask("peer.accept_key", json!({ "peer": one.to_string() }));
         lying.with(|desk| desk.say_bytes(one, b"HTTP/1.1 200 OK".to_vec()));
         person.wait_event("link.down", &[]);
+        // As soon as the name's owner has gone, what is for that owner waits for a decision: the name stays where it was.
+        other.wait("to be asked", |events| {
+            let asked = |event: &Event| event.method == "peer.key_changed" && event.params["held"] == true;
+            events.iter().any(asked).then_some(())
+        });
+        other.ask("peer.accept_key", json!({ "peer": one.to_string() }));
         lying.lie(Hears(|desk: &mut Desk, from, record| match record {
             ToRelay::Submit { envelopes } => {
                 let refused = |it: &Envelope| FromRelay::Refused { id: it.id, why: Refusal::Storage };
