@@ -23,9 +23,9 @@ mod relay_alone {
 
     macro_rules! on_each_transport {
         ($($scenario:ident),+ $(,)?) => {
-            on_profile!(tcp, TCP_X25519, $($scenario),+);
-            on_profile!(udp, UDP_RSA, $($scenario),+);
-            on_profile!(tls, TLS_RSA, $($scenario),+);
+            on_profile!(tcp, super::TCP_X25519, $($scenario),+);
+            on_profile!(udp, super::UDP_RSA, $($scenario),+);
+            on_profile!(tls, super::TLS_RSA, $($scenario),+);
         };
     }
 
