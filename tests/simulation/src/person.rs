@@ -166,6 +166,11 @@ impl Person {
         Network::new(place, Handle::current())
     }
 
+    /// Whether its program would have ended by itself: its frontend is told to.
+    pub fn has_ended(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.handle.stopping().is_some())
+    }
+
     /// Whether it is the relay too, as far as it shows.
     pub fn is_host(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.handle.snapshot().link.hosting)

@@ -298,6 +298,11 @@ impl World {
             self.start(self.people.len()).await;
         }
         for index in 0..self.people.len() {
+            // A program that could not make sure who its relay is, as over a network that changes bytes, ends and says so.
+            // Its user starts it again.
+            if self.people[index].has_ended() {
+                self.people[index].leave(Duration::from_secs(1)).await;
+            }
             if self.people[index].running.is_none() {
                 self.start(index).await;
             }
