@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::peers::Contact;
 use super::refusal::{quietly, refused};
+use super::rooms::Doubt;
 use super::sessions::Opened;
 use super::{DAY_MS, Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
@@ -45,7 +46,7 @@ impl Engine {
         let Refused { kind, peer, detail, renew, quiet, room } = refused;
         tracing::debug!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
         if let (Some(room), Some(peer)) = (room, peer) {
-            return self.refused_in_room(kind, peer, room, &detail);
+            return self.doubt(room, peer, |engine| Doubt::new(kind, detail, None, engine.up));
         }
         if !quiet {
             self.alarm(kind, peer, detail);
@@ -54,24 +55,6 @@ impl Engine {
             Some(peer) => renew.map_or(Ok(()), |how| self.renew(peer, how)),
             None => Ok(()),
         }
-    }
-
-    /// A message that has no place in a closed room: told as often as both ends compare what they know of it.
-    fn refused_in_room(
-        &mut self,
-        kind: AlarmKind,
-        peer: PeerId,
-        room: ConversationId,
-        detail: &str,
-    ) -> Result<(), StoreError> {
-        if !self.compare_rooms(room, peer)? {
-            return Ok(());
-        }
-        match kind {
-            AlarmKind::Roster => self.roster_alarm(room, peer, detail),
-            _ => self.alarm(kind, Some(peer), detail.to_owned()),
-        }
-        Ok(())
     }
 
     fn envelope(&mut self, envelope: &Envelope) -> Result<(), Fault> {

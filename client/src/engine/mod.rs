@@ -49,7 +49,7 @@ use one_time::{Asked, Stock};
 use peers::Contact;
 use rates::Rates;
 pub(crate) use refusal::{Fault, Refused, Renewal};
-use rooms::Room;
+use rooms::{Doubt, Room};
 use sessions::Live;
 use submit::Submission;
 use trust::Watched;
@@ -137,6 +137,8 @@ pub(crate) struct Engine {
     /// What the relay said in place of a welcome.
     link_refused: Option<String>,
     rooms: BTreeMap<ConversationId, Room>,
+    /// Who seems to know other members of a closed room.
+    doubts: BTreeMap<(ConversationId, PeerId), Doubt>,
     live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
@@ -215,6 +217,7 @@ impl Engine {
             contacts: BTreeMap::new(),
             directs: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             live: BTreeMap::new(),
             keys: None,
             keys_wanted: false,
@@ -421,6 +424,7 @@ impl Engine {
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
+        self.tell_doubts();
         self.want_fresh_keys();
         self.read_into_index()?;
         self.wait_for_one_time_keys()?;
