@@ -284,7 +284,10 @@ impl Engine {
             return Ok(());
         }
         // A stranger, or nothing to begin a session with: the directory may have it.
-        let usable = |contact: &Contact| contact.bundle.bundle.expires >= self.now;
+        let usable = |contact: &Contact| {
+            let bundle = &contact.bundle.bundle;
+            bundle.expires >= self.now && self.profile.agree(&bundle.profile).is_ok()
+        };
         if !self.contacts.get(&peer).is_some_and(usable) {
             self.rates.forget_renewal(peer);
             if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {

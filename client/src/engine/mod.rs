@@ -425,6 +425,7 @@ impl Engine {
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
         self.tell_doubts();
+        self.tell_of_old_stacks()?;
         self.want_fresh_keys();
         self.read_into_index()?;
         self.wait_for_one_time_keys()?;

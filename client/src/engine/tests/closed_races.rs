@@ -238,6 +238,8 @@ fn one_who_is_heard_from_is_there_whatever_the_relay_says() {
     let mut world = World::of(&["alice", "bob", "carol"]);
     world.den(&["alice", "bob", "carol"]);
     let bob = world.id("bob");
+    // She would tell him.
+    world.disconnect("carol");
     world.keep_back("alice", "bob");
     world.remove("alice", DEN, "carol").unwrap();
     world.input("alice", vec![Input::Record(FromRelay::Presence { peer: bob, online: false })]);
