@@ -153,6 +153,8 @@ pub(crate) struct Engine {
     lost_sessions: BTreeSet<PeerId>,
     /// Keys were erased of which older copies may lie in the store's log.
     has_erased_keys: bool,
+    /// Sessions have moved on, and their states from before lie in the store's log until the next tick.
+    has_moved_sessions: bool,
     /// A backup was put back: so many sessions are to be renewed, and the user is still to be told.
     restored: Option<u64>,
     rates: Rates,
@@ -227,6 +229,7 @@ impl Engine {
             renewals_waiting: BTreeMap::new(),
             lost_sessions: BTreeSet::new(),
             has_erased_keys: false,
+            has_moved_sessions: false,
             restored: None,
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
@@ -415,6 +418,8 @@ impl Engine {
     }
 
     fn tick(&mut self) -> Result<(), StoreError> {
+        // With every message would cost more syncs than the message.
+        self.has_erased_keys |= std::mem::take(&mut self.has_moved_sessions);
         self.tell_of_suppressed_alarms();
         if self.announce_at.is_some_and(|at| at <= self.up) {
             self.announce_at = None;
