@@ -15,6 +15,8 @@
 //! | `check` | whether all of it is as it was written |
 
 mod check;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod functions;
 mod ledger;
 mod row;
