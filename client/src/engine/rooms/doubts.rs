@@ -27,6 +27,8 @@ pub(crate) struct Doubt {
     pub(super) detail: String,
     /// The members that a text was written to, by their hash.
     pub(super) roster: Option<[u8; 16]>,
+    /// Whether both were asked to compare: that is limited, and before that it can't be settled.
+    compared: bool,
     /// When it came up.
     first: Uptime,
     /// Since when both could have settled it, without a break.
@@ -39,11 +41,11 @@ pub(crate) struct Doubt {
 
 impl Doubt {
     pub(in crate::engine) fn new(kind: AlarmKind, detail: String, roster: Option<[u8; 16]>, now: Uptime) -> Self {
-        Self { kind, detail, roster, first: now, since: now, last: now, heard_since: now, told: false }
+        Self { kind, detail, roster, compared: false, first: now, since: now, last: now, heard_since: now, told: false }
     }
 
     fn is_overdue(&self, now: Uptime) -> bool {
-        !self.told && now.ms_since(self.since) >= GRACE_MS
+        !self.told && self.compared && now.ms_since(self.since) >= GRACE_MS
     }
 
     /// There is another sign of it. Whether that can't be a race any more.
@@ -86,7 +88,16 @@ impl Engine {
                 }
             }
         }
-        self.compare_rooms(id, peer).map(drop)
+        self.compare_for(key, id)
+    }
+
+    fn compare_for(&mut self, key: (ConversationId, PeerId), id: ConversationId) -> Result<(), StoreError> {
+        if self.compare_rooms(id, key.1)?
+            && let Some(doubt) = self.doubts.get_mut(&key).filter(|doubt| !doubt.compared)
+        {
+            (doubt.compared, doubt.since) = (true, self.up);
+        }
+        Ok(())
     }
 
     /// Both know the same of a room. If somebody has written to members who follow from none of it, that is no race.
@@ -109,7 +120,11 @@ impl Engine {
     }
 
     /// Tells what was not settled although both ends were there.
-    pub(in crate::engine) fn tell_doubts(&mut self) {
+    pub(in crate::engine) fn tell_doubts(&mut self) -> Result<(), StoreError> {
+        let open = |(key, doubt): (&(ConversationId, PeerId), &Doubt)| (!doubt.compared).then_some(*key);
+        for key in self.doubts.iter().filter_map(open).collect::<Vec<_>>() {
+            self.compare_for(key, key.0)?;
+        }
         let (now, linked) = (self.up, self.welcomed);
         let mut overdue = Vec::new();
         for (key, doubt) in &mut self.doubts {
@@ -123,6 +138,7 @@ impl Engine {
         for key in overdue {
             self.tell_doubt(key);
         }
+        Ok(())
     }
 
     fn tell_doubt(&mut self, key: (ConversationId, PeerId)) {
