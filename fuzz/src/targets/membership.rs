@@ -138,7 +138,8 @@ fn agree(seats: &mut [Room]) {
         }
     }
     for (n, seat) in seats.iter_mut().enumerate() {
-        all.rotate_left(n % all.len().max(1));
+        let by = n % all.len().max(1);
+        all.rotate_left(by);
         if n % 2 == 1 {
             all.reverse();
         }
