@@ -84,7 +84,8 @@ fn arguments(
     }
     let room = spec.arguments.iter().find(|argument| argument.kind == ArgumentKind::Room);
     if let Some(room) = room.filter(|room| !params.contains_key(room.name)) {
-        let which = || CommandError::new(ErrorKind::BadParams, format!("which room? usage: {}", spec.usage()));
+        let which =
+            || CommandError::new(ErrorKind::BadParams, format!("which room? usage: {}", spec.usage()));
         params.insert(room.name.to_owned(), Value::from(here.ok_or_else(which)?.to_string()));
     }
     Ok(params)

@@ -15,9 +15,9 @@
 //! | `check` | whether all of it is as it was written |
 
 mod check;
+mod functions;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod functions;
 mod ledger;
 mod row;
 mod sql;
