@@ -38,7 +38,12 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    pub(in crate::engine) fn new(kind: AlarmKind, detail: String, roster: Option<[u8; 16]>, now: Uptime) -> Self {
+    pub(in crate::engine) fn new(
+        kind: AlarmKind,
+        detail: String,
+        roster: Option<[u8; 16]>,
+        now: Uptime,
+    ) -> Self {
         Self { kind, detail, roster, first: now, since: now, last: now, heard_since: now, told: false }
     }
 
@@ -94,7 +99,9 @@ impl Engine {
         let Some(doubt) = self.doubts.remove(&(id, peer)).filter(|doubt| !doubt.told) else { return };
         match doubt.roster {
             Some(roster) if self.never_had(id, roster) => self.roster_alarm(id, peer, NEVER),
-            _ => debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came"),
+            _ => {
+                debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came")
+            }
         }
     }
 
