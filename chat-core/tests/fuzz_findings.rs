@@ -60,3 +60,16 @@ fn a_line_of_secrets_is_shown_in_one_pass() {
     let shown = Profile::load(&Inputs::new("p.toml", text)).unwrap_err().to_string();
     assert!(shown.contains("token0=***,token1=***") && !shown.contains("hunter2"), "{shown}");
 }
+
+/// `words`: what a choice may be was answered with what was typed, whatever it does to a screen, and however long.
+#[test]
+fn a_value_that_is_none_of_a_choice_is_repeated_short_and_harmless() {
+    let long = "x".repeat(10_000);
+    for kind in ["\u{15}\u{1b}[2Jkey", "\u{202e}yek", &long] {
+        let error =
+            chat_core::api::table::parse_line(&format!("/accept bob {kind}")).unwrap_err().to_string();
+        assert!(error.contains("/accept PEER [KIND]"), "{error}");
+        assert!(error.chars().count() < 400, "{} characters", error.chars().count());
+        assert!(!error.chars().any(chat_core::nick::is_unsafe_to_show), "{error:?}");
+    }
+}

@@ -125,6 +125,10 @@ pub fn exchanges() -> &'static [Exchange; 3] {
     static EXCHANGES: OnceLock<[Exchange; 3]> = OnceLock::new();
     EXCHANGES.get_or_init(|| {
         let rsa = RsaHybrid::build(key_exchange_rsa_hybrid::Options { bits: 2048 }).unwrap();
-        [Exchange::new(Box::<X25519>::default()), Exchange::new(rsa), Exchange::new(Box::<X25519Ratchet>::default())]
+        [
+            Exchange::new(Box::<X25519>::default()),
+            Exchange::new(rsa),
+            Exchange::new(Box::<X25519Ratchet>::default()),
+        ]
     })
 }

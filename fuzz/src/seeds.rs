@@ -7,8 +7,8 @@ use chat_core::wire::body::{ClosedText, MAX_RECEIPT_IDS, ReceiptKind, RoomAsk, R
 use chat_core::wire::bundle::StackProfile;
 use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{
-    Body, Bundle, Envelope, FromRelay, Handshake, OneTimeKey, OneTimeKeys, Plaintext, Recipient, SignedBundle,
-    SignedOneTimeKey, ToRelay, WIRE_VERSION,
+    Body, Bundle, Envelope, FromRelay, Handshake, OneTimeKey, OneTimeKeys, Plaintext, Recipient,
+    SignedBundle, SignedOneTimeKey, ToRelay, WIRE_VERSION,
 };
 use chat_core::{ConversationId, EnvelopeId, MessageId, OneTimeKeyId, PeerId, SessionId, Timestamp};
 
@@ -117,7 +117,14 @@ impl Seeds {
         }
         let item = Delivery { n: 7, envelope: envelope(Some(vec![8; 20]), Recipient::Room(room())) };
         let from_relay = [
-            ("welcome", FromRelay::Welcome { version: 1, now: Timestamp(1_700_000_000_000), one_time_keys: Some(100) }),
+            (
+                "welcome",
+                FromRelay::Welcome {
+                    version: 1,
+                    now: Timestamp(1_700_000_000_000),
+                    one_time_keys: Some(100),
+                },
+            ),
             ("stored", FromRelay::Stored { ids: vec![EnvelopeId([1; 16]); 3] }),
             ("refused", FromRelay::Refused { id: EnvelopeId([1; 16]), why: Refusal::MailboxFull }),
             ("deliver", FromRelay::Deliver { items: vec![item] }),
@@ -209,7 +216,10 @@ impl Seeds {
                     operations: vec![membership::create().signed],
                 }),
             ),
-            ("room-log-empty", Body::RoomLog(RoomLog { room: ConversationId([6; 16]), log: [4; 16], operations: vec![] })),
+            (
+                "room-log-empty",
+                Body::RoomLog(RoomLog { room: ConversationId([6; 16]), log: [4; 16], operations: vec![] }),
+            ),
             ("room-ask", Body::RoomAsk(RoomAsk { room: ConversationId([6; 16]), log: [0; 16] })),
             ("long", Body::Text("x".repeat(400))),
         ];

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::command::{Command, CommandError, ErrorKind};
 pub use super::line::{Line, help, parse_line, parse_line_in};
+use crate::nick::inert;
 use crate::schema::schema_of;
 
 /// What an argument of a slash command is, for completion.
@@ -96,7 +97,21 @@ pub fn params<T: DeserializeOwned>(params: Value) -> Result<T, CommandError> {
         return Err(CommandError::new(ErrorKind::BadParams, "params must be an object"));
     }
     // Serde's own error names a missing field, but not one whose value doesn't fit.
-    serde_path_to_error::deserialize(params).map_err(|e| CommandError::new(ErrorKind::BadParams, e))
+    serde_path_to_error::deserialize(params)
+        .map_err(|e| CommandError::new(ErrorKind::BadParams, shown(&e.to_string())))
+}
+
+/// Most characters of what is said about a value: it repeats the value, which may be of any length.
+const MAX_REASON_CHARS: usize = 200;
+
+/// What is said about a value, fit to be shown.
+fn shown(reason: &str) -> String {
+    let one_line = |c| if matches!(c, '\n' | '\t') { ' ' } else { c };
+    let mut short: String = inert(reason).chars().map(one_line).take(MAX_REASON_CHARS).collect();
+    if short.len() < reason.len() && short.chars().count() == MAX_REASON_CHARS {
+        short.push('…');
+    }
+    short
 }
 
 const fn required(name: &'static str, kind: ArgumentKind) -> Argument {

@@ -16,7 +16,12 @@ pub fn run(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     let opened = |sealed: &[u8]| bounded(64 * sealed.len() + (4 << 10), || open_row(sealed, b"beside"));
     match kind % 3 {
-        0 => assert_eq!(opened(bytes), None, "nobody seals without the key"),
+        0 => {
+            // Whoever looks on while the others are made may repeat one of them; nobody makes one of his own.
+            if let Some(values) = opened(bytes) {
+                assert_eq!(seal_row(b"beside", &values, &mut Seeded(1)), bytes, "sealed without the key");
+            }
+        }
         1 => {
             let sealed = seal_row(b"beside", bytes, &mut Seeded(1));
             if let Some(again) = opened(&sealed) {
