@@ -263,6 +263,9 @@ impl Engine {
         engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.restored = engine.store.begin_anew()?;
         engine.has_erased_keys = engine.restored.is_some();
+        if engine.restored.is_some() {
+            engine.store.doubt_closed_rooms(engine.config.identity.peer_id())?;
+        }
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;

@@ -38,7 +38,12 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    pub(in crate::engine) fn new(kind: AlarmKind, detail: String, roster: Option<[u8; 16]>, now: Uptime) -> Self {
+    pub(in crate::engine) fn new(
+        kind: AlarmKind,
+        detail: String,
+        roster: Option<[u8; 16]>,
+        now: Uptime,
+    ) -> Self {
         Self { kind, detail, roster, first: now, since: now, last: now, heard_since: now, told: false }
     }
 
@@ -71,6 +76,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let (key, now) = ((self.counted(id), peer), self.up);
         let is_full = self.doubts.len() >= MAX_DOUBTS;
+        let is_new = !self.doubts.contains_key(&key);
         match self.doubts.get_mut(&key) {
             Some(doubt) => {
                 if doubt.again(now) {
@@ -86,16 +92,22 @@ impl Engine {
                 }
             }
         }
-        self.compare_rooms(id, peer).map(drop)
+        let compares = self.compare_rooms(id, peer)?;
+        // A question costs no more than a receipt: if that was all, the answer settles it.
+        if !compares && is_new && self.closed(id).is_some() { self.ask_room(id, peer) } else { Ok(()) }
     }
 
     /// Both know the same of a room. If somebody has written to members who follow from none of it, that is no race.
-    pub(super) fn agreed(&mut self, id: ConversationId, peer: PeerId) {
-        let Some(doubt) = self.doubts.remove(&(id, peer)).filter(|doubt| !doubt.told) else { return };
-        match doubt.roster {
-            Some(roster) if self.never_had(id, roster) => self.roster_alarm(id, peer, NEVER),
-            _ => debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came"),
+    pub(super) fn agreed(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        if let Some(doubt) = self.doubts.remove(&(id, peer)).filter(|doubt| !doubt.told) {
+            match doubt.roster {
+                Some(roster) if self.never_had(id, roster) => self.roster_alarm(id, peer, NEVER),
+                _ => {
+                    debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came")
+                }
+            }
         }
+        self.vouched(id)
     }
 
     /// Whether no way through the known operations leads to these members.
