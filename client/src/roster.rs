@@ -222,7 +222,8 @@ impl Log {
     fn has_left(&self, grant: usize) -> bool {
         self.entries.iter().any(|entry| {
             let author = entry.operation.author;
-            entry.grant == grant && matches!(entry.operation.change, Change::Remove { peer } if peer == author)
+            entry.grant == grant
+                && matches!(entry.operation.change, Change::Remove { peer } if peer == author)
         })
     }
 

@@ -73,15 +73,9 @@ impl Store {
         Ok(())
     }
 
-    /// Whether anything was said in a conversation that is still in history,
+    /// Whether anything was said in a conversation that is still in history.
     pub(crate) fn has_history_in(&self, conversation: ConversationId) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM messages WHERE conversation = ? LIMIT 1";
-        Ok(self.db.prepare_cached(sql)?.exists([b(&conversation)])?)
-    }
-
-    /// and by oneself.
-    pub(crate) fn has_written_in(&self, conversation: ConversationId) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM messages WHERE conversation = ? AND mine = 1 LIMIT 1";
         Ok(self.db.prepare_cached(sql)?.exists([b(&conversation)])?)
     }
 

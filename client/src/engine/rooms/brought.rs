@@ -22,7 +22,7 @@ impl Engine {
     /// Whether the user has to do with a peer by his own choice: has verified it, or written to it.
     fn is_known_by_choice(&self, peer: PeerId) -> Result<bool, StoreError> {
         let verified = self.contacts.get(&peer).is_some_and(|contact| self.is_verified(contact));
-        Ok(verified || self.store.has_written_in(self.direct(peer))?)
+        Ok(verified || self.store.has_written(self.config.identity.peer_id(), self.direct(peer))?)
     }
 
     /// Why this node takes part in no further room that a peer admits it to, if so.
@@ -91,6 +91,7 @@ impl Engine {
     /// Beyond a bound, rooms one has left are forgotten: first those in which nothing was said, then those in which one
     /// has said nothing oneself. What was said stays in history.
     pub(super) fn forget_left_rooms(&mut self) -> Result<(), StoreError> {
+        let me = self.config.identity.peer_id();
         let left: Vec<ConversationId> =
             self.rooms.iter().filter(|(_, room)| !room.joined).map(|(id, _)| *id).collect();
         let Some(surplus) = left.len().checked_sub(MAX_LEFT_ROOMS).filter(|&surplus| surplus > 0) else {
@@ -98,7 +99,7 @@ impl Engine {
         };
         let mut by_worth = Vec::with_capacity(left.len());
         for id in left {
-            by_worth.push((self.store.has_written_in(id)?, self.store.has_history_in(id)?, id));
+            by_worth.push((self.store.has_written(me, id)?, self.store.has_history_in(id)?, id));
         }
         by_worth.sort_unstable();
         for (_, _, id) in by_worth.into_iter().take(surplus) {
