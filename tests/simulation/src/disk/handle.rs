@@ -7,7 +7,7 @@ use rusqlite::ffi;
 
 use super::locks::{Held, Level, Shm, ShmLock};
 use super::state::{Answer, State, Target};
-use super::trace::Trace;
+use crate::trace::Trace;
 use super::{Disk, files::InodeId};
 
 /// A file that one connection has open.
