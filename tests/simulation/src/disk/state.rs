@@ -8,8 +8,8 @@ use rusqlite::ffi;
 use super::fate::{CrashMode, Fates};
 use super::faults::{DiskError, Faults, Operation, Verdict};
 use super::files::{Files, InodeId};
-use crate::trace::Trace;
 use super::{Counters, Rng};
+use crate::trace::Trace;
 
 /// What SQLite gets for an answer: `Err` holds its code.
 pub(super) type Answer<T = ()> = Result<T, c_int>;
