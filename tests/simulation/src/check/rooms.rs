@@ -118,11 +118,12 @@ fn outcomes(room: &Room, people: &[Final], found: &mut Found) {
                     ("P4", format!("{who} still has {gone} in a room of which its creator removed it"))
                 }));
             }
-            What::Admit(come) if !room.wishes.iter().any(|it| other(it, What::Remove(come), 0)) => {
-                if !room.members(come).contains(&come) {
-                    let come = people[come].name;
-                    found.push(("P2", format!("{come} is not in a room to which its creator admitted it")));
-                }
+            What::Admit(come)
+                if !room.members(come).contains(&come)
+                    && !room.wishes.iter().any(|it| other(it, What::Remove(come), 0)) =>
+            {
+                let come = people[come].name;
+                found.push(("P2", format!("{come} is not in a room to which its creator admitted it")));
             }
             _ => {}
         }
