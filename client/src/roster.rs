@@ -372,17 +372,30 @@ impl Log {
         self.entries.iter().skip(place).map(|entry| &entry.operation)
     }
 
-    /// What a former member may know: everything up to what removed it, and that. Empty if it never was one.
-    pub(crate) fn until_removed(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
+    /// What somebody who is no member may know: how it was admitted and removed, and all that went before; and by what an
+    /// author of that had lost its place meanwhile, for an admission may count for nothing though nobody was removed by name.
+    /// Of that follows that it is none. Empty if nobody ever wished it to be one.
+    pub(crate) fn until_out(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
+        let about = |entry: &Entry| match entry.operation.change {
+            Change::Admit { peer: it } | Change::Remove { peer: it } => it == peer,
+            Change::Create { .. } => false,
+        };
+        let places = self.entries.iter().enumerate();
+        let mut wanted: Vec<usize> =
+            places.clone().filter(|(_, entry)| about(entry)).map(|(at, _)| at).collect();
         let mut known = Set([0; WORDS]);
-        for (at, entry) in self.entries.iter().enumerate() {
-            if matches!(entry.operation.change, Change::Remove { peer: it } if it == peer) {
-                known.unite(&entry.past);
-                known.add(at);
-            }
+        while let Some(at) = wanted.pop() {
+            let Some(entry) = self.entries.get(at).filter(|_| !known.has(at)) else { continue };
+            known.add(at);
+            wanted.extend((0..self.entries.len()).filter(|&before| entry.past.has(before)));
+            let undoes = |(other, removal): &(usize, &Entry)| {
+                matches!(removal.operation.change, Change::Remove { peer: it } if it == entry.operation.author)
+                    && !entry.past.has(*other)
+                    && !removal.past.has(at)
+            };
+            wanted.extend(places.clone().filter(undoes).map(|(other, _)| other));
         }
-        let known = |(at, _): &(usize, &Entry)| known.has(*at);
-        self.entries.iter().enumerate().filter(known).map(|(_, entry)| &entry.operation).collect()
+        places.filter(|(at, _)| known.has(*at)).map(|(_, entry)| &entry.operation).collect()
     }
 
     /// Whether these were the members at some time to somebody who had not heard of all operations yet. Whatever one

@@ -196,12 +196,29 @@ fn a_creator_who_leaves_stays_out_and_the_room_goes_on() {
 fn a_former_member_learns_of_its_removal_and_of_nothing_later() {
     let mut seats = room(3);
     assert_eq!(seats[0].says(remove(3)), Ok(true));
-    let known = seats[0].log.until_removed(id(3)).len();
+    let known = seats[0].log.until_out(id(3)).len();
     assert_eq!(seats[0].says(admit(7)), Ok(true));
-    let told = seats[0].log.until_removed(id(3));
+    let told = seats[0].log.until_out(id(3));
     assert_eq!(told.len(), known);
     assert!(told.iter().any(|it| it.change == remove(3)) && !told.iter().any(|it| it.change == admit(7)));
-    assert_eq!(seats[0].log.until_removed(id(8)), Vec::<&VerifiedOperation>::new());
+    assert_eq!(seats[0].log.until_out(id(8)), Vec::<&VerifiedOperation>::new());
+}
+
+/// 2 was removed and admits 3 without knowing it: nobody has removed 3, and what it is told shows that it is none.
+#[test]
+fn who_was_admitted_for_nothing_can_see_why() {
+    let mut seats = room(2);
+    assert_eq!(seats[0].says(remove(2)), Ok(true));
+    assert_eq!(seats[1].says(admit(3)), Ok(true));
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1]));
+    assert_eq!(seats[0].says(admit(7)), Ok(true));
+    let mut third = Seat { log: Log::begin(create(1)).unwrap(), me: 3 };
+    for operation in seats[0].log.until_out(id(3)) {
+        offer(&mut third.log, operation);
+    }
+    assert_eq!(third.members(), sorted(&[1]));
+    assert!(third.log.from(0).all(|it| it.change != admit(7)), "and nothing later");
 }
 
 #[test]

@@ -207,10 +207,15 @@ impl Engine {
         operation: VerifiedOperation,
     ) -> Result<Result<bool, NotTaken>, StoreError> {
         let Some(closed) = self.closed_mut(id) else { return Ok(Err(NotTaken::Elsewhere)) };
-        let bytes = operation.signed.encode();
+        let (bytes, change) = (operation.signed.encode(), operation.change.clone());
         let (n, taken) = (closed.log.len(), closed.log.insert(operation));
         if taken == Ok(true) {
             self.store.put_room_operation(id, n, &bytes)?;
+            // Also who never was a member here, as what admitted it counts for nothing, believes to be one.
+            if let Change::Admit { peer } | Change::Remove { peer } = change {
+                let knows = self.knows(id, peer);
+                self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
+            }
         }
         Ok(taken)
     }

@@ -22,13 +22,13 @@ fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] 
 }
 
 impl Engine {
-    /// What a peer is to know of a room, and the hash of it: a member everything, who was one what led to its removal.
+    /// What a peer is to know of a room, and the hash of it: a member everything, who is none, but was to be one, why.
     fn for_peer(&self, id: ConversationId, peer: PeerId) -> Option<(Vec<&VerifiedOperation>, [u8; 16])> {
         let log = &self.closed(id)?.log;
         if log.is_member(peer) {
             return Some((log.from(0).collect(), log.hash()));
         }
-        let known = log.until_removed(peer);
+        let known = log.until_out(peer);
         let hash = hash_of(id, &known);
         (!known.is_empty()).then_some((known, hash))
     }
