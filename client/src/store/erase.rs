@@ -81,7 +81,8 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Messages that came before `then` and have no way before them: author, id, conversation.
+    /// Messages that came before `then` and have no way before them: author, id, conversation. One that was said to nobody
+    /// has none.
     pub(crate) fn over_before(
         &self,
         then: Timestamp,
@@ -89,7 +90,9 @@ impl Store {
     ) -> Result<Vec<(PeerId, MessageId, ConversationId)>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT author, id, conversation FROM messages
-             WHERE arrived < ? AND position IS NOT NULL AND (mine = 0 OR state >= 3)
+             WHERE arrived < ? AND position IS NOT NULL
+               AND (mine = 0 OR state >= 3
+                    OR state = 2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = messages.id))
                AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = messages.id AND d.state < 3)
              ORDER BY arrived LIMIT ?",
         )?;
@@ -205,12 +208,17 @@ mod tests {
                 None,
             )
             .unwrap();
+        // Said to nobody; and to somebody whose keys are not known yet.
+        for (n, state) in [(4, 2), (5, 0)] {
+            insert(&store, n, true, state);
+            store.db.execute("DELETE FROM deliveries WHERE message = ?", [[n; 16].as_slice()]).unwrap();
+        }
         insert(&store, 9, false, 0);
         let over = store.over_before(Timestamp(9), 10).unwrap();
-        assert_eq!(over.iter().map(|(_, id, _)| id.0[0]).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(over.iter().map(|(_, id, _)| id.0[0]).collect::<Vec<_>>(), [1, 3, 4]);
         assert_eq!(store.shown_under(MessageId([9; 16])).unwrap(), [(BOB, HERE)]);
-        assert_eq!(store.all_in(HERE).unwrap().len(), 4);
-        let said = store.said_after(2, 10).unwrap();
-        assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["text 3", "text 9"]);
+        assert_eq!(store.all_in(HERE).unwrap().len(), 6);
+        let said = store.said_after(4, 10).unwrap();
+        assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["text 5", "text 9"]);
     }
 }

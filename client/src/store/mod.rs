@@ -16,6 +16,7 @@ mod outbox;
 mod rooms;
 mod seal;
 mod sessions;
+pub(crate) mod unsealed;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use chat_core::ids::PeerId;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::config::StorePlace;
 use crate::vault::StoreKey;
@@ -48,6 +49,8 @@ const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
 /// What is in them from the beginning.
 const FIRST_ROWS: &str = "INSERT INTO node (one) VALUES (1);";
+/// Rows that are checked a second while the store is in use: some milliseconds.
+const CHECKED_AT_ONCE: u32 = 2_500;
 /// Up to this size the check at start goes through the indexes too.
 const SMALL_PAGES: i64 = 1024;
 
@@ -96,6 +99,25 @@ pub enum StoreError {
     /// The file system's words.
     #[error("the store's file can't be used: {0}")]
     File(std::io::Error),
+    /// There is no room for it.
+    #[error(
+        "the disk is full: make room on it and start again (a store that is brought up to date is copied before); nothing \
+         was lost"
+    )]
+    Full,
+    /// It may not be written.
+    #[error(
+        "the store can't be written: its file or folder is read-only for this user; make them writable, or give another \
+         --data-dir; nothing was changed"
+    )]
+    ReadOnly,
+    /// A store in the clear lies where a sealed one was.
+    #[error(
+        "the store lies in the clear, but the one of this data directory was sealed: something else was put in its place, or an \
+         old copy of it. Put the sealed one back; an old copy is taken with all of its data directory, as it was then. \
+         Nothing was changed"
+    )]
+    Unsealed,
     /// Another identity has written the store.
     #[error(
         "the store belongs to the identity {owner}, but the key is the one of {key}: put the old key back, or move the \
@@ -115,7 +137,23 @@ impl From<rusqlite::Error> for StoreError {
             rusqlite::Error::SqliteFailure(_, Some(said)) if said.starts_with(seal::DAMAGED) => {
                 Self::Damaged(said.trim_start_matches(seal::DAMAGED).to_owned())
             }
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged(error.to_string()),
+                ErrorCode::DiskFull => Self::Full,
+                ErrorCode::ReadOnly => Self::ReadOnly,
+                _ => Self::Sqlite(error),
+            },
             _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => Self::ReadOnly,
+            _ => Self::File(error),
         }
     }
 }
@@ -251,8 +289,12 @@ impl Store {
         db.set_prepared_statement_cache_capacity(128);
         db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
         let found = version(&db)?;
-        if found == SCHEMA_VERSION {
-            seal.fits(&db)?;
+        match found {
+            SCHEMA_VERSION => seal.fits(&db)?,
+            // The program makes a file whole, or not at all.
+            0 if file.is_some() => return Err(StoreError::Empty),
+            0 => {}
+            _ => migrate::admit(&db, &seal, found, file)?,
         }
         let mode = journal_mode(&db, "WAL")?;
         if mode != journal {
@@ -311,6 +353,14 @@ impl Store {
         Ok((Self { db, seal, has_erased: Cell::new(false) }, problems))
     }
 
+    /// Goes on with the check of everything, for a few milliseconds: to be called once a second. In a turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`]
+    pub(crate) fn check_on(&self) -> Result<(), StoreError> {
+        self.seal.check_on(&self.db, CHECKED_AT_ONCE).map(drop)
+    }
+
     /// Everything that is not what was written.
     pub(crate) fn check_all(&self) -> Findings {
         self.seal.check_all(&self.db)
@@ -354,6 +404,7 @@ impl Store {
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         self.seal.flush(&self.db)?;
         self.db.execute_batch("COMMIT")?;
+        self.seal.committed();
         self.forget_log();
         Ok(())
     }

@@ -13,7 +13,7 @@ const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
 /// Writes a value so that no two lists of values give the same bytes.
-fn put(value: ValueRef<'_>, out: &mut Vec<u8>) {
+pub(super) fn put(value: ValueRef<'_>, out: &mut Vec<u8>) {
     let (kind, bytes): (u8, &[u8]) = match &value {
         ValueRef::Null => (0, &[]),
         ValueRef::Integer(number) => (1, &number.to_be_bytes()),
