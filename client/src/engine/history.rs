@@ -33,12 +33,12 @@ fn refuse(kind: ErrorKind, message: &str) -> Answer {
 impl Engine {
     /// Reads what came into the store since; whether there may be more.
     pub(super) fn read_into_index(&mut self) -> Result<bool, StoreError> {
-        let said = self.store.said_after(self.index.up_to, INDEXED_AT_ONCE)?;
-        for said in &said {
+        let index = &mut self.index;
+        let came = self.store.each_said_after(index.up_to, INDEXED_AT_ONCE, |said| {
             let found = Found { author: said.author, id: said.id, conversation: said.conversation };
-            self.index.add(said.row, found, &said.text);
-        }
-        Ok(said.len() == INDEXED_AT_ONCE as usize)
+            index.add(said.row, found, said.text);
+        })?;
+        Ok(came == INDEXED_AT_ONCE)
     }
 
     /// `msg.search`

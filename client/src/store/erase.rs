@@ -7,30 +7,33 @@ use rusqlite::params;
 use super::{Store, StoreError, b, int, settle_log};
 
 /// A message as search sees it: its row, and what it says.
-pub(crate) struct Said {
+pub(crate) struct Said<'s> {
     pub(crate) row: i64,
     pub(crate) author: PeerId,
     pub(crate) id: MessageId,
     pub(crate) conversation: ConversationId,
-    pub(crate) text: String,
+    pub(crate) text: &'s str,
 }
 
 impl Store {
-    /// Messages in rows after `row`, in the order in which they came into the store.
-    pub(crate) fn said_after(&self, row: i64, limit: u32) -> Result<Vec<Said>, StoreError> {
-        let mut find = self.db.prepare_cached(
-            "SELECT row, author, id, conversation, text FROM messages WHERE row > ? ORDER BY row LIMIT ?",
-        )?;
-        let rows = find.query_map(params![row, limit], |row| {
-            Ok(Said {
-                row: row.get(0)?,
-                author: PeerId(row.get(1)?),
-                id: MessageId(row.get(2)?),
-                conversation: ConversationId(row.get(3)?),
-                text: row.get(4)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    /// Gives `visit` the messages in rows after `row`, in the order in which they came into the store, `limit` at most. How
+    /// many there were.
+    pub(crate) fn each_said_after(
+        &self,
+        row: i64,
+        limit: u32,
+        mut visit: impl FnMut(Said<'_>),
+    ) -> Result<u32, StoreError> {
+        self.seal.each_text(&self.db, "author, id, conversation", (row, limit), |row, text| {
+            visit(Said {
+                author: PeerId(row.get(0)?),
+                id: MessageId(row.get(1)?),
+                conversation: ConversationId(row.get(2)?),
+                row: row.get(3)?,
+                text,
+            });
+            Ok(())
+        })
     }
 
     /// The messages that are shown under an id: author and conversation. Two authors may have chosen the same.
@@ -218,7 +221,20 @@ mod tests {
         assert_eq!(over.iter().map(|(_, id, _)| id.0[0]).collect::<Vec<_>>(), [1, 3, 4]);
         assert_eq!(store.shown_under(MessageId([9; 16])).unwrap(), [(BOB, HERE)]);
         assert_eq!(store.all_in(HERE).unwrap().len(), 6);
-        let said = store.said_after(4, 10).unwrap();
-        assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["text 5", "text 9"]);
+        let mut said = Vec::new();
+        assert_eq!(
+            store.each_said_after(4, 10, |one| said.push((one.id.0[0], one.text.to_owned()))).unwrap(),
+            2
+        );
+        assert_eq!(said, [(5, "text 5".to_owned()), (9, "text 9".to_owned())]);
+        store
+            .db
+            .execute("UPDATE sealed_messages SET sent_at = 77 WHERE id = ?", [[9; 16].as_slice()])
+            .unwrap();
+        let damaged = store.each_said_after(0, 10, |_| {});
+        assert!(
+            matches!(&damaged, Err(StoreError::Damaged(row)) if row.contains("messages, row 0909")),
+            "{damaged:?}"
+        );
     }
 }

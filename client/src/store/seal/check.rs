@@ -58,7 +58,7 @@ impl Raw {
 }
 
 /// What is read of a table, up to where it is said in which order.
-fn all_of(table: &Table) -> String {
+pub(super) fn all_of(table: &Table) -> String {
     let outside: Vec<&str> = table.outside().map(|column| column.name.as_str()).collect();
     format!("SELECT {}, sealed FROM main.sealed_{}", outside.join(", "), table.name)
 }

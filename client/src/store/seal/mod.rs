@@ -12,6 +12,7 @@
 //! | `row` | a row's cipher |
 //! | `ledger` | what there is, in which version |
 //! | `functions` | what the views and triggers call |
+//! | `texts` | what search reads |
 //! | `check` | whether all of it is as it was written |
 //! | `round` | the same, a few rows at a time while the store is in use |
 
@@ -22,6 +23,7 @@ mod round;
 mod row;
 mod sql;
 mod tables;
+mod texts;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
