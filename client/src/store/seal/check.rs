@@ -6,12 +6,14 @@ use rusqlite::types::{Value, ValueRef};
 use super::ledger::{Entry, Sum};
 use super::row::{self, encode};
 use super::tables::{Column, Kind, Table};
-use super::{Seal, Sealer, functions};
+use super::{Seal, Sealer, functions, sql};
 use crate::store::StoreError;
 
 /// Most rows, of the smaller tables together, whose versions are checked at every start: some ten milliseconds. Tests
 /// have fewer.
 pub(super) const AT_START: i64 = if cfg!(test) { 500 } else { 20_000 };
+/// Most rows of a table whose indexes are checked at every start, however large the file is. Tests have fewer.
+const SMALL: i64 = if cfg!(test) { 10 } else { 1_000 };
 /// Most versions that are tried to find out which rows are old.
 const SEARCHES: u64 = 4_000_000;
 /// Most rows named one by one.
@@ -125,6 +127,44 @@ impl Seal {
             };
             visit(Ok(table.columns.iter().map(value).collect()));
         })
+    }
+
+    /// Whether the file has these tables and indexes, and no others; nor a trigger, which would run with what it says.
+    pub(in crate::store) fn check_schema(&self, db: &Connection) -> Result<(), StoreError> {
+        let mut expected: Vec<String> = {
+            let sealer = self.sealer();
+            let tables = sealer.tables.iter().flat_map(|table| {
+                let sql = sql::create(table);
+                sql.split(";\n").filter(|sql| !sql.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+            });
+            tables.chain([super::LEDGER_TABLE.trim().trim_end_matches(';').to_owned()]).collect()
+        };
+        // What SQLite has made by itself has no text.
+        let mut there = db.prepare("SELECT sql FROM main.sqlite_schema WHERE sql NOT NULL")?;
+        let mut there: Vec<String> = there.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        expected.sort();
+        there.sort();
+        let other = there
+            .iter()
+            .find(|sql| !expected.contains(sql))
+            .or(expected.iter().find(|sql| !there.contains(sql)));
+        match other {
+            None if there.len() == expected.len() => Ok(()),
+            _ => {
+                // The line that names it.
+                let name = other.and_then(|sql| sql.split(['(', '\n']).next()).unwrap_or_default().trim();
+                Err(StoreError::Damaged(format!(
+                    "its tables and indexes are not those that were made ({name})"
+                )))
+            }
+        }
+    }
+
+    /// Tables of which a start can look at everything, by what the ledger says of them.
+    pub(in crate::store) fn small_tables(&self) -> Vec<String> {
+        let sealer = self.sealer();
+        let small = sealer.tables.iter().zip(&sealer.ledger.entries).filter(|(_, entry)| entry.rows <= SMALL);
+        small.map(|(table, _)| table.name.clone()).collect()
     }
 
     /// The check of every start: each table has as many rows as the ledger says, and the smaller ones, of 20 000 rows
