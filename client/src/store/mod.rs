@@ -77,6 +77,14 @@ fn make_tables(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
     Ok(db.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?)
 }
 
+/// Whether what lies in the file is what was written, as far as a start looks.
+fn check(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
+    seal.check_schema(db)?;
+    seal.load(db)?;
+    check_pages(db, &seal.small_tables())?;
+    seal.check_ledger(db)
+}
+
 /// Whether a file of up to 4 MiB is a whole database whose indexes lead to all rows; of a larger one, whether these of the
 /// `small` tables do.
 fn check_pages(db: &Connection, small: &[String]) -> Result<(), StoreError> {
@@ -214,10 +222,7 @@ impl Store {
             SCHEMA_VERSION => seal.show_tables(&db)?,
             _ => migrate::run(&db, &seal, found, file)?,
         }
-        seal.check_schema(&db)?;
-        seal.load(&db)?;
-        check_pages(&db, &seal.small_tables())?;
-        seal.check_ledger(&db)?;
+        check(&db, &seal)?;
         if let Some(file) = file {
             migrate::finish(&db, &seal, file)?;
         }
