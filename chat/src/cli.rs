@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::commands::db::{DbCommand, Passphrase, Whose};
+use crate::commands::db::{Carried, DbCommand};
 use crate::commands::impair::ImpairArgs;
 use crate::run;
 use chat_relay::RelayArgs;
@@ -122,23 +122,9 @@ enum IdentityCommand {
         data_dir: Option<PathBuf>,
     },
     /// Writes your identity into a new file, sealed under a passphrase.
-    Export {
-        /// The file; must not be there.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Export(Carried),
     /// Puts an exported identity into a data directory that has none.
-    Import {
-        /// The file.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Import(Carried),
     /// Shows that fingerprint as a QR code, in light blocks as for a dark terminal.
     Qr {
         /// Whose; by default your login name.
@@ -173,11 +159,11 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
         Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
             commands::identity::show(nick, data_dir)
         }
-        Some(Command::Identity { command: IdentityCommand::Export { file, whose, passphrase } }) => {
-            commands::identity::export(&file, &whose, &passphrase)
+        Some(Command::Identity { command: IdentityCommand::Export(carried) }) => {
+            commands::identity::export(&carried)
         }
-        Some(Command::Identity { command: IdentityCommand::Import { file, whose, passphrase } }) => {
-            commands::identity::import(&file, &whose, &passphrase)
+        Some(Command::Identity { command: IdentityCommand::Import(carried) }) => {
+            commands::identity::import(&carried)
         }
         Some(Command::Db { command }) => commands::db::run(command),
         Some(Command::Identity { command: IdentityCommand::Qr { nick, data_dir, png } }) => {

@@ -55,7 +55,7 @@ impl Home {
     pub(crate) fn identity(&self, key_file: Option<&Path>, vault: &Vault) -> Result<Identity, Failure> {
         let lock = Sealing(vault);
         let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
-        self.dir.identity_under(key_file, lock, &mut OsEntropy).map_err(Failure::failed)
+        self.dir.identity_under(key_file, lock, &mut OsEntropy).map_err(host_failure)
     }
 
     /// Whether there is an identity in here.
@@ -67,17 +67,17 @@ impl Home {
     pub(crate) fn put_identity(&self, identity: &Identity, vault: &Vault) -> Result<(), Failure> {
         let lock = Sealing(vault);
         let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
-        self.dir.put_identity(identity, lock).map_err(Failure::failed)
+        self.dir.put_identity(identity, lock).map_err(host_failure)
     }
 
     /// The path of the engine's store, which nobody else can read.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
-        self.dir.private_file(STORE_FILE).map_err(Failure::failed)
+        self.dir.private_file(STORE_FILE).map_err(host_failure)
     }
 
     /// The path of the mailbox this program keeps when it hosts.
     pub(crate) fn mailbox(&self) -> Result<PathBuf, Failure> {
-        self.dir.mailbox().map_err(Failure::failed)
+        self.dir.mailbox().map_err(host_failure)
     }
 
     /// The folder of the logs.
@@ -122,7 +122,29 @@ pub(crate) fn vault_failure(error: &VaultError) -> Failure {
     if matches!(error, VaultError::Wrong) {
         after_a_wrong_passphrase();
     }
-    Failure::failed(error)
+    match error {
+        VaultError::Io { source, .. } => Failure::failed(format!("{error}{}", remedy(source))),
+        _ => Failure::failed(error),
+    }
+}
+
+fn host_failure(error: HostError) -> Failure {
+    match &error {
+        HostError::Io { source, .. } => Failure::failed(format!("{error}{}", remedy(source))),
+        _ => Failure::failed(error),
+    }
+}
+
+/// What to do about a file that can't be written.
+fn remedy(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match source.kind() {
+        StorageFull | QuotaExceeded => "; make room on the disk and start again: nothing was lost",
+        ReadOnlyFilesystem | PermissionDenied => {
+            "; make it writable, or give another --data-dir: nothing was changed"
+        }
+        _ => "",
+    }
 }
 
 /// Makes a folder that only its owner can enter, or closes it to others.

@@ -43,6 +43,17 @@ pub(crate) struct Passphrase {
     passphrase_file: Option<PathBuf>,
 }
 
+/// What leaves a data directory in a file, or comes into one.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Carried {
+    /// The file. An export makes it, and it must not be there yet.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
     /// Looks at every row of the store; says what is not as it was written, and ends with 1 then.
@@ -51,23 +62,9 @@ pub(crate) enum DbCommand {
         whose: Whose,
     },
     /// Writes everything that can be read into a new file, sealed under a passphrase; also of a damaged store.
-    Export {
-        /// The file; must not be there.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Export(Carried),
     /// Makes the store of an export. There must be none yet, and the identity must be the one that wrote it.
-    Import {
-        /// The file.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Import(Carried),
     /// Changes what opens the data directory. Change [store] in the profile afterwards.
     Passwd {
         #[command(flatten)]
@@ -177,7 +174,7 @@ pub(crate) fn failure(error: &ArchiveError) -> Failure {
 pub(crate) fn run(command: DbCommand) -> Result<(), Failure> {
     match command {
         DbCommand::Verify { whose } => whose.open()?.with(verify),
-        DbCommand::Export { file, whose, passphrase } => {
+        DbCommand::Export(Carried { file, whose, passphrase }) => {
             whose.open()?.with(|opened| {
                 let passphrase = passphrase.read(&opened.lock)?;
                 let (store, vault) = opened.existing()?;
@@ -188,7 +185,7 @@ pub(crate) fn run(command: DbCommand) -> Result<(), Failure> {
                 print(format!("{} rows exported to {}", exported.rows, file.display()))
             })
         }
-        DbCommand::Import { file, whose, passphrase } => {
+        DbCommand::Import(Carried { file, whose, passphrase }) => {
             whose.open()?.with(|opened| {
                 let passphrase = passphrase.read(&opened.lock)?;
                 let store = opened.home.store()?;

@@ -11,7 +11,7 @@ use chat_relay::exit::{Code, Failure, print};
 use client::{ArchiveError, PortableError};
 use zeroize::Zeroizing;
 
-use super::db::{self, Passphrase, Whose};
+use super::db::{self, Carried};
 use crate::home;
 
 /// What a file with an identity begins with.
@@ -51,7 +51,7 @@ fn portable(error: PortableError) -> Failure {
 }
 
 /// Writes the identity key into a new file, sealed under a passphrase.
-pub(crate) fn export(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Result<(), Failure> {
+pub(crate) fn export(Carried { file, whose, passphrase }: &Carried) -> Result<(), Failure> {
     whose.open()?.with(|opened| {
         if !opened.home.has_identity() {
             let folder = opened.home.path().display();
@@ -74,7 +74,7 @@ pub(crate) fn export(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Res
 
 /// Puts the identity of a file into a data directory that has none. If there is a history of it, its sessions and keys are
 /// dropped: the original may live on, and must not share them.
-pub(crate) fn import(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Result<(), Failure> {
+pub(crate) fn import(Carried { file, whose, passphrase }: &Carried) -> Result<(), Failure> {
     whose.open()?.with(|opened| {
         if opened.home.has_identity() {
             let folder = opened.home.path().display();

@@ -27,12 +27,12 @@ pub(super) fn make_if_missing(path: &Path, seal: &Seal) -> Result<(), StoreError
         Ok(found) if found.len() < 512 => return Err(StoreError::Empty),
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(StoreError::File(error)),
+        Err(error) => return Err(error.into()),
     }
     // SQLite would apply an old log to the new file.
     match std::fs::metadata(beside(path, "-wal")) {
         Ok(log) if log.len() > 0 => return Err(StoreError::LogAlone),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(StoreError::File(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
     let new = beside(path, ".new");
@@ -55,20 +55,20 @@ fn remove(new: &Path) -> std::io::Result<()> {
 
 /// Under another name until all of it is on the disk.
 fn make(path: &Path, new: &Path, seal: &Seal) -> Result<(), StoreError> {
-    remove(new).map_err(StoreError::File)?;
+    remove(new).map_err(StoreError::from)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(new).map_err(StoreError::File)?);
+    drop(options.open(new).map_err(StoreError::from)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(new, flags)?;
     db.execute_batch("PRAGMA synchronous = FULL")?;
     seal.attach(&db)?;
     super::make_tables(&db, seal)?;
     db.close().map_err(|(_, error)| error)?;
-    std::fs::rename(new, path).map_err(StoreError::File)?;
-    sync_folder_of(path).map_err(StoreError::File)
+    std::fs::rename(new, path).map_err(StoreError::from)?;
+    sync_folder_of(path).map_err(StoreError::from)
 }
 
 /// Makes a rename, or a removal, last.

@@ -7,6 +7,7 @@ mod chains;
 mod closed_rooms;
 mod contacts;
 mod erase;
+mod error;
 mod file;
 mod messages;
 mod migrate;
@@ -16,13 +17,12 @@ mod outbox;
 mod rooms;
 mod seal;
 mod sessions;
+pub(crate) mod unsealed;
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use chat_core::entropy::Entropy;
-use chat_core::error::CryptoError;
-use chat_core::ids::PeerId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -36,6 +36,7 @@ pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::{EnvelopeHash, FrameHash};
 pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
+pub use error::StoreError;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use one_time::StoredOneTimeKey;
@@ -49,77 +50,10 @@ const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
 /// What is in them from the beginning.
 const FIRST_ROWS: &str = "INSERT INTO node (one) VALUES (1);";
-/// Up to this size the check at start goes through the indexes too.
+/// Rows that are checked a second while the store is in use: some milliseconds.
+const CHECKED_AT_ONCE: u32 = 2_500;
+/// Up to this size a start goes through all pages and indexes.
 const SMALL_PAGES: i64 = 1024;
-
-/// Why the store can't be used. The transaction it happened in is rolled back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// SQLite's words: disk full, file damaged, locked by another process.
-    #[error("the store failed: {0}")]
-    Sqlite(rusqlite::Error),
-    /// There is no randomness to seal with.
-    #[error("nothing can be sealed: {0}")]
-    Crypto(#[from] CryptoError),
-    /// The key is another one than the store was sealed with.
-    #[error(
-        "the store is sealed with another key than the one given: put the right one back, or name it in [store]; \
-         nothing was changed"
-    )]
-    OtherKey,
-    /// The database was written by a later version of the program.
-    #[error(
-        "the store has schema {found}, this program knows up to {SCHEMA_VERSION}: use the newer program, or another --data-dir"
-    )]
-    Newer {
-        /// Its version.
-        found: i64,
-    },
-    /// SQLite keeps another journal than the write-ahead log, which every promise about a commit rests on.
-    #[error("the store's file system gives no write-ahead log, but {0:?}")]
-    NoLog(String),
-    /// Something in it is not what was written, or can't be read.
-    #[error("the store is damaged: {0}; `chat db verify` says what is, `chat db export` saves the rest")]
-    Damaged(String),
-    /// The file is there, but empty, or too short to be a database. The program never leaves it like that.
-    #[error(
-        "the store is an empty file, or nearly, so something has cut it off: put a copy of it back, or remove it to begin with an \
-         empty history under the same identity; nothing was changed"
-    )]
-    Empty,
-    /// The file is gone, but its log isn't.
-    #[error(
-        "the store is not there, but its write-ahead log is: put the store back, or remove the log too, to begin with an \
-         empty history under the same identity; nothing was changed"
-    )]
-    LogAlone,
-    /// The file system's words.
-    #[error("the store's file can't be used: {0}")]
-    File(std::io::Error),
-    /// Another identity has written the store.
-    #[error(
-        "the store belongs to the identity {owner}, but the key is the one of {key}: put the old key back, or move the \
-         whole data directory away to begin anew; nothing was changed"
-    )]
-    OtherIdentity {
-        /// Whose it is.
-        owner: PeerId,
-        /// Who wants it.
-        key: PeerId,
-    },
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match &error {
-            rusqlite::Error::SqliteFailure(_, Some(said)) if said.starts_with(seal::DAMAGED) => {
-                Self::Damaged(said.trim_start_matches(seal::DAMAGED).to_owned())
-            }
-            _ => Self::Sqlite(error),
-        }
-    }
-}
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection) -> Result<i64, StoreError> {
@@ -144,15 +78,29 @@ fn make_tables(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
     Ok(db.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?)
 }
 
-/// Whether the file is a whole database; of a small one also whether its indexes lead to all rows.
-fn check_pages(db: &Connection) -> Result<(), StoreError> {
+/// Whether what lies in the file is what was written, as far as a start looks.
+fn check(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
+    seal.check_schema(db)?;
+    seal.load(db)?;
+    check_pages(db, &seal.small_tables())?;
+    seal.check_ledger(db)
+}
+
+/// Whether a file of up to 4 MiB is a whole database whose indexes lead to all rows; of a larger one, whether these of the
+/// `small` tables do.
+fn check_pages(db: &Connection, small: &[String]) -> Result<(), StoreError> {
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    let check = if pages <= SMALL_PAGES { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
-    let verdict: String = db.query_row(check, [], |row| row.get(0))?;
-    match verdict.as_str() {
-        "ok" => Ok(()),
-        _ => Err(StoreError::Damaged(verdict)),
+    let is_small = pages <= SMALL_PAGES;
+    let of_all = is_small.then(|| "PRAGMA integrity_check(1)".to_owned());
+    let of_table = |table: &String| format!("PRAGMA integrity_check(sealed_{table})");
+    let checks = of_all.into_iter().chain(small.iter().filter(|_| !is_small).map(of_table));
+    for check in checks {
+        let verdict: String = db.query_row(&check, [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged(verdict));
+        }
     }
+    Ok(())
 }
 
 /// Bytes of an id, for SQL.
@@ -259,8 +207,12 @@ impl Store {
         keep_plans(&db)?;
         db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
         let found = version(&db)?;
-        if found == SCHEMA_VERSION {
-            seal.fits(&db)?;
+        match found {
+            SCHEMA_VERSION => seal.fits(&db)?,
+            // The program makes a file whole, or not at all.
+            0 if file.is_some() => return Err(StoreError::Empty),
+            0 => {}
+            _ => migrate::admit(&db, &seal, found, file)?,
         }
         let mode = journal_mode(&db, "WAL")?;
         if mode != journal {
@@ -278,9 +230,7 @@ impl Store {
             SCHEMA_VERSION => seal.show_tables(&db)?,
             _ => migrate::run(&db, &seal, found, file)?,
         }
-        check_pages(&db)?;
-        seal.load(&db)?;
-        seal.check_ledger(&db)?;
+        check(&db, &seal)?;
         if let Some(file) = file {
             migrate::finish(&db, &seal, file)?;
         }
@@ -313,10 +263,21 @@ impl Store {
                 Err(error) => problems.push(error.to_string()),
             }
         }
+        if let Err(error) = seal.check_schema(&db) {
+            problems.push(error.to_string());
+        }
         if let Err(error) = seal.load(&db) {
             problems.push(error.to_string());
         }
         Ok((Self { db, seal, has_erased: Cell::new(false) }, problems))
+    }
+
+    /// Goes on with the check of everything, for a few milliseconds: to be called once a second. In a turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`]
+    pub(crate) fn check_on(&self) -> Result<(), StoreError> {
+        self.seal.check_on(&self.db, CHECKED_AT_ONCE).map(drop)
     }
 
     /// Everything that is not what was written.
@@ -362,6 +323,7 @@ impl Store {
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         self.seal.flush(&self.db)?;
         self.db.execute_batch("COMMIT")?;
+        self.seal.committed();
         self.forget_log();
         Ok(())
     }

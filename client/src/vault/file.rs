@@ -38,7 +38,7 @@ pub(super) fn key_file(
 }
 
 /// A file that only its owner can read; `None` if it is not there. Never waits: what is no file is not opened.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
     let io = |source| VaultError::Io { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -63,7 +63,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>
 }
 
 /// Whole or not at all, whenever the process is killed: written beside, flushed to the disk, then renamed.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
     let io = |source| VaultError::Io { path: path.to_owned(), source };
     let mut new = path.as_os_str().to_owned();
     new.push(".new");

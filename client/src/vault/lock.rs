@@ -14,6 +14,7 @@ use super::file::{key_file, read, write};
 use super::kdf::Cost;
 use super::wrapped::{self, Closed, Secret};
 use super::{StoreKey, VaultError};
+use crate::store::unsealed;
 
 /// The file, in the data directory.
 const FILE: &str = "store.key";
@@ -93,6 +94,10 @@ impl Vault {
             }
             let opener = opener(folder, lock, Some(&mut *entropy))?;
             let key = StoreKey::generate(entropy)?;
+            if store.exists() {
+                // Found in the clear, by whoever makes the first key: it may be sealed, and none after it.
+                unsealed::permit(store, &key)?;
+            }
             put(&path, &key, &opener, entropy)?;
             return Ok(Self { key, is_sealed });
         };

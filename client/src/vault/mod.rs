@@ -12,6 +12,7 @@ mod lock;
 pub(crate) mod wrapped;
 
 pub use error::VaultError;
+pub(crate) use file::{read as read_private, write as write_private};
 pub(crate) use kdf::Cost;
 pub use key::StoreKey;
 pub use lock::{Lock, Vault};

@@ -159,12 +159,13 @@ pub(super) fn shown<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> String {
 fn ledger(sealer: &mut Sealer, context: &Context<'_>) -> rusqlite::Result<Option<i64>> {
     let (n, comes) = (number(context, 0)?, context.get::<bool>(1)?);
     let version = row::version(context.get_raw(2).as_bytes().unwrap_or_default());
-    let key = encode(values(context, 3, context.len().saturating_sub(3)));
+    let key = (3..context.len()).map(|index| context.get_raw(index));
     let (Some(table), Some(version)) = (sealer.tables.get(n), version) else {
         return Err(failed("no such row"));
     };
     let entry = sealer.ledger.entries.get_mut(n).ok_or_else(|| failed("no such table"))?;
-    sealer.summer.enter(entry, &table.name, &key, version, comes);
+    sealer.summer.enter(entry, &table.name, &encode(key.clone()), version, comes);
+    sealer.round.enter(&sealer.summer, (n, table), key, version, comes);
     sealer.dirty = true;
     Ok(None)
 }

@@ -12,14 +12,18 @@
 //! | `row` | a row's cipher |
 //! | `ledger` | what there is, in which version |
 //! | `functions` | what the views and triggers call |
+//! | `texts` | what search reads |
 //! | `check` | whether all of it is as it was written |
+//! | `round` | the same, a few rows at a time while the store is in use |
 
 mod check;
 mod functions;
 mod ledger;
+mod round;
 mod row;
 mod sql;
 mod tables;
+mod texts;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +40,7 @@ use crate::vault::StoreKey;
 pub(crate) use check::Findings;
 pub(super) use functions::DAMAGED;
 use ledger::{Ledger, Summer};
+use round::Round;
 use row::RowKey;
 use tables::Table;
 
@@ -62,6 +67,11 @@ struct Sealer {
     ledger: Ledger,
     /// Something was written since the ledger was.
     dirty: bool,
+    /// The check that goes on beside, and how far it had come with the last commit.
+    round: Round,
+    committed: Round,
+    /// Proves that whoever had the key found the store in the clear, see [`super::unsealed`].
+    permit: Zeroizing<[u8; 32]>,
     /// The row that was opened last, of which several columns are asked for in turn.
     last: Option<functions::Opened>,
 }
@@ -98,6 +108,9 @@ impl Seal {
             entropy,
             ledger: Ledger::new(tables.len()),
             dirty: false,
+            round: Round::default(),
+            committed: Round::default(),
+            permit: key.derive(super::unsealed::LABEL)?,
             last: None,
             tables,
         };
@@ -113,6 +126,11 @@ impl Seal {
         functions::register(db, &self.0)?;
         // A row that another one replaces leaves the ledger too.
         Ok(db.execute_batch("PRAGMA recursive_triggers = ON")?)
+    }
+
+    /// See [`super::unsealed`].
+    pub(super) fn permit(&self) -> Zeroizing<[u8; 32]> {
+        self.sealer().permit.clone()
     }
 
     /// The tables of a new store. In a transaction; [`Seal::flush`] belongs to it.
@@ -159,6 +177,8 @@ impl Seal {
     /// Writes the ledger if something has changed. In the transaction that changed it.
     pub(super) fn flush(&self, db: &Connection) -> Result<(), StoreError> {
         let mut sealer = self.sealer();
+        // A commit that fails may have taken effect.
+        sealer.committed.again();
         if !sealer.dirty {
             return Ok(());
         }
@@ -169,12 +189,20 @@ impl Seal {
         Ok(())
     }
 
+    /// What was flushed is committed.
+    pub(super) fn committed(&self) {
+        let mut sealer = self.sealer();
+        sealer.committed = sealer.round.clone();
+    }
+
     /// Reads the ledger as it lies in the file: at start, and after what was not committed.
     pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
         let record: Vec<u8> =
             db.prepare_cached("SELECT ledger FROM seal")?.query_row([], |row| row.get(0))?;
         let mut sealer = self.sealer();
         sealer.last = None;
+        sealer.round = std::mem::take(&mut sealer.committed);
+        sealer.committed = sealer.round.clone();
         sealer.ledger = sealer
             .open_ledger(&record)
             .ok_or_else(|| StoreError::Damaged("its ledger is not what was written".to_owned()))?;
