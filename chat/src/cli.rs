@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::commands::db::{Carried, DbCommand};
+use crate::commands::db::{Carried, DbCommand, Whose};
 use crate::commands::impair::ImpairArgs;
 use crate::run;
 use chat_relay::RelayArgs;
@@ -114,12 +114,8 @@ enum ConfigCommand {
 enum IdentityCommand {
     /// Prints the fingerprint that others compare.
     Show {
-        /// Whose; by default your login name.
-        #[arg(long)]
-        nick: Option<String>,
-        /// Where identity and history are kept; by default a folder for each nick.
-        #[arg(long, value_name = "FOLDER")]
-        data_dir: Option<PathBuf>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Writes your identity into a new file, sealed under a passphrase.
     Export(Carried),
@@ -127,13 +123,9 @@ enum IdentityCommand {
     Import(Carried),
     /// Shows that fingerprint as a QR code, in light blocks as for a dark terminal.
     Qr {
-        /// Whose; by default your login name.
-        #[arg(long)]
-        nick: Option<String>,
-        /// Where identity and history are kept; by default a folder for each nick.
-        #[arg(long, value_name = "FOLDER")]
-        data_dir: Option<PathBuf>,
-        /// Writes it into a PNG picture, black on white, in place of the terminal.
+        #[command(flatten)]
+        whose: Whose,
+        /// Writes it into a new PNG picture, black on white, in place of the terminal.
         #[arg(long, value_name = "FILE")]
         png: Option<PathBuf>,
     },
@@ -156,8 +148,8 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
         }
         Some(Command::Plugins { json }) => commands::plugins::run(json),
         Some(Command::Schema) => commands::plugins::schema(),
-        Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
-            commands::identity::show(nick, data_dir)
+        Some(Command::Identity { command: IdentityCommand::Show { whose } }) => {
+            commands::identity::show(&whose)
         }
         Some(Command::Identity { command: IdentityCommand::Export(carried) }) => {
             commands::identity::export(&carried)
@@ -166,8 +158,8 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
             commands::identity::import(&carried)
         }
         Some(Command::Db { command }) => commands::db::run(command),
-        Some(Command::Identity { command: IdentityCommand::Qr { nick, data_dir, png } }) => {
-            commands::identity::qr(nick, data_dir, png.as_deref())
+        Some(Command::Identity { command: IdentityCommand::Qr { whose, png } }) => {
+            commands::identity::qr(&whose, png.as_deref())
         }
         Some(Command::Impair(args)) => commands::impair::run(&args),
     }

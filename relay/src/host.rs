@@ -23,7 +23,7 @@ use crate::config::{MailboxLimits, RelayConfig};
 use crate::mailbox::MailboxError;
 use crate::server::{Relay, Secure};
 pub use folder::{DataDir, existing_identity};
-pub use identity::existing_peer;
+pub use identity::{existing_peer, peer_of_key_file};
 pub use key_file::{IdentityLock, KeyError, KeyProblem};
 
 /// Why a relay could not be hosted.

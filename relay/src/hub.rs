@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chat_core::nick::RoomName;
-use chat_core::wire::relay::Refusal;
+use chat_core::wire::relay::{CONNECTED_AGAIN, Refusal};
 use chat_core::wire::{FromRelay, Recipient, WIRE_VERSION};
 use chat_core::{PeerId, Timestamp};
 
@@ -92,7 +92,7 @@ impl Hub {
         match older {
             Some(older) => {
                 self.counters.replaced.one();
-                older.finish(Some(&error(Refusal::NotAllowed, "this peer has connected again")));
+                older.finish(Some(&error(Refusal::NotAllowed, CONNECTED_AGAIN)));
             }
             None => {
                 self.counters.clients.one();

@@ -36,7 +36,7 @@ fn try_in(world: &World, folder: &Path, lock: Option<&str>) -> Finished {
 }
 
 fn passphrase(world: &World, name: &str, text: &str) -> String {
-    format!("store.passphrase={{ file = '{}' }}", world.write(name, text).display())
+    format!("store.passphrase={{ file = '{}' }}", world.write_private(name, text).display())
 }
 
 /// What is in a folder, but for the logs.

@@ -19,6 +19,7 @@
 //! Values of keys that look like secrets by their name are masked in [`Profile::show`] and in [`Profile::to_json`].
 
 mod assemble;
+mod at_rest;
 mod closed;
 mod de;
 mod diagnostics;
@@ -272,6 +273,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
     let policy = sections::policy(&tree, problems);
     closed::check(&mut tree, &policy, problems);
+    at_rest::check(&mut tree, &policy, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
     let store = store::store(&tree, problems);
@@ -285,7 +287,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         frontend: frontend.as_ref(),
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
-        is_sealed: store.is_sealed(),
+        is_sealed: at_rest::is_sealed(&store, &identity, sections::host(&tree)),
         padding,
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {

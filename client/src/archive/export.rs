@@ -112,7 +112,7 @@ pub fn export(
     mut entropy: Box<dyn Entropy>,
     for_the_store: Box<dyn Entropy>,
 ) -> Result<Exported, ArchiveError> {
-    let (store, mut problems) = open_as_it_is(path, key, for_the_store)?;
+    let (store, mut problems, _copy) = open_as_it_is(path, key, for_the_store)?;
     let io = |source| ArchiveError::Io { path: to.to_owned(), source };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

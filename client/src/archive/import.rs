@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chat_core::entropy::Entropy;
 use chat_core::ids::PeerId;
@@ -43,7 +43,7 @@ pub fn import(
     }
     let file = File::open(from).map_err(|source| ArchiveError::Io { path: from.to_owned(), source })?;
     let source = Source::new(BufReader::new(file), passphrase)?;
-    let new = path.with_extension("import");
+    let new = unfinished(path);
     remove(&new);
     let imported = fill(&new, key, me, source, entropy);
     if let Ok(imported) = &imported {
@@ -53,6 +53,17 @@ pub fn import(
     }
     remove(&new);
     imported
+}
+
+/// Where the store of an import is made.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("import")
+}
+
+/// Takes away what an import that was killed has left beside the store at `path`: nobody would ever delete a message in
+/// it. To be called by whoever has taken the data directory.
+pub fn remove_unfinished(path: &Path) {
+    remove(&unfinished(path));
 }
 
 /// What an import that did not end well has left, or leaves now.

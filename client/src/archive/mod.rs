@@ -4,21 +4,23 @@
 //! and no key that others use: a copy that comes back would use them twice. Whoever imports it agrees on new ones.
 
 mod chunks;
+mod copy;
 mod export;
 mod import;
 mod portable;
 
 use std::path::{Path, PathBuf};
 
-use chat_core::entropy::Entropy;
+use chat_core::entropy::{Entropy, OsEntropy};
 use chat_core::error::CryptoError;
 use chat_core::ids::PeerId;
 
 use crate::config::StorePlace;
 use crate::store::{Store, StoreError};
-use crate::vault::StoreKey;
+use crate::vault::{StoreKey, holds_sealed_rows};
+use copy::Copy;
 pub use export::{Exported, export};
-pub use import::{Imported, import};
+pub use import::{Imported, import, remove_unfinished};
 pub use portable::{PortableError, open_portable, seal_portable};
 
 /// Tables whose rows go into an export.
@@ -95,7 +97,7 @@ pub struct Verdict {
 /// # Errors
 /// The store is not there, or can't be looked at at all: another key, another program's file.
 pub fn verify(path: &Path, key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<Verdict, ArchiveError> {
-    let (store, mut problems) = open_as_it_is(path, key, entropy)?;
+    let (store, mut problems, _copy) = open_as_it_is(path, key, entropy)?;
     let found = store.check_all();
     problems.extend(found.findings.iter().map(ToString::to_string));
     Ok(Verdict { rows: found.rows, problems })
@@ -115,16 +117,38 @@ pub fn renew(path: &Path, key: &StoreKey, me: PeerId, entropy: Box<dyn Entropy>)
     Ok(store.close()?)
 }
 
-/// Opens a store although it may be damaged, and says what is wrong with its pages.
+/// Opens a store although it may be damaged, and says what is wrong with its pages. Where nothing can be written it is a
+/// copy that is opened, and the one that has to outlive it is given too.
 fn open_as_it_is(
     path: &Path,
     key: &StoreKey,
     entropy: Box<dyn Entropy>,
-) -> Result<(Store, Vec<String>), ArchiveError> {
+) -> Result<(Store, Vec<String>, Option<Copy>), ArchiveError> {
     if !path.exists() {
         return Err(ArchiveError::Missing(path.to_owned()));
     }
-    Ok(Store::open_damaged(path, key, entropy)?)
+    let error = match Store::open_damaged(path, key, entropy) {
+        Ok((store, problems)) => return Ok((store, problems, None)),
+        Err(error) => error,
+    };
+    // An older one lies in the clear, and would have to be written.
+    if !is_of_writing(&error) || !holds_sealed_rows(path) {
+        return Err(error.into());
+    }
+    let (copy, copied) = Copy::of(path)?;
+    let (store, problems) = Store::open_damaged(&copied, key, Box::new(OsEntropy))?;
+    Ok((store, problems, Some(copy)))
+}
+
+/// Whether a store failed because SQLite may write neither it nor beside it, as far as that can be told: a read-only file
+/// system is an error of input and output to it.
+fn is_of_writing(error: &StoreError) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, SystemIoFailure};
+    match error {
+        StoreError::ReadOnly => true,
+        StoreError::Sqlite(error) => matches!(error.sqlite_error_code(), Some(CannotOpen | SystemIoFailure)),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

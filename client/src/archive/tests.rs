@@ -157,3 +157,54 @@ fn without_a_ledger_the_rows_are_still_there() {
     assert!(matches!(missing, Err(ArchiveError::Missing(_))));
     assert!(verify(&path, &key(8), Box::new(OsEntropy)).is_err());
 }
+
+/// On a read-only medium SQLite can't have the log it needs, even to read; a backup must be readable there all the same.
+#[test]
+fn a_store_is_looked_at_in_a_copy_with_what_its_log_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(&folder, 20);
+    let running = open(&path, 7);
+    running.run("UPDATE messages SET gap = 1").unwrap();
+    assert!(std::fs::metadata(copy::beside(&path, "-wal")).unwrap().len() > 0);
+    let (copy, copied) = Copy::of(&path).unwrap();
+    #[cfg(unix)]
+    {
+        let mode = std::fs::metadata(copied.parent().unwrap()).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o700);
+    }
+    let (store, problems, _none) = open_as_it_is(&copied, &key(7), Box::new(OsEntropy)).unwrap();
+    assert!(problems.is_empty());
+    assert!(store.history(HERE, None, 1000).unwrap().0.iter().all(|row| row.gap));
+    drop((store, copy));
+    assert!(!copied.exists() && !copied.parent().unwrap().exists());
+}
+
+/// A folder that its own user can't write, as long as permissions count for that user.
+#[cfg(unix)]
+#[test]
+fn a_store_in_a_read_only_folder_is_verified_and_exported() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(&folder, 20);
+    let mode = |mode| std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode)).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    mode(0o500);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let verdict = verify(&path, &key(7), Box::new(OsEntropy)).unwrap();
+    let exported = write(&path, &elsewhere.path().join("export")).unwrap();
+    mode(0o700);
+    assert_eq!((verdict.problems.as_slice(), exported.problems.as_slice()), (&[][..], &[][..]));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn an_import_that_was_killed_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(&folder, 1);
+    for left in ["client.import", "client.import-wal", "client.import-shm"] {
+        std::fs::write(folder.path().join(left), "history").unwrap();
+    }
+    remove_unfinished(&path);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [path]);
+}

@@ -8,7 +8,7 @@ use chat_core::Entropy;
 use chat_core::identity::Identity;
 
 use super::HostError;
-use super::key_file::{self, IdentityLock, Kept, KeyError, KeyProblem};
+use super::key_file::{self, IdentityLock, KeyError, KeyProblem};
 use super::lock;
 
 /// The file of the identity in a data directory.
@@ -38,12 +38,13 @@ const FIRST_FILES: [&str; 8] = [
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    /// None in a folder that can't be written and has no file for it.
+    _lock: Option<File>,
     made: Made,
 }
 
 /// What was not there before this process took the folder.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Made {
     /// Folders on the way, the deepest first.
     folders: Vec<PathBuf>,
@@ -69,7 +70,8 @@ impl DataDir {
         builder.create(path).map_err(io)?;
         let lock_path = path.join(LOCK_FILE);
         is_file(&lock_path)?;
-        let (lock, made_lock) = lock::open(&lock_path).map_err(io)?;
+        let lock_io = |source| HostError::Io { path: lock_path.clone(), source };
+        let (lock, made_lock) = lock::open(&lock_path).map_err(lock_io)?;
         match lock.try_lock() {
             Ok(()) if lock::is_at(&lock, &lock_path) => {}
             // Whoever had it has taken it away with its last file.
@@ -77,7 +79,11 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let missing = FIRST_FILES.into_iter().filter(|name| is_missing(&path.join(name))).collect();
-        Ok(Self { path: path.to_owned(), _lock: lock, made: Made { folders, lock: made_lock, missing } })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: Some(lock),
+            made: Made { folders, lock: made_lock, missing },
+        })
     }
 
     /// Gives the folder free and leaves it as it was found: for a start that was refused. What was there before stays,
@@ -103,6 +109,34 @@ impl DataDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As [`DataDir::open`], to look into it only: a folder that can't be written will do, as one on a read-only medium.
+    ///
+    /// # Errors
+    /// As [`DataDir::open`].
+    pub fn look(path: &Path) -> Result<Self, HostError> {
+        let refused = match Self::open(path) {
+            Err(HostError::Io { source, path }) if is_of_writing(&source) => HostError::Io { source, path },
+            opened => return opened,
+        };
+        let lock_path = path.join(LOCK_FILE);
+        let lock =
+            if is_file(&lock_path)? { Some(File::open(&lock_path).map_err(|_| refused)?) } else { None };
+        match lock.as_ref().map_or(Ok(()), File::try_lock_shared) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock, made: Made::default() }),
+            Err(TryLockError::WouldBlock) => Err(HostError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(HostError::Io { path: lock_path, source }),
+        }
+    }
+
+    /// The path of a file in here, which is left as it is.
+    ///
+    /// # Errors
+    /// [`HostError::NotAFile`], [`HostError::Io`] if it can't be looked at.
+    pub fn file(&self, name: &str) -> Result<PathBuf, HostError> {
+        let path = self.path.join(name);
+        is_file(&path).map(|_| path)
     }
 
     /// The path of a file in here. If the file is there, nobody else can read it from now on, whatever the folder's
@@ -148,8 +182,8 @@ impl DataDir {
         self.identity_under(key_file, None, entropy)
     }
 
-    /// As [`DataDir::identity`]; the one of this folder is sealed with `lock`, from now on if it was not. A `key_file`
-    /// is its owner's business.
+    /// As [`DataDir::identity`]; the one of this folder is sealed with `lock`, from now on if it was not, or lies in the
+    /// clear from now on if it does not seal. A `key_file` is its owner's business, and stays as it is.
     ///
     /// # Errors
     /// As [`DataDir::identity`].
@@ -172,7 +206,7 @@ impl DataDir {
         let kept = key_file::read(&path).map_err(|problem| bad_key(&path, false, problem))?;
         if let Some(kept) = kept {
             let identity = kept.identity(lock).map_err(|problem| bad_key(&path, false, problem))?;
-            if lock.is_some() && matches!(kept, Kept::Clear(_)) {
+            if !kept.is_as(lock) {
                 put(&identity)?;
             }
             return Ok(identity);
@@ -209,6 +243,11 @@ pub(super) fn private(options: &mut OpenOptions) -> &OpenOptions {
     options
 }
 
+/// Whether something failed because it may not be written.
+fn is_of_writing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}
+
 /// Whether a file is there. Something else in its place is an error: opening a named pipe would wait for ever.
 fn is_file(path: &Path) -> Result<bool, HostError> {
     match std::fs::metadata(path) {
@@ -216,6 +255,10 @@ fn is_file(path: &Path) -> Result<bool, HostError> {
             None => Ok(true),
             Some(what) => Err(HostError::NotAFile { path: path.to_owned(), what }),
         },
+        // A link to nothing: what it stands for may be on a disk that is not there now, and must not be replaced.
+        Err(error) if error.kind() == ErrorKind::NotFound && std::fs::symlink_metadata(path).is_ok() => {
+            Err(HostError::NotAFile { path: path.to_owned(), what: "a link to a file that is not there" })
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(source) => Err(HostError::Io { path: path.to_owned(), source }),
     }
@@ -326,6 +369,31 @@ mod tests {
         }
     }
 
+    /// Whoever looks needs no more than to read, but not while somebody writes. A lock stands for what can't be opened for
+    /// writing: a directory in its place is an error, a file that only the owner of its disk may write is none.
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_cannot_be_written_is_looked_at_all_the_same() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a");
+        let dir = DataDir::open(&path).unwrap();
+        dir.identity(None, &mut Counting(0)).unwrap();
+        assert!(matches!(DataDir::look(&path), Err(HostError::InUse(_))));
+        drop(dir);
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(&path.join(LOCK_FILE), 0o400);
+        mode(&path, 0o500);
+        let looked = DataDir::look(&path);
+        mode(&path, 0o700);
+        let looked = looked.unwrap();
+        assert!(looked.file(IDENTITY_FILE).unwrap().exists());
+        looked.undo();
+        assert!(path.join(IDENTITY_FILE).exists() && path.join(LOCK_FILE).exists());
+    }
+
     /// A key is made for an empty folder only.
     #[test]
     fn there_is_no_new_identity_for_an_old_history() {
@@ -369,6 +437,10 @@ mod tests {
         // A link to nothing is not replaced either.
         std::os::unix::fs::symlink("/nowhere/key", &key).unwrap();
         assert!(matches!(problem(dir.identity(None, &mut Counting(0)).unwrap_err()), KeyProblem::Io(_)));
+        std::os::unix::fs::symlink("/nowhere/mailbox", parent.path().join("relay.db")).unwrap();
+        let error = dir.mailbox().unwrap_err();
+        assert!(matches!(error, HostError::NotAFile { what: "a link to a file that is not there", .. }));
+        std::fs::remove_file(parent.path().join("relay.db")).unwrap();
         std::fs::create_dir(parent.path().join("relay.db")).unwrap();
         assert!(matches!(dir.mailbox(), Err(HostError::NotAFile { what: "a directory", .. })));
     }

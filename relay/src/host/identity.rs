@@ -15,7 +15,7 @@ impl DataDir {
         std::fs::symlink_metadata(self.path().join(IDENTITY_FILE)).is_ok()
     }
 
-    /// Puts an identity here, sealed if there is a `lock`.
+    /// Puts an identity here, sealed if there is a `lock` that seals.
     ///
     /// # Errors
     /// [`HostError::Exists`] if there is one already, [`HostError::Io`].
@@ -38,13 +38,24 @@ impl DataDir {
 /// # Errors
 /// As [`DataDir::identity`].
 pub fn existing_peer(data_dir: &Path) -> Result<Option<PeerId>, HostError> {
-    let path = data_dir.join(IDENTITY_FILE);
-    let bad = |problem| bad_key(&path, false, problem);
-    match key_file::read(&path).map_err(bad)? {
+    peer_of(&data_dir.join(IDENTITY_FILE), false)
+}
+
+/// The peer id of the identity in the file that `identity.key_file` names, if it is there.
+///
+/// # Errors
+/// As [`DataDir::identity`].
+pub fn peer_of_key_file(path: &Path) -> Result<Option<PeerId>, HostError> {
+    peer_of(path, true)
+}
+
+fn peer_of(path: &Path, by_setting: bool) -> Result<Option<PeerId>, HostError> {
+    let bad = |problem| bad_key(path, by_setting, problem);
+    match key_file::read(path).map_err(bad)? {
         None => Ok(None),
         Some(Kept::Clear(identity)) => Ok(Some(identity.peer_id())),
         Some(Kept::Sealed(public, _)) => {
-            let key = PeerKey::from_bytes(&public).map_err(|_| bad(KeyProblem::NoKey))?;
+            let key = PeerKey::from_bytes(&public).map_err(|_| bad(KeyProblem::Altered))?;
             Ok(Some(key.peer_id()))
         }
     }
