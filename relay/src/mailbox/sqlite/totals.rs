@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use super::boxes::{self, Listed, Recent};
 use super::seen;
 use super::shares::Sent;
 use super::writer::from_sql;
@@ -46,18 +47,15 @@ pub(super) struct Counted {
 }
 
 impl Totals {
-    /// Counts them in the indices, all of which are read.
-    pub(super) fn count(db: &Connection) -> rusqlite::Result<Counted> {
+    /// Counts them in the list of what waits and in the ids, all of which are read.
+    pub(super) fn count(db: &Connection, recent: &Recent) -> rusqlite::Result<Counted> {
         let mut counted = Counted { totals: Self::default(), last_payer: 0, last_seen: 0 };
-        let mut query = db.prepare(
-            "SELECT sender, payer, stranger, sum(size) FROM log INDEXED BY log_box GROUP BY sender, payer, stranger",
-        )?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            let sent = Sent { sender: row.get(0)?, payer: row.get(1)?, stranger: row.get(2)? };
-            counted.totals.add(sent, from_sql(row.get(3)?));
+        let mut count = |Listed { size, sent }: Listed| {
+            counted.totals.add(sent, size);
             counted.last_payer = counted.last_payer.max(sent.payer);
-        }
+        };
+        boxes::sums(db, "", [], &mut count)?;
+        recent.all().into_iter().for_each(count);
         for table in ["seen", seen::NOT_MOVED] {
             let mut query =
                 db.prepare(&format!("SELECT sender, count(*), max(n) FROM {table} GROUP BY sender"))?;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
+use super::boxes::{Recent, Round};
 use super::quiet::Unyielding;
 use super::repair::{self, is_damage};
 use super::schema::storage;
@@ -35,6 +36,10 @@ const MAX_CACHED: usize = 100_000;
 #[derive(Clone, Copy)]
 pub(super) struct Counters {
     pub(super) next_n: u64,
+    /// Bytes of all that waits, as they were when this was read; later they are in the totals.
+    pub(super) stored_bytes: u64,
+    /// Envelopes before this number are listed in the table `boxes` if they wait.
+    pub(super) listed_n: u64,
     pub(super) directory_bytes: u64,
     /// The wall clock at the last sweep, and when it was first found to have jumped since; 0 = none.
     pub(super) swept_at: u64,
@@ -59,6 +64,7 @@ pub(super) struct Writer {
     pub(super) contacts: BTreeMap<(i64, i64), bool>,
     pub(super) totals: Totals,
     pub(super) fresh: Fresh,
+    pub(super) round: Round,
     /// The highest `log.payer` of earlier starts; numbers of payers of this one come after it.
     pub(super) last_payer: i64,
     /// Where the sweep of `seen` goes on.
@@ -86,23 +92,26 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     const DIRECTORY: &str = "SELECT (SELECT coalesce(sum(length(bundle)), 0) FROM directory)
         + (SELECT coalesce(sum(length(key)), 0) FROM one_time_keys)";
     let directory_bytes = db.query_row(DIRECTORY, [], |row| row.get(0))?;
-    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at FROM counters";
+    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at, stored_bytes, listed_n FROM counters";
     db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
             next_n: from_sql(row.get(0)?),
             directory_bytes: from_sql(directory_bytes),
             swept_at: from_sql(row.get(1)?),
             jumped_at: from_sql(row.get(2)?),
+            stored_bytes: from_sql(row.get(3)?),
+            listed_n: from_sql(row.get(4)?),
             peers: from_sql(peers),
         })
     })
 }
 
 /// What is kept in memory, as the tables say. A counter that is behind them is damaged.
-fn load(db: &Connection) -> rusqlite::Result<(Counters, Counted)> {
+fn load(db: &Connection, recent: &Recent) -> rusqlite::Result<(Counters, Counted)> {
     let mut counters = load_counters(db)?;
-    let stored_bytes = db.query_row("SELECT stored_bytes FROM counters", [], |row| row.get(0))?;
-    let counted = repair::count(db, from_sql(stored_bytes))?;
+    let counted = repair::count(db, &counters, recent)?;
+    // It may have been made anew.
+    counters.listed_n = load_counters(db)?.listed_n;
     let least = repair::least_next_n(db, counted.last_seen)?;
     if counters.next_n < least {
         tracing::error!("the mailbox's number of the next envelope was damaged");
@@ -118,7 +127,7 @@ impl Writer {
         limits: MailboxLimits,
         shared: Arc<Shared>,
     ) -> Result<Self, MailboxError> {
-        let (counters, counted) = load(&db).map_err(storage)?;
+        let (counters, counted) = load(&db, &shared.recent).map_err(storage)?;
         let fresh = Fresh::load(&db).map_err(storage)?;
         Ok(Self {
             db,
@@ -130,6 +139,7 @@ impl Writer {
             contacts: BTreeMap::new(),
             totals: counted.totals,
             fresh,
+            round: Round::begin(counters.next_n),
             last_payer: counted.last_payer,
             swept: (i64::MIN, Vec::new()),
             swept_peers: 0,
@@ -262,18 +272,25 @@ impl Writer {
         }
         result?;
         self.bound_fresh()?;
-        let Counters { next_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
+        self.bound_recent()?;
+        self.put_counters()?;
+        self.db.execute_batch("COMMIT")?;
+        self.totals.committed();
+        self.shared.recent.committed();
+        self.acks.clear();
+        Ok(())
+    }
+
+    pub(super) fn put_counters(&self) -> rusqlite::Result<()> {
+        let Counters { next_n, listed_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
         let stored_bytes = self.totals.of_everybody();
         self.db
             .prepare_cached(
                 "UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3, swept_at = ?4,
-                 jumped_at = ?5",
+                 jumped_at = ?5, listed_n = ?6",
             )?
-            .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at].map(to_sql))?;
-        self.db.execute_batch("COMMIT")?;
-        self.totals.committed();
-        self.acks.clear();
-        Ok(())
+            .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at, listed_n].map(to_sql))
+            .map(drop)
     }
 
     /// After a failed transaction: memory says again what the tables say.
@@ -285,12 +302,14 @@ impl Writer {
         }
         self.forget_caches();
         self.totals.roll_back();
+        self.shared.recent.roll_back();
         self.reload_fresh();
         match load_counters(&self.db) {
             // Numbers only grow, so the one in memory, which is not behind that on the disk, is safe.
             Ok(counters) => self.counters = Counters { next_n: self.counters.next_n, ..counters },
             Err(error) => tracing::error!(%error, "the mailbox's counters could not be read again"),
         }
+        self.round = Round::begin(self.counters.next_n);
         // The client's next acknowledgement covers these too; until then it may get again what it recognises.
         self.acks.clear();
     }
