@@ -18,6 +18,7 @@
 mod boxes;
 mod checksum;
 mod contacts;
+mod group;
 mod log;
 mod one_time;
 mod peers;

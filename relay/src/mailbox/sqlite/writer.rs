@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chat_core::PeerId;
 use rusqlite::Connection;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::mpsc::error::TryRecvError;
-use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
 use super::boxes::{Recent, Round};
+use super::group::{GROUP_FRAMES, Late};
 use super::quiet::Unyielding;
 use super::repair::{self, is_damage};
 use super::schema::storage;
@@ -23,12 +22,6 @@ use super::totals::{Counted, Totals};
 use super::{Order, Queued, Shared, contained};
 use crate::config::MailboxLimits;
 
-/// Most envelopes in a transaction, unless one change has more.
-const GROUP_FRAMES: usize = 256;
-/// How long an acknowledgement may wait for a transaction of something else.
-const ACK_DELAY: Duration = Duration::from_millis(100);
-/// Most acknowledgements that wait.
-const MAX_ACKS: usize = 4096;
 /// Most entries in each of the caches below, about; over it, the cache is emptied.
 const MAX_CACHED: usize = 100_000;
 
@@ -72,7 +65,7 @@ pub(super) struct Writer {
     /// Where the sweep of silent peers goes on.
     pub(super) swept_peers: i64,
     pub(super) unyielding: Unyielding,
-    acks: BTreeMap<PeerId, u64>,
+    pub(super) acks: BTreeMap<PeerId, u64>,
     pub(super) shared: Arc<Shared>,
     pub(super) repaired_at: Option<Instant>,
     _lock: Option<File>,
@@ -157,7 +150,7 @@ impl Writer {
         while open {
             let mut group = Vec::new();
             open = self.gather(&mut orders, &mut group).await;
-            self.commit(group);
+            self.commit(group, &mut orders);
         }
         // What was queued before the end is still done.
         loop {
@@ -172,60 +165,25 @@ impl Writer {
             if group.is_empty() && self.acks.is_empty() {
                 break;
             }
-            self.commit(group);
+            self.commit(group, &mut orders);
         }
         if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the mailbox was not checkpointed; it will be at the next start");
         }
     }
 
-    /// Waits for something to do, then takes what else is there. False if it is to close, or nobody can send any more.
-    pub(super) async fn gather(&mut self, orders: &mut Receiver<Order>, group: &mut Vec<Queued>) -> bool {
-        let deadline = Due::now() + ACK_DELAY;
-        let mut frames = 0;
-        while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {
-            let order = match orders.try_recv() {
-                Ok(order) => order,
-                Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) if !group.is_empty() => return true,
-                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv().await {
-                    Some(order) => order,
-                    None => return false,
-                },
-                Err(TryRecvError::Empty) => match timeout_at(deadline, orders.recv()).await {
-                    Ok(Some(order)) => order,
-                    Ok(None) => return false,
-                    Err(_) => return true,
-                },
-            };
-            match order {
-                Order::Write(Queued { write: Write::Ack { peer, through }, .. }) => {
-                    let known = self.acks.entry(peer).or_default();
-                    *known = through.max(*known);
-                }
-                Order::Write(queued) => {
-                    frames += match &queued.write {
-                        Write::Store { envelopes, .. } => envelopes.len(),
-                        _ => 1,
-                    };
-                    group.push(queued);
-                }
-                Order::Close => return false,
-            }
-        }
-        true
-    }
-
-    /// Commits everything in `group`, in one transaction if none of it fails, and answers in its order.
-    fn commit(&mut self, group: Vec<Queued>) {
+    /// Commits everything in `group`, and what comes while that is applied, in one transaction if none of it fails, and
+    /// answers in its order.
+    pub(super) fn commit(&mut self, group: Vec<Queued>, orders: &mut Receiver<Order>) {
         self.repair();
+        let mut late = Late::after(&group);
         let mut queue: VecDeque<Queued> = group.into();
         let mut first = true;
         while !queue.is_empty() || (first && !self.acks.is_empty()) {
             first = false;
             let mut answers = Vec::with_capacity(queue.len());
             let begun = Instant::now();
-            let result = contained(|| self.transaction(&mut queue, &mut answers));
+            let result = contained(|| self.transaction(&mut queue, &mut answers, (&mut late, &mut *orders)));
             if let Ok(Err(error)) = &result
                 && is_damage(error)
             {
@@ -247,18 +205,19 @@ impl Writer {
         }
     }
 
-    /// Takes changes from `queue` until it is empty or one fails; then the transaction is rolled back and the
-    /// rest stays in `queue`.
+    /// Takes changes from `queue`, then what came late, until there is nothing or one fails; then the transaction is
+    /// rolled back and the rest stays in `queue`.
     fn transaction(
         &mut self,
         queue: &mut VecDeque<Queued>,
         answers: &mut Vec<(Answer, tokio::sync::OwnedSemaphorePermit)>,
+        (late, orders): (&mut Late, &mut Receiver<Order>),
     ) -> rusqlite::Result<()> {
         let begun = self.db.execute_batch("BEGIN IMMEDIATE");
         let acks: Vec<(PeerId, u64)> = self.acks.iter().map(|(peer, through)| (*peer, *through)).collect();
         let mut result =
             begun.and_then(|()| acks.iter().try_for_each(|(peer, through)| self.apply_ack(*peer, *through)));
-        while let Some(queued) = queue.pop_front() {
+        while let Some(queued) = queue.pop_front().or_else(|| late.take(orders)) {
             let applied = match result {
                 Ok(()) => self.apply(queued.write),
                 // Whatever begins with an error fails as a whole, so that this ends.
