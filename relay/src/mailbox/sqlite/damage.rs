@@ -40,6 +40,7 @@ fn store(writer: &mut Writer, from: PeerId, to: Recipient, n: u8) {
     let envelope = NewEnvelope { id: EnvelopeId([n; 16]), to, bytes: content(n) };
     writer.db.execute_batch("BEGIN").unwrap();
     let outcomes = writer.store(from, 0, &[envelope], Timestamp(1)).unwrap();
+    writer.write_rows().unwrap();
     assert!(matches!(outcomes[..], [Outcome::Stored(_)]), "{outcomes:?}");
     writer.put_counters().unwrap();
     writer.db.execute_batch("COMMIT").unwrap();
@@ -192,6 +193,7 @@ fn store_again(writer: &mut Writer) {
     let next_n = std::mem::replace(&mut writer.counters.next_n, 4);
     let envelope = NewEnvelope { id: EnvelopeId([4; 16]), to: Recipient::Peer(BOB), bytes: content(4) };
     writer.store(ANNA, 0, &[envelope], Timestamp(1)).unwrap();
+    writer.write_rows().unwrap();
     writer.counters.next_n = next_n;
 }
 
@@ -319,7 +321,8 @@ fn make_old(path: &Path) {
         db.execute("UPDATE log SET checksum = ?2 WHERE n = ?1", rusqlite::params![n, sum]).unwrap();
     }
     db.execute_batch(
-        "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n; ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
+        "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n;
+         ALTER TABLE counters DROP COLUMN seen_n; ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
          CREATE INDEX log_box ON log(box, n, sender, size);
          ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
          ALTER TABLE members DROP COLUMN since_sum; DROP TABLE contacts; DROP TABLE fresh; PRAGMA user_version = 3;",

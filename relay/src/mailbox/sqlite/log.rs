@@ -3,11 +3,12 @@
 use chat_core::wire::Recipient;
 use chat_core::wire::relay::Refusal;
 use chat_core::{PeerId, Timestamp};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::super::{NewEnvelope, Outcome};
 use super::boxes::{self, Key, Listed};
-use super::checksum::{self, LogRow};
+use super::checksum;
+use super::rows::NewRow;
 use super::seen::Seen;
 use super::shares::{Sent, Usage, over};
 use super::writer::{Writer, from_sql, to_sql};
@@ -86,17 +87,15 @@ impl Writer {
         now: Timestamp,
     ) -> rusqlite::Result<u64> {
         let n = self.counters.next_n;
-        let (id, bytes) = (envelope.id.as_ref(), &envelope.bytes[..]);
-        let (stored_at, row_size) = (to_sql(now.0), to_sql(size));
-        let row = LogRow { n: to_sql(n), box_id, sent, stored_at, size: row_size, id, envelope: bytes };
-        let Sent { sender, payer, stranger } = sent;
-        self.db.prepare_cached("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?.execute(
-            params![row.n, box_id, sender, stored_at, row_size, id, row.checksum(), bytes, payer, stranger],
-        )?;
-        let n_seen = Seen { n: row.n, stored_at, sender };
+        let row =
+            NewRow { n: to_sql(n), box_id, sent, stored_at: to_sql(now.0), size, envelope: envelope.clone() };
+        let (stored_at, sender) = (row.stored_at, sent.sender);
+        let n_row = row.n;
+        self.unwritten.push(row);
+        let n_seen = Seen { n: n_row, stored_at, sender };
         self.counters.next_n += 1;
         self.totals.add(sent, size);
-        self.list((box_id, row.n), Listed { size, sent });
+        self.list((box_id, n_row), Listed { size, sent });
         self.remember(box_id, envelope.id, n_seen)?;
         let usage = self.usage(box_id)?;
         let before = usage.entries();
@@ -176,6 +175,7 @@ impl Writer {
 
     /// Drops the oldest envelopes of a room, of one sender or all, until `bytes` are free.
     fn evict(&mut self, box_id: i64, sender: Option<i64>, bytes: u64) -> rusqlite::Result<()> {
+        self.write_rows()?;
         let mut freed = 0;
         for (n, listed) in self.listed(box_id, i64::MAX)? {
             if freed >= bytes {
@@ -230,8 +230,13 @@ impl Writer {
         numbers: impl IntoIterator<Item = i64>,
     ) -> rusqlite::Result<()> {
         for n in numbers {
-            self.db.prepare_cached("DELETE FROM log WHERE n = ?1 AND box = ?2")?.execute([n, box_id])?;
+            let id: Option<Vec<u8>> = self
+                .db
+                .prepare_cached("DELETE FROM log WHERE n = ?1 AND box = ?2 RETURNING id")?
+                .query_row([n, box_id], |row| Ok(row.get_ref(0)?.as_blob().unwrap_or_default().to_vec()))
+                .optional()?;
             self.unlist_counted((box_id, n))?;
+            self.keep_id(box_id, n, &id.unwrap_or_default())?;
         }
         Ok(())
     }

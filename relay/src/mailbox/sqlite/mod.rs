@@ -25,6 +25,7 @@ mod peers;
 mod quiet;
 mod reader;
 mod repair;
+mod rows;
 mod schema;
 mod seen;
 mod shape;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Error, ErrorCode, OptionalExtension};
 
 use super::boxes::{self, Recent, Round};
 use super::checksum;
+use super::seen::Fresh;
 use super::totals::{Counted, Totals};
 use super::writer::{Counters, Writer, from_sql};
 
@@ -52,8 +53,13 @@ pub(super) fn check(db: &Connection) -> rusqlite::Result<Checked> {
 }
 
 /// Counts what waits, with the list of it and the indices built anew if they or the counter are wrong.
-pub(super) fn count(db: &Connection, counters: &Counters, recent: &Recent) -> rusqlite::Result<Counted> {
-    let counted = boxes::load(db, counters.listed_n, recent).and_then(|()| Totals::count(db, recent));
+pub(super) fn count(
+    db: &Connection,
+    counters: &Counters,
+    recent: &Recent,
+    fresh: &Fresh,
+) -> rusqlite::Result<Counted> {
+    let counted = boxes::load(db, counters.listed_n, recent).and_then(|()| Totals::count(db, recent, fresh));
     match counted {
         Ok(counted) if counted.totals.of_everybody() == counters.stored_bytes => return Ok(counted),
         Ok(_) => tracing::error!("the mailbox's indices and its counter disagree; they are made anew"),
@@ -62,13 +68,13 @@ pub(super) fn count(db: &Connection, counters: &Counters, recent: &Recent) -> ru
         }
         Err(error) => return Err(error),
     }
-    make_anew(db, recent)
+    make_anew(db, recent, fresh)
 }
 
-fn make_anew(db: &Connection, recent: &Recent) -> rusqlite::Result<Counted> {
+fn make_anew(db: &Connection, recent: &Recent, fresh: &Fresh) -> rusqlite::Result<Counted> {
     db.execute_batch("REINDEX")?;
     boxes::make_anew(db, recent)?;
-    Totals::count(db, recent)
+    Totals::count(db, recent, fresh)
 }
 
 /// The least number that the next envelope may have: after every one that was ever given, as far as the tables tell.
@@ -113,7 +119,7 @@ impl Writer {
         }
         self.shared.damaged.store(false, Ordering::Relaxed);
         self.repaired_at = Some(Instant::now());
-        let repaired = make_anew(&self.db, &self.shared.recent);
+        let repaired = make_anew(&self.db, &self.shared.recent, &self.fresh);
         self.shared.beyond_repair.store(repaired.is_err(), Ordering::Relaxed);
         match repaired {
             Ok(counted) => {

@@ -280,7 +280,7 @@ mod tests {
         let path = dir.path().join("relay.db");
         let opened = open(&path, None, None).unwrap();
         let new = shape::of(&opened.writer).unwrap();
-        const TO_VERSION_4: &str = "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n;
+        const TO_VERSION_4: &str = "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n; ALTER TABLE counters DROP COLUMN seen_n;
              CREATE INDEX log_box ON log(box, n, sender, size, payer, stranger); PRAGMA user_version = 4;";
         const TO_VERSION_3: &str =
             "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum;

@@ -170,6 +170,9 @@ CREATE TABLE boxes(
 ) WITHOUT ROWID;
 -- Envelopes before this number that wait are in boxes; those from it on may be.
 ALTER TABLE counters ADD COLUMN listed_n INTEGER NOT NULL DEFAULT 1;
+-- Ids of envelopes before this number are in seen or fresh; those from it on may be known from the log alone.
+ALTER TABLE counters ADD COLUMN seen_n INTEGER NOT NULL DEFAULT 1;
+UPDATE counters SET seen_n = next_n;
 ";
 
 /// Makes version 5 of version 4.

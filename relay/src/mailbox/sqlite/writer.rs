@@ -15,6 +15,7 @@ use super::boxes::{Recent, Round};
 use super::group::{GROUP_FRAMES, Late};
 use super::quiet::Unyielding;
 use super::repair::{self, is_damage};
+use super::rows::{self, NewRow};
 use super::schema::storage;
 use super::seen::Fresh;
 use super::shares::Usage;
@@ -33,6 +34,8 @@ pub(super) struct Counters {
     pub(super) stored_bytes: u64,
     /// Envelopes before this number are listed in the table `boxes` if they wait.
     pub(super) listed_n: u64,
+    /// Ids before this number are in the tables `seen` and `fresh`, if they are remembered.
+    pub(super) seen_n: u64,
     pub(super) directory_bytes: u64,
     /// The wall clock at the last sweep, and when it was first found to have jumped since; 0 = none.
     pub(super) swept_at: u64,
@@ -58,6 +61,11 @@ pub(super) struct Writer {
     pub(super) totals: Totals,
     pub(super) fresh: Fresh,
     pub(super) round: Round,
+    /// Rows of the log that the transaction which is open has still to write.
+    pub(super) unwritten: Vec<NewRow>,
+    /// The statements that write them: many at a time, and one.
+    pub(super) insert_many: String,
+    pub(super) insert_one: String,
     /// The highest `log.payer` of earlier starts; numbers of payers of this one come after it.
     pub(super) last_payer: i64,
     /// Where the sweep of `seen` goes on.
@@ -85,7 +93,7 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     const DIRECTORY: &str = "SELECT (SELECT coalesce(sum(length(bundle)), 0) FROM directory)
         + (SELECT coalesce(sum(length(key)), 0) FROM one_time_keys)";
     let directory_bytes = db.query_row(DIRECTORY, [], |row| row.get(0))?;
-    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at, stored_bytes, listed_n FROM counters";
+    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at, stored_bytes, listed_n, seen_n FROM counters";
     db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
             next_n: from_sql(row.get(0)?),
@@ -94,15 +102,17 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
             jumped_at: from_sql(row.get(2)?),
             stored_bytes: from_sql(row.get(3)?),
             listed_n: from_sql(row.get(4)?),
+            seen_n: from_sql(row.get(5)?),
             peers: from_sql(peers),
         })
     })
 }
 
 /// What is kept in memory, as the tables say. A counter that is behind them is damaged.
-fn load(db: &Connection, recent: &Recent) -> rusqlite::Result<(Counters, Counted)> {
+fn load(db: &Connection, recent: &Recent) -> rusqlite::Result<(Counters, Counted, Fresh)> {
     let mut counters = load_counters(db)?;
-    let counted = repair::count(db, &counters, recent)?;
+    let fresh = Fresh::load(db, &counters)?;
+    let counted = repair::count(db, &counters, recent, &fresh)?;
     // It may have been made anew.
     counters.listed_n = load_counters(db)?.listed_n;
     let least = repair::least_next_n(db, counted.last_seen)?;
@@ -110,7 +120,7 @@ fn load(db: &Connection, recent: &Recent) -> rusqlite::Result<(Counters, Counted
         tracing::error!("the mailbox's number of the next envelope was damaged");
         counters.next_n = least;
     }
-    Ok((counters, counted))
+    Ok((counters, counted, fresh))
 }
 
 impl Writer {
@@ -120,8 +130,8 @@ impl Writer {
         limits: MailboxLimits,
         shared: Arc<Shared>,
     ) -> Result<Self, MailboxError> {
-        let (counters, counted) = load(&db, &shared.recent).map_err(storage)?;
-        let fresh = Fresh::load(&db).map_err(storage)?;
+        let (insert_many, insert_one) = rows::inserts();
+        let (counters, counted, fresh) = load(&db, &shared.recent).map_err(storage)?;
         Ok(Self {
             db,
             limits,
@@ -133,6 +143,9 @@ impl Writer {
             totals: counted.totals,
             fresh,
             round: Round::begin(counters.next_n),
+            unwritten: Vec::new(),
+            insert_many,
+            insert_one,
             last_payer: counted.last_payer,
             swept: (i64::MIN, Vec::new()),
             swept_peers: 0,
@@ -230,6 +243,7 @@ impl Writer {
             }
         }
         result?;
+        self.write_rows()?;
         self.bound_fresh()?;
         self.bound_recent()?;
         self.put_counters()?;
@@ -241,14 +255,16 @@ impl Writer {
     }
 
     pub(super) fn put_counters(&self) -> rusqlite::Result<()> {
-        let Counters { next_n, listed_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
+        let Counters { next_n, listed_n, seen_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
         let stored_bytes = self.totals.of_everybody();
         self.db
             .prepare_cached(
                 "UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3, swept_at = ?4,
-                 jumped_at = ?5, listed_n = ?6",
+                 jumped_at = ?5, listed_n = ?6, seen_n = ?7",
             )?
-            .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at, listed_n].map(to_sql))
+            .execute(
+                [next_n, stored_bytes, directory_bytes, swept_at, jumped_at, listed_n, seen_n].map(to_sql),
+            )
             .map(drop)
     }
 
@@ -262,13 +278,14 @@ impl Writer {
         self.forget_caches();
         self.totals.roll_back();
         self.shared.recent.roll_back();
-        self.reload_fresh();
+        self.unwritten.clear();
         match load_counters(&self.db) {
             // Numbers only grow, so the one in memory, which is not behind that on the disk, is safe.
             Ok(counters) => self.counters = Counters { next_n: self.counters.next_n, ..counters },
             Err(error) => tracing::error!(%error, "the mailbox's counters could not be read again"),
         }
         self.round = Round::begin(self.counters.next_n);
+        self.reload_fresh();
         // The client's next acknowledgement covers these too; until then it may get again what it recognises.
         self.acks.clear();
     }
@@ -294,6 +311,11 @@ impl Writer {
     }
 
     fn apply(&mut self, write: Write) -> (Answer, rusqlite::Result<()>) {
+        if !matches!(write, Write::Store { .. })
+            && let Err(error) = self.write_rows()
+        {
+            return (failing(write), Err(error));
+        }
         match write {
             Write::Store { from, payer, envelopes, now, done } => {
                 settle(done, self.store(from, payer, &envelopes, now))
