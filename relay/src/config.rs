@@ -72,7 +72,7 @@ impl Default for RelayConfig {
             new_members_per_minute: 60,
             new_members_burst: 600,
             one_time_keys_per_minute: 30,
-            one_time_keys_burst: 200,
+            one_time_keys_burst: 210,
             local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
