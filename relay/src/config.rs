@@ -53,6 +53,11 @@ pub struct RelayConfig {
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
     pub submit_burst: u32,
+    /// What is only of the moment (`Pass`), and how much of it a client is passed on in a second, on average; the rest is
+    /// dropped.
+    pub passed_rate: u32,
+    /// As above, at once.
+    pub passed_burst: u32,
     /// Records other than `Submit`, `Ack` and `Ping` in a second, on average.
     pub control_rate: u32,
     /// As above, at once: a client joins all its rooms when it connects.
@@ -85,6 +90,8 @@ impl Default for RelayConfig {
             submit_bytes: 32 << 20,
             submit_rate: 2000,
             submit_burst: 10_000,
+            passed_rate: 100,
+            passed_burst: 500,
             control_rate: 50,
             control_burst: 512,
             drain_timeout: Duration::from_secs(2),

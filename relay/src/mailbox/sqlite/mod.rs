@@ -246,6 +246,10 @@ impl Mailbox for SqliteMailbox {
         self.read(move |db| reader::knows(db, peer)).await
     }
 
+    async fn has_written(&self, peer: PeerId, other: PeerId) -> Result<bool, MailboxError> {
+        self.read(move |db| reader::has_written(db, peer, other)).await
+    }
+
     async fn waiting(
         &self,
         peer: PeerId,

@@ -40,6 +40,14 @@ pub(super) fn knows(db: &Connection, peer: PeerId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM peers WHERE peer = ?1 AND last_seen > 0")?.exists([peer.as_ref()])
 }
 
+pub(super) fn has_written(db: &Connection, peer: PeerId, other: PeerId) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM contacts WHERE peer = (SELECT id FROM peers WHERE peer = ?1)
+         AND contact = (SELECT id FROM peers WHERE peer = ?2)",
+    )?
+    .exists([peer.as_ref(), other.as_ref()])
+}
+
 /// An envelope that waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Listed {
