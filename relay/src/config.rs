@@ -142,6 +142,11 @@ pub struct MailboxLimits {
     /// One stranger may fill this part of a peer's mailbox, `mailbox_bytes / stranger_share`, or have one larger envelope
     /// there.
     pub stranger_share: u64,
+    /// This part of a mailbox, and of all together, is kept for small senders: `mailbox_bytes / reserved_share` for those
+    /// to whom its owner has written, `contacts_per_peer` of them in equal parts; and `stored_bytes / reserved_share` for
+    /// all peers that are remembered, `max_peers` of them in equal parts. Nobody else has a part in it, so a crowd leaves
+    /// each its own, whatever the crowd has become. 0 = nothing is kept.
+    pub reserved_share: u64,
     /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Further ones stay
     /// strangers.
     pub contacts_per_peer: u64,
@@ -199,6 +204,7 @@ impl Default for MailboxLimits {
             sender_share: 4,
             strangers_share: 2,
             stranger_share: 5,
+            reserved_share: 4,
             contacts_per_peer: 4096,
             stored_bytes: 4 << 30,
             strangers_stored_share: 2,

@@ -10,7 +10,7 @@ use super::boxes::{self, Key, Listed};
 use super::checksum;
 use super::rows::NewRow;
 use super::seen::Seen;
-use super::shares::{Sent, Usage, over};
+use super::shares::{Reserve, Sent, Usage, over};
 use super::writer::{Writer, from_sql, to_sql};
 
 /// What an envelope takes in the database beside its own bytes, about: its row, index and id, and a row of a
@@ -127,9 +127,14 @@ impl Writer {
     /// elsewhere is left out.
     fn relay_has_room(&self, sent: Sent, size: u64) -> bool {
         let all = self.limits.stored_bytes;
+        let total = self.totals.of_everybody();
+        let reserve = Reserve::of(all, self.limits.max_peers, &self.limits);
+        if reserve.takes(self.totals.of_sender(sent.sender), total, size) {
+            return true;
+        }
         let of_payer = self.totals.of_payer(sent.payer);
         let strangers = all / self.limits.strangers_stored_share.max(1);
-        self.totals.of_everybody().saturating_add(size) <= all
+        reserve.spares(total, size)
             && over(of_payer, size, all / self.limits.payer_share.max(1)) == 0
             && (!sent.stranger || self.totals.of_strangers().saturating_add(size) <= strangers)
     }

@@ -31,7 +31,10 @@ pub(super) async fn run(db: Connection, mut reads: Receiver<Read>) {
 fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<(i64, i64)>> {
     db.prepare_cached("SELECT id, acked, acked_sum FROM peers WHERE peer = ?1")?
         .query_row([peer.as_ref()], |row| {
-            Ok((row.get(0)?, checksum::cursor(peer.as_ref(), row.get(1)?, row.get(2)?)))
+            Ok((
+                row.get(0)?,
+                checksum::cursor(peer.as_ref(), checksum::number(row, 1), checksum::number(row, 2)),
+            ))
         })
         .optional()
 }
@@ -117,8 +120,8 @@ pub(super) fn waiting(
     let rooms: Vec<(i64, i64)> = snapshot
         .prepare_cached("SELECT room, since, since_sum FROM members WHERE peer = ?1")?
         .query_map([id], |row| {
-            let room = row.get(0)?;
-            Ok((room, checksum::since(room, id, row.get(1)?, row.get(2)?)))
+            let [room, since, sum] = [0, 1, 2].map(|column| checksum::number(row, column));
+            Ok((room, checksum::since(room, id, since, sum)))
         })?
         .collect::<Result<_, _>>()?;
     let (after, max_items) = (to_sql(after).max(acked), max_items.max(1));
@@ -128,7 +131,8 @@ pub(super) fn waiting(
     let mut listed = Vec::new();
     let mut list_is_damaged = !waiting_in(&snapshot, &recent, wanted, &mut listed)?;
     wanted.not_from = id;
-    for (room, since) in rooms {
+    // A number that is no room's would be a peer's box.
+    for (room, since) in rooms.into_iter().filter(|(room, _)| *room > 0) {
         (wanted.box_id, wanted.after) = (-room, after.max(since));
         list_is_damaged |= !waiting_in(&snapshot, &recent, wanted, &mut listed)?;
     }

@@ -86,7 +86,7 @@ pub(super) fn least_next_n(db: &Connection, last_seen: u64) -> rusqlite::Result<
     let mut acked = 0;
     while let Some(row) = rows.next()? {
         let peer: Vec<u8> = row.get(0)?;
-        acked = acked.max(checksum::cursor(&peer, row.get(1)?, row.get(2)?));
+        acked = acked.max(checksum::cursor(&peer, checksum::number(row, 1), checksum::number(row, 2)));
     }
     Ok(from_sql(last.unwrap_or_default()).max(from_sql(acked)).max(last_seen).saturating_add(1))
 }

@@ -30,6 +30,7 @@ fn limits() -> MailboxLimits {
         stored_share: 1,
         payer_share: 1,
         strangers_stored_share: 1,
+        reserved_share: 0,
         ..MailboxLimits::default()
     }
 }
