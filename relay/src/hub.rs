@@ -141,12 +141,9 @@ impl Hub {
         }
     }
 
-    /// Tells a peer something of the moment, if it is here.
-    pub(crate) fn pass(&self, to: PeerId, record: FromRelay) {
-        let client = self.state().clients.get(&to).cloned();
-        if let Some(client) = client {
-            client.pass(record.encode().into());
-        }
+    /// A peer that is here.
+    pub(crate) fn client(&self, peer: PeerId) -> Option<Arc<Client>> {
+        self.state().clients.get(&peer).cloned()
     }
 
     /// `asking` asked to join a room and is a member of it now, or still, also if its link has ended meanwhile. The

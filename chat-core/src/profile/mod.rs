@@ -154,6 +154,10 @@ pub struct RelaySection {
     pub new_peers_per_minute: u32,
     /// New memberships of rooms from one network address in a minute, 1 to 1 000 000.
     pub new_members_per_minute: u32,
+    /// One-time keys of others that one network address is given in a minute, 1 to 1 000 000.
+    pub one_time_keys_per_minute: u32,
+    /// Most one-time keys kept for one peer, 1 to 10 000.
+    pub max_one_time_keys: u32,
     /// Most bytes of memory for what waits to be sent, one half, and for long frames that come in, the other; 16 MiB to 1 TiB.
     pub max_memory_bytes: u64,
     /// Most bytes kept for one recipient who is away, 2 MiB (one frame) to 1 TiB.

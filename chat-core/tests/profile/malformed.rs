@@ -166,6 +166,12 @@ const CASES: &[Case] = &[
     case(Append("[relay]\nmax_links_per_address = 0\n"), (18, 25), &["0 is out of range: from 1"]),
     case(Append("[relay]\nnew_peers_per_minute = 0\n"), (18, 24), &["0 is out of range: from 1"]),
     case(Append("[relay]\nnew_members_per_minute = 0\n"), (18, 26), &["0 is out of range: from 1"]),
+    case(Append("[relay]\none_time_keys_per_minute = 0\n"), (18, 28), &["0 is out of range: from 1"]),
+    case(
+        Append("[relay]\nmax_one_time_keys = 10001\n"),
+        (18, 21),
+        &["10001 is out of range: from 1 to 10000"],
+    ),
     case(Append("[relay]\nmax_clients = 1.5\n"), (18, 15), &["expected an integer, found a float"]),
     case(Append("[relay]\nmax_clients = -1\n"), (18, 15), &["-1 is out of range"]),
     case(Append("[relay]\nlisten = [\"127.0.0.1:1\"]\n"), (18, 11), &["the transport is missing", "tcp://"]),

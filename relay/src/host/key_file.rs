@@ -9,7 +9,7 @@ use chat_core::CryptoError;
 use chat_core::identity::Identity;
 use zeroize::Zeroizing;
 
-use super::folder::{not_a_file, private};
+use super::files::{not_a_file, private};
 
 /// Why there is no identity to be had of a key file. It is left as it is.
 #[derive(Debug)]
