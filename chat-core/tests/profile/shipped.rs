@@ -10,6 +10,7 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("tcp-x25519.toml", include_str!("../../../configs/tcp-x25519.toml")),
     ("relay-ratchet.toml", include_str!("../../../configs/relay-ratchet.toml")),
     ("tls-rsa.toml", include_str!("../../../configs/tls-rsa.toml")),
+    ("quic-ratchet.toml", include_str!("../../../configs/quic-ratchet.toml")),
     ("post-quantum.toml", include_str!("../../../configs/post-quantum.toml")),
     ("legacy-study.toml", include_str!("../../../configs/legacy-study.toml")),
 ];
@@ -35,6 +36,7 @@ fn they_name_the_stacks_they_are_called_after() {
         ["127.0.0.1:12346", "tcp", "x25519", "chacha20-poly1305"],
         ["127.0.0.1:12347", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12350", "tls", "rsa-hybrid", "aes-256-gcm"],
+        ["127.0.0.1:12351", "quic", "x25519-ratchet", "aes-256-gcm"],
         ["127.0.0.1:12348", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12349", "udp-arq", "rsa-hybrid", "aes-128-cbc-hmac-sha256"],
     ];

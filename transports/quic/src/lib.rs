@@ -23,9 +23,9 @@
 //! | what | how much |
 //! |---|---|
 //! | a stream's bytes that came and nobody reads | 512 KiB |
-//! | all that came on a link, where nobody uses further streams; where somebody does | 512 KiB; 8.5 MiB |
+//! | all that came on a link, where nobody uses further streams; where somebody does | 512 KiB; 10.5 MiB |
 //! | bytes written and not acknowledged, a link | 512 KiB |
-//! | streams that the other end may have open | 8, once somebody here accepts or opens one; none before |
+//! | streams that the other end may have open | 8 to 10, once somebody here accepts or opens one; none before |
 //! | datagrams that wait, each way; longest | 256 KiB, older ones are dropped; 1150 bytes |
 //! | handshakes that nobody has taken up, and bytes that wait for them | 1024, 4 MiB |
 //!

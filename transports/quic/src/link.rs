@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use transport_tcp::framing::{Reader, Writer};
 
 use crate::refusal::{self, lost};
-use crate::side::{MAX_STREAMS, WINDOW_WITH_STREAMS};
+use crate::side::{MAX_STREAMS, SPARE_STREAMS, WINDOW_WITH_STREAMS};
 
 /// What the dialer says first on the main stream, so that it is known to the other end.
 const OPENING: u8 = 1;
@@ -196,7 +196,8 @@ impl NativeStreams {
     fn use_them(&self) {
         if !self.used.swap(true, Ordering::Relaxed) {
             self.connection.set_receive_window(WINDOW_WITH_STREAMS.into());
-            self.connection.set_max_concurrent_bi_streams((self.taken_streams + MAX_STREAMS).into());
+            let streams = self.taken_streams + MAX_STREAMS + SPARE_STREAMS;
+            self.connection.set_max_concurrent_bi_streams(streams.into());
         }
     }
 }

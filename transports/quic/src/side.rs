@@ -17,8 +17,11 @@ const STREAM_WINDOW: u32 = 512 << 10;
 const SEND_WINDOW: u64 = 512 << 10;
 /// Streams beside the main one that an end may have open.
 pub(crate) const MAX_STREAMS: u32 = 8;
+/// So many more are allowed than are promised: the library tells of room that has become free only if it is more than an
+/// eighth of all.
+pub(crate) const SPARE_STREAMS: u32 = 1 + MAX_STREAMS / 8;
 /// For the main stream, and those that either end opened: what nobody reads of one takes no room from another.
-pub(crate) const WINDOW_WITH_STREAMS: u32 = (1 + 2 * MAX_STREAMS) * STREAM_WINDOW;
+pub(crate) const WINDOW_WITH_STREAMS: u32 = (1 + 2 * (MAX_STREAMS + SPARE_STREAMS)) * STREAM_WINDOW;
 const DATAGRAM_BUFFER: usize = 256 << 10;
 /// RFC 9000; what drafts said is not spoken any more.
 const VERSION_1: u32 = 1;
