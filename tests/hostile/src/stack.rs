@@ -21,7 +21,8 @@ use chat_tests::profiles::{
 use {
     cipher_aes_cbc_hmac as _, cipher_aes_gcm as _, cipher_chacha20_poly1305 as _,
     key_exchange_rsa_hybrid as _, key_exchange_x25519 as _, key_exchange_x25519_ratchet as _,
-    transport_memory as _, transport_quic as _, transport_tcp as _, transport_tls as _, transport_udp_arq as _,
+    transport_memory as _, transport_quic as _, transport_tcp as _, transport_tls as _,
+    transport_udp_arq as _,
 };
 
 /// The end-to-end part of a profile.

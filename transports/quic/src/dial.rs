@@ -41,8 +41,7 @@ async fn dial_one(
     name: &ServerName<'static>,
     me: &Identity,
 ) -> Result<Link, LinkError> {
-    let unreachable =
-        |reason: String| LinkError::Unreachable { address: to.place.clone(), reason };
+    let unreachable = |reason: String| LinkError::Unreachable { address: to.place.clone(), reason };
     let (config, verdict) = side::client(options, to, me)?;
     let socket = address::to_dial(address).map_err(|error| unreachable(error.to_string()))?;
     let endpoint = Endpoint::new(side::endpoint(), None, socket, Arc::new(TokioRuntime))?;

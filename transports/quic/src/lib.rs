@@ -56,10 +56,8 @@ pub struct Quic {
 
 impl Plugin<dyn Transport> for Quic {
     const NAME: &'static str = NAME;
-    const SUMMARY: &'static str =
-        "frames, streams and datagrams over QUIC, with certificates of the nodes' keys, of openssl, or of an authority";
-    const EXAMPLE: &'static str =
-        "[transport]\nkind = \"quic\"\nkeepalive_seconds = 3\nidle_seconds = 10\n";
+    const SUMMARY: &'static str = "frames, streams and datagrams over QUIC, with certificates of the nodes' keys, of openssl, or of an authority";
+    const EXAMPLE: &'static str = "[transport]\nkind = \"quic\"\nkeepalive_seconds = 3\nidle_seconds = 10\n";
     type Options = QuicOptions;
 
     fn build(options: QuicOptions) -> Result<Box<dyn Transport>, ProfileError> {

@@ -43,7 +43,9 @@ pub(crate) async fn accepted(connection: Connection, peer: Peer) -> Result<Link,
     let mut opening = [0];
     let read = receive.read(&mut opening).await.map_err(refusal::reading)?;
     if read.is_none() || opening != [OPENING] {
-        return Err(LinkError::ForeignProtocol { looks_like: "looks like another version of this transport" });
+        return Err(LinkError::ForeignProtocol {
+            looks_like: "looks like another version of this transport",
+        });
     }
     Ok(link(connection, peer, send, receive, 1))
 }

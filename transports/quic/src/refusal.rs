@@ -52,12 +52,19 @@ pub(crate) fn lost(error: ConnectionError) -> LinkError {
         }
         ConnectionError::ConnectionClosed(theirs) => match alert(theirs.error_code) {
             Some(AlertDescription::NoApplicationProtocol) => no_chat(),
-            Some(alert) => of_this_node(alert)
-                .unwrap_or_else(|| LinkError::Io(io::Error::new(ErrorKind::ConnectionAborted, format!("the other end ended the handshake: {alert:?}")))),
+            Some(alert) => of_this_node(alert).unwrap_or_else(|| {
+                LinkError::Io(io::Error::new(
+                    ErrorKind::ConnectionAborted,
+                    format!("the other end ended the handshake: {alert:?}"),
+                ))
+            }),
             None if theirs.error_code == TransportErrorCode::CONNECTION_REFUSED => {
                 io(ErrorKind::ConnectionRefused, "the other end takes no link now")
             }
-            None => LinkError::Io(io::Error::new(ErrorKind::ConnectionAborted, format!("the other end: {theirs}"))),
+            None => LinkError::Io(io::Error::new(
+                ErrorKind::ConnectionAborted,
+                format!("the other end: {theirs}"),
+            )),
         },
         ConnectionError::ApplicationClosed(_) => {
             io(ErrorKind::ConnectionReset, "the other end dropped the link")

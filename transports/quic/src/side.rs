@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_core::{Identity, LinkError, PeerId, Address};
+use chat_core::{Address, Identity, LinkError, PeerId};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
