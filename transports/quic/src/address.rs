@@ -38,6 +38,11 @@ pub(crate) async fn bind(on: &Address) -> Result<UdpSocket, LinkError> {
     Err(transport_tcp::connect::not_bound(on, last))
 }
 
+/// Whether the machine at the address has answered that nobody listens there; what else can go wrong says nothing of it.
+pub(crate) fn means_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
 /// Waits until the system says that nobody is at the address, which it tells a socket that is connected to it and no other:
 /// one of its own, which sends an empty datagram to an address that has been silent for a while. Never ends otherwise.
 pub(crate) async fn nobody_there(address: SocketAddr) -> io::Error {

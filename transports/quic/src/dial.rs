@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_core::transport::HANDSHAKE_DEADLINE;
 use chat_core::{Address, Identity, Link, LinkError};
-use quinn::{ConnectionError, Endpoint, TokioRuntime};
+use quinn::{Connection, ConnectionError, Endpoint, TokioRuntime};
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout};
 use transport_tcp::connect::resolve;
@@ -58,7 +59,30 @@ async fn dial_one(
     side::speaks_chat(&connection)?;
     let shown = side::shown(&connection);
     let peer = options.certificates().found(name, shown.as_deref())?;
+    let watched = watch(connection.clone(), address, options.keepalive());
     let link = link::dialed(connection, peer).await?;
     transport_noise::check_pin(&link, to)?;
+    tokio::spawn(watched);
     Ok(link)
+}
+
+/// Ends a connection whose other end is silent, though it was asked, when the system says that nobody is at its address any
+/// more: its program has died and its machine has not. Otherwise only silence tells, much later.
+async fn watch(connection: Connection, address: SocketAddr, keepalive: Duration) {
+    let received = || connection.stats().udp_rx.datagrams;
+    let mut before = received();
+    loop {
+        if timeout(keepalive, connection.closed()).await.is_ok() {
+            return;
+        }
+        if received() != before {
+            before = received();
+            continue;
+        }
+        let gone = timeout(keepalive, address::nobody_there(address)).await;
+        if gone.is_ok_and(|error| address::means_nobody(&error)) && received() == before {
+            link::end(&connection);
+            return;
+        }
+    }
 }

@@ -16,7 +16,9 @@
 //! - Who listens answers the first packet of anybody with a Retry (RFC 9000 §8.1.2), which is shorter than that packet, and
 //!   keeps nothing: only who gets mail at its address goes on to a handshake. It costs a round trip.
 //! - A path may change: who dials keeps its link when its address does (RFC 9000 §9).
-//! - Who is silent for `idle_seconds` though asked every `keepalive_seconds` is gone.
+//! - Who is silent for `idle_seconds` though asked every `keepalive_seconds` is gone. Sooner, if its machine says that nobody
+//!   has its port any more (only the dialer asks, after `keepalive_seconds` of silence), or if it was started again: then it
+//!   resets links that it does not know (RFC 9000 §10.3), by a key made of its identity.
 //!
 //! # Limits
 //!

@@ -79,8 +79,13 @@ struct Guard(Connection);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.close(GONE, b"");
+        end(&self.0);
     }
+}
+
+/// Ends a connection from this side.
+pub(crate) fn end(connection: &Connection) {
+    connection.close(GONE, b"");
 }
 
 fn framed(send: SendStream, receive: RecvStream, guard: Option<Arc<Guard>>) -> (FrameSink, FrameSource) {

@@ -73,7 +73,10 @@ pub(crate) fn lost(error: ConnectionError) -> LinkError {
             io(ErrorKind::ConnectionReset, "the other end does not know this link any more")
         }
         ConnectionError::TimedOut => io(ErrorKind::TimedOut, "the other end has vanished"),
-        ConnectionError::LocallyClosed => io(ErrorKind::NotConnected, "the link was dropped"),
+        // Also for whoever still has a stream of a link that was dropped here.
+        ConnectionError::LocallyClosed => {
+            io(ErrorKind::NotConnected, "the link has ended: nobody is at the other end any more")
+        }
         error @ (ConnectionError::TransportError(_) | ConnectionError::CidsExhausted) => {
             LinkError::Io(io::Error::new(ErrorKind::InvalidData, error.to_string()))
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chat_core::{Address, Identity, LinkError, PeerId};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac;
 use rustls::pki_types::CertificateDer;
 use transport_certificates::{Serving, Verdict};
 
@@ -46,9 +48,25 @@ pub(crate) fn transport(options: &QuicOptions, streams: u32) -> Arc<TransportCon
     Arc::new(config)
 }
 
+/// For who dials.
 pub(crate) fn endpoint() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     config.supported_versions(vec![VERSION_1]);
+    config
+}
+
+/// For who listens. What resets a link that nobody here knows any more (RFC 9000 §10.3), and what tells that its id was given
+/// out here, is made of the identity: a node that was started again frees its old peers at once, who else would wait for it
+/// until `idle_seconds` are over.
+pub(crate) fn listening_endpoint(me: &Identity) -> EndpointConfig {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, me.seed().as_ref());
+    let resets = hmac::sign(&key, b"chat/quic reset/1");
+    let ids = hmac::sign(&key, b"chat/quic ids/1");
+    let ids = ids.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, resets.as_ref())));
+    config
+        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)))
+        .supported_versions(vec![VERSION_1]);
     config
 }
 

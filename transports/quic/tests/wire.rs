@@ -103,7 +103,7 @@ async fn who_has_not_shown_that_it_gets_mail_gets_less_than_it_sent_and_is_nobod
 }
 
 #[tokio::test]
-async fn a_vacant_port_is_told_before_the_deadline_and_a_silent_one_at_it() {
+async fn a_vacant_port_is_told_as_such() {
     let (transport, me) = (quic(), Identity::from_seed(&[1; 32]));
     let vacant = socket().await.local_addr().unwrap().to_string();
     let error = transport.dial(&Address::new(&vacant), &me).await.err().unwrap();
@@ -130,15 +130,16 @@ async fn a_silent_address_is_unreachable_at_the_deadline() {
 struct Router {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
-    port: watch::Sender<u32>,
+    /// Where it leads, from another port at each change.
+    way: watch::Sender<SocketAddr>,
 }
 
 impl Router {
-    async fn start(to: SocketAddr, spoils_every: usize) -> Self {
+    async fn start(mut to: SocketAddr, spoils_every: usize) -> Self {
         let inside = socket().await;
         let address = inside.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (port, mut changes) = watch::channel(0);
+        let (way, mut changes) = watch::channel(to);
         let record = Arc::clone(&seen);
         tokio::spawn(async move {
             let (mut outside, mut dialer) = (socket().await, None);
@@ -166,25 +167,26 @@ impl Router {
                         inside.send_to(&down[..len], dialer.unwrap()).await.unwrap();
                     }
                     changed = changes.changed() => match changed {
-                        Ok(()) => outside = socket().await,
+                        Ok(()) => (outside, to) = (socket().await, *changes.borrow_and_update()),
                         Err(_) => return,
                     },
                 }
             }
         });
-        Self { address, seen, port }
+        Self { address, seen, way }
     }
 }
 
 #[tokio::test]
 async fn a_link_goes_on_when_the_dialers_address_changes() {
     let mut listener = listen().await;
-    let router = Router::start(listener.address().place.parse().unwrap(), 0).await;
+    let to = listener.address().place.parse().unwrap();
+    let router = Router::start(to, 0).await;
     let (mut a, mut b) = linked(&mut *listener, &Address::new(router.address.to_string())).await;
     carry(&mut a, &mut b, b"from the first address").await;
     carry(&mut b, &mut a, b"to the first address").await;
-    for port in 1..=2 {
-        router.port.send(port).unwrap();
+    for _ in 0..2 {
+        router.way.send(to).unwrap();
         carry(&mut a, &mut b, b"from another address").await;
         carry(&mut b, &mut a, b"to another address").await;
     }
@@ -208,4 +210,43 @@ async fn nothing_said_is_on_the_wire_and_what_was_changed_is_sent_again() {
     for needle in [TEXT, &TEXT[..12], public.as_bytes()] {
         assert!(seen.iter().all(|datagram| !datagram.windows(needle.len()).any(|window| window == needle)));
     }
+}
+
+/// A node that was killed and started again knows no link, and says so; another one in its place has no say.
+#[tokio::test]
+async fn who_was_started_again_frees_its_old_peers_and_nobody_else_does() {
+    let mut listener = listen().await;
+    let router = Router::start(listener.address().place.parse().unwrap(), 0).await;
+    let (mut a, mut b) = linked(&mut *listener, &Address::new(router.address.to_string())).await;
+    carry(&mut a, &mut b, b"before").await;
+    let another = quic().listen(&Address::new("127.0.0.1:0"), &Identity::from_seed(&[3; 32])).await.unwrap();
+    router.way.send(another.address().place.parse().unwrap()).unwrap();
+    a.sink.send(Bytes::from_static(b"to nobody")).await.unwrap();
+    assert!(timeout(QUIET, a.source.next()).await.is_err());
+    let again = listen().await;
+    router.way.send(again.address().place.parse().unwrap()).unwrap();
+    a.sink.send(Bytes::from_static(b"to nobody either")).await.unwrap();
+    let error = a.source.next().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("does not know this link any more"), "{error}");
+}
+
+/// The keepalive of the other end would tell as well, in its time; here it has none to tell.
+#[tokio::test]
+async fn a_program_that_has_died_is_noticed_by_its_port() {
+    let options = QuicOptions { keepalive_seconds: 1, idle_seconds: 3600, ..QuicOptions::default() };
+    let patient = || Quic::build(options.clone()).unwrap();
+    let on = Address::new("127.0.0.1:0");
+    let mut listener = patient().listen(&on, &Identity::from_seed(&[2; 32])).await.unwrap();
+    let to: SocketAddr = listener.address().place.parse().unwrap();
+    let door = Router::start(to, 0).await;
+    let (transport, me) = (patient(), Identity::from_seed(&[1; 32]));
+    let at = Address::new(door.address.to_string());
+    let accepted = async { listener.next().await.unwrap().handshake().await };
+    let (dialed, accepted) = tokio::join!(transport.dial(&at, &me), accepted);
+    let (mut a, mut b) = (secure(dialed.unwrap()), secure(accepted.unwrap()));
+    carry(&mut a, &mut b, b"before").await;
+    // Its task closes the sockets: whoever is behind them says no last word.
+    drop(door);
+    let error = a.source.next().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("nobody is at the other end any more"), "{error}");
 }
