@@ -343,6 +343,7 @@ impl Seeds {
             include_str!("../../configs/relay-ratchet.toml"),
             include_str!("../../configs/tls-rsa.toml"),
             include_str!("../../configs/quic-ratchet.toml"),
+            include_str!("../../configs/relay.toml"),
             include_str!("../../configs/post-quantum.toml"),
             include_str!("../../configs/legacy-study.toml"),
         ];
@@ -352,6 +353,7 @@ impl Seeds {
             "relay-ratchet",
             "tls-rsa",
             "quic-ratchet",
+            "relay",
             "post-quantum",
             "legacy-study",
         ];

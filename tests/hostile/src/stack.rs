@@ -14,7 +14,7 @@ use chat_core::{
 };
 use chat_tests::Profile;
 use chat_tests::profiles::{
-    LEGACY_STUDY, POST_QUANTUM, QUIC_RATCHET, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA,
+    LEGACY_STUDY, POST_QUANTUM, QUIC_RATCHET, RELAY, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA,
 };
 
 // Plugins register themselves; naming the crate is what links them.
@@ -49,7 +49,7 @@ impl Stack {
     pub fn of(profile: Profile) -> Self {
         match profile {
             UDP_RSA | TCP_RSA | TLS_RSA => RSA,
-            RELAY_RATCHET => RATCHET,
+            RELAY_RATCHET | RELAY => RATCHET,
             QUIC_RATCHET => Self { cipher: "aes-256-gcm", ..RATCHET },
             POST_QUANTUM => Self { options: "post_quantum = true\n", ..RATCHET },
             LEGACY_STUDY => Self { cipher: "aes-128-cbc-hmac-sha256", ..RSA },

@@ -69,16 +69,18 @@ async fn dial_one(
 /// Ends a connection whose other end is silent, though it was asked, when the system says that nobody is at its address any
 /// more: its program has died and its machine has not. Otherwise only silence tells, much later.
 async fn watch(connection: Connection, address: SocketAddr, keepalive: Duration) {
+    /// Of a third of `keepalive` each; in good order something comes within three of them and a round trip.
+    const SILENT_TICKS: u32 = 4;
     let received = || connection.stats().udp_rx.datagrams;
-    let mut before = received();
-    loop {
-        if timeout(keepalive, connection.closed()).await.is_ok() {
-            return;
-        }
-        if received() != before {
-            before = received();
+    let (mut before, mut silent) = (received(), 0);
+    while timeout(keepalive / 3, connection.closed()).await.is_err() {
+        let now = received();
+        silent = if now == before { silent + 1 } else { 0 };
+        before = now;
+        if silent < SILENT_TICKS {
             continue;
         }
+        silent = 0;
         let gone = timeout(keepalive, address::nobody_there(address)).await;
         if gone.is_ok_and(|error| address::means_nobody(&error)) && received() == before {
             link::end(&connection);
