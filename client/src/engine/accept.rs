@@ -61,7 +61,16 @@ impl Engine {
             // It has waited for long, or a clock is wrong: either way it is genuine, and comes again.
             return Err(unknown_session(from, "a first message with an expired bundle"));
         }
-        self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
+        if let Err(mismatch) = self.profile.agree(&theirs.bundle.profile) {
+            let known = self.contacts.get(&from).map(|contact| contact.bundle.bundle.created);
+            return Err(match known {
+                // Sent before: since then this node has changed its stack, and the peer may have.
+                Some(known) if theirs.bundle.created <= known => {
+                    unknown_session(from, "a first message of another stack, from before")
+                }
+                _ => refused(AlarmKind::Downgrade, from, mismatch),
+            });
+        }
         if self.is_pinned_to_another(theirs.bundle.nick.as_str(), from) {
             return Err(refused(
                 AlarmKind::Refused,
@@ -103,7 +112,9 @@ impl Engine {
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
         let session =
             self.watch.guarded(Call::Accept, || exchange.accept(&ours, &peer, &handshake.first, &mut cx));
-        if !matches!(session, Err(CryptoError::Forged | CryptoError::Malformed(_))) {
+        // What is refused is not counted: its handshake may be a copy, which anybody can send in the name of whoever made
+        // it. But for a fault of the exchange itself, which costs more.
+        if matches!(session, Err(CryptoError::Failed(_))) {
             self.rates.accepted(from, stranger, self.up);
         }
         let session = session.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
@@ -133,6 +144,7 @@ impl Engine {
         let Some(Accepted { verified, signed, keys_expire, transcript, one_time }) = accepted else {
             return self.put_live(live);
         };
+        self.rates.accepted(peer, !self.contacts.contains_key(&peer), self.up);
         self.store.insert_session(&live.row)?;
         if let Some(id) = one_time {
             self.store.use_one_time_key(id)?;

@@ -12,18 +12,31 @@ use zeroize::Zeroizing;
 
 use super::peers::Contact;
 use super::refusal::{quietly, refused};
+use super::rooms::Doubt;
 use super::sessions::Opened;
 use super::{DAY_MS, Engine, Fault, Refused, Renewal};
-use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
+use crate::store::{DeliveryState, EnvelopeHash, FrameHash, NewMessage, SessionRow, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
 pub(super) const MAX_WANTED: usize = 256;
+const REPLAYED: &str = "a frame that was opened before";
 /// How long envelopes are remembered.
 pub(super) const MEMORY_MS: u64 = 30 * DAY_MS;
 
+fn half(digest: [u8; 32]) -> [u8; 16] {
+    let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest;
+    half
+}
+
 fn hash_of(frame: &[u8]) -> FrameHash {
-    let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] = Sha256::digest(frame).into();
-    hash
+    half(Sha256::digest(frame).into())
+}
+
+/// Of all that was checked when it was opened, and of the id under which it came.
+fn hash_of_envelope(envelope: &Envelope) -> EnvelopeHash {
+    let beside = [envelope.id.as_ref(), envelope.conversation.as_ref(), envelope.message.as_ref()];
+    let hash = beside.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+    half(hash.chain_update(&envelope.frame).finalize().into())
 }
 
 impl Engine {
@@ -45,7 +58,7 @@ impl Engine {
         let Refused { kind, peer, detail, renew, quiet, room } = refused;
         tracing::debug!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
         if let (Some(room), Some(peer)) = (room, peer) {
-            return self.refused_in_room(kind, peer, room, &detail);
+            return self.doubt(room, peer, |engine| Doubt::new(kind, detail, None, engine.up));
         }
         if !quiet {
             self.alarm(kind, peer, detail);
@@ -54,24 +67,6 @@ impl Engine {
             Some(peer) => renew.map_or(Ok(()), |how| self.renew(peer, how)),
             None => Ok(()),
         }
-    }
-
-    /// A message that has no place in a closed room: told as often as both ends compare what they know of it.
-    fn refused_in_room(
-        &mut self,
-        kind: AlarmKind,
-        peer: PeerId,
-        room: ConversationId,
-        detail: &str,
-    ) -> Result<(), StoreError> {
-        if !self.compare_rooms(room, peer)? {
-            return Ok(());
-        }
-        match kind {
-            AlarmKind::Roster => self.roster_alarm(room, peer, detail),
-            _ => self.alarm(kind, Some(peer), detail.to_owned()),
-        }
-        Ok(())
     }
 
     fn envelope(&mut self, envelope: &Envelope) -> Result<(), Fault> {
@@ -88,7 +83,8 @@ impl Engine {
             }
             Some(Held::Unverified | Held::KeyChanged) | None => {}
         }
-        if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
+        let hash = hash_of_envelope(envelope);
+        if let Some(text) = self.store.seen_envelope(&hash, from)? {
             return self.answer_again(from, envelope.conversation, text).map_err(Fault::from);
         }
         let opened = self.open(envelope)?;
@@ -98,7 +94,7 @@ impl Engine {
         self.keep_opened(live, accepted)?;
         self.heard_from(from)?;
         let text = text_of(&plaintext).map(|(_, message)| message);
-        self.store.remember_envelope(envelope.id, from, text, &hash_of(&envelope.frame), self.now)?;
+        self.store.remember_envelope(&hash, from, text, &hash_of(&envelope.frame), self.now)?;
         self.effect(from, session, &plaintext)?;
         Ok(())
     }
@@ -114,12 +110,11 @@ impl Engine {
         too_late: bool,
     ) -> Result<Fault, StoreError> {
         let from = envelope.from;
-        let replay = refused(AlarmKind::Replayed, from, "a frame that was opened before");
         // Frames that were opened are remembered for so long. A peer renews a session long before, unless it heals by
         // itself: then an older replay costs a renewal, of which there are few.
         let all_known = self.heals() || self.now.ms_since(began) < MEMORY_MS;
         if !all_known || self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
-            return Ok(replay);
+            return Ok(refused(AlarmKind::Replayed, from, REPLAYED));
         }
         if too_late {
             return Ok(quietly(from, "a frame that comes too late for its session", Renewal::Rewound));
@@ -142,10 +137,14 @@ impl Engine {
     /// were opened before, it is a replay, of which nothing follows. Else it may be forged; or one of both ends has an
     /// older copy of its data back, and the secrets of now are not in it: no frame of either opens at the other until
     /// both have a new session.
-    pub(super) fn not_followed(&self, envelope: &Envelope, error: &CryptoError) -> Result<Fault, StoreError> {
+    pub(super) fn not_followed(
+        &mut self,
+        envelope: &Envelope,
+        error: &CryptoError,
+    ) -> Result<Fault, StoreError> {
         let from = envelope.from;
         if self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
-            return Ok(refused(AlarmKind::Replayed, from, "a frame that was opened before"));
+            return Ok(refused(AlarmKind::Replayed, from, REPLAYED));
         }
         let detail = format!(
             "a frame was refused: {error}; or this peer goes on from an older copy of its data: it is asked for again"
@@ -301,7 +300,10 @@ impl Engine {
             return Ok(());
         }
         // A stranger, or nothing to begin a session with: the directory may have it.
-        let usable = |contact: &Contact| contact.bundle.bundle.expires >= self.now;
+        let usable = |contact: &Contact| {
+            let bundle = &contact.bundle.bundle;
+            bundle.expires >= self.now && self.profile.agree(&bundle.profile).is_ok()
+        };
         if !self.contacts.get(&peer).is_some_and(usable) {
             self.rates.forget_renewal(peer);
             if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {

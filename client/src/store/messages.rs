@@ -125,6 +125,16 @@ impl Store {
         Ok(self.db.prepare_cached(&sql)?.query_row(params![b(&id), b(&author)], read).optional()?)
     }
 
+    /// Whether somebody has ever written in a conversation.
+    pub(crate) fn has_written(
+        &self,
+        author: PeerId,
+        conversation: ConversationId,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM messages WHERE conversation = ? AND author = ?";
+        Ok(self.db.prepare_cached(sql)?.exists(params![b(&conversation), b(&author)])?)
+    }
+
     /// A message shown in a conversation, whoever wrote it.
     pub(crate) fn message_in(
         &self,

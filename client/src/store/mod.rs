@@ -32,7 +32,7 @@ use seal::{Findings, Seal};
 
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
-pub(crate) use chains::FrameHash;
+pub(crate) use chains::{EnvelopeHash, FrameHash};
 pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};

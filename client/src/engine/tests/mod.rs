@@ -3,11 +3,14 @@
 mod anew;
 mod chaos;
 mod clock;
+mod closed_races;
 mod closed_rooms;
+mod crowd;
 mod first_messages;
 mod history;
 mod hostile;
 mod life;
+mod names;
 mod one_time;
 mod onlooker;
 mod peers;
