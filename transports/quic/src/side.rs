@@ -41,6 +41,8 @@ pub(crate) fn transport(options: &QuicOptions, streams: u32) -> Arc<TransportCon
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(STREAM_WINDOW.into())
         .send_window(SEND_WINDOW)
+        // It would tell everybody on the way how long a round trip is (RFC 9000 §17.4).
+        .allow_spin(false)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .keep_alive_interval(Some(options.keepalive()))

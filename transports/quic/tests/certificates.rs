@@ -8,9 +8,10 @@ mod suite;
 use std::sync::Arc;
 
 use chat_core::{Address, LinkError, Plugin as _, Transport};
+use futures_util::{SinkExt as _, StreamExt as _};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Endpoint, ServerConfig};
-use suite::{AnyServer, attempt, listening, me, server};
+use suite::{AnyServer, link, listening, me, server};
 use transport_certificates::Certificates;
 use transport_quic::{Quic, QuicOptions};
 
@@ -49,7 +50,7 @@ fn any() -> std::net::SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
-/// A client of the library that shows no certificate, looks at none, and wants to go on where it was.
+/// A client of the library that shows no certificate and looks at none.
 fn stranger(alpn: &str) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider.clone());
@@ -60,7 +61,6 @@ fn stranger(alpn: &str) -> ClientConfig {
         .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.into()];
-    config.enable_early_data = true;
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
 }
 
@@ -74,12 +74,9 @@ async fn a_dialer_without_certificate_or_with_another_protocol_inside_is_refused
         let endpoint = Endpoint::client(any()).unwrap();
         let dialing = async {
             let connecting = endpoint.connect_with(stranger(alpn), to, "chat.example").unwrap();
-            match connecting.into_0rtt() {
-                Ok(_) => panic!("nobody was here before"),
-                Err(connecting) => match connecting.await {
-                    Ok(connection) => connection.closed().await,
-                    Err(error) => error,
-                },
+            match connecting.await {
+                Ok(connection) => connection.closed().await,
+                Err(error) => error,
             }
         };
         let accepting = async { listener.next().await.unwrap().handshake().await.err().unwrap() };
@@ -127,17 +124,45 @@ async fn somebody_else_than_the_pinned_one_is_named_and_does_not_learn_who_calls
     assert!(refused.to_string().contains("refused the certificate of this node"), "{refused}");
 }
 
+/// A client that is ready for both gets no ticket to resume by, so nothing can be said before it has proved who it is.
 #[tokio::test]
 async fn who_was_here_before_proves_itself_anew() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["somebody.example".to_owned()]).unwrap();
+    let own = params.self_signed(&key).unwrap().der().clone();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+        .with_client_auth_cert(
+            vec![own],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"chat-quic/1".to_vec()];
+    config.enable_early_data = true;
+    let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
     let mut listener = listening(&*quic()).await;
-    let transport = quic();
-    for _ in 0..2 {
-        let (dialed, accepted) = attempt(&mut *listener, &*transport).await;
-        let (dialed, accepted) = (dialed.unwrap(), accepted.unwrap());
-        assert_eq!((dialed.peer, accepted.peer), (peer(&server()), peer(&me())));
+    let to = listener.address().place.parse().unwrap();
+    let endpoint = Endpoint::client(any()).unwrap();
+    for time in 1..=2 {
+        let dialing = async {
+            let connecting = endpoint.connect_with(config.clone(), to, "chat.example").unwrap();
+            let Err(connecting) = connecting.into_0rtt() else { panic!("early data, time {time}") };
+            let connection = connecting.await.unwrap();
+            let (mut send, receive) = connection.open_bi().await.unwrap();
+            // As our own dialer begins, and an empty frame.
+            send.write_all(&[1, 0, 0, 0, 0]).await.unwrap();
+            (connection, send, receive)
+        };
+        let accepting = async { link(listener.next().await.unwrap().handshake().await.unwrap()) };
+        let ((connection, ..), mut accepted) = tokio::join!(dialing, accepting);
+        assert!(accepted.source.next().await.unwrap().unwrap().is_empty());
+        // What comes back comes after whatever else the server had to say.
+        accepted.sink.send("so you are".into()).await.unwrap();
+        drop(accepted);
+        connection.closed().await;
     }
-}
-
-fn peer(of: &chat_core::Identity) -> chat_core::transport::Peer {
-    chat_core::transport::Peer::Key(of.public())
 }

@@ -17,6 +17,8 @@ use transport_quic::{Quic, QuicOptions};
 
 /// So long nothing comes when nothing is to come; only an answer that comes late goes unseen.
 const QUIET: Duration = Duration::from_millis(300);
+/// Only so that a defect does not hang the tests.
+const HANGS: Duration = Duration::from_secs(60);
 
 fn quic() -> Box<dyn Transport> {
     Quic::build(QuicOptions::default()).unwrap()
@@ -226,7 +228,8 @@ async fn who_was_started_again_frees_its_old_peers_and_nobody_else_does() {
     let again = listen().await;
     router.way.send(again.address().place.parse().unwrap()).unwrap();
     a.sink.send(Bytes::from_static(b"to nobody either")).await.unwrap();
-    let error = a.source.next().await.unwrap().unwrap_err();
+    let told = timeout(HANGS, a.source.next()).await.expect("it is told at all");
+    let error = told.unwrap().unwrap_err();
     assert!(error.to_string().contains("does not know this link any more"), "{error}");
 }
 
@@ -247,6 +250,7 @@ async fn a_program_that_has_died_is_noticed_by_its_port() {
     carry(&mut a, &mut b, b"before").await;
     // Its task closes the sockets: whoever is behind them says no last word.
     drop(door);
-    let error = a.source.next().await.unwrap().unwrap_err();
+    let noticed = timeout(HANGS, a.source.next()).await.expect("it is noticed at all");
+    let error = noticed.unwrap().unwrap_err();
     assert!(error.to_string().contains("nobody is at the other end any more"), "{error}");
 }
