@@ -180,12 +180,12 @@ const CASES: &[Case] = &[
     case(
         Append("[relay]\nlisten = [\"pigeon://h:1\"]\n"),
         (18, 11),
-        &["there is no transport `pigeon`", "accepted: tcp, tls, udp-arq"],
+        &["there is no transport `pigeon`", "accepted: quic, tcp, tls, udp-arq"],
     ),
     case(
-        Append("[relay]\nlisten = [\"quic://h:1\"]\n"),
+        Append("[relay]\nlisten = [\"memory://h:1\"]\n"),
         (18, 11),
-        &["`quic` is known, but not built into this program"],
+        &["`memory` is known, but not built into this program"],
     ),
     case(Append("[relay]\nlisten = []\n"), (18, 10), &["at one address at least"]),
     case(
@@ -247,20 +247,20 @@ const CASES: &[Case] = &[
         (7, 8),
         &[
             "there is no transport `udp-arg`",
-            "accepted: tcp, tls, udp-arq",
+            "accepted: quic, tcp, tls, udp-arq",
             "did you mean `udp-arq`?",
             "^^^^^^^^^",
         ],
     ),
     case(
-        Line("kind = \"udp-arq\"", "kind = \"quic\""),
+        Line("kind = \"udp-arq\"", "kind = \"memory\""),
         (7, 8),
-        &["the transport `quic` is known, but not built into this program"],
+        &["the transport `memory` is known, but not built into this program"],
     ),
     case(
-        Line("kind = \"udp-arq\"", "kind = \"quick\""),
+        Line("kind = \"udp-arq\"", "kind = \"memry\""),
         (7, 8),
-        &["`quic` is known, but not built into this program"],
+        &["`memory` is known, but not built into this program"],
     ),
     case(
         Line("kind = \"udp-arq\"", "kind = \"aes-256-gcm\""),

@@ -52,6 +52,7 @@ static ENTRIES: &[PluginEntry] = &[
     PluginEntry::new::<dyn Transport, UdpArq>("transport-udp-arq"),
     PluginEntry::new::<dyn Transport, Tcp>("transport-tcp"),
     PluginEntry::new::<dyn Transport, Tls>("transport-tls"),
+    PluginEntry::new::<dyn Transport, Quic>("transport-quic"),
     PluginEntry::new::<dyn KeyExchange, RsaHybrid>("key-exchange-rsa-hybrid"),
     PluginEntry::new::<dyn KeyExchange, X25519>("key-exchange-x25519"),
     PluginEntry::new::<dyn KeyExchange, Ratchet>("key-exchange-x25519-ratchet"),
@@ -156,6 +157,7 @@ fn check_tcp(options: &TcpOptions) -> Result<(), ProfileError> {
 plugin!(UdpArq, Transport, "udp-arq", "transport", UdpArqOptions, check_udp);
 plugin!(Tcp, Transport, "tcp", "transport", TcpOptions, check_tcp);
 plugin!(Tls, Transport, "tls", "transport");
+plugin!(Quic, Transport, "quic", "transport");
 plugin!(RsaHybrid, KeyExchange, "rsa-hybrid", "key_exchange");
 plugin!(X25519, KeyExchange, "x25519", "key_exchange");
 plugin!(AesCbc, Cipher, "aes-128-cbc-hmac-sha256", "cipher");
@@ -200,7 +202,7 @@ macro_rules! transport {
         }
     )*};
 }
-transport!(UdpArq Tcp Tls);
+transport!(UdpArq Tcp Tls Quic);
 
 macro_rules! cipher {
     ($($type:ident)*) => {$(
