@@ -7,7 +7,7 @@
 //! | [`bundle`] | clients: signed public keys, and the handshake in front of a session |
 //! | [`one_time`] | clients: signed keys that a first message uses up |
 //! | [`membership`] | the members of a closed room: who is in it |
-//! | [`body`] | the two ends of a session only: what a sealed frame holds |
+//! | [`plaintext`], [`body`] | the two ends of a session only: what a sealed frame holds, and what that says |
 //!
 //! Records are CBOR arrays (RFC 8949): fields a reader doesn't know are skipped, lengths are checked
 //! against the bytes that are really there before anything is allocated. Bundles, one-time keys and handshakes decode
@@ -19,12 +19,14 @@ pub mod envelope;
 pub mod membership;
 mod nesting;
 pub mod one_time;
+pub mod plaintext;
 pub mod relay;
 
-pub use body::{Body, Plaintext};
+pub use body::Body;
 pub use bundle::{Bundle, Handshake, SignedBundle, StackProfile};
 pub use envelope::{Envelope, Recipient};
 pub use one_time::{OneTimeKey, OneTimeKeys, SignedOneTimeKey};
+pub use plaintext::Plaintext;
 pub use relay::{FromRelay, ToRelay};
 
 /// The version of everything in here.

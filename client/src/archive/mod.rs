@@ -6,6 +6,8 @@
 mod chunks;
 mod copy;
 mod export;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod import;
 mod portable;
 

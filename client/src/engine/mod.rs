@@ -440,7 +440,7 @@ impl Engine {
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
-        self.tell_doubts();
+        self.tell_doubts()?;
         self.tell_of_old_stacks()?;
         self.want_fresh_keys();
         self.read_into_index()?;

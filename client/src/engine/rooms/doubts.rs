@@ -27,6 +27,8 @@ pub(crate) struct Doubt {
     pub(super) detail: String,
     /// The members that a text was written to, by their hash.
     pub(super) roster: Option<[u8; 16]>,
+    /// Whether both were asked to compare: that is limited, and before that it can't be settled.
+    compared: bool,
     /// When it came up.
     first: Uptime,
     /// Since when both could have settled it, without a break.
@@ -44,11 +46,21 @@ impl Doubt {
         roster: Option<[u8; 16]>,
         now: Uptime,
     ) -> Self {
-        Self { kind, detail, roster, first: now, since: now, last: now, heard_since: now, told: false }
+        Self {
+            kind,
+            detail,
+            roster,
+            compared: false,
+            first: now,
+            since: now,
+            last: now,
+            heard_since: now,
+            told: false,
+        }
     }
 
     fn is_overdue(&self, now: Uptime) -> bool {
-        !self.told && now.ms_since(self.since) >= GRACE_MS
+        !self.told && self.compared && now.ms_since(self.since) >= GRACE_MS
     }
 
     /// There is another sign of it. Whether that can't be a race any more.
@@ -92,9 +104,20 @@ impl Engine {
                 }
             }
         }
-        let compares = self.compare_rooms(id, peer)?;
+        self.compare_for(key, id)?;
         // A question costs no more than a receipt: if that was all, the answer settles it.
-        if !compares && is_new && self.closed(id).is_some() { self.ask_room(id, peer) } else { Ok(()) }
+        let is_compared = self.doubts.get(&key).is_none_or(|doubt| doubt.compared);
+        let asks = is_new && !is_compared && self.closed(id).is_some();
+        if asks { self.ask_room(id, key.1) } else { Ok(()) }
+    }
+
+    fn compare_for(&mut self, key: (ConversationId, PeerId), id: ConversationId) -> Result<(), StoreError> {
+        if self.compare_rooms(id, key.1)?
+            && let Some(doubt) = self.doubts.get_mut(&key).filter(|doubt| !doubt.compared)
+        {
+            (doubt.compared, doubt.since) = (true, self.up);
+        }
+        Ok(())
     }
 
     /// Both know the same of a room. If somebody has written to members who follow from none of it, that is no race.
@@ -121,7 +144,11 @@ impl Engine {
     }
 
     /// Tells what was not settled although both ends were there.
-    pub(in crate::engine) fn tell_doubts(&mut self) {
+    pub(in crate::engine) fn tell_doubts(&mut self) -> Result<(), StoreError> {
+        let open = |(key, doubt): (&(ConversationId, PeerId), &Doubt)| (!doubt.compared).then_some(*key);
+        for key in self.doubts.iter().filter_map(open).collect::<Vec<_>>() {
+            self.compare_for(key, key.0)?;
+        }
         let (now, linked) = (self.up, self.welcomed);
         let mut overdue = Vec::new();
         for (key, doubt) in &mut self.doubts {
@@ -135,6 +162,7 @@ impl Engine {
         for key in overdue {
             self.tell_doubt(key);
         }
+        Ok(())
     }
 
     fn tell_doubt(&mut self, key: (ConversationId, PeerId)) {

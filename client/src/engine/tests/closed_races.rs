@@ -160,6 +160,27 @@ fn a_race_now_and_then_adds_up_to_nothing() {
     world.all_is_quiet(&["alice", "bob", "carol"]);
 }
 
+/// How often two compare is limited. A race that comes when they may not yet is none the less a race.
+#[test]
+fn races_one_upon_the_other_are_no_alarm() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    world.den(&["alice", "bob"]);
+    for n in 0..20 {
+        match n % 2 {
+            0 => world.admit("alice", DEN, "carol").unwrap(),
+            _ => world.remove("alice", DEN, "carol").unwrap(),
+        };
+        world.send("bob", DEN, &format!("crossing {n}"));
+        // She is not always in it.
+        let from_carol = world.try_send("carol", DEN, &format!("crossing, too {n}"));
+        assert!(from_carol.is_ok() || n % 2 == 0, "{from_carol:?}");
+        world.settle();
+        world.pass(20_000);
+        world.settle();
+    }
+    world.all_is_quiet(&["alice", "bob", "carol"]);
+}
+
 /// A member that says it knows the same, and writes to members that no change leads to, is at no race.
 #[test]
 fn members_that_no_change_leads_to_are_an_alarm() {

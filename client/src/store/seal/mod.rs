@@ -18,6 +18,8 @@
 
 mod check;
 mod functions;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod ledger;
 mod round;
 mod row;
