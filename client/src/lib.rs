@@ -21,6 +21,9 @@ mod config;
 mod connect;
 mod driver;
 mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod roster;
 mod search;
 mod store;

@@ -6,7 +6,7 @@
 //! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
 //! Seniority makes that well founded: one may remove only who came after oneself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_core::ids::{ConversationId, PeerId};
 use chat_core::nick::RoomName;
@@ -17,6 +17,19 @@ use chat_core::wire::membership::{
 /// Operations that are kept free for the room's creator, so that nobody can fill the log against a removal.
 const RESERVED: usize = MAX_OPERATIONS / 4;
 const WORDS: usize = MAX_OPERATIONS / 64;
+/// So many ways of knowing less are tried, before it is left open whether there is one.
+const MOST_TRIED: usize = 128;
+
+/// What is found about a list of members that is not the present one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// These, to somebody who knows less.
+    Were(BTreeSet<PeerId>),
+    /// No part of the known operations gives it.
+    Never,
+    /// There are too many parts to try.
+    Unknown,
+}
 
 /// Why an operation is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +52,7 @@ pub(crate) enum NotTaken {
 }
 
 /// A set of operations, by their place in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Set([u64; WORDS]);
 
 impl Set {
@@ -57,6 +70,14 @@ impl Set {
         if let Some(word) = self.0.get_mut(at / 64) {
             *word |= 1 << (at % 64);
         }
+    }
+
+    fn without(&self, at: usize) -> Self {
+        let mut less = self.clone();
+        if let Some(word) = less.0.get_mut(at / 64) {
+            *word &= !(1 << (at % 64));
+        }
+        less
     }
 
     fn unite(&mut self, other: &Self) {
@@ -297,11 +318,35 @@ impl Log {
         self.entries.iter().enumerate().filter(known).map(|(_, entry)| &entry.operation).collect()
     }
 
-    /// The members after each of the last `count` operations, the newest first: what somebody who lags may hold for true.
-    pub(crate) fn earlier(&self, count: usize) -> Vec<Vec<PeerId>> {
-        let now = self.entries.len();
-        let from = now.saturating_sub(count).max(1);
-        (from..now).rev().map(|count| self.standing(&Set::first(count)).into_keys().collect()).collect()
+    /// Whether these were the members at some time to somebody who had not heard of all operations yet. Whatever one
+    /// knows, one knows the past of it too; so it is looked for by taking the newest away, one by one.
+    pub(crate) fn earlier(&self, roster: [u8; 16]) -> Earlier {
+        let all = Set::first(self.entries.len());
+        let (mut seen, mut next) = (BTreeSet::from([all.clone()]), VecDeque::from([all]));
+        while let Some(known) = next.pop_front() {
+            let members = self.standing(&known);
+            if roster_hash(self.room, members.keys().copied()) == roster {
+                return Earlier::Were(members.into_keys().collect());
+            }
+            for newest in self.newest_of(&known) {
+                let less = known.without(newest);
+                if seen.len() >= MOST_TRIED && !seen.contains(&less) {
+                    return Earlier::Unknown;
+                }
+                if seen.insert(less.clone()) {
+                    next.push_back(less);
+                }
+            }
+        }
+        Earlier::Never
+    }
+
+    /// Operations of a set that are in the past of none of it. Not the first one, without which there is no room.
+    fn newest_of(&self, set: &Set) -> Vec<usize> {
+        let mut older = Set([0; WORDS]);
+        let held = || self.entries.iter().enumerate().filter(|(at, _)| set.has(*at));
+        held().for_each(|(_, entry)| older.unite(&entry.past));
+        held().map(|(at, _)| at).filter(|&at| at != 0 && !older.has(at)).collect()
     }
 }
 

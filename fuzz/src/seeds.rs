@@ -3,7 +3,7 @@
 
 use chat_core::api::table::COMMANDS;
 use chat_core::nick::{Nick, RoomName};
-use chat_core::wire::body::{MAX_RECEIPT_IDS, ReceiptKind};
+use chat_core::wire::body::{ClosedText, MAX_RECEIPT_IDS, ReceiptKind, RoomAsk, RoomLog};
 use chat_core::wire::bundle::StackProfile;
 use chat_core::wire::relay::{Delivery, Refusal};
 use chat_core::wire::{
@@ -14,7 +14,7 @@ use chat_core::{ConversationId, EnvelopeId, MessageId, OneTimeKeyId, PeerId, Ses
 
 use crate::parties::{alice, exchanges};
 use crate::targets::first_message::RATCHET;
-use crate::targets::{bundle, first_message, tcp_frame};
+use crate::targets::{bundle, first_message, membership, tcp_frame};
 
 /// A file of a corpus.
 pub struct Seed {
@@ -29,6 +29,7 @@ pub fn all() -> Vec<Seed> {
     seeds.records();
     seeds.bundles();
     seeds.bodies();
+    seeds.kept();
     seeds.hop();
     seeds.arq();
     seeds.sessions();
@@ -191,6 +192,25 @@ impl Seeds {
             ("left", Body::Left),
             ("not-taken", Body::NotTaken(ids)),
             ("typing", Body::Typing(true)),
+            (
+                "closed-text",
+                Body::ClosedText(ClosedText {
+                    roster: [8; 16],
+                    room: ConversationId([6; 16]),
+                    message: MessageId([5; 16]),
+                    text: "only us".into(),
+                }),
+            ),
+            (
+                "room-log",
+                Body::RoomLog(RoomLog {
+                    room: ConversationId([6; 16]),
+                    log: [4; 16],
+                    operations: vec![membership::create().signed],
+                }),
+            ),
+            ("room-log-empty", Body::RoomLog(RoomLog { room: ConversationId([6; 16]), log: [4; 16], operations: vec![] })),
+            ("room-ask", Body::RoomAsk(RoomAsk { room: ConversationId([6; 16]), log: [0; 16] })),
             ("long", Body::Text("x".repeat(400))),
         ];
         for (number, (name, body)) in bodies.into_iter().enumerate() {
@@ -204,6 +224,62 @@ impl Seeds {
             };
             self.add("frame_body", name, &[&plaintext.encode()]);
         }
+    }
+
+    /// What goes with closed rooms, and what lies in files.
+    fn kept(&mut self) {
+        let create = membership::create();
+        let create = create.signed.encode();
+        self.add("membership", "create", &[&[0], &create]);
+        let inside = &create[if create[1] == 0x58 { 3 } else { 2 }..create.len() - 66];
+        assert!(membership::signed(inside) == create, "the inside was found");
+        self.add("membership", "inside-create", &[&[1], inside]);
+        // Who, what (admit, remove; upon the newest, upon any, hear), whom.
+        let course = [0, 0, 5, 1, 0, 6, 2, 1, 4, 1, 6, 0, 3, 6, 1, 0, 1, 2, 2, 4, 5, 1, 4, 2, 2, 5, 1, 9];
+        self.add("membership", "course", &[&[2], &course]);
+        let at_once = [0, 0, 5, 1, 0, 6, 2, 0, 5, 3, 1, 4, 4, 1, 3, 0, 6, 4, 0, 1, 5];
+        self.add("membership", "at-once", &[&[2], &at_once]);
+        let dated_back = [0, 1, 2, 2, 4, 6, 0, 2, 5, 4, 0, 2, 4, 2, 1, 0, 6, 2];
+        self.add("membership", "dated-back", &[&[2], &dated_back]);
+
+        let values = [
+            &[0, 0, 0, 0, 0][..],
+            &[1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9],
+            &[3, 0, 0, 0, 5],
+            b"hello",
+            &[4, 0, 0, 0, 1, 7],
+        ];
+        self.add("sealed_row", "values", &[&[1], &values.concat()]);
+        self.add("sealed_row", "real", &[&[1, 2, 0, 0, 0, 8, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0]]);
+        self.add("sealed_row", "too-long", &[&[1, 4, 0xff, 0xff, 0xff, 0xff, 1]]);
+        self.add("sealed_row", "no-text", &[&[1, 3, 0, 0, 0, 1, 0xff]]);
+        self.add("sealed_row", "rubbish", &[&[0], &[9; 60]]);
+        self.add("sealed_row", "damaged", &[&[2, 20, 4, 3]]);
+
+        let record = |bytes: &[u8]| [&[bytes.len() as u8][..], bytes].concat();
+        // `Record` of client/src/archive/export.rs: a table with its columns, a row, the end.
+        let table = b"\x82\0\x82\x65rooms\x84\x6cconversation\x67address\x66closed\x66joined";
+        let row = [
+            &b"\x82\x01\x81\x84\x82\x04\x81\x50"[..],
+            &[7; 16],
+            b"\x82\x03\x81\x66#lobby\x82\x01\x81\0\x82\x01\x81\x01",
+        ]
+        .concat();
+        let end = |rows: u8| [0x82, 2, 0x81, rows];
+        self.add("archive", "import", &[&[2], &record(table), &record(&row), &record(&end(1))]);
+        self.add("archive", "import-cut", &[&[2], &record(table), &record(&row)]);
+        self.add("archive", "import-lost", &[&[2], &record(table), &record(&end(1))]);
+        self.add("archive", "import-no-table", &[&[2], &record(&row), &record(&end(1))]);
+        let other = b"\x82\0\x82\x65nodes\x80";
+        self.add("archive", "import-unknown", &[&[2], &record(other), &record(&end(0))]);
+        let chunks = client::fuzzing::sealed(&[table, &row]);
+        self.add("archive", "chunks", &[&[0], &chunks]);
+        self.add("archive", "chunks-cut", &[&[0], &chunks[..chunks.len() - 5]]);
+        self.add("archive", "damaged", &[&[1], &[10, 4, 3, 0, 0, 0, 0, 0], &record(table)]);
+        let cheap = [&[1][..], &8_u32.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 0, 1], &[5; 60]].concat();
+        self.add("archive", "wrapped-cheap", &[&[3], &cheap]);
+        self.add("archive", "wrapped", &[&[3, 2], &[5; 80]]);
+        self.add("archive", "wrapped-damaged", &[&[4, 16, 4, 1]]);
     }
 
     fn hop(&mut self) {
@@ -417,6 +493,9 @@ impl Seeds {
             (3, "at", "@bob"),
             (4, "peer-id", &pin),
             (4, "message-id", &pin[..32]),
+            (4, "safety-number", "12345 67890 12345 67890 12345 67890 12345 67890 12345 67890 12345 67890"),
+            (3, "room-with-digits", "#den·7f3a"),
+            (0, "in-a-room", "/admit bob"),
             (5, "escape", "a\u{1b}]0;x\u{7}b\r\nc\td\u{202e}"),
             (5, "marks", "e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}"),
             (5, "family", "👩‍👩‍👧‍👦 é 日本 🏴󠁧󠁢󠁥󠁮󠁧󠁿"),

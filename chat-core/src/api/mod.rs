@@ -5,6 +5,8 @@
 pub mod command;
 pub mod event;
 pub mod handle;
+mod line;
+mod reply;
 pub mod snapshot;
 pub mod table;
 

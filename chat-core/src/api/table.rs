@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::command::{Command, CommandError, ErrorKind};
+pub use super::line::{Line, help, parse_line, parse_line_in};
 use crate::schema::schema_of;
 
 /// What an argument of a slash command is, for completion.
@@ -32,7 +33,7 @@ pub struct Argument {
     pub name: &'static str,
     /// What it is.
     pub kind: ArgumentKind,
-    /// Whether it may be left out.
+    /// Whether it may be left out; a room, where there is one to stand for it.
     pub optional: bool,
 }
 
@@ -220,16 +221,16 @@ pub static COMMANDS: &[CommandSpec] = &[
     command!(
         "room.leave",
         ["leave"],
-        [required("room", ArgumentKind::Room)],
+        [optional("room", ArgumentKind::Room)],
         Leave(super::command::InRoom),
-        "leave a room"
+        "leave a room: this one, if none is named"
     ),
     command!(
         "room.members",
         ["members"],
-        [required("room", ArgumentKind::Room)],
+        [optional("room", ArgumentKind::Room)],
         Members(super::command::InRoom),
-        "show who is in a room"
+        "show who is in a room: in this one, if none is named"
     ),
     command!(
         "room.create",
@@ -241,16 +242,16 @@ pub static COMMANDS: &[CommandSpec] = &[
     command!(
         "room.admit",
         ["admit"],
-        [required("room", ArgumentKind::Room), required("peer", ArgumentKind::Peer)],
+        [required("peer", ArgumentKind::Peer), optional("room", ArgumentKind::Room)],
         Admit(super::command::MemberOf),
-        "admit somebody to a closed room"
+        "admit somebody to a closed room, to this one if none is named"
     ),
     command!(
         "room.remove",
         ["remove"],
-        [required("room", ArgumentKind::Room), required("peer", ArgumentKind::Peer)],
+        [required("peer", ArgumentKind::Peer), optional("room", ArgumentKind::Room)],
         Remove(super::command::MemberOf),
-        "remove somebody from a closed room who came after you"
+        "remove somebody who came after you from a closed room, from this one if none is named"
     ),
     command!("stack.get", ["stack"], Stack, "show what protects this chat, and the figures of the link"),
     command!("config.get", ["config"], Config, "show the effective profile and where each value comes from"),
@@ -272,160 +273,9 @@ pub fn by_slash(word: &str) -> Option<&'static CommandSpec> {
     COMMANDS.iter().find(|spec| spec.slash.contains(&word))
 }
 
-/// What a typed line asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
-    /// Text for the current conversation. A line that begins with `//` is text that begins with `/`.
-    Text(String),
-    /// A command.
-    Command(Command),
-    /// `/help`, with the word it was asked for.
-    Help(Option<String>),
-    /// Nothing was typed.
-    Empty,
-}
-
-/// Reads a typed line: the same parser for people and scripts.
-///
-/// # Errors
-/// [`CommandError`] with what to type instead.
-pub fn parse_line(line: &str) -> Result<Line, CommandError> {
-    let Some(rest) = line.strip_prefix('/') else {
-        return Ok(if line.trim().is_empty() { Line::Empty } else { Line::Text(line.to_owned()) });
-    };
-    if rest.starts_with('/') {
-        return Ok(Line::Text(rest.to_owned()));
-    }
-    let (word, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    if matches!(word, "help" | "h" | "?") {
-        let about = rest.trim().trim_start_matches('/');
-        return Ok(Line::Help((!about.is_empty()).then(|| about.to_owned())));
-    }
-    let spec = by_slash(word).ok_or_else(|| unknown(word))?;
-    let params = arguments(spec, rest)?;
-    let command = spec.command(Value::Object(params));
-    command.map(Line::Command).map_err(|e| CommandError::new(e.kind, format!("{e}; usage: {}", spec.usage())))
-}
-
-fn arguments(spec: &CommandSpec, mut rest: &str) -> Result<Map<String, Value>, CommandError> {
-    let usage = || CommandError::new(ErrorKind::BadParams, format!("usage: {}", spec.usage()));
-    let mut params = Map::new();
-    for argument in spec.arguments {
-        rest = rest.trim_start();
-        if rest.is_empty() {
-            if argument.optional {
-                continue;
-            }
-            return Err(usage());
-        }
-        let (word, more) = match argument.kind {
-            ArgumentKind::Rest => (rest, ""),
-            _ => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
-        };
-        // Room and peer in either order: a room is known by its `#`.
-        let argument = match argument.kind {
-            ArgumentKind::Room | ArgumentKind::Peer => by_its_sign(spec, word, &params).unwrap_or(argument),
-            _ => argument,
-        };
-        let value = match argument.kind {
-            ArgumentKind::Number => Value::from(word.parse::<u32>().map_err(|_| usage())?),
-            _ => Value::from(word),
-        };
-        params.insert(argument.name.to_owned(), value);
-        rest = more;
-    }
-    if rest.trim().is_empty() { Ok(params) } else { Err(usage()) }
-}
-
-/// The room or the peer of a command, whichever a word can only be, if it is not there yet.
-fn by_its_sign(spec: &CommandSpec, word: &str, known: &Map<String, Value>) -> Option<&'static Argument> {
-    let kind = if word.starts_with('#') { ArgumentKind::Room } else { ArgumentKind::Peer };
-    spec.arguments.iter().find(|argument| argument.kind == kind && !known.contains_key(argument.name))
-}
-
-fn unknown(word: &str) -> CommandError {
-    // The distance costs time for each character, and a line may have millions.
-    let word: String = crate::nick::inert(word).chars().take(32).collect();
-    let words = COMMANDS.iter().flat_map(|spec| spec.slash).chain(&["help"]);
-    let near = words.map(|other| (strsim::damerau_levenshtein(&word, other), other)).min();
-    let message = match near {
-        Some((distance, other)) if distance <= 2 => {
-            format!("there is no command /{word}; did you mean /{other}?")
-        }
-        _ => format!("there is no command /{word}; /help lists them"),
-    };
-    CommandError::new(ErrorKind::UnknownCommand, message)
-}
-
-/// The lines of `/help`, or of `/help WORD`.
-pub fn help(about: Option<&str>) -> Vec<String> {
-    let shown = COMMANDS.iter().filter(|spec| match about {
-        Some(word) => spec.slash.contains(&word),
-        None => !spec.slash.is_empty(),
-    });
-    let mut lines: Vec<String> = shown.map(|spec| format!("{:<28} {}", spec.usage(), spec.help)).collect();
-    match about {
-        None => lines.push(format!("{:<28} {}", "/help [COMMAND]", "show this")),
-        Some(word) if lines.is_empty() => lines.push(unknown(word).message),
-        Some(_) => {}
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::command::{Destination, Send};
     use super::*;
-
-    #[test]
-    fn a_line_and_json_make_the_same_command() {
-        let line = parse_line("/msg bob  hello  there").unwrap();
-        let expected = Command::Send(Send {
-            to: Destination::Nick("bob".into()),
-            text: "hello  there".into(),
-            client_id: None,
-        });
-        assert_eq!(line, Line::Command(expected.clone()));
-        let params = serde_json::json!({ "to": "bob", "text": "hello  there", "unknown": 1 });
-        assert_eq!(by_method("msg.send").unwrap().command(params), Ok(expected));
-    }
-
-    #[test]
-    fn room_and_peer_stand_in_either_order() {
-        let expected = Line::Command(Command::Admit(super::super::command::MemberOf {
-            room: "#den·7f3a".parse().unwrap(),
-            peer: Destination::Nick("bob".into()),
-        }));
-        assert_eq!(parse_line("/admit #den·7f3a bob"), Ok(expected.clone()));
-        assert_eq!(parse_line("/admit bob #den·7f3a"), Ok(expected));
-        for bad in ["/admit #den", "/admit #den #den", "/admit bob bob", "/remove"] {
-            let error = parse_line(bad).unwrap_err();
-            assert!(error.to_string().contains(" ROOM PEER"), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn lines_that_are_no_commands() {
-        assert_eq!(parse_line("hi / there"), Ok(Line::Text("hi / there".into())));
-        assert_eq!(parse_line("//etc"), Ok(Line::Text("/etc".into())));
-        assert_eq!(parse_line("  "), Ok(Line::Empty));
-        assert_eq!(parse_line("/help /msg"), Ok(Line::Help(Some("msg".into()))));
-    }
-
-    #[test]
-    fn mistakes_say_what_to_type() {
-        for (line, fragment) in [
-            ("/mgs bob hi", "did you mean /msg?"),
-            ("/xyzzy", "/help lists them"),
-            ("/msg bob", "usage: /msg TO TEXT…"),
-            ("/join lobby", "begins with `#`"),
-            ("/history bob x", "usage: /history WITH [LIMIT]"),
-            ("/rooms now", "usage: /rooms"),
-        ] {
-            let error = parse_line(line).unwrap_err().to_string();
-            assert!(error.contains(fragment), "{line}: {error}");
-        }
-    }
 
     #[test]
     fn bad_params_name_the_field() {

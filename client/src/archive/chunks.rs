@@ -49,9 +49,14 @@ impl<W: Write> Sink<W> {
         let sealed = seal_portable(MAGIC, passphrase, &*key, entropy)?;
         let io = |source| ArchiveError::Io { path: path.to_owned(), source };
         out.write_all(&length(&sealed).to_be_bytes()).and_then(|()| out.write_all(&sealed)).map_err(io)?;
-        let cipher = XChaCha20Poly1305::new((&*key).into());
+        Ok(Self::under(out, path, &key))
+    }
+
+    /// The chunks behind the sealed key.
+    pub(super) fn under(out: W, path: &Path, key: &[u8; 32]) -> Self {
+        let cipher = XChaCha20Poly1305::new(key.into());
         let buffer = Zeroizing::new(Vec::with_capacity(CHUNK * 2));
-        Ok(Self { out, path: path.to_owned(), cipher, buffer, number: 0 })
+        Self { out, path: path.to_owned(), cipher, buffer, number: 0 }
     }
 
     /// Adds `lp(record)`.
@@ -106,8 +111,13 @@ impl<R: Read> Source<R> {
         let sealed = take(&mut from, MAX_KEY)?.ok_or(super::PortableError::Malformed)?;
         let key = open_portable(MAGIC, passphrase, &sealed)?;
         let key: [u8; 32] = key.as_slice().try_into().map_err(|_| super::PortableError::Malformed)?;
-        let cipher = XChaCha20Poly1305::new((&key).into());
-        Ok(Self { from, cipher, buffer: Zeroizing::default(), read: 0, number: 0, ended: false })
+        Ok(Self::under(from, &Zeroizing::new(key)))
+    }
+
+    /// The chunks behind the sealed key.
+    pub(super) fn under(from: R, key: &[u8; 32]) -> Self {
+        let cipher = XChaCha20Poly1305::new(key.into());
+        Self { from, cipher, buffer: Zeroizing::default(), read: 0, number: 0, ended: false }
     }
 
     /// The next record; `None` after the last.

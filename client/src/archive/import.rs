@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use chat_core::entropy::Entropy;
@@ -45,7 +45,7 @@ pub fn import(
     let source = Source::new(BufReader::new(file), passphrase)?;
     let new = path.with_extension("import");
     remove(&new);
-    let imported = fill(&new, key, me, source, entropy);
+    let imported = fill(&StorePlace::File(new.clone()), key, me, source, entropy);
     if let Ok(imported) = &imported {
         let moved = std::fs::rename(&new, path).and_then(|()| crate::store::sync_folder_of(path));
         moved.map_err(|source| ArchiveError::Io { path: path.to_owned(), source })?;
@@ -69,14 +69,14 @@ fn remove(new: &Path) {
     }
 }
 
-fn fill(
-    path: &Path,
+pub(super) fn fill(
+    place: &StorePlace,
     key: &StoreKey,
     me: PeerId,
-    mut source: Source<BufReader<File>>,
+    mut source: Source<impl Read>,
     entropy: Box<dyn Entropy>,
 ) -> Result<Imported, ArchiveError> {
-    let store = Store::open_sealed(&StorePlace::File(path.to_owned()), key, entropy)?;
+    let store = Store::open_sealed(place, key, entropy)?;
     store.begin()?;
     store.db.execute("DELETE FROM node", [])?;
     let (mut rows, mut table, mut lost) = (0, None, Vec::new());

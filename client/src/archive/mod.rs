@@ -5,6 +5,8 @@
 
 mod chunks;
 mod export;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod import;
 mod portable;
 

@@ -61,7 +61,16 @@ impl Engine {
             // It has waited for long, or a clock is wrong: either way it is genuine, and comes again.
             return Err(unknown_session(from, "a first message with an expired bundle"));
         }
-        self.profile.agree(&theirs.bundle.profile).map_err(|e| refused(AlarmKind::Downgrade, from, e))?;
+        if let Err(mismatch) = self.profile.agree(&theirs.bundle.profile) {
+            let known = self.contacts.get(&from).map(|contact| contact.bundle.bundle.created);
+            return Err(match known {
+                // Sent before: since then this node has changed its stack, and the peer may have.
+                Some(known) if theirs.bundle.created <= known => {
+                    unknown_session(from, "a first message of another stack, from before")
+                }
+                _ => refused(AlarmKind::Downgrade, from, mismatch),
+            });
+        }
         if self.is_pinned_to_another(theirs.bundle.nick.as_str(), from) {
             return Err(refused(
                 AlarmKind::Refused,

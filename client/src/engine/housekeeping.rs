@@ -22,10 +22,11 @@ impl Engine {
         let month_ago = Timestamp(self.now.0.saturating_sub(30 * DAY_MS));
         self.store.forget_envelopes_before(Timestamp(self.now.0.saturating_sub(MEMORY_MS)))?;
         self.store.forget_handshakes(self.now)?;
-        self.store.erase_bundles_outside(month_ago, self.now.plus_ms(JUMP_MS))?;
+        let ahead = self.now.plus_ms(JUMP_MS);
+        self.has_erased_keys |= self.store.erase_bundles_outside(self.now, ahead)?;
         // A day longer than they are given out: a relay's clock need not be this one.
         let day_before = Timestamp(month_ago.0.saturating_sub(DAY_MS));
-        self.store.erase_one_time_keys_outside(day_before, self.now.plus_ms(JUMP_MS))?;
+        self.has_erased_keys |= self.store.erase_one_time_keys_outside(day_before, ahead)?;
         self.store.remove_controls_before(month_ago)?;
         self.expire_members(month_ago)?;
         self.forget_deleted()?;

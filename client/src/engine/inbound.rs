@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::peers::Contact;
 use super::refusal::{quietly, refused};
+use super::rooms::Doubt;
 use super::sessions::Opened;
 use super::{DAY_MS, Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
@@ -45,7 +46,7 @@ impl Engine {
         let Refused { kind, peer, detail, renew, quiet, room } = refused;
         tracing::debug!(?kind, peer = %peer.map(|peer| peer.short()).unwrap_or_default(), detail, "refused");
         if let (Some(room), Some(peer)) = (room, peer) {
-            return self.refused_in_room(kind, peer, room, &detail);
+            return self.doubt(room, peer, |engine| Doubt::new(kind, detail, None, engine.up));
         }
         if !quiet {
             self.alarm(kind, peer, detail);
@@ -54,24 +55,6 @@ impl Engine {
             Some(peer) => renew.map_or(Ok(()), |how| self.renew(peer, how)),
             None => Ok(()),
         }
-    }
-
-    /// A message that has no place in a closed room: told as often as both ends compare what they know of it.
-    fn refused_in_room(
-        &mut self,
-        kind: AlarmKind,
-        peer: PeerId,
-        room: ConversationId,
-        detail: &str,
-    ) -> Result<(), StoreError> {
-        if !self.compare_rooms(room, peer)? {
-            return Ok(());
-        }
-        match kind {
-            AlarmKind::Roster => self.roster_alarm(room, peer, detail),
-            _ => self.alarm(kind, Some(peer), detail.to_owned()),
-        }
-        Ok(())
     }
 
     fn envelope(&mut self, envelope: &Envelope) -> Result<(), Fault> {
@@ -301,7 +284,10 @@ impl Engine {
             return Ok(());
         }
         // A stranger, or nothing to begin a session with: the directory may have it.
-        let usable = |contact: &Contact| contact.bundle.bundle.expires >= self.now;
+        let usable = |contact: &Contact| {
+            let bundle = &contact.bundle.bundle;
+            bundle.expires >= self.now && self.profile.agree(&bundle.profile).is_ok()
+        };
         if !self.contacts.get(&peer).is_some_and(usable) {
             self.rates.forget_renewal(peer);
             if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {

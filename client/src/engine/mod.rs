@@ -49,7 +49,7 @@ use one_time::{Asked, Stock};
 use peers::Contact;
 use rates::Rates;
 pub(crate) use refusal::{Fault, Refused, Renewal};
-use rooms::Room;
+use rooms::{Doubt, Room};
 use sessions::Live;
 use submit::Submission;
 use trust::Watched;
@@ -139,6 +139,8 @@ pub(crate) struct Engine {
     /// What the relay said in place of a welcome.
     link_refused: Option<String>,
     rooms: BTreeMap<ConversationId, Room>,
+    /// Who seems to know other members of a closed room.
+    doubts: BTreeMap<(ConversationId, PeerId), Doubt>,
     live: BTreeMap<SessionId, Live>,
     keys: Option<OwnKeys>,
     keys_wanted: bool,
@@ -153,6 +155,8 @@ pub(crate) struct Engine {
     lost_sessions: BTreeSet<PeerId>,
     /// Keys were erased of which older copies may lie in the store's log.
     has_erased_keys: bool,
+    /// Sessions have moved on, and their states from before lie in the store's log until the next tick.
+    has_moved_sessions: bool,
     /// A backup was put back: so many sessions are to be renewed, and the user is still to be told.
     restored: Option<u64>,
     rates: Rates,
@@ -217,6 +221,7 @@ impl Engine {
             contacts: BTreeMap::new(),
             directs: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             live: BTreeMap::new(),
             keys: None,
             keys_wanted: false,
@@ -226,6 +231,7 @@ impl Engine {
             renewals_waiting: BTreeMap::new(),
             lost_sessions: BTreeSet::new(),
             has_erased_keys: false,
+            has_moved_sessions: false,
             restored: None,
             rates: Rates::default(),
             renew_when_known: BTreeSet::new(),
@@ -419,6 +425,8 @@ impl Engine {
     }
 
     fn tick(&mut self) -> Result<(), StoreError> {
+        // With every message would cost more syncs than the message.
+        self.has_erased_keys |= std::mem::take(&mut self.has_moved_sessions);
         self.tell_of_suppressed_alarms();
         if self.announce_at.is_some_and(|at| at <= self.up) {
             self.announce_at = None;
@@ -428,6 +436,8 @@ impl Engine {
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;
+        self.tell_doubts()?;
+        self.tell_of_old_stacks()?;
         self.want_fresh_keys();
         self.read_into_index()?;
         self.store.check_on()?;

@@ -61,7 +61,7 @@ impl Engine {
         let here = self.store.count_one_time_keys(&self.stock_place(), &self.exchange_key())?;
         if u64::from(left) > here {
             self.out.records.push(ToRelay::OneTimeKeys { keys: OneTimeKeys::default(), anew: true });
-            self.store.erase_one_time_keys_but(&self.stock_place(), 0)?;
+            self.has_erased_keys |= self.store.erase_one_time_keys_but(&self.stock_place(), 0)?;
             self.stock.left = Some(0);
         }
         self.want_one_time_keys();
@@ -102,7 +102,8 @@ impl Engine {
             return Ok(());
         }
         let keys = self.sign_one_time_keys(made)?;
-        self.store.erase_one_time_keys_but(&self.stock_place(), MOST_FOR_A_RELAY)?;
+        self.has_erased_keys |=
+            self.store.erase_one_time_keys_but(&self.stock_place(), MOST_FOR_A_RELAY)?;
         self.out.records.push(ToRelay::OneTimeKeys { keys, anew: false });
         Ok(())
     }

@@ -152,6 +152,12 @@ impl Engine {
             Some(known) if known.bundle.hash == verified.hash && known.row.problem == problem => {
                 return Ok(());
             }
+            // It was made before this node changed its stack, or while its owner had another: he may have changed as well,
+            // and not have told the relay yet.
+            Some(known) if known.bundle.hash == verified.hash && problem.is_some() => {
+                self.watched.old_stack(peer, self.up);
+                return Ok(());
+            }
             None if full => {
                 tracing::warn!(peer = %peer.short(), "too many peers are known; this one is ignored");
                 return Ok(());

@@ -72,6 +72,7 @@ impl Engine {
         };
         self.store.save_session(live.row.id, &change)?;
         self.store.update_session(&live.row)?;
+        self.has_moved_sessions = true;
         if self.live.len() >= MAX_LIVE {
             self.live.clear();
         }
@@ -181,6 +182,7 @@ impl Engine {
         for row in rows.iter().take(surplus) {
             self.live.remove(&row.id);
             self.store.erase_session(row.id)?;
+            self.has_erased_keys = true;
         }
         Ok(())
     }

@@ -19,6 +19,10 @@ const GRACE_MS: u64 = 5_000;
 /// gone before: a relay notices late that nobody is at the other end.
 const STALE_MS: u64 = 5 * MINUTE_MS;
 
+/// Somebody who has changed his stack as this node has shows a bundle of it within this, once he is there: keys of
+/// `rsa-hybrid` take a while to make.
+const SAME_STACK_MS: u64 = MINUTE_MS;
+
 /// Whether a property is given.
 type Gives = fn(&Properties) -> bool;
 
@@ -44,6 +48,14 @@ pub(crate) struct Watched {
     asked: BTreeMap<PeerId, Uptime>,
     /// Peers about whom the user was told already, in this run.
     told: BTreeSet<PeerId>,
+    /// Peers of whom only a bundle of another stack is known, from before: since when they are there with it.
+    old_stacks: BTreeMap<PeerId, Uptime>,
+}
+
+impl Watched {
+    pub(super) fn old_stack(&mut self, peer: PeerId, now: Uptime) {
+        self.old_stacks.entry(peer).or_insert(now);
+    }
 }
 
 impl Engine {
@@ -303,6 +315,29 @@ impl Engine {
             contact.row.problem.as_ref().is_some_and(|why| !why.starts_with(super::sessions::NO_SESSION));
         let agrees = self.profile.agree(&contact.bundle.bundle.profile).is_ok();
         if differs && agrees { self.set_problem(peer, None) } else { Ok(()) }
+    }
+
+    /// Whoever is there for so long, and still shows a bundle of another stack, has not changed as this node has.
+    pub(super) fn tell_of_old_stacks(&mut self) -> Result<(), StoreError> {
+        let (now, linked) = (self.up, self.welcomed);
+        let mut overdue = Vec::new();
+        self.watched.old_stacks.retain(|peer, since| {
+            let Some(contact) = self.contacts.get(peer) else { return false };
+            let Err(mismatch) = self.profile.agree(&contact.bundle.bundle.profile) else { return false };
+            if !(linked && contact.online) {
+                *since = now;
+            }
+            let is_overdue = now.ms_since(*since) >= SAME_STACK_MS;
+            if is_overdue {
+                overdue.push((*peer, mismatch));
+            }
+            !is_overdue
+        });
+        for (peer, mismatch) in overdue {
+            self.alarm(AlarmKind::Downgrade, Some(peer), format!("another stack: {mismatch}"));
+            self.set_problem(peer, Some(mismatch.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Whoever is pinned is looked for, also if no room is shared.

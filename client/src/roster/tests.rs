@@ -219,13 +219,48 @@ fn nobody_can_fill_the_log_against_the_creator() {
     assert!(!seats[0].log.is_member(id(2)));
 }
 
+fn were(log: &Log, people: &[u8]) -> Earlier {
+    log.earlier(roster_hash(log.room(), sorted(people)))
+}
+
 #[test]
 fn earlier_members_are_recognized() {
     let mut seats = room(3);
     assert_eq!(seats[0].says(remove(2)), Ok(true));
-    let earlier = seats[0].log.earlier(32);
-    assert_eq!(earlier, [sorted(&[1, 2, 3]), sorted(&[1, 2]), sorted(&[1])]);
-    assert_eq!(seats[0].log.earlier(1), [sorted(&[1, 2, 3])]);
+    let log = &seats[0].log;
+    for people in [&[1, 3][..], &[1, 2, 3], &[1, 2], &[1]] {
+        assert_eq!(were(log, people), Earlier::Were(sorted(people).into_iter().collect()), "{people:?}");
+    }
+    for people in [&[1, 2, 3, 4][..], &[2, 3], &[]] {
+        assert_eq!(were(log, people), Earlier::Never, "{people:?}");
+    }
+}
+
+/// Two said something at once: whoever has heard only one of them has members that are no stage of one's own way.
+#[test]
+fn members_on_another_way_are_recognized() {
+    let mut seats = room(3);
+    assert_eq!(seats[0].says(admit(4)), Ok(true));
+    assert_eq!(seats[1].says(admit(5)), Ok(true));
+    assert_eq!(seats[1].says(remove(3)), Ok(true));
+    meet(&mut seats);
+    for people in [&[1, 2, 3, 4][..], &[1, 2, 3, 5], &[1, 2, 5], &[1, 2, 4, 5], &[1, 2, 3, 4, 5]] {
+        for seat in &seats {
+            assert_eq!(were(&seat.log, people), Earlier::Were(sorted(people).into_iter().collect()));
+        }
+    }
+    // Nobody removes 3 before 5 was admitted.
+    assert_eq!(were(&seats[0].log, &[1, 2, 4]), Earlier::Never);
+}
+
+#[test]
+fn with_too_many_ways_it_is_left_open() {
+    let mut seats = room(12);
+    for (n, seat) in seats.iter_mut().enumerate() {
+        assert_eq!(seat.says(admit(40 + n as u8)), Ok(true));
+    }
+    meet(&mut seats);
+    assert_eq!(were(&seats[0].log, &[99]), Earlier::Unknown);
 }
 
 struct Dice(u64);

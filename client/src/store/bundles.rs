@@ -81,10 +81,14 @@ impl Store {
         Ok(self.db.prepare_cached(&sql)?.query_row([hash], read).optional()?)
     }
 
-    /// Erases what is too old, and what was made when the clock was ahead.
-    pub(crate) fn erase_bundles_outside(&self, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
-        self.db.execute("DELETE FROM bundles WHERE created < ? OR created > ?", [int(from.0), int(to.0)])?;
-        Ok(())
+    /// Erases what nobody may use any more at `now`, however late it was signed again, and what was made when the clock was
+    /// ahead. Whether there was any.
+    pub(crate) fn erase_bundles_outside(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
+        let times = [int(now.0), int(ahead.0)];
+        let is_over = "expires <= ? OR created > ?";
+        let any = self.db.prepare_cached(&format!("SELECT 1 FROM bundles WHERE {is_over}"))?.exists(times)?;
+        self.db.prepare_cached(&format!("DELETE FROM bundles WHERE {is_over}"))?.execute(times)?;
+        Ok(any)
     }
 }
 
@@ -128,8 +132,10 @@ mod tests {
             (vec![2, 1], vec![2, 2], vec![2, 3])
         );
         assert_eq!((found.made, found.created, found.expires), (Timestamp(19), Timestamp(20), Timestamp(21)));
-        store.erase_bundles_outside(Timestamp(20), Timestamp(30)).unwrap();
+        assert!(store.erase_bundles_outside(Timestamp(20), Timestamp(30)).unwrap());
         let left: Vec<u8> = (1..=4).filter(|n| store.bundle(&[*n; 32]).unwrap().is_some()).collect();
         assert_eq!(left, [2, 3]);
+        assert!(!store.erase_bundles_outside(Timestamp(20), Timestamp(30)).unwrap());
+        assert!(store.erase_bundles_outside(Timestamp(21), Timestamp(30)).unwrap(), "at the end of its life");
     }
 }

@@ -14,7 +14,7 @@ mod node;
 mod one_time;
 mod outbox;
 mod rooms;
-mod seal;
+pub(crate) mod seal;
 mod sessions;
 pub(crate) mod unsealed;
 

@@ -72,28 +72,30 @@ impl Store {
         Ok(self.db.prepare_cached(sql)?.query_row([relay, exchange], |row| row.get(0).map(uint))?)
     }
 
-    /// Erases the unused keys of a relay, but for the newest so many.
-    pub(crate) fn erase_one_time_keys_but(&self, relay: &str, newest: u64) -> Result<(), StoreError> {
+    /// Erases the unused keys of a relay, but for the newest so many. Whether there were any.
+    pub(crate) fn erase_one_time_keys_but(&self, relay: &str, newest: u64) -> Result<bool, StoreError> {
         let sql = "SELECT id FROM one_time_keys WHERE relay_hash = hashed('one_time_keys.relay', ?) AND secret IS NOT NULL
                    ORDER BY made DESC, id LIMIT -1 OFFSET ?";
         let mut query = self.db.prepare_cached(sql)?;
         let ids: Vec<[u8; OneTimeKeyId::LEN]> =
             query.query_map(params![relay, int(newest)], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for id in ids {
+        for id in &ids {
             self.db.prepare_cached("DELETE FROM one_time_keys WHERE id = ?")?.execute([id])?;
         }
-        Ok(())
+        Ok(!ids.is_empty())
     }
 
-    /// Erases keys, used or not, that were made before, or dated after, these times.
+    /// Erases keys, used or not, that were made before, or dated after, these times. Whether there were any.
     pub(crate) fn erase_one_time_keys_outside(
         &self,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "DELETE FROM one_time_keys WHERE made < ? OR made > ?";
-        self.db.prepare_cached(sql)?.execute([int(from.0), int(to.0)])?;
-        Ok(())
+    ) -> Result<bool, StoreError> {
+        let times = [int(from.0), int(to.0)];
+        let sql = "SELECT 1 FROM one_time_keys WHERE made < ? OR made > ?";
+        let any = self.db.prepare_cached(sql)?.exists(times)?;
+        self.db.prepare_cached("DELETE FROM one_time_keys WHERE made < ? OR made > ?")?.execute(times)?;
+        Ok(any)
     }
 }
 

@@ -7,6 +7,7 @@ use chat_core::api::command::{Destination, Send};
 use chat_core::api::table::{self, Line};
 use chat_core::api::{Command, ErrorKind, EventId, Reply, Snapshot, StackView};
 use chat_core::nick::{MAX_TEXT_BYTES, Nick, inert};
+use chat_core::room::RoomAddress;
 use chat_core::{CORE_VERSION, PeerId};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ struct NoParams {}
 struct RunLine {
     /// A line as it would be typed: `/command …`, or text.
     line: String,
-    /// Where text goes; the first room if left out.
+    /// Where text goes, and the room of a command that names none; the first room if left out.
     #[serde(default)]
     conversation: Option<Destination>,
 }
@@ -157,10 +158,11 @@ pub(crate) fn resolve(call: Call, now: &Snapshots) -> Result<Action, RpcError> {
 }
 
 fn run_line(run: RunLine, now: &Snapshots) -> Result<Action, RpcError> {
-    match table::parse_line(&run.line)? {
+    let here = room_of(run.conversation.as_ref(), &now());
+    match table::parse_line_in(&run.line, here.as_ref())? {
         Line::Command(command) => engine(command),
         Line::Text(text) => {
-            let to = run.conversation.or_else(|| first_room(&now())).ok_or_else(|| {
+            let to = run.conversation.or(here.map(Destination::Room)).ok_or_else(|| {
                 RpcError::engine(ErrorKind::NotFound, "no room to say it in; name a `conversation`")
             })?;
             engine(Command::Send(Send { to, text, client_id: None }))
@@ -173,8 +175,16 @@ fn run_line(run: RunLine, now: &Snapshots) -> Result<Action, RpcError> {
     }
 }
 
-fn first_room(now: &Snapshot) -> Option<Destination> {
-    now.conversations.iter().find_map(|it| it.with.room()).map(|(room, _)| Destination::Room(room.clone()))
+/// The room that a line is typed in, if it is one.
+fn room_of(conversation: Option<&Destination>, now: &Snapshot) -> Option<RoomAddress> {
+    let views = || now.conversations.iter();
+    let view = match conversation {
+        None => views().find(|view| view.with.room().is_some()),
+        Some(Destination::Room(room)) => return Some(room.clone()),
+        Some(Destination::Conversation(id)) => views().find(|view| view.id == *id),
+        Some(_) => None,
+    };
+    view.and_then(|view| view.with.room()).map(|(room, _)| room.clone())
 }
 
 /// A command for the engine, unless it is so large that even queueing it would cost memory for nothing.

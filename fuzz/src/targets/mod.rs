@@ -1,5 +1,6 @@
 //! One function of bytes a target. Each file says at its top what must hold, and how much may be allocated.
 
+pub mod archive;
 pub mod arq_listener;
 pub mod arq_packet;
 pub mod arq_pair;
@@ -7,10 +8,12 @@ pub mod bundle;
 pub mod first_message;
 pub mod frame_body;
 pub mod jsonrpc_line;
+pub mod membership;
 pub mod noise_frame;
 pub mod noise_handshake;
 pub mod profile;
 pub mod relay_record;
+pub mod sealed_row;
 pub mod sessions;
 pub mod tcp_frame;
 pub mod words;
@@ -34,6 +37,9 @@ targets!(
     relay_record,
     bundle,
     frame_body,
+    membership,
+    sealed_row,
+    archive,
     tcp_frame,
     noise_frame,
     noise_handshake,

@@ -10,6 +10,8 @@
 use chat_core::api::command::Destination;
 use chat_core::api::table::{self, Line};
 use chat_core::nick::{MAX_NICK_BYTES, Nick, RoomName, inert, is_unsafe_to_show};
+use chat_core::room::RoomAddress;
+use chat_core::safety::SafetyNumber;
 use chat_core::{Address, Command, MessageId, PeerId};
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -34,7 +36,12 @@ pub fn run(data: &[u8]) {
 }
 
 fn line(text: &str) {
-    match table::parse_line(text) {
+    line_in(text, None);
+    line_in(text, "#den·7f3a".parse().ok().as_ref());
+}
+
+fn line_in(text: &str, here: Option<&RoomAddress>) {
+    match table::parse_line_in(text, here) {
         Ok(Line::Text(said)) => {
             assert!(text.ends_with(&said) && text.len() - said.len() <= 1);
             assert!(!said.starts_with('/') || text.starts_with("//"));
@@ -88,6 +95,10 @@ fn names(text: &str) {
 fn ids(text: &str) {
     if let Ok(id) = text.parse::<PeerId>() {
         assert_eq!(id.to_string(), text.to_ascii_lowercase());
+    }
+    if let Ok(number) = text.parse::<SafetyNumber>() {
+        assert_eq!((number.digits().len(), number.groups().count()), (60, 12));
+        assert_eq!(number.to_string().parse::<SafetyNumber>(), Ok(number));
     }
     if let Ok(id) = text.parse::<MessageId>() {
         assert_eq!(id.to_string(), text.to_ascii_lowercase());

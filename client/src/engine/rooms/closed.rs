@@ -38,7 +38,7 @@ impl Engine {
         }
         let Some(log) = log.filter(|log| log.room() == room) else { return Ok(None) };
         let peers = self.store.room_peers(room)?.into_iter().collect();
-        Ok(Some(Kind::Closed(Box::new(Closed { peers, ..Closed::new(log) }))))
+        Ok(Some(Kind::Closed(Box::new(Closed { log, peers }))))
     }
 
     pub(super) fn closed_mut(&mut self, id: ConversationId) -> Option<&mut Closed> {
@@ -225,7 +225,6 @@ impl Engine {
         if after == *before {
             return Ok(());
         }
-        closed.differing.clear();
         // Who comes or goes is to know other operations than before.
         for &moved in before.symmetric_difference(&after) {
             let knows = self.knows(id, moved);

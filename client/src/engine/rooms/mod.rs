@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `open` | the relay names the members |
 //! | `closed` | members admit and remove members, by operations that every member checks |
+//! | `doubts` | who seems to know other members: settled by comparing, or an alarm |
 //! | `sync` | who knows which operations: told, asked for, told again |
 //! | `texts` | what is written in a closed room, and by whom |
 
 mod closed;
+mod doubts;
 mod open;
 mod sync;
 mod texts;
@@ -26,6 +28,7 @@ use super::Engine;
 use crate::roster::Log;
 use crate::store::{RoomPeer, RoomRow, StoreError};
 
+pub(super) use doubts::Doubt;
 #[cfg(test)]
 pub(super) use open::MAX_MEMBERS;
 
@@ -65,13 +68,11 @@ pub(crate) struct Closed {
     pub(crate) log: Log,
     /// What others know of it.
     peers: BTreeMap<PeerId, RoomPeer>,
-    /// Whose other rosters the user knows of.
-    differing: BTreeSet<(PeerId, [u8; 16])>,
 }
 
 impl Closed {
     fn new(log: Log) -> Self {
-        Self { log, peers: BTreeMap::new(), differing: BTreeSet::new() }
+        Self { log, peers: BTreeMap::new() }
     }
 }
 

@@ -164,8 +164,7 @@ impl Engine {
         id: ConversationId,
         peer: PeerId,
     ) -> Result<bool, StoreError> {
-        // Of rooms that are not known here there are any number: they share one.
-        let counted = if self.rooms.contains_key(&id) { id } else { ConversationId::default() };
+        let counted = self.counted(id);
         if !self.rates.may_compare(peer, counted, self.up) {
             return Ok(false);
         }
@@ -185,7 +184,11 @@ impl Engine {
         let Some((_, hash)) = self.for_peer(ask.room, from) else { return Ok(()) };
         let knows = self.knows(ask.room, from);
         self.set_knows(ask.room, from, RoomPeer { heard: Some(ask.log), ..knows })?;
-        if ask.log == hash { Ok(()) } else { self.tell_again(ask.room, from) }
+        if ask.log == hash {
+            self.agreed(ask.room, from);
+            return Ok(());
+        }
+        self.tell_again(ask.room, from)
     }
 
     /// [`Body::RoomLog`]
@@ -195,6 +198,7 @@ impl Engine {
         let orphans = if is_new {
             let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
             self.enter(log)?;
+            self.room_is_known(from);
             let by = self.closed(id).and_then(|closed| closed.log.admitter(self.config.identity.peer_id()));
             self.room_changed(id, by)?;
             false
@@ -212,6 +216,7 @@ impl Engine {
         if told.log != hash {
             return self.tell_room(id, from);
         }
+        self.agreed(id, from);
         if told.operations.is_empty() {
             return Ok(());
         }

@@ -5,17 +5,14 @@ use std::collections::BTreeSet;
 use chat_core::api::event::AlarmKind;
 use chat_core::ids::{ConversationId, PeerId};
 use chat_core::wire::body::ClosedText;
-use chat_core::wire::membership::{copy_id, roster_hash};
+use chat_core::wire::membership::copy_id;
 use chat_core::wire::{Body, Plaintext};
 
 use super::super::{Engine, Fault};
+use super::doubts::Doubt;
 use crate::engine::refusal::{not_of_room, refused};
+use crate::roster::Earlier;
 use crate::store::{MessageRow, StoreError};
-
-/// How many changes back somebody else's list of members is recognized.
-const EARLIER: usize = 32;
-/// Most differing rosters remembered, so that each is told once.
-const MAX_DIFFERING: usize = 1_000;
 
 impl Engine {
     /// The copy of a message of one's own for a member: in a closed room, with the roster it was written to.
@@ -73,36 +70,36 @@ impl Engine {
     }
 
     /// A member has written to other members than are known here. One of both has not heard of a change, or a relay keeps
-    /// it back: the user is told who, and who is in question, and both compare what they know.
+    /// it back.
     pub(in crate::engine) fn compare_roster(
         &mut self,
         from: PeerId,
         text: &ClosedText,
     ) -> Result<(), StoreError> {
         let (id, roster) = (text.room, text.roster);
-        let Some(closed) = self.closed_mut(id) else { return Ok(()) };
+        let Some(closed) = self.closed(id) else { return Ok(()) };
         if closed.log.roster() == roster {
             return Ok(());
         }
         let heard = closed.peers.get(&from).and_then(|knows| knows.heard);
-        if heard == Some(closed.log.hash()) {
+        let knows_all = heard == Some(closed.log.hash());
+        if knows_all && !self.never_had(id, roster) {
             // It knows what is known here by now: it wrote this before.
             return Ok(());
         }
-        if closed.differing.len() >= MAX_DIFFERING {
-            closed.differing.clear();
+        self.doubt(id, from, |engine| {
+            let what = engine.what_differs(id, roster);
+            Doubt::new(AlarmKind::Roster, what, Some(roster), engine.up)
+        })
+    }
+
+    /// In what the members somebody has written to differ from those known here.
+    fn what_differs(&self, id: ConversationId, roster: [u8; 16]) -> String {
+        let Some(closed) = self.closed(id) else { return String::new() };
+        match closed.log.earlier(roster) {
+            Earlier::Were(theirs) => self.difference(&closed.log.members().collect(), &theirs),
+            Earlier::Never | Earlier::Unknown => "wrote to members who are not those known here".to_owned(),
         }
-        if closed.differing.insert((from, roster)) {
-            let now: BTreeSet<PeerId> = closed.log.members().collect();
-            let mut earlier = closed.log.earlier(EARLIER).into_iter();
-            let theirs = earlier.find(|members| roster_hash(id, members.iter().copied()) == roster);
-            let what = match theirs {
-                Some(theirs) => self.difference(&now, &theirs.into_iter().collect()),
-                None => "wrote to members who are not those known here".to_owned(),
-            };
-            self.roster_alarm(id, from, &what);
-        }
-        self.compare_rooms(id, from).map(drop)
     }
 
     fn difference(&self, now: &BTreeSet<PeerId>, theirs: &BTreeSet<PeerId>) -> String {

@@ -3,6 +3,7 @@
 mod anew;
 mod chaos;
 mod clock;
+mod closed_races;
 mod closed_rooms;
 mod first_messages;
 mod history;

@@ -1,6 +1,7 @@
 //! The complete data of both ends is stolen: every file, as it lies there. The thief has recorded every envelope and runs
 //! the program's own code on what he stole: he brings sessions back, with each byte of them set to zero in turn so that
-//! counters and windows don't stop him, and takes first messages again with every key that is left.
+//! counters and windows don't stop him, and takes first messages again with every key that is left. He has the store's key
+//! too, and knows that its log holds the states of before: he looks at each of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,21 +16,42 @@ use zeroize::Zeroizing;
 
 use super::world::World;
 use crate::config::{ClientConfig, StorePlace};
+use crate::engine::HOUR_MS;
 use crate::store::{Store, StoredBundle};
 
-/// What lies in one stolen folder.
+/// What lies in one stolen folder, in one state of it.
 struct Loot {
     me: PeerId,
     sessions: Vec<SavedSession>,
     bundles: Vec<StoredBundle>,
     one_time: Vec<Zeroizing<Vec<u8>>>,
-    files: Vec<Vec<u8>>,
+}
+
+/// Where each commit in a write-ahead log ends (<https://www.sqlite.org/fileformat2.html#walformat>).
+fn commits(log: &[u8]) -> Vec<usize> {
+    let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+    if log.len() < 32 {
+        return Vec::new();
+    }
+    let frame = 24 + number(8);
+    let frames = (0..(log.len() - 32) / frame).map(|n| 32 + n * frame);
+    frames.filter(|at| number(at + 4) != 0).map(|at| at + frame).collect()
 }
 
 impl Loot {
+    /// A folder as it lies there, and in every earlier state that its log still holds.
+    fn all(me: PeerId, folder: &Path) -> Vec<Self> {
+        let log = std::fs::read(folder.join("client.db-wal")).unwrap_or_default();
+        let state = |end: usize| {
+            let copy = tempfile::tempdir().unwrap();
+            std::fs::copy(folder.join("client.db"), copy.path().join("client.db")).unwrap();
+            std::fs::write(copy.path().join("client.db-wal"), &log[..end]).unwrap();
+            Self::of(me, copy.path())
+        };
+        std::iter::once(0).chain(commits(&log)).map(state).collect()
+    }
+
     fn of(me: PeerId, folder: &Path) -> Self {
-        let files = std::fs::read_dir(folder).unwrap();
-        let files = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
         let store = Store::open(&StorePlace::File(folder.join("client.db"))).unwrap();
         let ids = |sql: &str| -> Vec<Vec<u8>> {
             store
@@ -52,7 +74,6 @@ impl Loot {
             sessions: sessions.collect(),
             bundles: bundles.collect(),
             one_time: one_time.into_iter().map(Zeroizing::new).collect(),
-            files,
         }
     }
 
@@ -119,6 +140,18 @@ fn edited(saved: &SavedSession) -> impl Iterator<Item = SavedSession> + '_ {
     std::iter::once(saved.clone()).chain((0..saved.main.len()).map(with_zero))
 }
 
+/// The engine hears that time has passed.
+const TICK_MS: u64 = 1_000;
+
+/// Ages end at most once an hour.
+fn days_pass(world: &mut World, days: u64) {
+    for _ in 0..days * 3 {
+        world.pass(8 * HOUR_MS);
+    }
+    // What a clock that is set right again keeps for a day.
+    world.pass(TICK_MS);
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     /// Of so many envelopes before the first answer,
@@ -129,12 +162,14 @@ struct Verdict {
     later: usize,
     /// these.
     later_read: usize,
-    /// The one-time secret that was used lies in some file still.
-    secret_in_a_file: bool,
+    /// The one-time secret that was used is there still.
+    has_secret: bool,
+    /// States in the logs, beside the last ones.
+    earlier_states: usize,
 }
 
-/// Alice writes to bob, who is away; he answers; they talk on; then everything is stolen.
-fn steal(exchange: &'static str, with_one_time_keys: bool) -> Verdict {
+/// Alice writes to bob, who is away; he answers; they talk on; then everything is stolen, `after` milliseconds.
+fn steal(exchange: &'static str, with_one_time_keys: bool, after: u64) -> Verdict {
     let mut world = World::over(exchange, &["alice", "bob"]);
     if !with_one_time_keys {
         world.meddle_with_key = Box::new(|_, _| None);
@@ -159,8 +194,13 @@ fn steal(exchange: &'static str, with_one_time_keys: bool) -> Verdict {
             world.settle();
         }
     }
-    let loot =
-        [("alice", alice), ("bob", bob)].map(|(who, id)| (who, Loot::of(id, world.copy_of(who).path())));
+    if after > 0 {
+        world.pass(after);
+    }
+    let loot: Vec<(&str, Loot)> = [("alice", alice), ("bob", bob)]
+        .into_iter()
+        .flat_map(|(who, id)| Loot::all(id, world.copy_of(who).path()).into_iter().map(move |loot| (who, loot)))
+        .collect();
     let now = world.now;
     let later: Vec<Envelope> = world.relay.record[flight.len()..].to_vec();
     let mut count = |envelopes: &[Envelope]| {
@@ -174,18 +214,15 @@ fn steal(exchange: &'static str, with_one_time_keys: bool) -> Verdict {
         envelopes.iter().filter(|envelope| read(envelope)).count()
     };
     let (first_flight_read, later_read) = (count(&flight), count(&later));
-    let lies_in = |secret: &[u8]| {
-        let files = || loot.iter().flat_map(|(_, loot)| &loot.files);
-        assert!(files().any(|file| file.len() > 1_000));
-        files().any(|file| file.windows(secret.len()).any(|part| part == secret))
-    };
-    let secret_in_a_file = secret.is_some_and(|secret| lies_in(&secret[4..]));
+    assert!(loot.iter().any(|(_, loot)| !loot.one_time.is_empty()), "those that nobody used are there");
+    let has_secret = loot.iter().any(|(_, loot)| loot.one_time.iter().any(|key| Some(key) == secret.as_ref()));
     let verdict = Verdict {
         first_flight: flight.len(),
         first_flight_read,
         later: later.len(),
         later_read,
-        secret_in_a_file,
+        has_secret,
+        earlier_states: loot.len() - 2,
     };
     let keys = if with_one_time_keys { "with" } else { "without" };
     #[allow(clippy::print_stdout)] // The verdict is there to be read.
@@ -198,26 +235,68 @@ fn steal(exchange: &'static str, with_one_time_keys: bool) -> Verdict {
 /// C31, through whole nodes: with a one-time key nothing that was said before is read, not even the first flight.
 #[test]
 fn stolen_data_opens_nothing_that_was_said_before() {
-    let verdict = steal("x25519-ratchet", true);
+    let verdict = steal("x25519-ratchet", true, TICK_MS);
     assert!(verdict.first_flight == 3 && verdict.later > 6, "{verdict:?}");
     assert_eq!((verdict.first_flight_read, verdict.later_read), (0, 0), "{verdict:?}");
-    assert!(!verdict.secret_in_a_file, "{verdict:?}");
+    assert!(!verdict.has_secret, "{verdict:?}");
+}
+
+/// The control: what was opened within the last second lies in the log still. The first flight does not, as a key that is
+/// used is erased with its commit.
+#[test]
+fn at_once_the_log_opens_what_was_said_last() {
+    let verdict = steal("x25519-ratchet", true, 0);
+    assert!(verdict.earlier_states > 0 && verdict.later_read > 0, "{verdict:?}");
+    assert!(!verdict.has_secret, "{verdict:?}");
 }
 
 /// The control: without one, the first flight is read, all of it, as the bundle's key is kept for weeks; and no more.
 #[test]
 fn without_a_one_time_key_the_first_flight_is_read() {
-    let verdict = steal("x25519-ratchet", false);
+    let verdict = steal("x25519-ratchet", false, TICK_MS);
     assert_eq!((verdict.first_flight_read, verdict.later_read), (3, 0), "{verdict:?}");
+}
+
+/// And only while the bundle's key lives: thirty days from its making, though it was signed again on its sixth day.
+#[test]
+fn the_key_of_a_bundle_is_gone_after_thirty_days() {
+    for (days, read) in [(29, 3), (30, 0)] {
+        let mut world = World::over("x25519-ratchet", &["alice", "bob"]);
+        world.meddle_with_key = Box::new(|_, _| None);
+        let bob = world.id("bob");
+        days_pass(&mut world, 6);
+        world.disconnect("bob");
+        world.person("bob").rename("robert");
+        world.crash("bob");
+        world.connect("bob");
+        world.disconnect("bob");
+        let to = bob.to_string();
+        for n in 0..3 {
+            world.send("alice", &to, &format!("while you are away {n}"));
+        }
+        let flight = world.relay.record.clone();
+        world.connect("bob");
+        world.settle();
+        world.send("bob", "alice", "I am here");
+        world.settle();
+        days_pass(&mut world, days - 6);
+        let now = world.now;
+        let loot = Loot::all(bob, world.copy_of("bob").path());
+        let config = &world.person("bob").engine.config;
+        let opened = flight.iter().filter(|it| loot.iter().any(|loot| loot.opens(config, now, it))).count();
+        assert_eq!((flight.len(), opened), (3, read), "after {days} days");
+        let bundles = loot.iter().map(|loot| loot.bundles.len()).max();
+        assert!((2..=6).contains(&bundles.unwrap()), "{bundles:?} bundles: new ones every week");
+    }
 }
 
 /// The control: a static key falls to the same thief, wholly.
 #[test]
 fn a_static_key_opens_nearly_everything() {
-    let verdict = steal("x25519", true);
+    let verdict = steal("x25519", true, TICK_MS);
     assert!(
         verdict.first_flight_read + verdict.later_read + 2 >= verdict.first_flight + verdict.later,
         "{verdict:?}"
     );
-    assert!(!verdict.secret_in_a_file, "the one-time key itself is gone here too");
+    assert!(!verdict.has_secret, "the one-time key itself is gone here too");
 }

@@ -9,6 +9,7 @@ use chat_core::profile::Pin;
 
 use super::world::World;
 use crate::config::Rules;
+use crate::engine::MINUTE_MS;
 
 fn to(whom: &str) -> Destination {
     Destination::try_from(whom.to_owned()).unwrap()
@@ -373,22 +374,73 @@ fn a_property_that_was_had_and_is_missing_is_refused_until_the_user_agrees() {
     assert_eq!(view(&mut world, bob).held, None);
 }
 
+/// Both change, one after the other, and in either order; what was on its way arrives, and nobody is told of anything.
 #[test]
 fn a_better_stack_is_no_downgrade() {
+    for order in [["alice", "bob"], ["bob", "alice"]] {
+        let mut world = World::of(&["alice", "bob"]);
+        world.send("alice", "bob", "before");
+        world.settle();
+        for who in order {
+            world.disconnect(who);
+        }
+        let on_its_way = [world.send("alice", "bob", "to bob"), world.send("bob", "alice", "to alice")];
+        for who in order {
+            world.person(who).take_profile("x25519-ratchet", Rules::default());
+            world.crash(who);
+            world.connect(who);
+            // The other one comes later.
+            world.live(90_000);
+        }
+        let id = world.send("alice", "bob", "after");
+        world.live(3 * MINUTE_MS);
+        assert_eq!(world.state("alice", id), MessageState::Delivered);
+        assert_eq!(world.state("alice", on_its_way[0]), MessageState::Delivered);
+        assert_eq!(world.state("bob", on_its_way[1]), MessageState::Delivered);
+        for who in order {
+            assert_eq!(world.alarms(who), [""; 0], "{who} of {order:?}");
+        }
+    }
+}
+
+/// A first message that waits in the mailbox while both change is of the old stack.
+#[test]
+fn a_first_message_from_before_both_changed_is_no_downgrade() {
     let mut world = World::of(&["alice", "bob"]);
-    world.send("alice", "bob", "before");
-    world.settle();
+    world.disconnect("alice");
+    let first = world.send("bob", "alice", "first");
+    world.disconnect("bob");
     for who in ["alice", "bob"] {
-        world.disconnect(who);
         world.person(who).take_profile("x25519-ratchet", Rules::default());
         world.crash(who);
         world.connect(who);
+        world.settle();
     }
-    world.pass(1_000);
+    world.live(3 * MINUTE_MS);
+    assert_eq!(world.state("bob", first), MessageState::Delivered);
+    for who in ["alice", "bob"] {
+        assert_eq!(world.alarms(who), [""; 0], "{who}");
+    }
+}
+
+/// Only alice changes: bob is there all the time, with what he had.
+#[test]
+fn a_peer_that_did_not_change_as_well_is_told_of() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.send("alice", "bob", "before");
     world.settle();
-    let id = world.send("alice", "bob", "after");
-    world.settle();
-    assert_eq!(world.state("alice", id), MessageState::Delivered);
+    world.disconnect("alice");
+    world.person("alice").take_profile("x25519-ratchet", Rules::default());
+    world.crash("alice");
+    world.connect("alice");
+    world.live(59_000);
+    assert_eq!(alarms(&mut world, "Downgrade: another stack"), 0);
+    // bob sees the new keys of alice at once.
+    assert_eq!(world.alarms("bob").iter().filter(|it| it.contains("key_exchange.kind")).count(), 1);
+    world.live(2 * MINUTE_MS);
+    assert_eq!(alarms(&mut world, "Downgrade: another stack: key_exchange.kind"), 1);
+    let error = world.try_send("alice", "bob", "hello").unwrap_err();
+    assert!(error.message.contains("key_exchange.kind"), "{error}");
 }
 
 #[test]

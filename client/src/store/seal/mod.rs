@@ -17,6 +17,8 @@
 //! | `round` | the same, a few rows at a time while the store is in use |
 
 mod check;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod functions;
 mod ledger;
 mod round;

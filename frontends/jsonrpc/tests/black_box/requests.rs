@@ -83,6 +83,12 @@ fn a_typed_line_does_what_it_does_at_a_prompt() {
         (json!({ "line": "//etc" }), text(lobby(), "/etc")),
         (json!({ "line": "psst", "conversation": "bob" }), text(Destination::Nick("bob".into()), "psst")),
         (json!({ "line": "/join #lobby" }), Command::Join(InRoom { room: room() })),
+        // As for a text, it is the first room if none is named.
+        (json!({ "line": "/members" }), Command::Members(InRoom { room: room() })),
+        (
+            json!({ "line": "/leave", "conversation": "#den" }),
+            Command::Leave(InRoom { room: "#den".parse().unwrap() }),
+        ),
     ] {
         session.ask(1, "command.run", params);
         assert_eq!(session.engine.answer(sent(1)), command);
@@ -96,6 +102,8 @@ fn a_typed_line_does_what_it_does_at_a_prompt() {
     assert!(session.error(4, -32601, "unknown_command").contains("did you mean /msg?"));
     session.ask(5, "command.run", json!({ "line": "/msg bob" }));
     assert!(session.error(5, -32602, "bad_params").contains("usage: /msg TO TEXT…"));
+    session.ask(6, "command.run", json!({ "line": "/members", "conversation": "bob" }));
+    assert!(session.error(6, -32602, "bad_params").contains("which room? usage: /members [ROOM]"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use chat_core::MessageId;
 use chat_core::api::table::{self, Line};
 use chat_core::api::{Command, Destination, MessageState, command};
+use chat_core::room::RoomAddress;
 
 use super::ask::Asked;
 use super::pane::Pane;
@@ -158,7 +159,7 @@ impl State {
     fn enter(&mut self) {
         let text = self.tab().map(|tab| tab.editor.text().to_owned()).unwrap_or_default();
         let line = match self.whole_retry(&text) {
-            None => table::parse_line(&text),
+            None => table::parse_line_in(&text, self.room_here().as_ref()),
             Some(Ok(line)) => table::parse_line(&line),
             Some(Err(why)) => return self.complain(why),
         };
@@ -176,6 +177,12 @@ impl State {
             // The line stays, to be put right.
             Err(error) => self.complain(error.to_string()),
         }
+    }
+
+    /// The room of the tab that is shown, if it is one.
+    fn room_here(&self) -> Option<RoomAddress> {
+        let id = self.tab().and_then(|tab| tab.id)?;
+        self.snapshot.conversation(id)?.with.room().map(|(room, _)| room.clone())
     }
 
     /// `/retry` means the last message that failed here, `/retry 0f3a` the failed one whose id begins so. Gives the line

@@ -75,3 +75,23 @@ fn a_room_that_was_made_is_shown() {
     let expected = MemberOf { room: "#den·0a0a".parse().unwrap(), peer: Destination::Nick("bob".into()) };
     assert!(matches!(&asked[..], [(_, Command::Admit(of))] if *of == expected), "{asked:?}");
 }
+
+/// A command that names no room means the one that is shown.
+#[test]
+fn the_room_that_is_shown_need_not_be_named() {
+    let mut world = World::new();
+    world.close_lobby(&[ME, BOB]);
+    let mut state = world.state(80, 24);
+    let den: chat_core::room::RoomAddress = "#den·0a0a".parse().unwrap();
+    let shown = state.tabs.iter().position(|tab| tab.id == Some(LOBBY));
+    state.act(Action::Switch(Switch::Number(shown.unwrap())));
+    let asked = commands(enter(&mut state, "/members"));
+    assert!(matches!(&asked[..], [(_, Command::Members(at))] if at.room == den), "{asked:?}");
+    let asked = commands(enter(&mut state, "/admit carol"));
+    assert!(matches!(&asked[..], [(_, Command::Admit(of))] if of.room == den), "{asked:?}");
+    let direct = state.tabs.iter().position(|tab| tab.id == Some(WITH_BOB)).unwrap();
+    state.act(Action::Switch(Switch::Number(direct)));
+    assert_eq!(commands(enter(&mut state, "/leave")).len(), 0);
+    state.arrange(80, 24);
+    assert!(seen(&state).join("\n").contains("which room? usage: /leave [ROOM]"));
+}
