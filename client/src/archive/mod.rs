@@ -17,7 +17,7 @@ use chat_core::error::CryptoError;
 use chat_core::ids::PeerId;
 
 use crate::config::StorePlace;
-use crate::store::{Store, StoreError};
+use crate::store::{Examined, Store, StoreError};
 use crate::vault::StoreKey;
 pub use export::{Exported, export};
 pub use import::{Imported, import};
@@ -97,10 +97,8 @@ pub struct Verdict {
 /// # Errors
 /// The store is not there, or can't be looked at at all: another key, another program's file.
 pub fn verify(path: &Path, key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<Verdict, ArchiveError> {
-    let (store, mut problems) = open_as_it_is(path, key, entropy)?;
-    let found = store.check_all();
-    problems.extend(found.findings.iter().map(ToString::to_string));
-    Ok(Verdict { rows: found.rows, problems })
+    let Examined { rows, problems, .. } = open_as_it_is(path, key, entropy)?;
+    Ok(Verdict { rows, problems })
 }
 
 /// Has the next start drop every key and session of a store, because the identity `me` came to it from elsewhere: the
@@ -117,16 +115,23 @@ pub fn renew(path: &Path, key: &StoreKey, me: PeerId, entropy: Box<dyn Entropy>)
     Ok(store.close()?)
 }
 
-/// Opens a store although it may be damaged, and says what is wrong with its pages.
+/// Looks at a store although it may be damaged. Its log alone is the rest of one.
 fn open_as_it_is(
     path: &Path,
     key: &StoreKey,
     entropy: Box<dyn Entropy>,
-) -> Result<(Store, Vec<String>), ArchiveError> {
-    if !path.exists() {
+) -> Result<Examined, ArchiveError> {
+    if !path.exists() && !log_of(path).exists() {
         return Err(ArchiveError::Missing(path.to_owned()));
     }
-    Ok(Store::open_damaged(path, key, entropy)?)
+    Ok(Examined::open(path, key, entropy)?)
+}
+
+/// Where the log of the store at `path` lies.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::ledger::{Entry, Sum};
 use super::row::{self, encode};
-use super::tables::{Column, Kind, Table};
+use super::tables::Table;
 use super::{Seal, Sealer, functions};
 use crate::store::StoreError;
 
@@ -118,12 +118,7 @@ impl Seal {
             let Some(hidden) = key.open(&raw.sealed, &beside) else {
                 return visit(Err(functions::shown(raw.key(table))));
             };
-            let (mut hidden, mut beside) = (hidden.into_iter(), raw.beside.iter());
-            let value = |column: &Column| {
-                let outside = (column.kind != Kind::Sealed).then(|| beside.next().cloned()).flatten();
-                if column.is_sealed() { hidden.next() } else { outside }.unwrap_or(Value::Null)
-            };
-            visit(Ok(table.columns.iter().map(value).collect()));
+            visit(Ok(super::salvage::whole_row(table, raw.beside.clone(), hidden)));
         })
     }
 

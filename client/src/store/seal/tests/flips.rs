@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::store::count_of;
 
 /// Memory that looks like a folder, where the system has it: half a million stores are no business of a disk.
 fn folder() -> tempfile::TempDir {
@@ -50,6 +51,7 @@ fn flip(picked: impl Fn(usize) -> bool + Sync) -> Became {
     let (bits, piece, next) = (whole.len() * 8, 4096 * 8, AtomicUsize::new(0));
     let work = || {
         let (folder, mut became) = (folder(), Became::default());
+        std::fs::copy(count_of(&path(&model)), count_of(&path(&folder))).unwrap();
         loop {
             let from = next.fetch_add(piece, Ordering::Relaxed);
             if from >= bits {
