@@ -1,23 +1,30 @@
 //! Search over history. The index is what was said, folded, in memory only: looking through it is faster than any
 //! index that would have to be sealed, and nothing of it lies on the disk.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 use zeroize::Zeroizing;
 
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 
 /// Without case and diacritics, so that what is typed in haste finds what was written with care.
+///
+/// A character at a time: the order of marks, which normalisation is about otherwise, means nothing when they go.
 fn fold(text: &str) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(text.len()));
-    if text.is_ascii() {
-        out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
-        return out;
+    // Most of what grows by this is short.
+    let mut out = Zeroizing::new(String::with_capacity(text.len() + 8));
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c.to_ascii_lowercase());
+            continue;
+        }
+        decompose_compatible(c, |part| {
+            if !is_combining_mark(part) && !is_invisible(part) {
+                // By way of both cases: letters that differ in one of them only become one, such as ẞ, ß and ss.
+                let upper = part.to_lowercase().flat_map(char::to_uppercase);
+                out.extend(upper.flat_map(char::to_lowercase));
+            }
+        });
     }
-    // By way of both cases: letters that differ in one of them only become one, such as ẞ, ß and ss.
-    let marked = text.nfkd().filter(|c| !is_combining_mark(*c) && !is_invisible(*c));
-    let cased = marked.flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
-    out.extend(cased.filter(|c| !is_combining_mark(*c)));
     out
 }
 
@@ -114,6 +121,9 @@ mod tests {
             ("日本", "日本語です"),
             ("ﬁne", "fine"),
             ("o'brien", "Mr O'Brien"),
+            ("한글", "한글입니다"),
+            ("ΟΔΟΣ", "η οδός"),
+            ("naive", "nai\u{308}ve"),
         ] {
             assert!(finds(query, text), "{query} in {text}");
         }

@@ -367,6 +367,34 @@ fn whoever_guesses_waits() {
     assert_eq!(alice.peer_id(), was);
 }
 
+/// Damage that no start looks for ends the run that finds it, and says what it is; what is left can be carried away.
+#[test]
+fn damage_that_is_found_while_the_program_runs() {
+    let world = World::new();
+    let bob = world.node(TCP_X25519, "bob", &world.any_port()).start();
+    let alice = world.node(TCP_X25519, "alice", &bob.address()).guest().start();
+    bob.meet(&["alice"]);
+    let id = bob.send("alice", "before");
+    bob.wait_state(&id, "delivered");
+    let folder = alice.folder().to_owned();
+    assert_eq!(alice.leave(), Exit::Code(0));
+    let db = Connection::open(folder.join("client.db")).unwrap();
+    assert!(db.execute("UPDATE sealed_seen_envelopes SET at = at + 1", []).unwrap() > 0);
+    drop(db);
+    let again = world.node(TCP_X25519, "alice", &bob.address()).guest().launch();
+    assert_eq!(again.process().wait_exit(), Exit::Code(1));
+    let said = again.process().stderr();
+    for piece in ["damaged: seen_envelopes, row ", "`chat db verify`", "`chat db export`"] {
+        assert!(said.contains(piece), "{said}");
+    }
+    let there = ["--data-dir", folder.to_str().unwrap()];
+    world.chat(&[&["db", "verify"][..], &there].concat()).refused(1, &["seen_envelopes, row "]);
+    let (export, secret) = (world.path("export"), world.write("secret", "correct horse"));
+    let arguments = ["db", "export", export.to_str().unwrap(), "--passphrase-file", secret.to_str().unwrap()];
+    let exported = world.chat(&[&arguments[..], &there].concat());
+    assert!(exported.exit == Exit::Code(0) && exported.stderr.contains("left out"), "{exported:?}");
+}
+
 /// Without history nothing of a run stays when it is over, but what has not arrived.
 #[test]
 fn without_history_a_run_leaves_nothing() {

@@ -269,6 +269,9 @@ pub struct PeerEvent {
     pub nick: String,
     /// Whether its key was verified.
     pub verified: bool,
+    /// What it was called here until now, if it is called otherwise since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
 }
 
 /// [`Event::PeerKeyChanged`]

@@ -8,6 +8,7 @@ use chat_core::wire::ToRelay;
 use std::sync::Arc;
 
 use super::Engine;
+use super::peers::Contact;
 use crate::store::StoreError;
 
 /// Messages given by `msg.history` if no number is asked for.
@@ -34,6 +35,21 @@ fn asked(mut error: CommandError, unknown: bool) -> CommandError {
         error.message.push_str("; the relay is asked, so try again in a moment");
     }
     error
+}
+
+/// An error that says by which names each of several can be meant.
+fn ambiguous(name: &str, several: &[&Contact]) -> CommandError {
+    let with_digits = |contact: &&Contact| match contact.row.name.contains('·') {
+        true => contact.row.name.clone(),
+        false => format!("{}·{}", contact.row.nick, contact.row.peer.short()),
+    };
+    let mut names: Vec<String> = several.iter().map(with_digits).collect();
+    names.sort_unstable();
+    let message = format!(
+        "{name} could be {}; say which by peer id, or by the name with its digits; /accept or /verify says whose it is",
+        names.join(" or ")
+    );
+    CommandError::new(ErrorKind::Ambiguous, message)
 }
 
 /// Admits or removes somebody, or says why not.
@@ -190,28 +206,34 @@ impl Engine {
         }
     }
 
-    /// A name as it is shown here. Who has a name keeps it; but several claims make it ambiguous.
+    /// A name as it is shown here, or with digits of the key. Several claims make it ambiguous, until the user (or the
+    /// profile) has said whose it is: a stranger must not take a name out of use by calling itself so.
     fn by_name(&self, name: &str) -> Result<PeerId, CommandError> {
         if name == self.config.nick.as_str() {
             return Err(CommandError::new(ErrorKind::NotAllowed, "that is yourself"));
         }
-        let claims: Vec<_> =
-            self.contacts.values().filter(|c| c.row.nick == name || c.row.name == name).collect();
-        match claims.as_slice() {
+        if let Some(pin) = self.config.rules.pins.iter().find(|pin| pin.nick.as_str() == name) {
+            return self.known(pin.fingerprint);
+        }
+        let contacts = || self.contacts.values();
+        let holder = contacts().find(|contact| contact.row.name == name);
+        if let Some(holder) = holder.filter(|holder| self.is_decided(holder)) {
+            return Ok(holder.row.peer);
+        }
+        let claims = |contact: &&Contact| contact.row.nick == name && !contact.row.blocked;
+        let mut found: Vec<&Contact> =
+            holder.into_iter().chain(contacts().filter(claims).filter(|it| it.row.name != name)).collect();
+        if let (true, Some((nick, digits))) = (found.is_empty(), name.split_once('·')) {
+            let meant = |it: &&Contact| it.row.nick == nick && it.row.peer.to_string().starts_with(digits);
+            found.extend(contacts().filter(meant));
+        }
+        match found.as_slice() {
             [] => {
                 let name: String = chat_core::nick::inert(name);
                 Err(not_found(format!("nobody called {name} is known yet; /peers lists who is")))
             }
             [one] => Ok(one.row.peer),
-            several => {
-                let mut names: Vec<&str> = several.iter().map(|contact| contact.row.name.as_str()).collect();
-                names.sort_unstable();
-                let message = format!(
-                    "{name} could be {}; say which by peer id, or by the name with its digits",
-                    names.join(" or ")
-                );
-                Err(CommandError::new(ErrorKind::Ambiguous, message))
-            }
+            several => Err(ambiguous(name, several)),
         }
     }
 

@@ -150,7 +150,8 @@ impl Engine {
         let Some(contact) = self.contacts.get(&peer) else { return Err(not_allowed("nobody")) };
         let (name, nick) = (&contact.row.name, &contact.row.nick);
         let downgrade = self.hold(contact) == Some(Held::Downgrade);
-        let key = contact.row.rival.is_some() || name != nick;
+        let is_open = !self.is_decided(contact) && self.has_namesake(contact);
+        let key = contact.row.rival.is_some() || name != nick || is_open;
         match (wanted, key, downgrade) {
             (Some(AcceptKind::Downgrade) | None, false, true) | (Some(AcceptKind::Downgrade), true, true) => {
                 Ok(AcceptKind::Downgrade)
@@ -205,6 +206,11 @@ impl Engine {
         self.former_names.insert(digits, to);
         self.rename(to, nick.to_owned())?;
         self.unmark(to)?;
+        // The user has said whose it is: who claims it from now on, or had it before, changes nothing.
+        if let Some(contact) = self.contacts.get_mut(&to) {
+            contact.row.settled = true;
+            self.store.put_contact(&contact.row, None)?;
+        }
         if let Some(before) = before {
             self.decided(before)?;
         }

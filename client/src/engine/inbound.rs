@@ -15,16 +15,28 @@ use super::refusal::{quietly, refused};
 use super::rooms::Doubt;
 use super::sessions::Opened;
 use super::{DAY_MS, Engine, Fault, Refused, Renewal};
-use crate::store::{DeliveryState, FrameHash, NewMessage, SessionRow, StoreError};
+use crate::store::{DeliveryState, EnvelopeHash, FrameHash, NewMessage, SessionRow, StoreError};
 
 /// Most unknown peers whose bundle is waited for.
 pub(super) const MAX_WANTED: usize = 256;
+const REPLAYED: &str = "a frame that was opened before";
 /// How long envelopes are remembered.
 pub(super) const MEMORY_MS: u64 = 30 * DAY_MS;
 
+fn half(digest: [u8; 32]) -> [u8; 16] {
+    let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest;
+    half
+}
+
 fn hash_of(frame: &[u8]) -> FrameHash {
-    let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] = Sha256::digest(frame).into();
-    hash
+    half(Sha256::digest(frame).into())
+}
+
+/// Of all that was checked when it was opened, and of the id under which it came.
+fn hash_of_envelope(envelope: &Envelope) -> EnvelopeHash {
+    let beside = [envelope.id.as_ref(), envelope.conversation.as_ref(), envelope.message.as_ref()];
+    let hash = beside.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+    half(hash.chain_update(&envelope.frame).finalize().into())
 }
 
 impl Engine {
@@ -71,7 +83,8 @@ impl Engine {
             }
             Some(Held::Unverified | Held::KeyChanged) | None => {}
         }
-        if let Some(text) = self.store.seen_envelope(envelope.id, from)? {
+        let hash = hash_of_envelope(envelope);
+        if let Some(text) = self.store.seen_envelope(&hash, from)? {
             return self.answer_again(from, envelope.conversation, text).map_err(Fault::from);
         }
         let opened = self.open(envelope)?;
@@ -81,7 +94,7 @@ impl Engine {
         self.keep_opened(live, accepted)?;
         self.heard_from(from)?;
         let text = text_of(&plaintext).map(|(_, message)| message);
-        self.store.remember_envelope(envelope.id, from, text, &hash_of(&envelope.frame), self.now)?;
+        self.store.remember_envelope(&hash, from, text, &hash_of(&envelope.frame), self.now)?;
         self.effect(from, session, &plaintext)?;
         Ok(())
     }
@@ -97,12 +110,11 @@ impl Engine {
         too_late: bool,
     ) -> Result<Fault, StoreError> {
         let from = envelope.from;
-        let replay = refused(AlarmKind::Replayed, from, "a frame that was opened before");
         // Frames that were opened are remembered for so long. A peer renews a session long before, unless it heals by
         // itself: then an older replay costs a renewal, of which there are few.
         let all_known = self.heals() || self.now.ms_since(began) < MEMORY_MS;
         if !all_known || self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
-            return Ok(replay);
+            return Ok(refused(AlarmKind::Replayed, from, REPLAYED));
         }
         if too_late {
             return Ok(quietly(from, "a frame that comes too late for its session", Renewal::Rewound));
@@ -125,10 +137,14 @@ impl Engine {
     /// were opened before, it is a replay, of which nothing follows. Else it may be forged; or one of both ends has an
     /// older copy of its data back, and the secrets of now are not in it: no frame of either opens at the other until
     /// both have a new session.
-    pub(super) fn not_followed(&self, envelope: &Envelope, error: &CryptoError) -> Result<Fault, StoreError> {
+    pub(super) fn not_followed(
+        &mut self,
+        envelope: &Envelope,
+        error: &CryptoError,
+    ) -> Result<Fault, StoreError> {
         let from = envelope.from;
         if self.store.frame_is_known(from, &hash_of(&envelope.frame))? {
-            return Ok(refused(AlarmKind::Replayed, from, "a frame that was opened before"));
+            return Ok(refused(AlarmKind::Replayed, from, REPLAYED));
         }
         let detail = format!(
             "a frame was refused: {error}; or this peer goes on from an older copy of its data: it is asked for again"

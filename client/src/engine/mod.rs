@@ -4,6 +4,7 @@
 mod accept;
 mod clock;
 mod commands;
+mod crowd;
 mod decisions;
 mod gaps;
 mod history;

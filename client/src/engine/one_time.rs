@@ -102,8 +102,7 @@ impl Engine {
             return Ok(());
         }
         let keys = self.sign_one_time_keys(made)?;
-        self.has_erased_keys |=
-            self.store.erase_one_time_keys_but(&self.stock_place(), MOST_FOR_A_RELAY)?;
+        self.has_erased_keys |= self.store.erase_one_time_keys_but(&self.stock_place(), MOST_FOR_A_RELAY)?;
         self.out.records.push(ToRelay::OneTimeKeys { keys, anew: false });
         Ok(())
     }

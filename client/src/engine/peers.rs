@@ -13,9 +13,6 @@ use super::clock::JUMP_MS;
 use super::{Engine, Renewal};
 use crate::store::{ContactRow, StoreError};
 
-/// Most peers remembered: ids are free, memory is not.
-const MAX_CONTACTS: usize = 10_000;
-
 /// A peer known here.
 pub(crate) struct Contact {
     pub(crate) row: ContactRow,
@@ -50,33 +47,6 @@ impl Engine {
     /// Everybody the relay sees now.
     pub(super) fn online(&self) -> Vec<PeerId> {
         self.contacts.iter().filter(|(_, contact)| contact.online).map(|(id, _)| *id).collect()
-    }
-
-    /// Whether one more peer can be remembered; makes room by forgetting the stranger who was seen longest ago.
-    pub(super) fn has_room_for_contact(&mut self) -> Result<bool, StoreError> {
-        if self.contacts.len() < MAX_CONTACTS {
-            return Ok(true);
-        }
-        let in_a_room = |peer: &PeerId| self.rooms.values().any(|room| room.has(*peer));
-        let forgettable = |contact: &&Contact| {
-            !contact.online
-                && !contact.row.verified
-                && !contact.row.blocked
-                && contact.row.rival.is_none()
-                && !self.is_pinned(contact.row.peer)
-                && contact.row.sending.is_none()
-                && !in_a_room(&contact.row.peer)
-        };
-        let oldest = self.contacts.values().filter(forgettable).min_by_key(|contact| contact.row.last_seen);
-        let Some(peer) = oldest.map(|contact| contact.row.peer) else { return Ok(false) };
-        if self.store.has_history_with(peer)? {
-            return Ok(false);
-        }
-        self.store.erase_contact(peer)?;
-        self.contacts.remove(&peer);
-        self.directs.remove(&self.direct(peer));
-        self.refresh_peers();
-        Ok(true)
     }
 
     /// What a peer is called here.
@@ -191,11 +161,10 @@ impl Engine {
             settled: known.is_some_and(|known| known.row.settled) && !renamed,
         };
         let (is_new, online) = (known.is_none(), known.is_some_and(|known| known.online));
-        let has_other_name = former.is_some();
+        let was = former.clone();
         let claim = (is_new || renamed).then(|| (row.name.clone(), row.nick.clone()));
         if let Some(former) = former {
-            self.store.put_former_name(&former, peer)?;
-            self.former_names.insert(former, peer);
+            self.keep_former_name(former, peer)?;
         }
         self.store.put_contact(&row, Some(&signed))?;
         self.contacts.insert(peer, Contact { row, bundle: verified, online });
@@ -204,8 +173,8 @@ impl Engine {
         if let Some((name, nick)) = claim {
             self.tell_of_second_key(peer, &name, nick)?;
         }
-        if has_other_name {
-            self.tell_presence(peer, online);
+        if was.is_some() {
+            self.tell_presence_of(peer, online, was);
         }
         if renamed {
             self.reconsider(peer)?;
@@ -283,8 +252,12 @@ impl Engine {
     }
 
     pub(super) fn tell_presence(&mut self, peer: PeerId, online: bool) {
+        self.tell_presence_of(peer, online, None);
+    }
+
+    fn tell_presence_of(&mut self, peer: PeerId, online: bool, was: Option<String>) {
         let Author { peer_id, nick, verified } = self.author(peer);
-        let event = PeerEvent { peer_id, nick, verified };
+        let event = PeerEvent { peer_id, nick, verified, was };
         self.out.events.push(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) });
     }
 

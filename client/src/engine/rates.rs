@@ -47,8 +47,7 @@ impl Rates {
         self.accepts.get_mut(&peer).is_none_or(|times| within(times, now, ACCEPTS_A_PEER))
     }
 
-    /// A first message cost what a genuine one costs. One whose signature or MAC was wrong is not counted: anybody
-    /// can send it in another's name.
+    /// A first message was genuine, and a session began with it.
     pub(super) fn accepted(&mut self, peer: PeerId, stranger: bool, now: Uptime) {
         self.accepts.retain(|_, times| {
             within(times, now, usize::MAX);

@@ -68,6 +68,17 @@ impl Engine {
         self.config.rules.pins.iter().any(|pin| pin.fingerprint == peer)
     }
 
+    /// Whether the user or the profile has said that the name which a peer has is its own.
+    pub(super) fn is_decided(&self, contact: &Contact) -> bool {
+        contact.row.settled || self.is_verified(contact)
+    }
+
+    /// Whether another key, which is not blocked, claims a peer's nick.
+    pub(super) fn has_namesake(&self, of: &Contact) -> bool {
+        let is_other = |it: &Contact| it.row.peer != of.row.peer && !it.row.blocked;
+        self.contacts.values().any(|it| is_other(it) && it.row.nick == of.row.nick)
+    }
+
     /// Whether the profile says that a nick is another key's.
     pub(super) fn is_pinned_to_another(&self, nick: &str, peer: PeerId) -> bool {
         self.config.rules.pins.iter().any(|pin| pin.nick.as_str() == nick && pin.fingerprint != peer)

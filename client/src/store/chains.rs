@@ -1,12 +1,15 @@
 //! The chain of messages per sender, conversation and recipient, and envelopes seen before.
 
-use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, Timestamp};
+use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Store, StoreError, b, int};
 
 /// The first half of the SHA-256 of a sealed frame.
 pub(crate) type FrameHash = [u8; 16];
+/// The same of an envelope: what stands beside the frame is the relay's word, which must not make a frame known under what
+/// another one has.
+pub(crate) type EnvelopeHash = [u8; 16];
 
 impl Store {
     /// The last link of a chain; `None` before its first message.
@@ -34,21 +37,22 @@ impl Store {
         Ok(())
     }
 
-    /// Whether this envelope was processed before, and if so, which text it brought.
+    /// Whether exactly this envelope was processed before, and if so, which text it brought.
     pub(crate) fn seen_envelope(
         &self,
-        id: EnvelopeId,
+        envelope: &EnvelopeHash,
         sender: PeerId,
     ) -> Result<Option<Option<MessageId>>, StoreError> {
         let mut find =
             self.db.prepare_cached("SELECT message FROM seen_envelopes WHERE id = ? AND sender = ?")?;
-        let found = find.query_row(params![b(&id), b(&sender)], |row| row.get::<_, Option<[u8; 16]>>(0));
+        let found =
+            find.query_row(params![envelope.as_slice(), b(&sender)], |row| row.get::<_, Option<[u8; 16]>>(0));
         Ok(found.optional()?.map(|message| message.map(MessageId)))
     }
 
     pub(crate) fn remember_envelope(
         &self,
-        id: EnvelopeId,
+        envelope: &EnvelopeHash,
         sender: PeerId,
         message: Option<MessageId>,
         frame: &FrameHash,
@@ -57,7 +61,8 @@ impl Store {
         let mut put = self.db.prepare_cached(
             "INSERT OR REPLACE INTO seen_envelopes (id, sender, message, at, frame) VALUES (?,?,?,?,?)",
         )?;
-        put.execute(params![b(&id), b(&sender), message.as_ref().map(b), int(now.0), frame.as_slice()])?;
+        let (id, frame) = (envelope.as_slice(), frame.as_slice());
+        put.execute(params![id, b(&sender), message.as_ref().map(b), int(now.0), frame])?;
         Ok(())
     }
 
@@ -95,20 +100,21 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_known_by_its_id_and_its_frame_until_it_is_forgotten() {
+    fn an_envelope_and_its_frame_are_known_until_they_are_forgotten() {
         let store = Store::open(&StorePlace::Memory).unwrap();
-        let (text, receipt) = (EnvelopeId([1; 16]), EnvelopeId([2; 16]));
-        store.remember_envelope(text, BOB, Some(MessageId([5; 16])), &[7; 16], Timestamp(10)).unwrap();
-        store.remember_envelope(receipt, BOB, None, &[8; 16], Timestamp(20)).unwrap();
-        assert_eq!(store.seen_envelope(text, BOB).unwrap(), Some(Some(MessageId([5; 16]))));
-        assert_eq!(store.seen_envelope(receipt, BOB).unwrap(), Some(None));
-        assert_eq!(store.seen_envelope(text, EVE).unwrap(), None);
+        let (text, receipt) = ([1; 16], [2; 16]);
+        let message = Some(MessageId([5; 16]));
+        store.remember_envelope(&text, BOB, message, &[7; 16], Timestamp(10)).unwrap();
+        store.remember_envelope(&receipt, BOB, None, &[8; 16], Timestamp(20)).unwrap();
+        assert_eq!(store.seen_envelope(&text, BOB).unwrap(), Some(message));
+        assert_eq!(store.seen_envelope(&receipt, BOB).unwrap(), Some(None));
+        assert_eq!(store.seen_envelope(&text, EVE).unwrap(), None);
         assert!(
             store.frame_is_known(BOB, &[7; 16]).unwrap() && !store.frame_is_known(BOB, &[9; 16]).unwrap()
         );
         assert!(!store.frame_is_known(EVE, &[7; 16]).unwrap(), "another's frame says nothing");
         store.forget_envelopes_before(Timestamp(20)).unwrap();
-        assert_eq!(store.seen_envelope(text, BOB).unwrap(), None);
-        assert_eq!(store.seen_envelope(receipt, BOB).unwrap(), Some(None));
+        assert_eq!(store.seen_envelope(&text, BOB).unwrap(), None);
+        assert_eq!(store.seen_envelope(&receipt, BOB).unwrap(), Some(None));
     }
 }

@@ -101,16 +101,6 @@ impl Store {
         Ok(())
     }
 
-    /// Whether anything was ever said with a peer directly, or is on its way.
-    pub(crate) fn has_history_with(&self, peer: PeerId) -> Result<bool, StoreError> {
-        let sessions = self.db.prepare_cached("SELECT 1 FROM sessions WHERE peer = ?")?.exists([b(&peer)])?;
-        Ok(sessions
-            || self
-                .db
-                .prepare_cached("SELECT 1 FROM deliveries WHERE peer = ? AND state < 3")?
-                .exists([b(&peer)])?)
-    }
-
     /// Names that peers had before, and whose they were.
     pub(crate) fn former_names(&self) -> Result<Vec<(String, PeerId)>, StoreError> {
         let mut all = self.db.prepare_cached("SELECT name, peer FROM former_names")?;
@@ -168,20 +158,6 @@ mod tests {
         assert_eq!(format!("{found:?}"), format!("{kept:?}"));
         store.erase_contact(BOB).unwrap();
         assert_eq!(store.contacts().unwrap().len(), 0);
-    }
-
-    #[test]
-    fn what_is_on_its_way_is_history_and_what_has_arrived_is_none() {
-        use chat_core::ids::MessageId;
-        let store = Store::open(&StorePlace::Memory).unwrap();
-        assert!(!store.has_history_with(BOB).unwrap());
-        store.insert_delivery(MessageId([1; 16]), BOB, [0; 16], Timestamp(1)).unwrap();
-        assert!(store.has_history_with(BOB).unwrap());
-        assert!(!store.has_history_with(PeerId([3; 32])).unwrap());
-        store
-            .set_delivery_state(MessageId([1; 16]), BOB, crate::store::DeliveryState::Delivered, None)
-            .unwrap();
-        assert!(!store.has_history_with(BOB).unwrap());
     }
 
     #[test]

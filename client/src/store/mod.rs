@@ -8,6 +8,7 @@ mod closed_rooms;
 mod contacts;
 mod count;
 mod erase;
+mod error;
 mod examine;
 mod file;
 mod messages;
@@ -25,10 +26,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use chat_core::entropy::Entropy;
-use chat_core::error::CryptoError;
-use chat_core::ids::PeerId;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
 use crate::vault::StoreKey;
@@ -37,12 +36,13 @@ use seal::Seal;
 
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
-pub(crate) use chains::FrameHash;
+pub(crate) use chains::{EnvelopeHash, FrameHash};
 pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
 pub(crate) use count::count_of;
 #[cfg(test)]
 pub(crate) use count::forge;
+pub use error::StoreError;
 pub(crate) use examine::Examined;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
@@ -59,122 +59,8 @@ const SCHEMA: &str = include_str!("schema.sql");
 const FIRST_ROWS: &str = "INSERT INTO node (one) VALUES (1);";
 /// Rows that are checked a second while the store is in use: some milliseconds.
 const CHECKED_AT_ONCE: u32 = 2_500;
-/// Up to this size the check at start goes through the indexes too.
+/// Up to this size a start goes through all pages and indexes.
 const SMALL_PAGES: i64 = 1024;
-
-/// Why the store can't be used. The transaction it happened in is rolled back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// SQLite's words: disk full, file damaged, locked by another process.
-    #[error("the store failed: {0}")]
-    Sqlite(rusqlite::Error),
-    /// There is no randomness to seal with.
-    #[error("nothing can be sealed: {0}")]
-    Crypto(#[from] CryptoError),
-    /// The key is another one than the store was sealed with.
-    #[error(
-        "the store is sealed with another key than the one given: put the right one back, or name it in [store]; \
-         nothing was changed"
-    )]
-    OtherKey,
-    /// The database was written by a later version of the program.
-    #[error(
-        "the store has schema {found}, this program knows up to {SCHEMA_VERSION}: use the newer program, or another --data-dir"
-    )]
-    Newer {
-        /// Its version.
-        found: i64,
-    },
-    /// SQLite keeps another journal than the write-ahead log, which every promise about a commit rests on.
-    #[error("the store's file system gives no write-ahead log, but {0:?}")]
-    NoLog(String),
-    /// Something in it is not what was written, or can't be read.
-    #[error("the store is damaged: {0}; `chat db verify` says what is, `chat db export` saves the rest")]
-    Damaged(String),
-    /// The file is there, but empty, or too short to be a database. The program never leaves it like that.
-    #[error(
-        "the store is an empty file, or nearly, so something has cut it off: put a copy of its data directory back, or remove it and client.count to begin with an \
-         empty history under the same identity; nothing was changed"
-    )]
-    Empty,
-    /// The file is gone, but its log isn't.
-    #[error(
-        "the store is not there, but its write-ahead log is: put the store back, or remove the log and client.count too, to begin with an \
-         empty history under the same identity; nothing was changed"
-    )]
-    LogAlone,
-    /// The file and its log are gone.
-    #[error(
-        "the store is not there, but {} says that there was one: put a copy of the data directory back, or remove that file \
-         too, to begin with an empty history under the same identity; nothing was changed",
-        count.display()
-    )]
-    Gone {
-        /// What counts its commits.
-        count: std::path::PathBuf,
-    },
-    /// The file system's words.
-    #[error("the store's file can't be used: {0}")]
-    File(std::io::Error),
-    /// There is no room for it.
-    #[error(
-        "the disk is full: make room on it and start again (a store that is brought up to date is copied before); nothing \
-         was lost"
-    )]
-    Full,
-    /// It may not be written.
-    #[error(
-        "the store can't be written: its file or folder is read-only for this user; make them writable, or give another \
-         --data-dir; nothing was changed"
-    )]
-    ReadOnly,
-    /// A store in the clear lies where a sealed one was.
-    #[error(
-        "the store lies in the clear, but the one of this data directory was sealed: something else was put in its place, or an \
-         old copy of it. Put the sealed one back; an old copy is taken with all of its data directory, as it was then. \
-         Nothing was changed"
-    )]
-    Unsealed,
-    /// Another identity has written the store.
-    #[error(
-        "the store belongs to the identity {owner}, but the key is the one of {key}: put the old key back, or move the \
-         whole data directory away to begin anew; nothing was changed"
-    )]
-    OtherIdentity {
-        /// Whose it is.
-        owner: PeerId,
-        /// Who wants it.
-        key: PeerId,
-    },
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match &error {
-            rusqlite::Error::SqliteFailure(_, Some(said)) if said.starts_with(seal::DAMAGED) => {
-                Self::Damaged(said.trim_start_matches(seal::DAMAGED).to_owned())
-            }
-            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged(error.to_string()),
-                ErrorCode::DiskFull => Self::Full,
-                ErrorCode::ReadOnly => Self::ReadOnly,
-                _ => Self::Sqlite(error),
-            },
-            _ => Self::Sqlite(error),
-        }
-    }
-}
-
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
-            std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => Self::ReadOnly,
-            _ => Self::File(error),
-        }
-    }
-}
 
 /// The schema of a database that is ours or new; looked at before anything is written.
 fn version(db: &Connection, seal: &Seal) -> Result<i64, StoreError> {
@@ -231,15 +117,29 @@ fn make_tables(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
     Ok(db.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?)
 }
 
-/// Whether the file is a whole database; of a small one also whether its indexes lead to all rows.
-fn check_pages(db: &Connection) -> Result<(), StoreError> {
+/// Whether what lies in the file is what was written, as far as a start looks.
+fn check(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
+    seal.check_schema(db)?;
+    seal.load(db)?;
+    check_pages(db, &seal.small_tables())?;
+    seal.check_ledger(db)
+}
+
+/// Whether a file of up to 4 MiB is a whole database whose indexes lead to all rows; of a larger one, whether these of the
+/// `small` tables do.
+fn check_pages(db: &Connection, small: &[String]) -> Result<(), StoreError> {
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    let check = if pages <= SMALL_PAGES { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
-    let verdict: String = db.query_row(check, [], |row| row.get(0))?;
-    match verdict.as_str() {
-        "ok" => Ok(()),
-        _ => Err(StoreError::Damaged(verdict)),
+    let is_small = pages <= SMALL_PAGES;
+    let of_all = is_small.then(|| "PRAGMA integrity_check(1)".to_owned());
+    let of_table = |table: &String| format!("PRAGMA integrity_check(sealed_{table})");
+    let checks = of_all.into_iter().chain(small.iter().filter(|_| !is_small).map(of_table));
+    for check in checks {
+        let verdict: String = db.query_row(&check, [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged(verdict));
+        }
     }
+    Ok(())
 }
 
 /// Bytes of an id, for SQL.
@@ -364,9 +264,7 @@ impl Store {
             SCHEMA_VERSION => seal.show_tables(&db)?,
             _ => migrate::run(&db, &seal, found, file)?,
         }
-        check_pages(&db)?;
-        seal.load(&db)?;
-        seal.check_ledger(&db)?;
+        check(&db, &seal)?;
         if let Some(file) = file {
             migrate::finish(&db, &seal, file)?;
         }

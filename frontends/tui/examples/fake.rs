@@ -207,7 +207,7 @@ impl World {
     }
 
     fn bob_answers(&mut self, conversation: ConversationId, text: &str) -> Vec<Event> {
-        let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false };
+        let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false, was: None };
         let said = match text {
             "alarm" => {
                 let detail = "a frame did not authenticate".into();

@@ -199,7 +199,7 @@ impl World {
     pub(super) fn seen(&mut self, id: PeerId, online: bool) -> Result<Event, Violation> {
         let peer = self.peers.iter_mut().find(|peer| peer.peer_id == id).ok_or_else(|| missing("a peer"))?;
         peer.online = online;
-        let event = PeerEvent { peer_id: id, nick: peer.nick.clone(), verified: peer.verified };
+        let event = PeerEvent { peer_id: id, nick: peer.nick.clone(), verified: peer.verified, was: None };
         Ok(if online { Event::PeerSeen(event) } else { Event::PeerLost(event) })
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::oneshot;
+
 use super::bench::{Bench, End, accept, alice, bob, breathe, identity};
 use super::frames::{self, Seen, frame, number_of, polled};
 use super::pressure::fill;
@@ -19,13 +21,35 @@ const DROPS: u32 = 24;
 const MOST_FRAMES: u64 = 150;
 
 /// Drops futures at one point after the other.
-#[derive(Default)]
 struct Dropper {
     calls: usize,
     dropped: u32,
+    /// Lets the other side begin, when the first was dropped or when this is.
+    begin: Option<oneshot::Sender<()>>,
+}
+
+/// Closed until a [`Dropper`] has dropped its first future: whoever would answer that future waits here, so that there is
+/// one that waits, however fast the machine and whoever runs first.
+struct Gate(oneshot::Receiver<()>);
+
+impl Gate {
+    async fn opened(self) {
+        // An error is a dropper that is gone: nothing is left to wait for.
+        self.0.await.ok();
+    }
 }
 
 impl Dropper {
+    fn new() -> (Self, Gate) {
+        let (begin, gate) = oneshot::channel();
+        (Self { calls: 0, dropped: 0, begin: Some(begin) }, Gate(gate))
+    }
+
+    /// Opens the gate before anything was dropped.
+    fn open(&mut self) {
+        self.begin = None;
+    }
+
     /// Polls the future once, or up to four times: its output, or `None` if it was dropped.
     async fn poll<F: Future>(&mut self, future: F) -> Option<F::Output> {
         self.calls += 1;
@@ -34,6 +58,7 @@ impl Dropper {
         let output = polled(times, future).await;
         if output.is_none() {
             self.dropped += 1;
+            self.open();
             breathe().await;
         }
         output
@@ -78,14 +103,17 @@ fn must_be_in_order(came: &[u64], sent: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Runs a writer against a reader in a task of its own, which is a little slower.
+/// Runs a writer against a reader in a task of its own, which begins when the gate is open.
 async fn against_a_reader<T>(
     bench: &Bench<'_>,
     what: &str,
-    mut b: End,
+    (mut b, gate): (End, Gate),
     writer: impl Future<Output = Result<T, Violation>>,
 ) -> Result<(T, Vec<u64>), Violation> {
-    let reader = tokio::spawn(async move { read_to_last(&mut b.source).await });
+    let reader = tokio::spawn(async move {
+        gate.opened().await;
+        read_to_last(&mut b.source).await
+    });
     let written = bench.soon(what, writer).await?;
     let read = match written {
         Ok(_) => bench.soon(what, reader).await?,
@@ -104,13 +132,14 @@ pub(super) async fn dropping_next_loses_nothing(bench: &Bench<'_>) -> Result<(),
     const SIZES: [usize; 8] = [LEN, 5, 0, 70_000, 1, 600_000, 20, LEN];
     let sent = || (1..).zip(SIZES.repeat(4));
     let (mut a, mut b) = bench.pair().await?;
+    let (mut dropper, gate) = Dropper::new();
     let sender = tokio::spawn(async move {
+        gate.opened().await;
         for (number, len) in sent() {
             a.send(number, len).await?;
         }
         Ok::<_, Violation>(a)
     });
-    let mut dropper = Dropper::default();
     for (number, len) in sent() {
         let seen = loop {
             let next = dropper.poll(frames::next(&mut b.source));
@@ -133,8 +162,9 @@ pub(super) async fn dropping_send_or_flush_tears_nothing(bench: &Bench<'_>) -> R
 
 async fn drop_sends(bench: &Bench<'_>) -> Result<(), Violation> {
     let (mut a, b) = bench.pair().await?;
+    let (mut dropper, gate) = Dropper::new();
     let write = async {
-        let (mut dropper, mut sent) = (Dropper::default(), BTreeSet::new());
+        let mut sent = BTreeSet::new();
         for number in 0..MOST_FRAMES {
             if dropper.has_enough() {
                 break;
@@ -148,7 +178,7 @@ async fn drop_sends(bench: &Bench<'_>) -> Result<(), Violation> {
         finish(&mut a).await?;
         Ok(sent)
     };
-    let (sent, came) = against_a_reader(bench, "sends that are dropped", b, write).await?;
+    let (sent, came) = against_a_reader(bench, "sends that are dropped", (b, gate), write).await?;
     ensure!(came.is_sorted_by(|one, next| one < next), "out of order or doubled: {came:?}");
     let lost: Vec<_> = sent.into_iter().filter(|number| !came.contains(number)).collect();
     ensure!(lost.is_empty(), "frames {lost:?} were sent, and lost by a send dropped later");
@@ -157,8 +187,11 @@ async fn drop_sends(bench: &Bench<'_>) -> Result<(), Violation> {
 
 async fn drop_flushes(bench: &Bench<'_>) -> Result<(), Violation> {
     let (mut a, b) = bench.pair().await?;
+    let (mut dropper, gate) = Dropper::new();
+    // A `feed` may wait for the reader here, and it isn't dropped.
+    dropper.open();
     let write = async {
-        let (mut dropper, mut number) = (Dropper::default(), 0);
+        let mut number = 0;
         while !dropper.has_enough() && number < MOST_FRAMES {
             frames::feed(&mut a.sink, frame(number, LEN)).await.must("feeding a frame")?;
             number += 1;
@@ -172,15 +205,16 @@ async fn drop_flushes(bench: &Bench<'_>) -> Result<(), Violation> {
         finish(&mut a).await?;
         Ok(number)
     };
-    let (sent, came) = against_a_reader(bench, "flushes that are dropped", b, write).await?;
+    let (sent, came) = against_a_reader(bench, "flushes that are dropped", (b, gate), write).await?;
     must_be_in_order(&came, sent)
 }
 
 /// A `feed` that was dropped while it waited has not taken its frame.
 pub(super) async fn dropping_feed_doubles_nothing(bench: &Bench<'_>) -> Result<(), Violation> {
     let (mut a, b) = bench.pair().await?;
+    let (mut dropper, gate) = Dropper::new();
     let write = async {
-        let (mut dropper, mut number) = (Dropper::default(), 0);
+        let mut number = 0;
         while !dropper.has_enough() && number < MOST_FRAMES {
             if let Some(result) = dropper.poll(frames::feed(&mut a.sink, frame(number, LEN))).await {
                 result.must("a call that was not dropped")?;
@@ -191,7 +225,7 @@ pub(super) async fn dropping_feed_doubles_nothing(bench: &Bench<'_>) -> Result<(
         finish(&mut a).await?;
         Ok(number)
     };
-    let (sent, came) = against_a_reader(bench, "feeds that are dropped", b, write).await?;
+    let (sent, came) = against_a_reader(bench, "feeds that are dropped", (b, gate), write).await?;
     must_be_in_order(&came, sent)
 }
 
@@ -234,7 +268,7 @@ pub(super) async fn dropping_listener_next_loses_nobody(bench: &Bench<'_>) -> Re
         });
     }
     let mut accepted = tokio::task::JoinSet::new();
-    let mut dropper = Dropper::default();
+    let (mut dropper, _nobody_waits) = Dropper::new();
     while accepted.len() < usize::from(DIALERS) {
         let next = dropper.poll(listener.next());
         let Some(incoming) = bench.soon("somebody who dialed", next).await? else { continue };

@@ -21,7 +21,7 @@ impl Engine {
         Ok(Kind::Open(Open { members, announced: false }))
     }
 
-    fn open_room(&mut self, id: ConversationId) -> Option<&mut Open> {
+    pub(in crate::engine) fn open_room(&mut self, id: ConversationId) -> Option<&mut Open> {
         match &mut self.rooms.get_mut(&id)?.kind {
             Kind::Open(open) => Some(open),
             Kind::Closed(_) => None,

@@ -24,9 +24,12 @@ impl World {
     /// Whatever one sends to another is lost, until `meddle` is set again.
     fn keep_back(&mut self, from: &str, to: &str) {
         let (from, to) = (self.id(from), Recipient::Peer(self.id(to)));
-        self.meddle = Box::new(move |envelope| {
-            if envelope.from == from && envelope.to == to { vec![] } else { vec![envelope] }
-        });
+        self.meddle =
+            Box::new(
+                move |envelope| {
+                    if envelope.from == from && envelope.to == to { vec![] } else { vec![envelope] }
+                },
+            );
     }
 
     fn let_through(&mut self) {
@@ -296,4 +299,3 @@ fn who_writes_without_being_a_member_is_not_shown() {
     assert_eq!(world.state("carol", id), MessageState::Failed, "and she is told that it was not read");
     assert!(world.snapshot("carol").conversation(room).is_none());
 }
-

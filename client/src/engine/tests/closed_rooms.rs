@@ -69,7 +69,12 @@ impl World {
     }
 
     /// Whether anything was ever sealed for somebody after this many envelopes, other than a word about the room.
-    pub(super) fn sealed_for(&mut self, who: &str, message: chat_core::MessageId, room: ConversationId) -> bool {
+    pub(super) fn sealed_for(
+        &mut self,
+        who: &str,
+        message: chat_core::MessageId,
+        room: ConversationId,
+    ) -> bool {
         let id = self.id(who);
         let copy = chat_core::wire::membership::copy_id(room, message, id);
         self.relay.record.iter().any(|it| it.to == Recipient::Peer(id) && it.message == copy)

@@ -69,6 +69,63 @@ fn a_relabelled_envelope_is_an_alarm_and_the_genuine_one_opens() {
     }
 }
 
+/// The id of an envelope is the relay's word: what is remembered under it must not stand in for another message.
+#[test]
+fn an_envelope_under_the_id_of_another_one_takes_nothing_from_that_one() {
+    for exchange in ["x25519", "x25519-ratchet"] {
+        let mut world = World::over(exchange, &["alice", "bob"]);
+        world.send("alice", "bob", "hello");
+        world.settle();
+        world.send("bob", "alice", "hello");
+        world.settle();
+        world.disconnect("bob");
+        let before = world.relay.record.len();
+        let (first, second) = (world.send("alice", "bob", "first"), world.send("alice", "bob", "second"));
+        world.settle();
+        let genuine: Vec<_> = world.relay.record[before..].to_vec();
+        assert_eq!(genuine.len(), 2);
+        let mut relabelled = genuine[0].clone();
+        relabelled.id = genuine[1].id;
+        world.relay.boxes.clear();
+        let bob = world.id("bob");
+        world.relay.boxes.entry(bob).or_default().push((1_000, relabelled));
+        world.connect("bob");
+        world.settle();
+        for (n, envelope) in (1_001..).zip(genuine) {
+            world.relay.boxes.entry(bob).or_default().push((n, envelope));
+        }
+        world.settle();
+        assert_eq!(world.texts("bob", "alice"), ["hello", "hello", "first", "second"], "{exchange}");
+        for id in [first, second] {
+            assert_eq!(world.state("alice", id), MessageState::Delivered, "{exchange}");
+        }
+        let replayed = |alarm: &&String| alarm.starts_with("Replayed");
+        assert_eq!(world.alarms("bob").iter().filter(replayed).count(), 1, "the first, once more");
+    }
+}
+
+/// The handshake of a first message is anybody's to copy: what is refused of it does not use up its sender's share.
+#[test]
+fn relabelled_copies_of_a_first_message_do_not_lock_its_sender_out() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.disconnect("bob");
+    let id = world.send("alice", "bob", "first");
+    world.settle();
+    let genuine = world.relay.record.last().unwrap().clone();
+    let bob = world.id("bob");
+    world.relay.boxes.clear();
+    for n in 0..30 {
+        let mut copy = genuine.clone();
+        (copy.id, copy.message) = (EnvelopeId([n; 16]), MessageId([n; 16]));
+        world.relay.boxes.entry(bob).or_default().push((1_000 + u64::from(n), copy));
+    }
+    world.relay.boxes.entry(bob).or_default().push((2_000, genuine));
+    world.connect("bob");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["first"]);
+    assert_eq!(world.state("alice", id), MessageState::Delivered);
+}
+
 #[test]
 fn a_handshake_damaged_at_any_byte_begins_nothing() {
     let mut world = World::of(&["alice", "bob"]);

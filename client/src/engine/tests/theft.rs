@@ -200,7 +200,9 @@ fn steal(exchange: &'static str, with_one_time_keys: bool, after: u64) -> Verdic
     }
     let loot: Vec<(&str, Loot)> = [("alice", alice), ("bob", bob)]
         .into_iter()
-        .flat_map(|(who, id)| Loot::all(id, world.copy_of(who).path()).into_iter().map(move |loot| (who, loot)))
+        .flat_map(|(who, id)| {
+            Loot::all(id, world.copy_of(who).path()).into_iter().map(move |loot| (who, loot))
+        })
         .collect();
     let now = world.now;
     let later: Vec<Envelope> = world.relay.record[flight.len()..].to_vec();
@@ -216,7 +218,8 @@ fn steal(exchange: &'static str, with_one_time_keys: bool, after: u64) -> Verdic
     };
     let (first_flight_read, later_read) = (count(&flight), count(&later));
     assert!(loot.iter().any(|(_, loot)| !loot.one_time.is_empty()), "those that nobody used are there");
-    let has_secret = loot.iter().any(|(_, loot)| loot.one_time.iter().any(|key| Some(key) == secret.as_ref()));
+    let has_secret =
+        loot.iter().any(|(_, loot)| loot.one_time.iter().any(|key| Some(key) == secret.as_ref()));
     let verdict = Verdict {
         first_flight: flight.len(),
         first_flight_read,

@@ -12,6 +12,8 @@ use crate::store::StoreError;
 /// Most rows, of the smaller tables together, whose versions are checked at every start: some ten milliseconds. Tests
 /// have fewer.
 pub(super) const AT_START: i64 = if cfg!(test) { 500 } else { 20_000 };
+/// Most rows of a table whose indexes are checked at every start, however large the file is. Tests have fewer.
+const SMALL: i64 = if cfg!(test) { 10 } else { 1_000 };
 /// Most versions that are tried to find out which rows are old.
 const SEARCHES: u64 = 4_000_000;
 /// Most rows named one by one.
@@ -120,6 +122,13 @@ impl Seal {
             };
             visit(Ok(super::salvage::whole_row(table, raw.beside.clone(), hidden)));
         })
+    }
+
+    /// Tables of which a start can look at everything, by what the ledger says of them.
+    pub(in crate::store) fn small_tables(&self) -> Vec<String> {
+        let sealer = self.sealer();
+        let small = sealer.tables.iter().zip(&sealer.ledger.entries).filter(|(_, entry)| entry.rows <= SMALL);
+        small.map(|(table, _)| table.name.clone()).collect()
     }
 
     /// The check of every start: each table has as many rows as the ledger says, and the smaller ones, of 20 000 rows

@@ -2,12 +2,12 @@
 //!
 //! A table may change while it is gone through. What is written to the part that lies behind is entered here as it is in
 //! the ledger; the rest is met further on. So at the end of a table both must say the same, and the file need not
-//! stand still for it.
+//! stand still for it. Then each index of the table is counted: one that lacks an entry would hide a row.
 
 use std::cmp::Ordering;
 
-use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::check::{Finding, Raw};
 use super::ledger::{Entry, Summer};
@@ -25,12 +25,14 @@ pub(super) struct Round {
     at: Option<Vec<Value>>,
     /// What lies behind.
     behind: Entry,
+    /// All rows lie behind, and so many indexes.
+    indexes: Option<u32>,
 }
 
 impl Round {
     /// Begins the table anew.
     pub(super) fn again(&mut self) {
-        (self.at, self.behind) = (None, Entry::default());
+        *self = Self { table: self.table, ..Self::default() };
     }
 
     /// A row comes to a table, or goes.
@@ -84,18 +86,17 @@ impl Seal {
             if rows == 0 {
                 return Ok(true);
             }
-            let came = sealer.look_at(db, rows)?;
-            if came < rows {
-                sealer.end_table(db)?;
-            }
-            rows = rows.saturating_sub(came);
+            rows = match sealer.round.indexes {
+                None => sealer.look_at(db, rows)?,
+                Some(index) => sealer.count_index(db, index, rows)?,
+            };
         }
         Ok(false)
     }
 }
 
 impl Sealer {
-    /// Looks at the next rows of the table, so many at most. How many there were.
+    /// Looks at the next rows of the table, so many at most. How many are left to look at elsewhere.
     fn look_at(&mut self, db: &Connection, rows: u32) -> Result<u32, StoreError> {
         let n = self.round.table;
         let (Some(table), Some(key)) = (self.tables.get(n), self.rows.get(n)) else { return Ok(0) };
@@ -112,22 +113,15 @@ impl Sealer {
             self.summer.enter(&mut behind, &table.name, &encode(raw.key(table)), version, true);
             at = Some(raw.key(table).filter_map(|value| value.try_into().ok()).collect());
         })?;
-        if let Some(row) = bad {
-            let what = "it is not what was written".to_owned();
-            let finding = Finding { table: table.name.clone(), row: Some(row), what };
-            return Err(StoreError::Damaged(finding.to_string()));
+        if bad.is_some() {
+            return Err(damaged(table, bad, "it is not what was written"));
         }
-        (self.round.at, self.round.behind) = (at, behind);
-        Ok(came)
-    }
-
-    /// All of the table lies behind: the ledger must say the same of it.
-    fn end_table(&mut self, db: &Connection) -> Result<(), StoreError> {
-        let n = self.round.table;
         let expected = self.ledger.entries.get(n).copied().unwrap_or_default();
-        if let Some(table) = self.tables.get(n)
-            && self.round.behind != expected
-        {
+        if came == rows {
+            (self.round.at, self.round.behind) = (at, behind);
+            return Ok(0);
+        }
+        if behind != expected {
             let finding = self.compare(db, table, &expected, &mut Vec::new())?;
             // The whole table is as it should be: then only the count of this round was wrong.
             debug_assert!(finding.is_some(), "{}: the round has counted wrongly", table.name);
@@ -136,9 +130,46 @@ impl Sealer {
             }
         }
         self.round.again();
-        self.round.table += 1;
-        Ok(())
+        self.round.indexes = Some(0);
+        Ok(rows - came)
     }
+
+    /// Compares an index with its table, by what each has to count. How many rows are left to look at elsewhere.
+    fn count_index(&mut self, db: &Connection, index: u32, rows: u32) -> Result<u32, StoreError> {
+        let Some(table) = self.tables.get(self.round.table) else { return Ok(0) };
+        let expected = self.ledger.entries.get(self.round.table).map_or(0, |entry| entry.rows);
+        let name = format!("sealed_{}", table.name);
+        let mut indexes =
+            db.prepare_cached("SELECT name FROM pragma_index_list(?) ORDER BY seq LIMIT 1 OFFSET ?")?;
+        let found: Option<String> = indexes.query_row((&name, index), |row| row.get(0)).optional()?;
+        let Some(found) = found else {
+            self.round = Round { table: self.round.table + 1, ..Round::default() };
+            return Ok(rows);
+        };
+        let own = table.indexes.iter().find(|sql| sql.starts_with(&format!("CREATE INDEX {found} ON ")));
+        let only = own.and_then(|sql| sql.split_once(" WHERE ")).map(|(_, only)| format!("WHERE {only}"));
+        // `count(*)` alone would be read from whichever index is smallest.
+        let count = |how: &str| -> rusqlite::Result<i64> {
+            let only = only.as_deref().unwrap_or_default();
+            db.query_row(&format!("SELECT coalesce(sum(1), 0) FROM main.{name} {how} {only}"), [], |row| {
+                row.get(0)
+            })
+        };
+        // Both are the same transaction's.
+        let expected = if only.is_some() { count("NOT INDEXED")? } else { expected };
+        // The table of a primary key is no index that could be named.
+        if !found.starts_with("sqlite_autoindex_") && count(&format!("INDEXED BY {found}"))? != expected {
+            return Err(damaged(table, None, &format!("its index {found} does not lead to all rows")));
+        }
+        self.round.indexes = Some(index + 1);
+        // One at a time takes as long as many rows.
+        Ok(if expected > i64::from(rows) { 0 } else { rows })
+    }
+}
+
+fn damaged(table: &Table, row: Option<String>, what: &str) -> StoreError {
+    let finding = Finding { table: table.name.clone(), row, what: what.to_owned() };
+    StoreError::Damaged(finding.to_string())
 }
 
 #[cfg(test)]

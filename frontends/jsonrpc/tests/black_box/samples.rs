@@ -156,7 +156,7 @@ pub(crate) fn status(n: u8, state: MessageState) -> Event {
 
 /// One event of each kind.
 pub(crate) fn events() -> Vec<Event> {
-    let peer = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: true };
+    let peer = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: true, was: None };
     vec![
         ready(),
         new_message(1, None),

@@ -87,7 +87,10 @@ impl State {
     }
 
     fn presence(&mut self, peer: &PeerEvent, what: &str) {
-        let text = format!("{} {what}", text::name(&peer.nick));
+        let text = match &peer.was {
+            Some(was) => format!("{} is called {} now", text::name(was), text::name(&peer.nick)),
+            None => format!("{} {what}", text::name(&peer.nick)),
+        };
         let topic = Topic::Presence(peer.peer_id);
         let mut tabs = vec![0];
         tabs.extend(self.direct_tab(peer.peer_id));

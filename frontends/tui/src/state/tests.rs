@@ -216,7 +216,7 @@ fn what_is_seen_at_the_bottom_is_marked_as_read_once() {
 fn notices_stand_where_they_concern() {
     let mut world = World::new();
     let mut state = world.state(100, 30);
-    let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false };
+    let bob = || PeerEvent { peer_id: BOB, nick: "bob".into(), verified: false, was: None };
     let down = LinkDown { relay: "10.0.0.1:1".into(), reason: "nobody\nanswers\x1b[2J".into() };
     let alarm = Alarm { kind: AlarmKind::Tampered, peer_id: Some(BOB), detail: "bad tag".into() };
     let changed = PeerKeyChanged {
