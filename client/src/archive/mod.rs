@@ -116,11 +116,7 @@ pub fn renew(path: &Path, key: &StoreKey, me: PeerId, entropy: Box<dyn Entropy>)
 }
 
 /// Looks at a store although it may be damaged. Its log alone is the rest of one.
-fn open_as_it_is(
-    path: &Path,
-    key: &StoreKey,
-    entropy: Box<dyn Entropy>,
-) -> Result<Examined, ArchiveError> {
+fn open_as_it_is(path: &Path, key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<Examined, ArchiveError> {
     if !path.exists() && !log_of(path).exists() {
         return Err(ArchiveError::Missing(path.to_owned()));
     }

@@ -204,7 +204,8 @@ mod tests {
             log[at] ^= 1;
             log
         };
-        let cases = [flipped(0), flipped(17), flipped(whole.len() / 2), whole[..whole.len() / 2].to_vec(), vec![]];
+        let cases =
+            [flipped(0), flipped(17), flipped(whole.len() / 2), whole[..whole.len() / 2].to_vec(), vec![]];
         for (n, damaged) in cases.iter().enumerate() {
             let folder = killed();
             std::fs::write(log(&folder), damaged).unwrap();

@@ -56,7 +56,11 @@ fn words(error: StoreError) -> String {
 }
 
 /// What is wrong, with how many rows were looked at; and the connection, if it may be read through.
-fn look_through(path: &Path, seal: &Seal, problems: &mut Vec<StoreError>) -> Result<(Connection, u64), StoreError> {
+fn look_through(
+    path: &Path,
+    seal: &Seal,
+    problems: &mut Vec<StoreError>,
+) -> Result<(Connection, u64), StoreError> {
     match file::found(path)? {
         file::Found::Nothing => return Err(StoreError::LogAlone),
         file::Found::Stub => return Err(StoreError::Empty),
@@ -68,7 +72,9 @@ fn look_through(path: &Path, seal: &Seal, problems: &mut Vec<StoreError>) -> Res
     let found = version(&db, seal)?;
     if found != SCHEMA_VERSION {
         migrate::admit(&db, seal, found, Some(path))?;
-        return Err(StoreError::Damaged(format!("it has schema {found}, and could not be brought up to date")));
+        return Err(StoreError::Damaged(format!(
+            "it has schema {found}, and could not be brought up to date"
+        )));
     }
     look(&db, seal, Some(path), |error| {
         problems.push(error);
@@ -89,7 +95,14 @@ fn look_through(path: &Path, seal: &Seal, problems: &mut Vec<StoreError>) -> Res
 }
 
 /// Brings a store of an earlier schema up to date, if it is one and may be.
-fn bring_up_to_date(path: &Path, key: &StoreKey, entropy: &mut Option<Box<dyn Entropy>>) -> Result<(), StoreError> {
+fn bring_up_to_date(
+    path: &Path,
+    key: &StoreKey,
+    entropy: &mut Option<Box<dyn Entropy>>,
+) -> Result<(), StoreError> {
+    if !matches!(file::found(path)?, file::Found::Store) {
+        return Ok(());
+    }
     let seal = Seal::new(key, Box::new(chat_core::entropy::OsEntropy))?;
     let is_old = {
         let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -156,7 +169,9 @@ impl Examined {
         match &self.source {
             Source::Pages(salvage) => salvage.each_row(&self.seal, table, visit),
             // All of them were opened before.
-            Source::Database(db) => self.seal.each_row(db, table, |row| row.into_iter().for_each(&mut visit))?,
+            Source::Database(db) => {
+                self.seal.each_row(db, table, |row| row.into_iter().for_each(&mut visit))?
+            }
         }
         Ok(())
     }

@@ -58,8 +58,10 @@ pub(super) fn make_if_missing(path: &Path, seal: &Seal) -> Result<(), StoreError
     }
     let new = beside(path, ".new");
     make(path, &new, seal).inspect_err(|_| {
-        if let Err(error) = remove(&new).and_then(|()| std::fs::remove_file(count::count_of(path))) {
-            tracing::warn!(%error, "a store that was not finished is left behind");
+        for left in [std::fs::remove_file(count::count_of(path)), remove(&new)] {
+            if let Err(error) = left {
+                tracing::warn!(%error, "a store that was not finished is left behind");
+            }
         }
     })
 }
@@ -110,7 +112,9 @@ pub(super) fn check_head(path: &Path) -> Result<(), StoreError> {
     let mut head = [0; 100];
     std::io::Read::read_exact(&mut File::open(path)?, &mut head)?;
     let is = |at: usize, what: &[u8]| head.get(at..at + what.len()) == Some(what);
-    let damaged = |what: &str| Err(StoreError::Damaged(format!("the head of the file is not what was written: {what}")));
+    let damaged = |what: &str| {
+        Err(StoreError::Damaged(format!("the head of the file is not what was written: {what}")))
+    };
     if let Some((.., what)) = HEAD.iter().find(|(at, bytes, _)| !is(*at, bytes)) {
         return damaged(what);
     }

@@ -303,7 +303,10 @@ mod tests {
         refused("a longer one");
         permit(&path);
         let older = Store::open(&StorePlace::File(path.clone())).map(drop);
-        assert!(matches!(&older, Err(StoreError::Damaged(said)) if said.contains("commits are missing")), "{older:?}");
+        assert!(
+            matches!(&older, Err(StoreError::Damaged(said)) if said.contains("commits are missing")),
+            "{older:?}"
+        );
         std::fs::remove_file(count::count_of(&path)).unwrap();
         assert_migrated(&folder, &path);
     }

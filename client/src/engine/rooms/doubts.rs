@@ -40,8 +40,23 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    pub(in crate::engine) fn new(kind: AlarmKind, detail: String, roster: Option<[u8; 16]>, now: Uptime) -> Self {
-        Self { kind, detail, roster, compared: false, first: now, since: now, last: now, heard_since: now, told: false }
+    pub(in crate::engine) fn new(
+        kind: AlarmKind,
+        detail: String,
+        roster: Option<[u8; 16]>,
+        now: Uptime,
+    ) -> Self {
+        Self {
+            kind,
+            detail,
+            roster,
+            compared: false,
+            first: now,
+            since: now,
+            last: now,
+            heard_since: now,
+            told: false,
+        }
     }
 
     fn is_overdue(&self, now: Uptime) -> bool {
@@ -105,7 +120,9 @@ impl Engine {
         let Some(doubt) = self.doubts.remove(&(id, peer)).filter(|doubt| !doubt.told) else { return };
         match doubt.roster {
             Some(roster) if self.never_had(id, roster) => self.roster_alarm(id, peer, NEVER),
-            _ => debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came"),
+            _ => {
+                debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came")
+            }
         }
     }
 

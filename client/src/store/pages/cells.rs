@@ -161,7 +161,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("any.db");
         let db = rusqlite::Connection::open(&path).unwrap();
-        db.execute_batch("CREATE TABLE a (x, y); CREATE TABLE b (k BLOB PRIMARY KEY, x, y) WITHOUT ROWID;").unwrap();
+        db.execute_batch("CREATE TABLE a (x, y); CREATE TABLE b (k BLOB PRIMARY KEY, x, y) WITHOUT ROWID;")
+            .unwrap();
         let numbers = [0, 1, -1, 127, -129, 40_000, -9_000_000, 1 << 31, -(1 << 40), i64::MAX, i64::MIN];
         for n in 0..900_usize {
             let number = numbers[n % numbers.len()];

@@ -84,8 +84,10 @@ impl Pages {
         let Some(log) = &self.log else { return };
         let Some(head) = bytes_at(log, 0, LOG_HEAD as usize) else { return };
         let frame_bytes = FRAME_HEAD + self.page_bytes;
-        let frames = log.metadata().map_or(0, |found| found.len().saturating_sub(LOG_HEAD)) / frame_bytes as u64;
-        let frame_head = |n: u64| bytes_at(log, LOG_HEAD + n * frame_bytes as u64, FRAME_HEAD).unwrap_or_default();
+        let frames =
+            log.metadata().map_or(0, |found| found.len().saturating_sub(LOG_HEAD)) / frame_bytes as u64;
+        let frame_head =
+            |n: u64| bytes_at(log, LOG_HEAD + n * frame_bytes as u64, FRAME_HEAD).unwrap_or_default();
         let salts = |bytes: &[u8], at: usize| (number(bytes, at), number(bytes, at + 4));
         let of_log = match (0..frames).any(|n| salts(&frame_head(n), 8) == salts(&head, 16)) {
             true => salts(&head, 16),

@@ -18,9 +18,9 @@
 //! | `round` | the same, a few rows at a time while the store is in use |
 
 mod check;
+mod functions;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod functions;
 mod ledger;
 mod round;
 mod row;
@@ -42,11 +42,11 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use crate::vault::StoreKey;
-pub(super) use salvage::Salvage;
 pub(super) use functions::DAMAGED;
 use ledger::{Ledger, Summer};
 use round::Round;
 use row::RowKey;
+pub(super) use salvage::Salvage;
 use tables::Table;
 
 /// Where the ledger lies.

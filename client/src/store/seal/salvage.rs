@@ -102,7 +102,9 @@ impl Salvage {
         for place in pages.places() {
             pages.records(place, |cell, record| {
                 for ((n, layout), rows) in layouts.iter().enumerate().zip(&mut rows) {
-                    let Some(Opened { key, version, .. }) = sealer.open_record(n, layout, &record) else { continue };
+                    let Some(Opened { key, version, .. }) = sealer.open_record(n, layout, &record) else {
+                        continue;
+                    };
                     if rows.get(&key).is_none_or(|found| found.version < version) {
                         rows.insert(key, Found { version, place, cell, row: record.row });
                     }
@@ -132,7 +134,8 @@ impl Salvage {
         let tables = sealer.tables.iter().zip(&ledger.entries).zip(&self.rows);
         let lost = tables.map(|((table, expected), found)| (table, expected.rows - found.len() as i64));
         let lost = lost.filter(|(_, lost)| *lost > 0);
-        lost.map(|(table, lost)| format!("{}: {lost} of its rows can't be read any more", table.name)).collect()
+        lost.map(|(table, lost)| format!("{}: {lost} of its rows can't be read any more", table.name))
+            .collect()
     }
 
     /// Each row of a table, in the order of its columns.

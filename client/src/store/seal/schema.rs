@@ -38,19 +38,26 @@ impl Seal {
     pub(in crate::store) fn check_schema(&self, db: &Connection) -> Result<(), StoreError> {
         let (own, mut found) = (self.own_objects()?, objects(db)?);
         found.retain(|(kind, name, _, sql)| {
-            (kind.as_str(), name.as_str(), sql) != ("table", "sqlite_sequence", &Value::Text(NUMBERED.to_owned()))
+            (kind.as_str(), name.as_str(), sql)
+                != ("table", "sqlite_sequence", &Value::Text(NUMBERED.to_owned()))
         });
-        let is_known = |object: &Object| own.iter().any(|(kind, name, ..)| *kind == object.0 && *name == object.1);
+        let is_known =
+            |object: &Object| own.iter().any(|(kind, name, ..)| *kind == object.0 && *name == object.1);
         // What others have named is shown so that it can't play with a terminal.
         let mut said: Vec<String> = found
             .iter()
             .filter(|object| !own.contains(object))
             .map(|object| match is_known(object) {
                 true => format!("the {} {} is not as it was made", object.0, object.1),
-                false => format!("the {} {:?} was put into it by something else", object.0.escape_debug(), object.1),
+                false => format!(
+                    "the {} {:?} was put into it by something else",
+                    object.0.escape_debug(),
+                    object.1
+                ),
             })
             .collect();
-        let is_there = |(kind, name, ..): &Object| found.iter().any(|found| found.0 == *kind && found.1 == *name);
+        let is_there =
+            |(kind, name, ..): &Object| found.iter().any(|found| found.0 == *kind && found.1 == *name);
         let missing = own.iter().filter(|object| !is_there(object));
         said.extend(missing.map(|(kind, name, ..)| format!("the {kind} {name} is not there")));
         match said.is_empty() && own.len() == found.len() {
