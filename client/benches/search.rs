@@ -208,9 +208,9 @@ fn searches(criterion: &mut Criterion) {
     opened(&runtime, empty.path());
     let (of_nothing, of_all) =
         (median(|| opened(&runtime, empty.path())), median(|| opened(&runtime, folder.path())));
-    eprintln!("opened: {of_all:?}; with nothing in it: {of_nothing:?}");
+    eprintln!("opened: {of_all}; with nothing in it: {of_nothing}");
     let first = median(|| searched_at_once(&runtime, folder.path()));
-    eprintln!("the first search, at once after the start: {first:?}");
+    eprintln!("the first search, at once after the start: {first}");
 
     let started = start(&runtime, folder.path());
     let mut group = criterion.benchmark_group("search in 100000 messages");
