@@ -172,7 +172,7 @@ fn races_one_upon_the_other_are_no_alarm() {
         };
         for who in ["bob", "carol"] {
             // She is not always in it.
-            let _ = world.try_send(who, DEN, &format!("crossing {n}"));
+            drop(world.try_send(who, DEN, &format!("crossing {n}")));
         }
         world.settle();
         world.pass(20_000);
