@@ -248,6 +248,7 @@ fn whatever_is_gone_the_rest_is_saved_and_the_loss_is_told() {
         let store = examined(&path);
         assert_eq!(rows_left(&store), left, "{sql}: {:?}", store.problems);
         assert!(store.problems.iter().any(|problem| problem.contains(says)), "{sql}: {:?}", store.problems);
+        assert!(!store.problems.iter().any(|problem| problem.contains("commits are missing")), "{sql}");
     }
     // As a whole, with the worst of it.
     std::fs::write(&path, &whole).unwrap();

@@ -38,8 +38,8 @@ pub enum StoreError {
     Damaged(String),
     /// The file is there, but empty, or too short to be a database. The program never leaves it like that.
     #[error(
-        "the store is an empty file, or nearly, so something has cut it off: put a copy of the data directory back, or remove it and \
-         client.count to begin with an empty history under the same identity; nothing was changed"
+        "the store is an empty file, or nearly, so something has cut it off: put a copy of it back, with the data directory it was in, or \
+         remove it and client.count to begin with an empty history under the same identity; nothing was changed"
     )]
     Empty,
     /// The file is gone, but its log isn't.

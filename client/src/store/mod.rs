@@ -91,10 +91,13 @@ fn look(
 ) -> Result<(), StoreError> {
     seal.check_schema(db).or_else(&mut take)?;
     seal.fits(db).or_else(&mut take)?;
-    seal.load(db).or_else(&mut take)?;
+    let loaded = seal.load(db);
+    let is_loaded = loaded.is_ok();
+    loaded.or_else(&mut take)?;
     match file {
-        Some(file) => count::check(file, seal).or_else(&mut take),
-        None => Ok(()),
+        // Without a ledger it can't be told what was counted.
+        Some(file) if is_loaded => count::check(file, seal).or_else(&mut take),
+        _ => Ok(()),
     }
 }
 
