@@ -14,7 +14,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Copies the store at `path`, with its log. What it holds is sealed, and stays so.
+    /// Copies the store at `path`, with its log and its count of commits. What it holds is sealed, and stays so.
     pub(super) fn of(path: &Path) -> Result<(Self, PathBuf), ArchiveError> {
         let entropy: &mut dyn Entropy = &mut OsEntropy;
         let name = format!("chat-{}", MessageId(entropy.bytes()?));
@@ -29,10 +29,11 @@ impl Copy {
         builder.create(&folder).map_err(io(&folder))?;
         let copy = Self { folder };
         let to = copy.folder.join("client.db");
-        for ending in ["", "-wal"] {
-            let (from, to) = (beside(path, ending), beside(&to, ending));
+        let mut files = vec![(path.to_owned(), to.clone()), (beside(path, "-wal"), beside(&to, "-wal"))];
+        files.push((crate::store::count_of(path), crate::store::count_of(&to)));
+        for (from, to) in files {
             match std::fs::read(&from).and_then(|bytes| std::fs::write(&to, bytes)) {
-                Err(error) if !ending.is_empty() && error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if from != path && error.kind() == std::io::ErrorKind::NotFound => {}
                 copied => copied.map_err(io(&to))?,
             }
         }

@@ -38,16 +38,26 @@ pub enum StoreError {
     Damaged(String),
     /// The file is there, but empty, or too short to be a database. The program never leaves it like that.
     #[error(
-        "the store is an empty file, or nearly, so something has cut it off: put a copy of it back, or remove it to begin with an \
-         empty history under the same identity; nothing was changed"
+        "the store is an empty file, or nearly, so something has cut it off: put a copy of it back, with the data directory it was in, or \
+         remove it and client.count to begin with an empty history under the same identity; nothing was changed"
     )]
     Empty,
     /// The file is gone, but its log isn't.
     #[error(
-        "the store is not there, but its write-ahead log is: put the store back, or remove the log too, to begin with an \
-         empty history under the same identity; nothing was changed"
+        "the store is not there, but its write-ahead log is: put the store back, or remove the log and client.count too, \
+         to begin with an empty history under the same identity; nothing was changed"
     )]
     LogAlone,
+    /// The file and its log are gone.
+    #[error(
+        "the store is not there, but {} says that there was one: put a copy of the data directory back, or remove that file \
+         too, to begin with an empty history under the same identity; nothing was changed",
+        count.display()
+    )]
+    Gone {
+        /// What counts its commits.
+        count: std::path::PathBuf,
+    },
     /// The file system's words.
     #[error("the store's file can't be used: {0}")]
     File(std::io::Error),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::seal::Seal;
-use super::{SCHEMA_VERSION, StoreError, file, settle_log, unsealed};
+use super::{SCHEMA_VERSION, StoreError, count, file, settle_log, unsealed};
 
 /// Makes version 2 of version 1.
 const FROM_VERSION_1: &str = "
@@ -72,6 +72,10 @@ pub(super) fn admit(db: &Connection, seal: &Seal, found: i64, path: Option<&Path
 /// Migrates a store of version `found`; with a copy beside it if it is a `path` of the system.
 pub(super) fn run(db: &Connection, seal: &Seal, found: i64, path: Option<&Path>) -> Result<(), StoreError> {
     if let Some(path) = path {
+        count::check(path, seal)?;
+        if count::read(path, seal)? == count::Told::Nothing {
+            count::begin(path, seal)?;
+        }
         make_copy(path).map_err(StoreError::from)?;
     }
     db.execute_batch("BEGIN IMMEDIATE")?;
@@ -108,7 +112,8 @@ fn seal_tables(db: &Connection, seal: &Seal, found: i64) -> Result<(), StoreErro
     for table in &tables {
         db.execute_batch(&format!("DROP TABLE main.old_{table}"))?;
     }
-    Ok(())
+    // What else lay in the old one, a trigger or a view, is nobody's who had the key.
+    seal.check_schema(db)
 }
 
 /// Pages that held the old tables are overwritten already (`secure_delete`); here they leave the file.
@@ -138,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::config::StorePlace;
-    use crate::store::Store;
+    use crate::store::{Examined, Store};
 
     const ROWS: &str = "
         UPDATE node SET identity = x'0b', kept_at = 5;
@@ -211,7 +216,7 @@ mod tests {
         assert_eq!(one(rooms), "02#Wilhelmina01 0202#left00");
         assert_eq!(one("SELECT group_concat(hex(room) || hex(peer) || last_seen) FROM members"), "02017");
         drop(store);
-        assert_eq!(files(folder), ["client.db"]);
+        assert_eq!(files(folder), ["client.count", "client.db"]);
         let bytes = std::fs::read(path).unwrap();
         for clear in [&b"Wilhelmina"[..], b"and gone"] {
             assert!(!bytes.windows(clear.len()).any(|window| window == clear), "it lies in the clear");
@@ -281,7 +286,7 @@ mod tests {
             let opened = Store::open(&StorePlace::File(path.clone())).map(drop);
             assert!(matches!(opened, Err(StoreError::Unsealed)), "{what}: {opened:?}");
             let key = crate::vault::StoreKey::from_bytes(&[7; 32]);
-            let looked = Store::open_damaged(&path, &key, Box::new(chat_core::entropy::OsEntropy)).map(drop);
+            let looked = Examined::open(&path, &key, Box::new(chat_core::entropy::OsEntropy)).map(drop);
             assert!(matches!(looked, Err(StoreError::Unsealed)), "{what}: {looked:?}");
             assert_eq!(std::fs::read(&path).unwrap(), planted, "{what}: nothing was changed");
             assert!(!copy_of(&path).exists());
@@ -297,6 +302,12 @@ mod tests {
         std::fs::write(unsealed::permit_of(&path), forged).unwrap();
         refused("a longer one");
         permit(&path);
+        let older = Store::open(&StorePlace::File(path.clone())).map(drop);
+        assert!(
+            matches!(&older, Err(StoreError::Damaged(said)) if said.contains("commits are missing")),
+            "{older:?}"
+        );
+        std::fs::remove_file(count::count_of(&path)).unwrap();
         assert_migrated(&folder, &path);
     }
 

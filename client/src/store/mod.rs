@@ -6,14 +6,17 @@ mod bundles;
 mod chains;
 mod closed_rooms;
 mod contacts;
+mod count;
 mod erase;
 mod error;
+mod examine;
 mod file;
 mod messages;
 mod migrate;
 mod node;
 mod one_time;
 mod outbox;
+mod pages;
 mod rooms;
 pub(crate) mod seal;
 mod sessions;
@@ -29,14 +32,18 @@ use rusqlite::{Connection, OpenFlags};
 use crate::config::StorePlace;
 use crate::vault::StoreKey;
 pub(crate) use file::sync_folder_of;
-use seal::{Findings, Seal};
+use seal::Seal;
 
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::{EnvelopeHash, FrameHash};
 pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
+pub(crate) use count::count_of;
+#[cfg(test)]
+pub(crate) use count::forge;
 pub use error::StoreError;
+pub(crate) use examine::Examined;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use one_time::StoredOneTimeKey;
@@ -56,16 +63,51 @@ const CHECKED_AT_ONCE: u32 = 2_500;
 const SMALL_PAGES: i64 = 1024;
 
 /// The schema of a database that is ours or new; looked at before anything is written.
-fn version(db: &Connection) -> Result<i64, StoreError> {
+fn version(db: &Connection, seal: &Seal) -> Result<i64, StoreError> {
     let found = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::Newer { found });
-    }
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if found == 0 && tables > 0 {
-        return Err(StoreError::Damaged("it belongs to another program".to_owned()));
+    match found {
+        SCHEMA_VERSION => {}
+        0 if tables == 0 => {}
+        // All else in it says that it is of this one.
+        _ if seal.check_schema(db).is_ok() => {
+            return Err(StoreError::Damaged(format!("it is sealed, but says that it has schema {found}")));
+        }
+        0 => return Err(StoreError::Damaged("it belongs to another program".to_owned())),
+        ..0 => return Err(StoreError::Damaged(format!("it says that it has schema {found}"))),
+        _ if found > SCHEMA_VERSION => return Err(StoreError::Newer { found }),
+        _ => {}
     }
     Ok(found)
+}
+
+/// What is looked at before anything is changed, by a start, which takes no fault, and by whoever verifies, who takes
+/// them all.
+fn look(
+    db: &Connection,
+    seal: &Seal,
+    file: Option<&std::path::Path>,
+    mut take: impl FnMut(StoreError) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    seal.check_schema(db).or_else(&mut take)?;
+    seal.fits(db).or_else(&mut take)?;
+    let loaded = seal.load(db);
+    let is_loaded = loaded.is_ok();
+    loaded.or_else(&mut take)?;
+    match file {
+        // Without a ledger it can't be told what was counted.
+        Some(file) if is_loaded => count::check(file, seal).or_else(&mut take),
+        _ => Ok(()),
+    }
+}
+
+/// How this program has its connections: what lies in the file is not trusted, and stays as it is until it was looked at,
+/// the log too.
+fn configure(db: &Connection) -> Result<(), StoreError> {
+    db.busy_timeout(Duration::from_secs(2))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?)
 }
 
 /// The tables of a new store, in one transaction.
@@ -156,6 +198,8 @@ pub(crate) struct Store {
     seal: Seal,
     /// The turn erases something.
     has_erased: Cell<bool>,
+    /// Where the store is a file.
+    count: Option<count::Count>,
 }
 
 impl Store {
@@ -172,6 +216,7 @@ impl Store {
         let (db, journal, file) = match place {
             StorePlace::File(path) => {
                 file::make_if_missing(path, &seal)?;
+                file::check_head(path)?;
                 (Connection::open_with_flags(path, flags)?, "wal", Some(path.as_path()))
             }
             StorePlace::Vfs { vfs, path } => {
@@ -202,13 +247,12 @@ impl Store {
         seal: Seal,
         file: Option<&std::path::Path>,
     ) -> Result<Self, StoreError> {
-        db.busy_timeout(Duration::from_secs(2))?;
+        configure(&db)?;
         db.set_prepared_statement_cache_capacity(128);
         keep_plans(&db)?;
-        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
-        let found = version(&db)?;
+        let found = version(&db, &seal)?;
         match found {
-            SCHEMA_VERSION => seal.fits(&db)?,
+            SCHEMA_VERSION => look(&db, &seal, file, Err)?,
             // The program makes a file whole, or not at all.
             0 if file.is_some() => return Err(StoreError::Empty),
             0 => {}
@@ -234,42 +278,9 @@ impl Store {
         if let Some(file) = file {
             migrate::finish(&db, &seal, file)?;
         }
-        Ok(Self { db, seal, has_erased: Cell::new(false) })
-    }
-
-    /// Opens a store as far as it can be opened, for whoever looks after it; with what is wrong with its pages and its
-    /// ledger. An older one is brought up to date first.
-    pub(crate) fn open_damaged(
-        path: &std::path::Path,
-        key: &StoreKey,
-        entropy: Box<dyn Entropy>,
-    ) -> Result<(Self, Vec<String>), StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let (db, seal) = (Connection::open_with_flags(path, flags)?, Seal::new(key, entropy)?);
-        db.busy_timeout(Duration::from_secs(2))?;
-        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
-        if (1..SCHEMA_VERSION).contains(&version(&db)?) {
-            return Ok((Self::prepare(db, "wal", seal, Some(path))?, Vec::new()));
-        }
-        seal.fits(&db)?;
-        seal.attach(&db)?;
-        seal.show_tables(&db)?;
-        let mut problems = Vec::new();
-        {
-            let mut check = db.prepare("PRAGMA integrity_check(100)")?;
-            let said: Result<Vec<String>, _> = check.query_map([], |row| row.get(0))?.collect();
-            match said {
-                Ok(said) => problems.extend(said.into_iter().filter(|said| said != "ok")),
-                Err(error) => problems.push(error.to_string()),
-            }
-        }
-        if let Err(error) = seal.check_schema(&db) {
-            problems.push(error.to_string());
-        }
-        if let Err(error) = seal.load(&db) {
-            problems.push(error.to_string());
-        }
-        Ok((Self { db, seal, has_erased: Cell::new(false) }, problems))
+        let count = file.map(|file| count::Count::open(file, &seal)).transpose()?;
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        Ok(Self { db, seal, has_erased: Cell::new(false), count })
     }
 
     /// Goes on with the check of everything, for a few milliseconds: to be called once a second. In a turn.
@@ -278,11 +289,6 @@ impl Store {
     /// [`StoreError::Damaged`]
     pub(crate) fn check_on(&self) -> Result<(), StoreError> {
         self.seal.check_on(&self.db, CHECKED_AT_ONCE).map(drop)
-    }
-
-    /// Everything that is not what was written.
-    pub(crate) fn check_all(&self) -> Findings {
-        self.seal.check_all(&self.db)
     }
 
     /// The columns of a table.
@@ -301,18 +307,12 @@ impl Store {
         self.seal.columns().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Each row of a table, in the order of its columns; or the key of one that is damaged.
-    pub(crate) fn each_row(
-        &self,
-        table: &str,
-        visit: impl FnMut(Result<Vec<rusqlite::types::Value>, String>),
-    ) -> rusqlite::Result<()> {
-        self.seal.each_row(&self.db, table, visit)
-    }
-
     /// Closes the store, and says if that fails; all of it is in its one file then.
     pub(crate) fn close(self) -> Result<(), StoreError> {
         settle_log(&self.db)?;
+        if let Some(count) = &self.count {
+            count.sync()?;
+        }
         Ok(self.db.close().map_err(|(_, error)| error)?)
     }
 
@@ -324,6 +324,9 @@ impl Store {
         self.seal.flush(&self.db)?;
         self.db.execute_batch("COMMIT")?;
         self.seal.committed();
+        if let (Some(count), Some(commits)) = (&self.count, self.seal.commits()) {
+            count.raise(commits);
+        }
         self.forget_log();
         Ok(())
     }

@@ -5,8 +5,8 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::ledger::{Entry, Sum};
 use super::row::{self, encode};
-use super::tables::{Column, Kind, Table};
-use super::{Seal, Sealer, functions, sql};
+use super::tables::Table;
+use super::{Seal, Sealer, functions};
 use crate::store::StoreError;
 
 /// Most rows, of the smaller tables together, whose versions are checked at every start: some ten milliseconds. Tests
@@ -120,44 +120,8 @@ impl Seal {
             let Some(hidden) = key.open(&raw.sealed, &beside) else {
                 return visit(Err(functions::shown(raw.key(table))));
             };
-            let (mut hidden, mut beside) = (hidden.into_iter(), raw.beside.iter());
-            let value = |column: &Column| {
-                let outside = (column.kind != Kind::Sealed).then(|| beside.next().cloned()).flatten();
-                if column.is_sealed() { hidden.next() } else { outside }.unwrap_or(Value::Null)
-            };
-            visit(Ok(table.columns.iter().map(value).collect()));
+            visit(Ok(super::salvage::whole_row(table, raw.beside.clone(), hidden)));
         })
-    }
-
-    /// Whether the file has these tables and indexes, and no others; nor a trigger, which would run with what it says.
-    pub(in crate::store) fn check_schema(&self, db: &Connection) -> Result<(), StoreError> {
-        let mut expected: Vec<String> = {
-            let sealer = self.sealer();
-            let tables = sealer.tables.iter().flat_map(|table| {
-                let sql = sql::create(table);
-                sql.split(";\n").filter(|sql| !sql.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-            });
-            tables.chain([super::LEDGER_TABLE.trim().trim_end_matches(';').to_owned()]).collect()
-        };
-        // What SQLite has made by itself has no text.
-        let mut there = db.prepare("SELECT sql FROM main.sqlite_schema WHERE sql NOT NULL")?;
-        let mut there: Vec<String> = there.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        expected.sort();
-        there.sort();
-        let other = there
-            .iter()
-            .find(|sql| !expected.contains(sql))
-            .or(expected.iter().find(|sql| !there.contains(sql)));
-        match other {
-            None if there.len() == expected.len() => Ok(()),
-            _ => {
-                // The line that names it.
-                let name = other.and_then(|sql| sql.split(['(', '\n']).next()).unwrap_or_default().trim();
-                Err(StoreError::Damaged(format!(
-                    "its tables and indexes are not those that were made ({name})"
-                )))
-            }
-        }
     }
 
     /// Tables of which a start can look at everything, by what the ledger says of them.

@@ -1,7 +1,7 @@
 //! What views and triggers call: `hashed`, `sealed`, `opened`, `ledger`.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use hmac::Mac;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -45,12 +45,16 @@ pub(super) fn register(db: &Connection, sealer: &Arc<Mutex<Sealer>>) -> rusqlite
         call: Call<T>,
     ) -> rusqlite::Result<()> {
         let sealer = Arc::clone(sealer);
-        let flags = match name {
-            "hashed" => FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
-            _ => FunctionFlags::SQLITE_UTF8,
-        };
-        db.create_scalar_function(name, arguments, flags, move |context| {
-            call(&mut sealer.lock().unwrap_or_else(PoisonError::into_inner), context)
+        // Nothing that lies in the file may call them: only queries, and the views and triggers of the connection.
+        let mut flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+        if name == "hashed" {
+            flags |= FunctionFlags::SQLITE_DETERMINISTIC;
+        }
+        db.create_scalar_function(name, arguments, flags, move |context| match sealer.try_lock() {
+            Ok(mut sealer) => call(&mut sealer, context),
+            Err(TryLockError::Poisoned(poisoned)) => call(&mut poisoned.into_inner(), context),
+            // One thread has the connection: it would wait for itself.
+            Err(TryLockError::WouldBlock) => Err(failed("called from within the seal")),
         })
     }
     function(db, "hashed", 2, sealer, hashed)?;

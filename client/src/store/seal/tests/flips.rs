@@ -34,7 +34,8 @@ fn read(path: &Path, seal: &Seal) -> Result<Vec<String>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
-    if version(&db)? != SCHEMA_VERSION {
+    crate::store::file::check_head(path)?;
+    if version(&db, seal)? != SCHEMA_VERSION {
         return Err(StoreError::Damaged("it is of another schema".to_owned()));
     }
     seal.fits(&db)?;
@@ -98,6 +99,7 @@ fn flip(picked: impl Fn(usize) -> bool + Sync) -> Became {
     let (bits, piece, next) = (whole.len() * 8, 512 * 8, AtomicUsize::new(0));
     let work = || {
         let (folder, mut became) = (folder(), Became::default());
+        crate::store::forge(&path(&folder));
         let seal = Seal::new(&StoreKey::from_bytes(&[7; 32]), Box::new(OsEntropy)).unwrap();
         loop {
             let from = next.fetch_add(piece, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Damage of each kind, to a store with something in it.
 
 mod flips;
+mod foreign;
 mod large;
 
 use std::path::{Path, PathBuf};
@@ -27,8 +28,8 @@ fn text(n: u8) -> String {
     format!("the {n}th secret")
 }
 
-fn insert(store: &Store, n: u8, text: &str) {
-    let message = NewMessage {
+fn message(n: u8, text: &str) -> NewMessage<'_> {
+    NewMessage {
         id: MessageId([n; 16]),
         conversation: HERE,
         author: BOB,
@@ -43,8 +44,11 @@ fn insert(store: &Store, n: u8, text: &str) {
         link: Some([n; 16]),
         client_id: None,
         state: 0,
-    };
-    store.insert_message(&message).unwrap();
+    }
+}
+
+fn insert(store: &Store, n: u8, text: &str) {
+    store.insert_message(&message(n, text)).unwrap();
 }
 
 /// A store with `count` messages, closed.
