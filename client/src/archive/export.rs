@@ -100,6 +100,14 @@ fn keep_date(values: &mut [Value], columns: &[String], date: i64) {
     }
 }
 
+/// A row that does not open is not in the file.
+fn left_out(problem: String) -> String {
+    match problem.ends_with(": it is not what was written") {
+        true => format!("{problem}, and left out"),
+        false => problem,
+    }
+}
+
 /// The date of the newest bundle of one's own.
 fn newest_bundle(store: &Examined) -> Result<Option<i64>, ArchiveError> {
     let place = store.columns_of("bundles").iter().position(|name| name == "created");
@@ -167,7 +175,7 @@ pub fn export(
         Ok(rows)
     };
     match write() {
-        Ok(rows) => Ok(Exported { rows, problems: store.problems }),
+        Ok(rows) => Ok(Exported { rows, problems: store.problems.into_iter().map(left_out).collect() }),
         Err(error) => {
             if let Err(error) = std::fs::remove_file(to) {
                 tracing::warn!(%error, "an export that was not finished is left behind");

@@ -185,6 +185,7 @@ fn flip(
         missing += rows - left;
         drop(store);
         assert_eq!(std::fs::read(&path).unwrap(), flipped, "bit {bit}: looking changes nothing");
+        assert!(!log_of(&path).exists(), "bit {bit}");
         let start =
             Store::open_sealed(&StorePlace::File(path.clone()), &key(7), Box::new(OsEntropy)).map(drop);
         if let Err(error) = start {

@@ -212,7 +212,8 @@ mod tests {
             for _ in 0..2 {
                 let refused = open(&path(&folder)).map(drop).unwrap_err().to_string();
                 assert!(refused.contains("commits are missing: its write-ahead log"), "{n}: {refused}");
-                assert_eq!(&std::fs::read(log(&folder)).unwrap(), damaged, "{n}");
+                // An empty one may go with the connection.
+                assert_eq!(&std::fs::read(log(&folder)).unwrap_or_default(), damaged, "{n}");
             }
         }
         let folder = killed();

@@ -68,7 +68,7 @@ fn look_through(
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    configure(&db)?;
+    configure(&db, Some(path))?;
     let found = version(&db, seal)?;
     if found != SCHEMA_VERSION {
         migrate::admit(&db, seal, found, Some(path))?;
@@ -106,7 +106,7 @@ fn bring_up_to_date(
     let seal = Seal::new(key, Box::new(chat_core::entropy::OsEntropy))?;
     let is_old = {
         let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        configure(&db)?;
+        configure(&db, Some(path))?;
         let found = version(&db, &seal)?;
         let is_old = (1..SCHEMA_VERSION).contains(&found);
         if is_old {

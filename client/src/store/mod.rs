@@ -103,10 +103,13 @@ fn look(
 
 /// How this program has its connections: what lies in the file is not trusted, and stays as it is until it was looked at,
 /// the log too.
-fn configure(db: &Connection) -> Result<(), StoreError> {
+fn configure(db: &Connection, file: Option<&std::path::Path>) -> Result<(), StoreError> {
     db.busy_timeout(Duration::from_secs(2))?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // An empty one is SQLite's own, which goes with the connection.
+    let log = file.map(|file| std::fs::metadata(file::beside(file, "-wal")));
+    let has_log = log.is_some_and(|log| log.is_ok_and(|log| log.len() > 0));
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
     Ok(db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?)
 }
 
@@ -247,7 +250,7 @@ impl Store {
         seal: Seal,
         file: Option<&std::path::Path>,
     ) -> Result<Self, StoreError> {
-        configure(&db)?;
+        configure(&db, file)?;
         db.set_prepared_statement_cache_capacity(128);
         keep_plans(&db)?;
         let found = version(&db, &seal)?;
