@@ -13,6 +13,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("tcp-x25519.toml", include_str!("../../configs/tcp-x25519.toml")),
     ("relay-ratchet.toml", include_str!("../../configs/relay-ratchet.toml")),
     ("tls-rsa.toml", include_str!("../../configs/tls-rsa.toml")),
+    ("quic-ratchet.toml", include_str!("../../configs/quic-ratchet.toml")),
+    ("relay.toml", include_str!("../../configs/relay.toml")),
     ("post-quantum.toml", include_str!("../../configs/post-quantum.toml")),
     ("legacy-study.toml", include_str!("../../configs/legacy-study.toml")),
 ];

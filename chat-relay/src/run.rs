@@ -70,10 +70,16 @@ pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
         new_peers_burst: section.new_peers_per_minute.saturating_mul(5),
         new_members_per_minute: section.new_members_per_minute,
         new_members_burst: section.new_members_per_minute.saturating_mul(10),
+        one_time_keys_per_minute: section.one_time_keys_per_minute,
+        one_time_keys_burst: section.one_time_keys_per_minute.saturating_mul(7),
         memory_bytes: usize::try_from(section.max_memory_bytes / 2).unwrap_or(usize::MAX),
         ..RelayConfig::default()
     };
-    let limits = MailboxLimits { mailbox_bytes: section.max_mailbox_bytes, ..MailboxLimits::default() };
+    let limits = MailboxLimits {
+        mailbox_bytes: section.max_mailbox_bytes,
+        one_time_keys: section.max_one_time_keys,
+        ..MailboxLimits::default()
+    };
     (config, limits)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::commands::db::{DbCommand, Passphrase, Whose};
+use crate::commands::db::{Carried, DbCommand, Whose};
 use crate::commands::impair::ImpairArgs;
 use crate::run;
 use chat_relay::RelayArgs;
@@ -114,40 +114,18 @@ enum ConfigCommand {
 enum IdentityCommand {
     /// Prints the fingerprint that others compare.
     Show {
-        /// Whose; by default your login name.
-        #[arg(long)]
-        nick: Option<String>,
-        /// Where identity and history are kept; by default a folder for each nick.
-        #[arg(long, value_name = "FOLDER")]
-        data_dir: Option<PathBuf>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Writes your identity into a new file, sealed under a passphrase.
-    Export {
-        /// The file; must not be there.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Export(Carried),
     /// Puts an exported identity into a data directory that has none.
-    Import {
-        /// The file.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Import(Carried),
     /// Shows that fingerprint as a QR code, in light blocks as for a dark terminal.
     Qr {
-        /// Whose; by default your login name.
-        #[arg(long)]
-        nick: Option<String>,
-        /// Where identity and history are kept; by default a folder for each nick.
-        #[arg(long, value_name = "FOLDER")]
-        data_dir: Option<PathBuf>,
-        /// Writes it into a PNG picture, black on white, in place of the terminal.
+        #[command(flatten)]
+        whose: Whose,
+        /// Writes it into a new PNG picture, black on white, in place of the terminal.
         #[arg(long, value_name = "FILE")]
         png: Option<PathBuf>,
     },
@@ -170,18 +148,18 @@ pub(crate) fn parse_and_run() -> Result<(), Failure> {
         }
         Some(Command::Plugins { json }) => commands::plugins::run(json),
         Some(Command::Schema) => commands::plugins::schema(),
-        Some(Command::Identity { command: IdentityCommand::Show { nick, data_dir } }) => {
-            commands::identity::show(nick, data_dir)
+        Some(Command::Identity { command: IdentityCommand::Show { whose } }) => {
+            commands::identity::show(&whose)
         }
-        Some(Command::Identity { command: IdentityCommand::Export { file, whose, passphrase } }) => {
-            commands::identity::export(&file, &whose, &passphrase)
+        Some(Command::Identity { command: IdentityCommand::Export(carried) }) => {
+            commands::identity::export(&carried)
         }
-        Some(Command::Identity { command: IdentityCommand::Import { file, whose, passphrase } }) => {
-            commands::identity::import(&file, &whose, &passphrase)
+        Some(Command::Identity { command: IdentityCommand::Import(carried) }) => {
+            commands::identity::import(&carried)
         }
         Some(Command::Db { command }) => commands::db::run(command),
-        Some(Command::Identity { command: IdentityCommand::Qr { nick, data_dir, png } }) => {
-            commands::identity::qr(nick, data_dir, png.as_deref())
+        Some(Command::Identity { command: IdentityCommand::Qr { whose, png } }) => {
+            commands::identity::qr(&whose, png.as_deref())
         }
         Some(Command::Impair(args)) => commands::impair::run(&args),
     }

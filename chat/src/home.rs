@@ -6,19 +6,23 @@ use std::time::Duration;
 
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
-use chat_core::profile::{StoreLock, StoreSection};
-use chat_core::{CryptoError, Identity, PeerId};
+use chat_core::profile::{Property, Secret, StoreLock};
+use chat_core::{CryptoError, Identity, PeerId, Profile};
 use client::{Lock, Vault, VaultError};
 use relay::host::{self, DataDir, HostError, IdentityLock};
 use zeroize::Zeroizing;
 
-use chat_relay::exit::Failure;
+use chat_relay::exit::{Failure, say};
 use chat_relay::folder::root;
 
 use crate::secret;
 
 /// The engine's store.
 const STORE_FILE: &str = "client.db";
+/// The mailbox of a relay that this program is, or was.
+const MAILBOX_FILE: &str = "relay.db";
+/// The store's write-ahead log.
+const STORE_LOG_FILE: &str = "client.db-wal";
 /// What a wrong passphrase costs beside the making of its key.
 const AFTER_A_WRONG_PASSPHRASE: Duration = Duration::from_secs(1);
 /// Most guests of one nick.
@@ -50,12 +54,20 @@ impl Home {
         opened.map_err(|error| vault_failure(&error))
     }
 
+    /// As [`Home::vault`] of what is there, for whoever looks only: nothing is locked, and nothing made.
+    pub(crate) fn vault_as_it_is(&self, lock: &Lock) -> Result<Vault, Failure> {
+        let looked = Vault::look(self.path(), &self.path().join(STORE_FILE), lock);
+        match looked.map_err(|error| vault_failure(&error))? {
+            Some(vault) => Ok(vault),
+            // A store of before there were keys.
+            None => self.vault(lock),
+        }
+    }
+
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
-    /// It is sealed if the vault is.
+    /// It is sealed if the vault is, and lies in the clear if the vault does.
     pub(crate) fn identity(&self, key_file: Option<&Path>, vault: &Vault) -> Result<Identity, Failure> {
-        let lock = Sealing(vault);
-        let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
-        self.dir.identity_under(key_file, lock, &mut OsEntropy).map_err(Failure::failed)
+        self.dir.identity_under(key_file, Some(&Sealing(vault)), &mut OsEntropy).map_err(host_failure)
     }
 
     /// Whether there is an identity in here.
@@ -65,19 +77,39 @@ impl Home {
 
     /// Puts an identity into the folder, which has none.
     pub(crate) fn put_identity(&self, identity: &Identity, vault: &Vault) -> Result<(), Failure> {
-        let lock = Sealing(vault);
-        let lock: Option<&dyn IdentityLock> = vault.is_sealed().then_some(&lock);
-        self.dir.put_identity(identity, lock).map_err(Failure::failed)
+        self.dir.put_identity(identity, Some(&Sealing(vault))).map_err(host_failure)
     }
 
     /// The path of the engine's store, which nobody else can read.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
-        self.dir.private_file(STORE_FILE).map_err(Failure::failed)
+        let path = self.dir.private_file(STORE_FILE).map_err(host_failure)?;
+        self.dir.private_file(STORE_LOG_FILE).map_err(host_failure)?;
+        client::remove_unfinished(&path);
+        Ok(path)
+    }
+
+    /// The path of the engine's store, which is left as it is.
+    pub(crate) fn store_as_it_is(&self) -> Result<PathBuf, Failure> {
+        self.dir.file(STORE_LOG_FILE).map_err(host_failure)?;
+        self.dir.file(STORE_FILE).map_err(host_failure)
     }
 
     /// The path of the mailbox this program keeps when it hosts.
     pub(crate) fn mailbox(&self) -> Result<PathBuf, Failure> {
-        self.dir.mailbox().map_err(Failure::failed)
+        self.dir.mailbox().map_err(host_failure)
+    }
+
+    /// Refuses a mailbox of before the policy required that nothing lies in the clear.
+    pub(crate) fn has_no_mailbox(&self) -> Result<(), Failure> {
+        let path = self.dir.file(MAILBOX_FILE).map_err(host_failure)?;
+        if !path.exists() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "{} lies in the clear, from when this program was a relay, and the policy requires `sealed-at-rest`: start once \
+             more without that, so that what waits in it is fetched, and remove it then; nothing was changed",
+            path.display()
+        )))
     }
 
     /// The folder of the logs.
@@ -93,6 +125,10 @@ impl Home {
 struct Sealing<'v>(&'v Vault);
 
 impl IdentityLock for Sealing<'_> {
+    fn seals(&self) -> bool {
+        self.0.is_sealed()
+    }
+
     fn seal(&self, identity: &Identity) -> Result<Vec<u8>, CryptoError> {
         self.0.seal_identity(identity.public().as_bytes(), &identity.seed(), &mut OsEntropy)
     }
@@ -102,14 +138,53 @@ impl IdentityLock for Sealing<'_> {
     }
 }
 
-/// What locks the data directory of a profile. Reads the passphrase from where it is.
-pub(crate) fn lock(store: &StoreSection) -> Result<Lock, Failure> {
-    match &store.lock {
+/// What locks the data directory of a profile. Reads the passphrase from where it is, which must not be in there.
+pub(crate) fn lock(profile: &Profile, home: &Home) -> Result<Lock, Failure> {
+    match &profile.store.lock {
         StoreLock::Beside => Ok(Lock::Beside),
         StoreLock::KeyFile(path) => Ok(Lock::KeyFile(path.clone())),
-        StoreLock::Passphrase(secret) => secret::read("store.passphrase", secret).map(Lock::Passphrase),
+        StoreLock::Passphrase(secret) => {
+            let must_be_private = profile.policy.requires(Property::SealedAtRest);
+            passphrase("store.passphrase", secret, home, must_be_private).map(Lock::Passphrase)
+        }
         _ => Err(Failure::failed("[store] names a lock that this program does not know")),
     }
+}
+
+/// A passphrase of the data directory. One in a file that others can read is warned of, or refused.
+pub(crate) fn passphrase(
+    key: &str,
+    secret: &Secret,
+    home: &Home,
+    must_be_private: bool,
+) -> Result<Zeroizing<String>, Failure> {
+    let passphrase = secret::read(key, secret)?;
+    if let Secret::File(path) = secret {
+        Lock::must_lie_outside(home.path(), path).map_err(|error| vault_failure(&error))?;
+        if let Some(mode) = mode_for_others(path) {
+            let path = path.display();
+            let said = format!("{key}: {path} can be read by others (mode {mode:o}): chmod 600 {path}");
+            if must_be_private {
+                let why = "the policy requires `sealed-at-rest`; nothing was changed";
+                return Err(Failure::failed(format!("{said}; {why}")));
+            }
+            say(said);
+        }
+    }
+    Ok(passphrase)
+}
+
+/// The mode of a file, if it lets others than its owner in.
+#[cfg(unix)]
+fn mode_for_others(path: &Path) -> Option<u32> {
+    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+fn mode_for_others(_path: &Path) -> Option<u32> {
+    None
 }
 
 /// Whoever guesses waits.
@@ -122,7 +197,29 @@ pub(crate) fn vault_failure(error: &VaultError) -> Failure {
     if matches!(error, VaultError::Wrong) {
         after_a_wrong_passphrase();
     }
-    Failure::failed(error)
+    match error {
+        VaultError::Io { source, .. } => Failure::failed(format!("{error}{}", remedy(source))),
+        _ => Failure::failed(error),
+    }
+}
+
+fn host_failure(error: HostError) -> Failure {
+    match &error {
+        HostError::Io { source, .. } => Failure::failed(format!("{error}{}", remedy(source))),
+        _ => Failure::failed(error),
+    }
+}
+
+/// What to do about a file that can't be written.
+fn remedy(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match source.kind() {
+        StorageFull | QuotaExceeded => "; make room on the disk and start again: nothing was lost",
+        ReadOnlyFilesystem | PermissionDenied => {
+            "; make it writable, or give another --data-dir: nothing was changed"
+        }
+        _ => "",
+    }
 }
 
 /// Makes a folder that only its owner can enter, or closes it to others.
@@ -159,14 +256,29 @@ fn is_own(_path: &Path) -> Result<(), Failure> {
 
 /// Takes a folder; `None` if another process has it.
 fn take(path: &Path) -> Result<Option<DataDir>, Failure> {
+    taken(path, DataDir::open)
+}
+
+fn taken(path: &Path, take: fn(&Path) -> Result<DataDir, HostError>) -> Result<Option<DataDir>, Failure> {
     is_own(path)?;
-    match DataDir::open(path) {
+    match take(path) {
         Ok(dir) => Ok(Some(dir)),
         Err(HostError::InUse(_)) => Ok(None),
         Err(error) => Err(Failure::failed(format!(
             "the data directory can't be used: {error}; give another --data-dir"
         ))),
     }
+}
+
+/// Takes the data directory of a client to look into it, which may be on a medium that can't be written.
+pub(crate) fn look_at_client(data_dir: Option<&Path>, nick: &Nick) -> Result<Home, Failure> {
+    let path = match data_dir {
+        Some(path) => path.to_owned(),
+        None => root()?.join(folder_name(nick)),
+    };
+    let dir = taken(&path, DataDir::look)?;
+    let dir = dir.ok_or_else(|| in_use(&path, "end that one, or give another --data-dir"))?;
+    Ok(Home { dir, nick: nick.clone(), guest: None })
 }
 
 /// Takes the data directory of a client. Without a nick, one that is in use makes room for a guest.
@@ -193,16 +305,35 @@ pub(crate) fn open_client(data_dir: Option<&Path>, nick: Option<&Nick>) -> Resul
     Err(in_use(&path, "give a --nick"))
 }
 
-/// The peer id of an identity that exists, without taking its directory.
-pub(crate) fn existing_peer(data_dir: Option<&Path>, nick: Option<Nick>) -> Result<PeerId, Failure> {
+/// The peer id of an identity that exists, without taking its directory: the one of the `key_file`, if there is one.
+pub(crate) fn existing_peer(
+    data_dir: Option<&Path>,
+    nick: Option<Nick>,
+    key_file: Option<&Path>,
+) -> Result<PeerId, Failure> {
+    if let Some(path) = key_file {
+        let found = host::peer_of_key_file(path).map_err(Failure::failed)?;
+        let missing = || Failure::failed(format!("identity.key_file: {} is not there", path.display()));
+        return found.ok_or_else(missing);
+    }
     let folder = match data_dir {
         Some(path) => path.to_owned(),
         None => root()?.join(folder_name(&nick.map_or_else(login_nick, Ok)?)),
     };
     let found = host::existing_peer(&folder).map_err(Failure::failed)?;
-    found.ok_or_else(|| {
-        let folder = folder.display();
-        Failure::failed(format!("there is no identity in {folder} yet; it is made at the first start"))
+    found.ok_or_else(|| no_identity(&folder))
+}
+
+/// What there is to do where no identity is.
+pub(crate) fn no_identity(folder: &Path) -> Failure {
+    let has_history = folder.join(STORE_FILE).exists();
+    let folder = folder.display();
+    Failure::failed(match has_history {
+        true => format!(
+            "there is no identity in {folder}, although there is a history: if it lies elsewhere, give the --config whose \
+             identity.key_file names it"
+        ),
+        false => format!("there is no identity in {folder} yet; it is made at the first start"),
     })
 }
 
@@ -233,10 +364,10 @@ mod tests {
     fn an_identity_is_shown_only_if_there_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let home = open_client(Some(folder.path()), None).unwrap();
-        assert!(existing_peer(Some(folder.path()), None).is_err());
+        assert!(existing_peer(Some(folder.path()), None, None).is_err());
         let vault = home.vault(&Lock::Beside).unwrap();
         let made = home.identity(None, &vault).unwrap();
-        assert_eq!(existing_peer(Some(folder.path()), None).unwrap(), made.peer_id());
+        assert_eq!(existing_peer(Some(folder.path()), None, None).unwrap(), made.peer_id());
         assert!(home.identity(Some(Path::new("/nowhere/key")), &vault).is_err());
     }
 
@@ -251,10 +382,77 @@ mod tests {
         assert_eq!(home.identity(None, &vault).unwrap().peer_id(), made.peer_id());
         let kept = std::fs::read(folder.path().join("identity.key")).unwrap();
         assert!(!kept.windows(32).any(|bytes| bytes == made.seed().as_slice()), "it lies in the clear");
-        assert_eq!(existing_peer(Some(folder.path()), None).unwrap(), made.peer_id());
+        assert_eq!(existing_peer(Some(folder.path()), None, None).unwrap(), made.peer_id());
         assert_eq!(home.identity(None, &home.vault(&lock).unwrap()).unwrap().peer_id(), made.peer_id());
         let plain = relay::host::existing_identity(folder.path()).unwrap_err();
         assert!(plain.to_string().contains("is sealed"), "{plain}");
+        // And the other way round; also if the process is killed between the two.
+        Vault::change(folder.path(), &home.store().unwrap(), &lock, &Lock::Beside, &mut OsEntropy).unwrap();
+        let vault = home.vault(&Lock::Beside).unwrap();
+        assert_eq!(home.identity(None, &vault).unwrap().peer_id(), made.peer_id());
+        assert_eq!(std::fs::read(folder.path().join("identity.key")).unwrap(), made.seed().as_slice());
+    }
+
+    /// Else whoever takes the directory has both.
+    #[cfg(unix)]
+    #[test]
+    fn a_passphrase_is_not_kept_with_what_it_seals() {
+        use std::os::unix::fs::PermissionsExt;
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = open_client(Some(folder.path()), None).unwrap();
+        let at = |path: &Path, mode: u32| {
+            std::fs::write(path, "hunter2\n").unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            Secret::File(path.to_owned())
+        };
+        let inside = at(&folder.path().join("passphrase"), 0o600);
+        let link = elsewhere.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("passphrase"), &link).unwrap();
+        for secret in [inside, Secret::File(link)] {
+            let refused = passphrase("store.passphrase", &secret, &home, false).unwrap_err();
+            assert!(refused.message.contains("Put it elsewhere"), "{}", refused.message);
+        }
+        let private = at(&elsewhere.path().join("private"), 0o600);
+        assert_eq!(*passphrase("store.passphrase", &private, &home, true).unwrap(), "hunter2");
+        let exposed = at(&elsewhere.path().join("exposed"), 0o644);
+        assert_eq!(*passphrase("store.passphrase", &exposed, &home, false).unwrap(), "hunter2");
+        let refused = passphrase("store.passphrase", &exposed, &home, true).unwrap_err();
+        assert!(refused.message.contains("chmod 600"), "{}", refused.message);
+    }
+
+    #[test]
+    fn an_identity_that_lies_elsewhere_is_shown_by_its_file() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = open_client(Some(folder.path()), None).unwrap();
+        let vault = home.vault(&Lock::Beside).unwrap();
+        let made = home.identity(None, &vault).unwrap();
+        let key = elsewhere.path().join("key");
+        std::fs::rename(folder.path().join("identity.key"), &key).unwrap();
+        assert_eq!(existing_peer(Some(folder.path()), None, Some(&key)).unwrap(), made.peer_id());
+        std::fs::write(folder.path().join("client.db"), "history").unwrap();
+        let said = existing_peer(Some(folder.path()), None, None).unwrap_err().message;
+        assert!(said.contains("identity.key_file"), "{said}");
+    }
+
+    #[test]
+    fn a_mailbox_of_before_is_named_where_nothing_may_lie_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = open_client(Some(folder.path()), None).unwrap();
+        home.has_no_mailbox().unwrap();
+        std::fs::write(home.mailbox().unwrap(), "names").unwrap();
+        let said = home.has_no_mailbox().unwrap_err().message;
+        assert!(said.contains("relay.db") && said.contains("sealed-at-rest"), "{said}");
+    }
+
+    /// On a disk that is not mounted now; a new one in its place would be an empty history.
+    #[cfg(unix)]
+    #[test]
+    fn a_store_that_is_a_link_to_nothing_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = open_client(Some(folder.path()), None).unwrap();
+        std::os::unix::fs::symlink("/nowhere/client.db", folder.path().join("client.db")).unwrap();
+        let said = home.store().unwrap_err().message;
+        assert!(said.contains("a link to a file that is not there"), "{said}");
     }
 
     #[test]

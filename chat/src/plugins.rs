@@ -10,6 +10,7 @@ use key_exchange_rsa_hybrid as _;
 use key_exchange_x25519 as _;
 use key_exchange_x25519_ratchet as _;
 use transport_memory as _;
+use transport_quic as _;
 use transport_tcp as _;
 use transport_tls as _;
 use transport_udp_arq as _;
@@ -32,6 +33,7 @@ mod tests {
             registry.iter().map(|entry| format!("{} {}", entry.kind, entry.name)).collect();
         let expected = [
             "transport memory",
+            "transport quic",
             "transport tcp",
             "transport tls",
             "transport udp-arq",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::api::StopReason;
-use chat_core::profile::Stack;
+use chat_core::profile::{Property, Stack};
 use chat_core::{ClientHandle, FrontendError, Profile};
 use chat_relay::exit::{Code, Failure, say};
 use chat_relay::signals;
@@ -47,7 +47,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// What may be refused once the data directory is taken.
 fn prepare(profile: &Profile, stack: Stack, home: &Home) -> Result<Node, Failure> {
-    let vault = home.vault(&home::lock(&profile.store)?)?;
+    if profile.policy.requires(Property::SealedAtRest) {
+        home.has_no_mailbox()?;
+    }
+    let vault = home.vault(&home::lock(profile, home)?)?;
     let identity = home.identity(profile.identity.key_file.as_deref(), &vault)?;
     let node = assemble(profile, stack, home, identity, &vault)?;
     let logs = match &profile.log.dir {

@@ -262,6 +262,7 @@ impl Driver {
         if had_link && timeout(CLOSE_DEADLINE, link).await.is_err() {
             tracing::warn!("the link did not close in time");
         }
+        self.engine.end_run();
         // An end that was asked for is no failure; a reason that was given before stays.
         self.side.stop(StopReason { exit_code: 0, message: None });
         unsent
@@ -318,7 +319,7 @@ impl Driver {
     fn turn(&mut self, inputs: Vec<Input>) {
         let silent = inputs.iter().all(|input| matches!(input, Input::Tick | Input::Record(_)));
         let at = self.moment();
-        let Turn { records, events, answers, drop_link, want_keys, want_one_time_keys, stop } =
+        let Turn { records, events, answers, drop_link, want_keys, want_one_time_keys, stop, damaged } =
             self.engine.turn(at, inputs);
         if !events.is_empty() || !silent {
             self.publish(events);
@@ -345,6 +346,9 @@ impl Driver {
         }
         if let Some(count) = want_one_time_keys {
             self.one_time_keys.make(MakeOneTimeKeys(count));
+        }
+        if damaged.is_some() {
+            self.side.stop(StopReason { exit_code: 1, message: damaged });
         }
         if stop {
             self.side.stop(StopReason { exit_code: 0, message: None });

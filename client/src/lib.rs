@@ -33,8 +33,8 @@ mod vault;
 mod watch;
 
 pub use archive::{
-    ArchiveError, Exported, Imported, PortableError, Verdict, export, import, open_portable, renew,
-    seal_portable, verify,
+    ArchiveError, Exported, Imported, PortableError, Verdict, export, import, open_portable,
+    remove_unfinished, renew, seal_portable, verify,
 };
 pub use config::{ClientConfig, Rules, StorePlace};
 pub use connect::{ConnectError, Connected, Connector};

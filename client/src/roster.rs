@@ -16,6 +16,12 @@ use chat_core::wire::membership::{
 
 /// Operations that are kept free for the room's creator, so that nobody can fill the log against a removal.
 const RESERVED: usize = MAX_OPERATIONS / 4;
+/// What all others share, and what of it an honest member begins nothing beyond: so much may be said at once by several
+/// without one taking what another does not.
+const SHARED: usize = MAX_OPERATIONS - RESERVED;
+const SHARED_BEFORE: usize = SHARED - MAX_OPERATIONS / 8;
+/// As long as there are not so many operations, a member leaves whatever others have said.
+const FAREWELLS: usize = MAX_OPERATIONS / 2;
 const WORDS: usize = MAX_OPERATIONS / 64;
 /// So many ways of knowing less are tried, before it is left open whether there is one.
 const MOST_TRIED: usize = 128;
@@ -49,6 +55,11 @@ pub(crate) enum NotTaken {
     /// The room, or its log, is full.
     #[error("the room has as many members or changes as it can have")]
     Full,
+    /// Its author, and whom it has brought in, have said as much as leaves others enough.
+    #[error(
+        "its author, with whom it brought in, has changed the room as often as leaves others room for it"
+    )]
+    Share,
 }
 
 /// A set of operations, by their place in the log.
@@ -70,6 +81,10 @@ impl Set {
         if let Some(word) = self.0.get_mut(at / 64) {
             *word |= 1 << (at % 64);
         }
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     fn without(&self, at: usize) -> Self {
@@ -151,6 +166,15 @@ impl Log {
 
     /// Takes an operation; `false` if it is known. Nothing has changed if it is refused.
     pub(crate) fn insert(&mut self, operation: VerifiedOperation) -> Result<bool, NotTaken> {
+        self.take(operation, true)
+    }
+
+    /// Takes an operation again that was taken once, in the same order.
+    pub(crate) fn restore(&mut self, operation: VerifiedOperation) -> Result<bool, NotTaken> {
+        self.take(operation, false)
+    }
+
+    fn take(&mut self, operation: VerifiedOperation, is_new: bool) -> Result<bool, NotTaken> {
         if self.places.contains_key(&operation.id) {
             return Ok(false);
         }
@@ -165,7 +189,6 @@ impl Log {
             past.add(at);
             depth = depth.max(entry.key.0 + 1);
         }
-        let free = if operation.author == self.creator { MAX_OPERATIONS } else { MAX_OPERATIONS - RESERVED };
         let standing = self.standing(&past);
         let grant = *standing.get(&operation.author).ok_or(NotTaken::NoRight)?;
         let rank = self.key_of(grant);
@@ -180,12 +203,56 @@ impl Log {
             }
             _ => {}
         }
-        if self.entries.len() >= free {
+        if self.entries.len() >= MAX_OPERATIONS {
             return Err(NotTaken::Full);
+        }
+        let leaves = matches!(operation.change, Change::Remove { peer } if peer == operation.author);
+        let is_farewell = leaves && self.entries.len() < FAREWELLS && !self.has_left(grant);
+        if is_new && operation.author != self.creator && !is_farewell {
+            // By its past everybody judges the same. Whoever says much at once is stopped here, by what has come.
+            self.has_share(grant, &past, SHARED_BEFORE).ok_or(NotTaken::Share)?;
+            self.has_share(grant, &Set::first(self.entries.len()), SHARED).ok_or(NotTaken::Full)?;
         }
         let key = (depth, operation.id);
         self.push(Entry { operation, past, key, grant, rank });
         Ok(true)
+    }
+
+    /// Whether the holder of a grant has said that it leaves.
+    fn has_left(&self, grant: usize) -> bool {
+        self.entries.iter().any(|entry| {
+            let author = entry.operation.author;
+            entry.grant == grant
+                && matches!(entry.operation.change, Change::Remove { peer } if peer == author)
+        })
+    }
+
+    /// Nobody takes more than what is left to others, together with whom it brought in: nor does who brought it in, and
+    /// who brought that one in. So whoever fills the log, with any number of others that are only its own, leaves as much
+    /// as it took; and who let it in can remove it, too.
+    fn has_share(&self, grant: usize, set: &Set, most: usize) -> Option<()> {
+        let left = most.checked_sub(set.len())?;
+        (self.burden(grant, set) < left).then_some(())
+    }
+
+    /// What of a set was said by the holder of a grant and whom it brought in; the same of who granted it; and so on, up to
+    /// the creator. An operation counts as often as its author has come the same way.
+    fn burden(&self, grant: usize, set: &Set) -> usize {
+        let (mut way, mut at) = (Set([0; WORDS]), grant);
+        while at != 0 {
+            way.add(at);
+            at = self.entries.get(at).map_or(0, |entry| entry.grant);
+        }
+        let mut common: Vec<usize> = Vec::with_capacity(self.entries.len());
+        let mut burden = 0;
+        for (at, entry) in self.entries.iter().enumerate() {
+            let above = common.get(entry.grant).copied().unwrap_or_default();
+            common.push(above + usize::from(way.has(entry.grant)));
+            if set.has(at) {
+                burden += common.last().copied().unwrap_or_default();
+            }
+        }
+        burden
     }
 
     fn entry(&self, id: &OperationId) -> Option<(usize, &Entry)> {
@@ -305,17 +372,30 @@ impl Log {
         self.entries.iter().skip(place).map(|entry| &entry.operation)
     }
 
-    /// What a former member may know: everything up to what removed it, and that. Empty if it never was one.
-    pub(crate) fn until_removed(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
+    /// What somebody who is no member may know: how it was admitted and removed, and all that went before; and by what an
+    /// author of that had lost its place meanwhile, for an admission may count for nothing though nobody was removed by name.
+    /// Of that follows that it is none. Empty if nobody ever wished it to be one.
+    pub(crate) fn until_out(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
+        let about = |entry: &Entry| match entry.operation.change {
+            Change::Admit { peer: it } | Change::Remove { peer: it } => it == peer,
+            Change::Create { .. } => false,
+        };
+        let places = self.entries.iter().enumerate();
+        let mut wanted: Vec<usize> =
+            places.clone().filter(|(_, entry)| about(entry)).map(|(at, _)| at).collect();
         let mut known = Set([0; WORDS]);
-        for (at, entry) in self.entries.iter().enumerate() {
-            if matches!(entry.operation.change, Change::Remove { peer: it } if it == peer) {
-                known.unite(&entry.past);
-                known.add(at);
-            }
+        while let Some(at) = wanted.pop() {
+            let Some(entry) = self.entries.get(at).filter(|_| !known.has(at)) else { continue };
+            known.add(at);
+            wanted.extend((0..self.entries.len()).filter(|&before| entry.past.has(before)));
+            let undoes = |(other, removal): &(usize, &Entry)| {
+                matches!(removal.operation.change, Change::Remove { peer: it } if it == entry.operation.author)
+                    && !entry.past.has(*other)
+                    && !removal.past.has(at)
+            };
+            wanted.extend(places.clone().filter(undoes).map(|(other, _)| other));
         }
-        let known = |(at, _): &(usize, &Entry)| known.has(*at);
-        self.entries.iter().enumerate().filter(known).map(|(_, entry)| &entry.operation).collect()
+        places.filter(|(at, _)| known.has(*at)).map(|(_, entry)| &entry.operation).collect()
     }
 
     /// Whether these were the members at some time to somebody who had not heard of all operations yet. Whatever one

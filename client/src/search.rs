@@ -1,31 +1,41 @@
 //! Search over history. The index is what was said, folded, in memory only: looking through it is faster than any
 //! index that would have to be sealed, and nothing of it lies on the disk.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 use zeroize::Zeroizing;
 
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 
-/// Most words of a query.
-const MAX_WORDS: usize = 16;
-
 /// Without case and diacritics, so that what is typed in haste finds what was written with care.
+///
+/// A character at a time: the order of marks, which normalisation is about otherwise, means nothing when they go.
 fn fold(text: &str) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(text.len()));
-    if text.is_ascii() {
-        out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
-        return out;
+    // Most of what grows by this is short.
+    let mut out = Zeroizing::new(String::with_capacity(text.len() + 8));
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c.to_ascii_lowercase());
+            continue;
+        }
+        decompose_compatible(c, |part| {
+            if !is_combining_mark(part) && !is_invisible(part) {
+                // By way of both cases: letters that differ in one of them only become one, such as ẞ, ß and ss.
+                let upper = part.to_lowercase().flat_map(char::to_uppercase);
+                out.extend(upper.flat_map(char::to_lowercase));
+            }
+        });
     }
-    // Upper case first: it makes one of letters that differ in lower case only, such as ß and ss.
-    let marked = text.nfkd().filter(|c| !is_combining_mark(*c));
-    out.extend(marked.flat_map(char::to_uppercase).flat_map(char::to_lowercase));
     out
+}
+
+/// What stands within a word and is not seen: it says where a word may be broken, or not, or joined.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 /// Scripts that are written without spaces: a word may begin at each character.
 fn stands_alone(c: char) -> bool {
-    matches!(c, '\u{0e00}'..='\u{0eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    matches!(c, '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 /// Whether a word of `text` begins with `word`; both are folded.
@@ -47,7 +57,7 @@ impl Query {
     pub(crate) fn new(text: &str) -> Option<Self> {
         let folded = fold(text);
         let words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        let words: Vec<_> = words.take(MAX_WORDS).map(|word| Zeroizing::new(word.to_owned())).collect();
+        let words: Vec<_> = words.map(|word| Zeroizing::new(word.to_owned())).collect();
         (!words.is_empty()).then_some(Self(words))
     }
 
@@ -100,11 +110,20 @@ mod tests {
             ("naïve", "naive"),
             ("strasse", "Große Straße 5"),
             ("grosse 5", "Große Straße 5"),
+            ("straße", "GROSSE STRAẞE"),
+            ("STRAẞE", "strasse"),
+            ("istanbul", "İstanbul"),
+            ("softhyphen", "soft\u{ad}hyphen"),
+            ("zwölf\u{200d}", "ZWÖLF"),
+            ("ភាសា", "ខ្ញុំរៀនភាសា"),
             ("hello world", "world, hello!"),
             ("本", "日本語"),
             ("日本", "日本語です"),
             ("ﬁne", "fine"),
             ("o'brien", "Mr O'Brien"),
+            ("한글", "한글입니다"),
+            ("ΟΔΟΣ", "η οδός"),
+            ("naive", "nai\u{308}ve"),
         ] {
             assert!(finds(query, text), "{query} in {text}");
         }
@@ -112,6 +131,9 @@ mod tests {
             assert!(!finds(query, text), "{query} in {text}");
         }
         assert!(Query::new(" -!? ").is_none());
+        let many = (0..40).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
+        assert!(finds(&many, &many));
+        assert!(!finds(&format!("{many} nosuchword"), &many), "the last word counts as the first");
     }
 
     #[test]

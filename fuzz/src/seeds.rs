@@ -428,10 +428,21 @@ impl Seeds {
             include_str!("../../configs/tcp-x25519.toml"),
             include_str!("../../configs/relay-ratchet.toml"),
             include_str!("../../configs/tls-rsa.toml"),
+            include_str!("../../configs/quic-ratchet.toml"),
+            include_str!("../../configs/relay.toml"),
             include_str!("../../configs/post-quantum.toml"),
             include_str!("../../configs/legacy-study.toml"),
         ];
-        let names = ["udp-rsa", "tcp-x25519", "relay-ratchet", "tls-rsa", "post-quantum", "legacy-study"];
+        let names = [
+            "udp-rsa",
+            "tcp-x25519",
+            "relay-ratchet",
+            "tls-rsa",
+            "quic-ratchet",
+            "relay",
+            "post-quantum",
+            "legacy-study",
+        ];
         for (name, text) in names.into_iter().zip(shipped) {
             // The comments tell a person something, but not a fuzzer.
             let code = text.lines().map(|line| line.split("  #").next().unwrap_or_default().trim_end());

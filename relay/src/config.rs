@@ -53,6 +53,11 @@ pub struct RelayConfig {
     pub submit_rate: u32,
     /// Envelopes a client may submit at once.
     pub submit_burst: u32,
+    /// What is only of the moment (`Pass`), and how much of it a client is passed on in a second, on average; the rest is
+    /// dropped.
+    pub passed_rate: u32,
+    /// As above, at once.
+    pub passed_burst: u32,
     /// Records other than `Submit`, `Ack` and `Ping` in a second, on average.
     pub control_rate: u32,
     /// As above, at once: a client joins all its rooms when it connects.
@@ -72,7 +77,7 @@ impl Default for RelayConfig {
             new_members_per_minute: 60,
             new_members_burst: 600,
             one_time_keys_per_minute: 30,
-            one_time_keys_burst: 200,
+            one_time_keys_burst: 210,
             local_factor: 32,
             hello_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
@@ -85,6 +90,8 @@ impl Default for RelayConfig {
             submit_bytes: 32 << 20,
             submit_rate: 2000,
             submit_burst: 10_000,
+            passed_rate: 100,
+            passed_burst: 500,
             control_rate: 50,
             control_burst: 512,
             drain_timeout: Duration::from_secs(2),
@@ -135,6 +142,11 @@ pub struct MailboxLimits {
     /// One stranger may fill this part of a peer's mailbox, `mailbox_bytes / stranger_share`, or have one larger envelope
     /// there.
     pub stranger_share: u64,
+    /// This part of a mailbox, and of all together, is kept for small senders: `mailbox_bytes / reserved_share` for those
+    /// to whom its owner has written, `contacts_per_peer` of them in equal parts; and `stored_bytes / reserved_share` for
+    /// all peers that are remembered, `max_peers` of them in equal parts. Nobody else has a part in it, so a crowd leaves
+    /// each its own, whatever the crowd has become. 0 = nothing is kept.
+    pub reserved_share: u64,
     /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Further ones stay
     /// strangers.
     pub contacts_per_peer: u64,
@@ -192,6 +204,7 @@ impl Default for MailboxLimits {
             sender_share: 4,
             strangers_share: 2,
             stranger_share: 5,
+            reserved_share: 4,
             contacts_per_peer: 4096,
             stored_bytes: 4 << 30,
             strangers_stored_share: 2,

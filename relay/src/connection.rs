@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_core::PeerId;
 use chat_core::transport::{FrameSource, Link, MAX_FRAME_BYTES};
-use chat_core::wire::relay::{MAX_PASSED_BYTES, Refusal};
-use chat_core::wire::{Envelope, FromRelay, Recipient, ToRelay};
+use chat_core::wire::relay::Refusal;
+use chat_core::wire::{FromRelay, ToRelay};
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
@@ -20,6 +20,7 @@ use crate::mailbox::{MailboxError, NewEnvelope, Outcome, Write};
 use crate::memory::Account;
 use crate::origins::Visit;
 use crate::outgoing::Client;
+use crate::passing::Welcome;
 use crate::records::{self, Record, Submitted};
 use crate::server::{Inner, until_closing};
 use crate::settle::{refuse, settle};
@@ -161,8 +162,9 @@ pub(crate) struct Reader<'a> {
     pub(crate) visit: &'a Visit,
     /// What was submitted and not answered yet.
     in_flight: Arc<Semaphore>,
-    submits: TokenBucket,
-    controls: TokenBucket,
+    pub(crate) submits: TokenBucket,
+    pub(crate) controls: TokenBucket,
+    pub(crate) welcome: Welcome,
 }
 
 impl<'a> Reader<'a> {
@@ -175,6 +177,7 @@ impl<'a> Reader<'a> {
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS as usize)),
             submits: TokenBucket::new(config.submit_rate, config.submit_burst),
             controls: TokenBucket::new(config.control_rate, config.control_burst),
+            welcome: Welcome::default(),
         }
     }
 
@@ -220,7 +223,7 @@ impl<'a> Reader<'a> {
             Record::Submit(envelopes) => self.submit(frame, envelopes).await,
             Record::Other(ToRelay::Ack { through }) => self.ack(through).await,
             Record::Other(ToRelay::Ping { n }) => self.client.answer(&FromRelay::Pong { n }),
-            Record::Other(ToRelay::Pass { envelope }) => self.pass(envelope, frame.len()),
+            Record::Other(ToRelay::Pass { envelope }) => self.pass(envelope, frame.len()).await,
             Record::Other(ToRelay::Hello { .. }) => {
                 return Err(End::Protocol("`Hello` is the first record, and no other".into()));
             }
@@ -316,16 +319,6 @@ impl<'a> Reader<'a> {
         let store = Write::Store { from, payer, envelopes, now, done };
         if !self.write(store).await {
             tracing::warn!(peer = %self.client.peer.short(), "the mailbox took no envelopes in time");
-        }
-    }
-
-    /// Passes on what is only of the moment, if its recipient is there and takes it; else nothing is left of it.
-    fn pass(&mut self, envelope: Envelope, bytes: usize) {
-        let passes = envelope.from == self.client.peer
-            && bytes <= MAX_PASSED_BYTES
-            && self.submits.take(Instant::now());
-        if let (true, Recipient::Peer(to)) = (passes, envelope.to.clone()) {
-            self.relay.hub.pass(to, FromRelay::Passed { envelope });
         }
     }
 

@@ -4,6 +4,7 @@
 //! A data directory holds `lock` (locked as long as a process has it), `identity.key` (the 32 bytes of the Ed25519
 //! private key, mode 0600) and `relay.db`, the same as in a client that hosts.
 
+mod files;
 mod folder;
 mod identity;
 mod key_file;
@@ -22,8 +23,8 @@ use futures_util::stream::FuturesUnordered;
 use crate::config::{MailboxLimits, RelayConfig};
 use crate::mailbox::MailboxError;
 use crate::server::{Relay, Secure};
-pub use folder::{DataDir, existing_identity};
-pub use identity::existing_peer;
+pub use folder::DataDir;
+pub use identity::{existing_identity, existing_peer, peer_of_key_file};
 pub use key_file::{IdentityLock, KeyError, KeyProblem};
 
 /// Why a relay could not be hosted.

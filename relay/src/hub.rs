@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chat_core::nick::RoomName;
-use chat_core::wire::relay::Refusal;
+use chat_core::wire::relay::{CONNECTED_AGAIN, Refusal};
 use chat_core::wire::{FromRelay, Recipient, WIRE_VERSION};
 use chat_core::{PeerId, Timestamp};
 
@@ -92,7 +92,7 @@ impl Hub {
         match older {
             Some(older) => {
                 self.counters.replaced.one();
-                older.finish(Some(&error(Refusal::NotAllowed, "this peer has connected again")));
+                older.finish(Some(&error(Refusal::NotAllowed, CONNECTED_AGAIN)));
             }
             None => {
                 self.counters.clients.one();
@@ -141,12 +141,9 @@ impl Hub {
         }
     }
 
-    /// Tells a peer something of the moment, if it is here.
-    pub(crate) fn pass(&self, to: PeerId, record: FromRelay) {
-        let client = self.state().clients.get(&to).cloned();
-        if let Some(client) = client {
-            client.pass(record.encode().into());
-        }
+    /// A peer that is here.
+    pub(crate) fn client(&self, peer: PeerId) -> Option<Arc<Client>> {
+        self.state().clients.get(&peer).cloned()
     }
 
     /// `asking` asked to join a room and is a member of it now, or still, also if its link has ended meanwhile. The

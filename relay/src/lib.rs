@@ -34,6 +34,7 @@ mod memory;
 mod one_time;
 mod origins;
 mod outgoing;
+mod passing;
 mod queues;
 mod records;
 mod server;

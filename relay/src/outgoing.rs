@@ -18,7 +18,9 @@ use chat_core::PeerId;
 use chat_core::nick::RoomName;
 use chat_core::wire::FromRelay;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use crate::bucket::TokenBucket;
 use crate::config::RelayConfig;
 use crate::figures::Counters;
 use crate::mail::{CatchUp, Mail, PAGE_BYTES, Window};
@@ -74,6 +76,7 @@ impl Client {
                 new_members_count: 0,
                 listings: VecDeque::new(),
                 mail: Mail::new(0, window),
+                passed: TokenBucket::new(config.passed_rate, config.passed_burst),
                 writing: 0,
                 account,
                 finishing: false,
@@ -147,10 +150,13 @@ impl Client {
         self.changed.notify_one();
     }
 
-    /// Something of the moment: dropped if it would have to wait behind much else.
+    /// Something of the moment: dropped if it would have to wait behind much else, or there was too much of it.
     pub(crate) fn pass(&self, frame: Bytes) {
         let mut state = self.state();
         let cost = frame_cost(frame.len());
+        if !state.passed.take(Instant::now()) {
+            return;
+        }
         if state.news.bytes + cost > MAX_PASSED_QUEUE_BYTES || !state.account.has_room(cost) {
             return;
         }
@@ -174,6 +180,11 @@ impl Client {
         state.settle();
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Whether it is in one of these rooms.
+    pub(crate) fn is_in_any(&self, rooms: &BTreeSet<RoomName>) -> bool {
+        !self.state().rooms.is_disjoint(rooms)
     }
 
     /// It is in this room now, and gets to know its members.

@@ -7,6 +7,7 @@ use chat_core::PeerId;
 use chat_core::nick::RoomName;
 use chat_core::wire::FromRelay;
 
+use crate::bucket::TokenBucket;
 use crate::mail::Mail;
 use crate::memory::{Account, frame_cost};
 
@@ -26,6 +27,8 @@ pub(crate) struct State {
     /// Rooms whose members are being listed, with the position of the next.
     pub(crate) listings: VecDeque<(RoomName, u64)>,
     pub(crate) mail: Mail,
+    /// What of the moment it is still passed on.
+    pub(crate) passed: TokenBucket,
     /// What was taken and is not written yet, and what the link keeps.
     pub(crate) writing: usize,
     pub(crate) account: Account,

@@ -25,13 +25,15 @@ pub enum Means {
     Core,
     /// Mounting a small disk.
     Mount,
+    /// The program openssl.
+    Openssl,
     /// Making system calls fail.
     Strace,
 }
 
 impl Means {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Capture, Self::Core, Self::Mount, Self::Strace];
+    pub const ALL: [Self; 5] = [Self::Capture, Self::Core, Self::Mount, Self::Openssl, Self::Strace];
 
     /// As `CHAT_CI_WITHOUT` has it.
     pub fn name(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Means {
             Self::Capture => "capture",
             Self::Core => "core",
             Self::Mount => "mount",
+            Self::Openssl => "openssl",
             Self::Strace => "strace",
         }
     }
@@ -49,6 +52,7 @@ impl Means {
             Self::Capture => "that no secret is in any packet (but the recorder's own record is searched)",
             Self::Core => "that no secret is in the relay's memory",
             Self::Mount => "what a full disk does",
+            Self::Openssl => "that openssl and TLS here understand each other",
             Self::Strace => "what failing system calls do",
         }
     }
@@ -59,6 +63,7 @@ impl Means {
             Self::Capture => "Linux, and the capability CAP_NET_RAW",
             Self::Core => "gcore of the package gdb, and the right to trace processes",
             Self::Mount => "Linux, and the right to mount a tmpfs: root, or the capability CAP_SYS_ADMIN",
+            Self::Openssl => "the package openssl, of version 3 at least",
             Self::Strace => "the package strace, and the right to trace processes",
         }
     }
@@ -69,6 +74,7 @@ impl Means {
             Self::Capture => packets::socket().err().map(|error| error.to_string()),
             Self::Core => no_core(),
             Self::Mount => no_mount(),
+            Self::Openssl => no_openssl(),
             Self::Strace => no_strace(),
         }
     }
@@ -182,6 +188,19 @@ fn no_mount() -> Option<String> {
     None
 }
 
+fn no_openssl() -> Option<String> {
+    match Command::new("openssl").arg("version").stdin(Stdio::null()).output() {
+        Err(error) => Some(format!("openssl does not run: {error}")),
+        Ok(output) => {
+            let version = String::from_utf8_lossy(&output.stdout).into_owned();
+            let major =
+                version.strip_prefix("OpenSSL ").and_then(|rest| rest.split('.').next()?.parse().ok());
+            let is_new = major.is_some_and(|major: u32| major >= 3);
+            (!is_new).then(|| format!("openssl is another: {}", version.trim()))
+        }
+    }
+}
+
 fn no_strace() -> Option<String> {
     let trial = Command::new("strace")
         .args(["-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=openat"])
@@ -219,7 +238,7 @@ mod tests {
             let unknown = verdict(ci, Some("mount,everything")).unwrap_err();
             assert_eq!(
                 unknown,
-                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, strace"
+                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, openssl, strace"
             );
         }
     }

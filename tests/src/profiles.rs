@@ -34,6 +34,10 @@ pub const UDP_RSA: Profile =
 pub const RELAY_RATCHET: Profile = Profile { name: "relay-ratchet.toml", ..TCP_X25519 };
 /// `tls-rsa.toml`
 pub const TLS_RSA: Profile = Profile { name: "tls-rsa.toml", transport: "tls", ..TCP_X25519 };
+/// `quic-ratchet.toml`
+pub const QUIC_RATCHET: Profile = Profile { name: "quic-ratchet.toml", transport: "quic", ..UDP_RSA };
+/// `relay.toml`
+pub const RELAY: Profile = Profile { name: "relay.toml", ..TCP_X25519 };
 /// `post-quantum.toml`
 pub const POST_QUANTUM: Profile = Profile { name: "post-quantum.toml", ..TCP_X25519 };
 /// `legacy-study.toml`
@@ -49,7 +53,8 @@ pub const UDP_RATCHET: Profile =
     Profile { sets: &["key_exchange.kind=x25519-ratchet", "cipher.kind=aes-128-cbc-hmac-sha256"], ..UDP_RSA };
 
 /// All that are built in.
-pub const ALL: &[Profile] = &[TCP_X25519, UDP_RSA, RELAY_RATCHET, TLS_RSA, POST_QUANTUM, LEGACY_STUDY];
+pub const ALL: &[Profile] =
+    &[TCP_X25519, UDP_RSA, RELAY_RATCHET, TLS_RSA, QUIC_RATCHET, RELAY, POST_QUANTUM, LEGACY_STUDY];
 
 /// Makes tests of scenarios: functions that take a [`Profile`](crate::Profile).
 #[macro_export]
@@ -59,6 +64,8 @@ macro_rules! on_every_profile {
         $crate::on_profile!(udp_rsa, $crate::profiles::UDP_RSA, $($scenario),+);
         $crate::on_profile!(relay_ratchet, $crate::profiles::RELAY_RATCHET, $($scenario),+);
         $crate::on_profile!(tls_rsa, $crate::profiles::TLS_RSA, $($scenario),+);
+        $crate::on_profile!(quic_ratchet, $crate::profiles::QUIC_RATCHET, $($scenario),+);
+        $crate::on_profile!(relay, $crate::profiles::RELAY, $($scenario),+);
         $crate::on_profile!(post_quantum, $crate::profiles::POST_QUANTUM, $($scenario),+);
         $crate::on_profile!(legacy_study, $crate::profiles::LEGACY_STUDY, $($scenario),+);
     };
@@ -73,6 +80,7 @@ macro_rules! on_main_profiles {
         $crate::on_profile!(udp_rsa, $crate::profiles::UDP_RSA, $($scenario),+);
         $crate::on_profile!(relay_ratchet, $crate::profiles::RELAY_RATCHET, $($scenario),+);
         $crate::on_profile!(tls_rsa, $crate::profiles::TLS_RSA, $($scenario),+);
+        $crate::on_profile!(quic_ratchet, $crate::profiles::QUIC_RATCHET, $($scenario),+);
     };
 }
 

@@ -104,6 +104,15 @@ impl World {
         path
     }
 
+    /// A file that only its owner can read, as one of a passphrase must be.
+    pub fn write_private(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, content);
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("the file is closed to others");
+        path
+    }
+
     /// An address of this world with a port that the system chooses.
     pub fn any_port(&self) -> String {
         format!("{}:0", self.inner.ip)

@@ -69,8 +69,9 @@ fn wrong_usage_says_what_is_right() {
 /// The golden list: a plugin that is only named in a `Cargo.toml` is silently not there.
 #[test]
 fn plugins_that_are_built_in() {
-    const PLUGINS: [(&str, &str); 13] = [
+    const PLUGINS: [(&str, &str); 14] = [
         ("transport", "memory"),
+        ("transport", "quic"),
         ("transport", "tcp"),
         ("transport", "tls"),
         ("transport", "udp-arq"),

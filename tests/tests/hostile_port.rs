@@ -3,8 +3,11 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 
-use chat_tests::profiles::{TCP_X25519, UDP_RSA};
-use chat_tests::{Besieged, PATIENCE, Relay};
+use chat_tests::profiles::{QUIC_RATCHET, TCP_X25519, TLS_RSA, UDP_RSA};
+use chat_tests::{Besieged, PATIENCE, Profile, Relay, on_profile};
+
+on_profile!(udp_rsa, super::UDP_RSA, datagrams_of_anything);
+on_profile!(quic_ratchet, super::QUIC_RATCHET, datagrams_of_anything);
 
 /// Connections that are begun and never finished.
 const HALF_OPEN: usize = 200;
@@ -113,11 +116,64 @@ fn half_open(scene: &Besieged) -> Vec<TcpStream> {
     (0..HALF_OPEN).map(open).collect()
 }
 
+/// B19, A31: the same where TLS is spoken. Other protocols are named in the log; what begins as TLS and goes on as nobody
+/// should is closed before the handshake's deadline, but for what could still become a handshake.
+#[test]
+fn tls_records_of_anything() {
+    const SSH: &[u8] = b"SSH-2.0-OpenSSH_9.9\r\n";
+    let mut scene = Besieged::new(TLS_RSA);
+    let hello = scene.honest[0].clone();
+    assert!(hello.starts_with(&[0x16, 3]) && hello.len() > 100, "a ClientHello");
+    let record = |kind: u8, bytes: &[u8]| {
+        let len = u16::try_from(bytes.len()).expect("a short record");
+        [&[kind, 3, 3][..], &len.to_be_bytes(), bytes].concat()
+    };
+    let close_notify = record(0x15, &[1, 0]);
+    let attacks: Vec<(&str, Vec<u8>)> = vec![
+        ("garbage", garbage(1, 4096)),
+        ("HTTP", HTTP.to_vec()),
+        ("SSH", SSH.to_vec()),
+        ("zeros", vec![0; 100_000]),
+        ("close_notify", close_notify.clone()),
+        ("close_notify after ClientHello", [&hello[..], &close_notify].concat()),
+        ("an empty record", record(0x16, &[])),
+        ("an empty record after ClientHello", [&hello[..], &record(0x17, &[])].concat()),
+        ("a record over the limit", [&[0x16, 3, 1, 0x48, 1][..], &garbage(2, 0x4801)].concat()),
+        ("ClientHello twice", [&hello[..], &hello].concat()),
+        ("a flight of garbage", [&hello[..], &record(0x17, &garbage(3, 1000))].concat()),
+    ];
+    let seen = scene.let_in();
+    for (what, bytes) in &attacks {
+        for _ in 0..20 {
+            let mut stream = connect(&scene.relay);
+            // It may be closed before all of it is written. Nobody hangs up before the relay does.
+            stream.write_all(bytes).ok();
+            let said = closed_after(stream);
+            assert!(said < 4096, "{said} bytes in answer to {what}");
+        }
+        scene.honest_pair_chats(what);
+    }
+    let log = scene.relay.process().stderr();
+    assert!(log.contains("looks like HTTP") && log.contains("looks like SSH"), "refusals are logged");
+    let half_open: Vec<TcpStream> = (0..HALF_OPEN)
+        .map(|n| {
+            let mut stream = connect(&scene.relay);
+            stream.write_all(&hello[..n * 3 % hello.len()]).expect("it is open");
+            stream
+        })
+        .collect();
+    scene.honest_pair_chats("half-open handshakes");
+    for stream in half_open {
+        closed_after(stream);
+    }
+    assert_eq!(scene.let_in(), seen, "nobody came in");
+    scene.survived();
+}
+
 /// A31, A36, A41: on a port for datagrams. Nothing of it disturbs the honest or makes the relay grow, and nobody gets
 /// more out of it than was put in.
-#[test]
-fn datagrams_of_anything() {
-    let mut scene = Besieged::new(UDP_RSA);
+fn datagrams_of_anything(profile: Profile) {
+    let mut scene = Besieged::new(profile);
     let address = scene.relay.address().to_owned();
     let ip = scene.world.ip();
     let socket = || {

@@ -2,10 +2,13 @@
 
 use std::net::UdpSocket;
 
-use chat_tests::{Impair, Network, Node, PATIENCE, Profile, Relay, World, on_main_profiles};
+use chat_tests::profiles::{QUIC_RATCHET, UDP_RSA};
+use chat_tests::{Impair, Network, Node, PATIENCE, Profile, Relay, World, on_main_profiles, on_profile};
 use serde_json::json;
 
 on_main_profiles!(all_is_delivered_over_a_bad_network);
+on_profile!(udp_at_1280, super::UDP_RSA, texts_of_every_length_pass);
+on_profile!(quic_at_1280, super::QUIC_RATCHET, texts_of_every_length_pass);
 
 /// Everything that can be wrong with packets, and with a stream. The seed makes the fate of the first packets of each
 /// client the same every time, whatever time they take.
@@ -79,6 +82,28 @@ fn all_is_delivered_over_a_bad_network(profile: Profile) {
             );
         }
     }
+}
+
+/// Where no packet is longer than IPv6 demands that it may be (RFC 8200 §5), and one in a hundred is lost: whole, and the same
+/// to the byte.
+fn texts_of_every_length_pass(profile: Profile) {
+    let world = World::new();
+    let relay = Relay::start(&world, profile);
+    // 1280 without the headers of IP and UDP.
+    let options = ["--mtu", "1252", "--loss", "1%", "--seed", "3"];
+    let impair = Impair::start(&world, profile.network, relay.address(), &options);
+    let alice = world.node(profile, "alice", impair.address()).guest().start();
+    let bob = world.node(profile, "bob", impair.address()).guest().start();
+    alice.meet(&["bob"]);
+    bob.meet(&["alice"]);
+    let texts: Vec<String> = [1, 1199, 1200, 1253, 65_536, 1 << 20]
+        .into_iter()
+        .map(|len| (0..len).map(|n| char::from(b'!' + (n * 7 % 89) as u8)).collect())
+        .collect();
+    let ids = alice.send_all("bob", &texts);
+    alice.wait_states(&ids, &["delivered"]);
+    assert!(bob.wait_texts(texts.len()) == texts, "a text is another");
+    impair.leave();
 }
 
 #[test]

@@ -4,8 +4,12 @@ use std::net::TcpListener;
 
 use chat_tests::profiles::TCP_X25519;
 use chat_tests::relay::Setup;
-use chat_tests::{Exit, Relay, World};
+use chat_tests::{Exit, Node, Relay, World};
 use serde_json::json;
+
+/// Each of them has a client.
+const TRANSPORTS: [&str; 4] = ["tcp", "udp-arq", "tls", "quic"];
+const NICKS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 fn setup(world: &World, alone: bool) -> Setup {
     Setup {
@@ -13,7 +17,7 @@ fn setup(world: &World, alone: bool) -> Setup {
         program: None,
         profile: TCP_X25519.name.to_owned(),
         folder: world.path("relay"),
-        listen: vec![format!("tcp://{}", world.any_port()), format!("udp-arq://{}", world.any_port())],
+        listen: TRANSPORTS.map(|kind| format!("{kind}://{}", world.any_port())).to_vec(),
         sets: Vec::new(),
     }
 }
@@ -21,7 +25,7 @@ fn setup(world: &World, alone: bool) -> Setup {
 /// C08, B15, D10: either program prints one line when it serves, keeps its key, needs no terminal, and joins
 /// users of different transports, who differ in nothing else. It ends with 0 on `SIGTERM`.
 #[test]
-fn one_relay_for_two_transports() {
+fn one_relay_for_every_transport() {
     for alone in [false, true] {
         let world = World::new();
         let mut relay = Relay::launch(&world, setup(&world, alone));
@@ -29,28 +33,38 @@ fn one_relay_for_two_transports() {
         let listen = relay.ready()["listen"].as_array().unwrap();
         let schemes: Vec<_> =
             listen.iter().map(|place| place.as_str().unwrap().split("://").next().unwrap()).collect();
-        assert_eq!(schemes, ["tcp", "udp-arq"]);
+        assert_eq!(schemes, TRANSPORTS);
         let fingerprint = relay.fingerprint().to_owned();
         assert!(fingerprint.len() == 64 && fingerprint.bytes().all(|digit| digit.is_ascii_hexdigit()));
 
         let addresses: Vec<String> = relay.addresses().map(str::to_owned).collect();
-        let alice = world.node(TCP_X25519, "alice", &addresses[0]).guest().start();
-        let bob = world.node(TCP_X25519, "bob", &addresses[1]).guest().set("transport.kind=udp-arq").start();
-        alice.meet(&["bob"]);
-        bob.meet(&["alice"]);
-        for (node, scheme) in [(&alice, "tcp"), (&bob, "udp-arq")] {
+        let people: Vec<Node> = (NICKS.iter().zip(TRANSPORTS).zip(&addresses))
+            .map(|((nick, kind), address)| {
+                let node = world.node(TCP_X25519, nick, address).guest();
+                node.set(&format!("transport.kind={kind}")).start()
+            })
+            .collect();
+        for (n, (node, scheme)) in people.iter().zip(TRANSPORTS).enumerate() {
+            let others: Vec<&str> = NICKS.into_iter().filter(|nick| *nick != NICKS[n]).collect();
+            node.meet(&others);
             let up = node.wait_event("link.up", &[]);
             assert_eq!(up.expect("fingerprint"), fingerprint);
             assert!(up.expect("relay").starts_with(&format!("{scheme}://")), "{up:?}");
         }
-        alice.wait_state(&alice.send("bob", "over the bridge"), "delivered");
-        bob.wait_text("over the bridge");
+        for (n, node) in people.iter().enumerate() {
+            let to = (n + 1) % people.len();
+            let text = format!("{} says it over the bridge", NICKS[n]);
+            node.wait_state(&node.send(NICKS[to], &text), "delivered");
+            people[to].wait_text(&text);
+        }
         assert_eq!(relay.leave(), Exit::Code(0));
         assert_eq!(relay.process().stdout().lines().count(), 1, "one line, for scripts");
         relay.restart();
         assert_eq!(relay.fingerprint(), fingerprint);
         assert_eq!(relay.addresses().collect::<Vec<_>>(), addresses);
-        bob.wait_state(&bob.send("alice", "and back"), "delivered");
+        for (n, node) in people.iter().enumerate() {
+            node.wait_state(&node.send(NICKS[(n + 3) % people.len()], "and back"), "delivered");
+        }
     }
 }
 

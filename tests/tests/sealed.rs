@@ -47,7 +47,7 @@ fn assert_holds_no_plaintext(folder: &Path, nicks: &[&str]) {
 #[test]
 fn a_passphrase_seals_everything() {
     let world = World::new();
-    let passphrase = world.write("passphrase", "correct horse\n");
+    let passphrase = world.write_private("passphrase", "correct horse\n");
     let (alice, bob) = talked(&world, &passphrase);
     let was = alice.peer_id();
     // Killed, it leaves what it left.
@@ -56,7 +56,7 @@ fn a_passphrase_seals_everything() {
     assert_holds_no_plaintext(alice.folder(), &["bob"]);
     // Nor with the passphrase that lies elsewhere.
     let before = contents(alice.folder());
-    let wrong = world.write("wrong", "correct horsf");
+    let wrong = world.write_private("wrong", "correct horsf");
     let run = with_passphrase(&world, &["--frontend", "jsonrpc"], alice.folder(), &wrong);
     run.refused(1, &["does not open the data directory", "nothing was changed"]);
     let none = world.chat(&[
@@ -79,7 +79,7 @@ fn a_passphrase_seals_everything() {
 #[test]
 fn history_is_searched_and_deleted_in() {
     let world = World::new();
-    let passphrase = world.write("passphrase", "correct horse\n");
+    let passphrase = world.write_private("passphrase", "correct horse\n");
     let (mut alice, bob) = talked(&world, &passphrase);
     let found = |node: &Node, query: &str| {
         let found = node.ask("msg.search", json!({ "query": query }));
@@ -107,7 +107,7 @@ fn history_is_searched_and_deleted_in() {
 #[test]
 fn an_export_is_imported_elsewhere() {
     let world = World::new();
-    let passphrase = world.write("passphrase", "correct horse\n");
+    let passphrase = world.write_private("passphrase", "correct horse\n");
     let (alice, bob) = talked(&world, &passphrase);
     let was = alice.peer_id();
     assert_eq!(alice.leave(), Exit::Code(0));
@@ -124,6 +124,8 @@ fn an_export_is_imported_elsewhere() {
     }
     ask(&["identity", "import", identity], alice.folder()).refused(1, &["there is an identity"]);
     ask(&["db", "import", history], alice.folder()).refused(1, &["is there already"]);
+    ask(&["db", "import", history], &there).refused(1, &["`chat identity import` first"]);
+    assert!(!there.exists(), "what was made is taken back");
     assert!(ask(&["identity", "import", identity], &there).succeeded().contains(&was));
     ask(&["db", "import", history], &there).succeeded();
     let set = format!("store.passphrase={{ file = '{}' }}", passphrase.display());
@@ -142,11 +144,12 @@ fn an_export_is_imported_elsewhere() {
 #[test]
 fn the_lock_is_changed() {
     let world = World::new();
-    let passphrase = world.write("passphrase", "correct horse\n");
-    let alice = world.node(TCP_X25519, "alice", &world.any_port()).start();
+    let passphrase = world.write_private("passphrase", "correct horse\n");
+    let mut alice = world.node(TCP_X25519, "alice", &world.any_port()).start();
     let was = alice.peer_id();
     assert_eq!(alice.leave(), Exit::Code(0));
-    let folder = alice.folder().to_str().unwrap();
+    let folder = alice.folder().to_owned();
+    let folder = folder.to_str().unwrap();
     let (new, key) = (passphrase.to_str().unwrap(), world.path("key"));
     let key = key.to_str().unwrap();
     let passwd = ["db", "passwd", "--data-dir", folder];
@@ -163,12 +166,23 @@ fn the_lock_is_changed() {
     world.chat(&inside).refused(1, &["lies in the data directory"]);
     let shown = world.chat(&["identity", "show", "--data-dir", folder]);
     assert_eq!(shown.succeeded().trim(), was);
+    // To nothing: the identity's key goes along, or the directory could not be used.
+    let to_nothing = [&["db", "passwd", "--none"][..], &with_key].concat();
+    world.chat(&to_nothing).succeeded();
+    world.chat(&["db", "verify", "--data-dir", folder]).succeeded();
+    alice.restart();
+    assert_eq!(alice.peer_id(), was);
+    assert_eq!(alice.leave(), Exit::Code(0));
     // What a profile promises.
     let require = "policy.require=[\"sealed-at-rest\"]";
     let check = ["--config", TCP_X25519.name, "--frontend", "jsonrpc", "--set", require];
     world.chat(&check).refused(2, &["requires `sealed-at-rest`", "[store]"]);
-    assert_eq!(
-        world.chat(&["check", TCP_X25519.name, "--set", require, "--set", &set]).succeeded().trim(),
-        format!("{}: ok", TCP_X25519.name)
-    );
+    let check = ["check", TCP_X25519.name, "--set", require, "--set", &set];
+    let ok = format!("{}: ok", TCP_X25519.name);
+    let never = ["--set", "topology.host=never"];
+    assert_eq!(world.chat(&[&check[..], &never].concat()).succeeded().trim(), ok);
+    // A relay's mailbox lies in the clear, so who wanted to be one is told that this program won't.
+    let told = world.chat(&check);
+    assert_eq!((told.exit, told.stdout.trim()), (Exit::Code(0), ok.as_str()));
+    assert!(told.stderr.contains("will not be the relay"), "{}", told.stderr);
 }

@@ -9,7 +9,7 @@ use crate::transport::Transport;
 use super::diagnostics::{Problems, ProfileError};
 use super::options::Options;
 use super::policy::{self, Property};
-use super::{Listen, Padding, Policy, Profile};
+use super::{Listen, Padding, Policy, Profile, at_rest};
 
 /// What of a profile must be there in the program that reads it.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub(super) struct Chosen<'a> {
     pub(super) frontend: Option<&'a Options>,
     pub(super) listen: &'a [Listen],
     pub(super) policy: Option<&'a Policy>,
-    /// `[store]` names what seals the data directory.
+    /// `[store]` names what seals the data directory, and nothing that lies in the clear is beside it.
     pub(super) is_sealed: bool,
     pub(super) padding: Option<Padding>,
 }
@@ -143,7 +143,7 @@ impl Profile {
             frontend: Some(&self.frontend),
             listen: &self.relay.listen,
             policy: Some(&self.policy),
-            is_sealed: self.store.is_sealed(),
+            is_sealed: at_rest::is_sealed(&self.store, &self.identity, Some(self.topology.host)),
             padding: Some(self.padding),
         }
     }

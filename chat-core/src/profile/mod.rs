@@ -19,6 +19,7 @@
 //! Values of keys that look like secrets by their name are masked in [`Profile::show`] and in [`Profile::to_json`].
 
 mod assemble;
+mod at_rest;
 mod closed;
 mod de;
 mod diagnostics;
@@ -153,6 +154,10 @@ pub struct RelaySection {
     pub new_peers_per_minute: u32,
     /// New memberships of rooms from one network address in a minute, 1 to 1 000 000.
     pub new_members_per_minute: u32,
+    /// One-time keys of others that one network address is given in a minute, 1 to 1 000 000.
+    pub one_time_keys_per_minute: u32,
+    /// Most one-time keys kept for one peer, 1 to 10 000.
+    pub max_one_time_keys: u32,
     /// Most bytes of memory for what waits to be sent, one half, and for long frames that come in, the other; 16 MiB to 1 TiB.
     pub max_memory_bytes: u64,
     /// Most bytes kept for one recipient who is away, 2 MiB (one frame) to 1 TiB.
@@ -272,6 +277,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
     let policy = sections::policy(&tree, problems);
     closed::check(&mut tree, &policy, problems);
+    at_rest::check(&mut tree, &policy, problems);
     let identity = sections::identity(&tree, problems);
     let rooms = sections::rooms(&tree, problems);
     let store = store::store(&tree, problems);
@@ -285,7 +291,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         frontend: frontend.as_ref(),
         listen: relay.as_ref().map_or(&[], |relay| &relay.listen),
         policy: Some(&policy),
-        is_sealed: store.is_sealed(),
+        is_sealed: at_rest::is_sealed(&store, &identity, sections::host(&tree)),
         padding,
     };
     for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {

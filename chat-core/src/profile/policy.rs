@@ -29,7 +29,7 @@ pub enum Property {
     ClosedRooms,
     /// The length of a message shows only which of a few classes it is in.
     Padding,
-    /// What lies on the disk is sealed under a secret that is not on the disk.
+    /// What lies in the data directory is sealed under a secret that is not in there.
     SealedAtRest,
 }
 
@@ -84,7 +84,7 @@ impl Property {
             Self::VerifiedPeers => "nothing is sent to somebody whose key was not verified",
             Self::ClosedRooms => "a room admits only whom a member admits",
             Self::Padding => "the length of a message tells little about it",
-            Self::SealedAtRest => "a stolen disk gives nothing without the passphrase or key file",
+            Self::SealedAtRest => "a stolen data directory tells little without the passphrase or key file",
         }
     }
 
@@ -157,7 +157,8 @@ fn lacking(property: Property, place: &Place, key_exchange: &str, registry: &Reg
     let error = Diagnostic::error(place, message).note(format!("{property}: {}", property.meaning()));
     if property == Property::SealedAtRest {
         return error.note(
-            "what gives it: [store] with a `passphrase`, or with a `key_file` outside of the data directory",
+            "what gives it: [store] with a `passphrase`, or with a `key_file` outside of the data directory, and no \
+             `identity.key_file`, which lies in the clear",
         );
     }
     if property == Property::Padding {

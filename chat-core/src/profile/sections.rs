@@ -305,6 +305,8 @@ pub(super) fn relay(
         max_links_per_address: section.integer("max_links_per_address")?,
         new_peers_per_minute: section.integer("new_peers_per_minute")?,
         new_members_per_minute: section.integer("new_members_per_minute")?,
+        one_time_keys_per_minute: section.integer("one_time_keys_per_minute")?,
+        max_one_time_keys: section.integer("max_one_time_keys")?,
         max_memory_bytes: section.integer("max_memory_bytes")?,
         max_mailbox_bytes: section.integer("max_mailbox_bytes")?,
     })

@@ -25,6 +25,8 @@ max_clients = 10000
 max_links_per_address = 64
 new_peers_per_minute = 30
 new_members_per_minute = 60
+one_time_keys_per_minute = 30
+max_one_time_keys = 128
 max_memory_bytes = 536870912
 max_mailbox_bytes = 67108864
 [log]
@@ -167,6 +169,16 @@ const RELAY: &[KeySpec] = &[
         "new_members_per_minute",
         Shape::Integer { min: 1, max: 1_000_000 },
         "New memberships of rooms from one network address in a minute, and 10 times as many at once; this machine 32 times as many.",
+    ),
+    key(
+        "one_time_keys_per_minute",
+        Shape::Integer { min: 1, max: 1_000_000 },
+        "One-time keys of others that one network address is given in a minute, and 7 times as many at once; this machine 32 times as many.",
+    ),
+    key(
+        "max_one_time_keys",
+        Shape::Integer { min: 1, max: 10_000 },
+        "Most one-time keys kept for one peer; over it, its oldest are forgotten.",
     ),
     key(
         "max_memory_bytes",

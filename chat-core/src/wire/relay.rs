@@ -12,6 +12,9 @@ pub const MAX_BATCH: usize = 1024;
 
 /// Longest `Pass`, in bytes: what is only of the moment is short.
 pub const MAX_PASSED_BYTES: usize = 4 << 10;
+/// What a relay says to a link, with [`Refusal::NotAllowed`], before it closes it because the same identity has made another
+/// one. Only a program whose link still lives reads it: then the other one is somebody else's.
+pub const CONNECTED_AGAIN: &str = "this peer has connected again";
 
 /// From a client to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

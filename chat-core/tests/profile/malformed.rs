@@ -166,6 +166,12 @@ const CASES: &[Case] = &[
     case(Append("[relay]\nmax_links_per_address = 0\n"), (18, 25), &["0 is out of range: from 1"]),
     case(Append("[relay]\nnew_peers_per_minute = 0\n"), (18, 24), &["0 is out of range: from 1"]),
     case(Append("[relay]\nnew_members_per_minute = 0\n"), (18, 26), &["0 is out of range: from 1"]),
+    case(Append("[relay]\none_time_keys_per_minute = 0\n"), (18, 28), &["0 is out of range: from 1"]),
+    case(
+        Append("[relay]\nmax_one_time_keys = 10001\n"),
+        (18, 21),
+        &["10001 is out of range: from 1 to 10000"],
+    ),
     case(Append("[relay]\nmax_clients = 1.5\n"), (18, 15), &["expected an integer, found a float"]),
     case(Append("[relay]\nmax_clients = -1\n"), (18, 15), &["-1 is out of range"]),
     case(Append("[relay]\nlisten = [\"127.0.0.1:1\"]\n"), (18, 11), &["the transport is missing", "tcp://"]),
@@ -174,12 +180,12 @@ const CASES: &[Case] = &[
     case(
         Append("[relay]\nlisten = [\"pigeon://h:1\"]\n"),
         (18, 11),
-        &["there is no transport `pigeon`", "accepted: tcp, tls, udp-arq"],
+        &["there is no transport `pigeon`", "accepted: quic, tcp, tls, udp-arq"],
     ),
     case(
-        Append("[relay]\nlisten = [\"quic://h:1\"]\n"),
+        Append("[relay]\nlisten = [\"memory://h:1\"]\n"),
         (18, 11),
-        &["`quic` is known, but not built into this program"],
+        &["`memory` is known, but not built into this program"],
     ),
     case(Append("[relay]\nlisten = []\n"), (18, 10), &["at one address at least"]),
     case(
@@ -241,20 +247,20 @@ const CASES: &[Case] = &[
         (7, 8),
         &[
             "there is no transport `udp-arg`",
-            "accepted: tcp, tls, udp-arq",
+            "accepted: quic, tcp, tls, udp-arq",
             "did you mean `udp-arq`?",
             "^^^^^^^^^",
         ],
     ),
     case(
-        Line("kind = \"udp-arq\"", "kind = \"quic\""),
+        Line("kind = \"udp-arq\"", "kind = \"memory\""),
         (7, 8),
-        &["the transport `quic` is known, but not built into this program"],
+        &["the transport `memory` is known, but not built into this program"],
     ),
     case(
-        Line("kind = \"udp-arq\"", "kind = \"quick\""),
+        Line("kind = \"udp-arq\"", "kind = \"memry\""),
         (7, 8),
-        &["`quic` is known, but not built into this program"],
+        &["`memory` is known, but not built into this program"],
     ),
     case(
         Line("kind = \"udp-arq\"", "kind = \"aes-256-gcm\""),

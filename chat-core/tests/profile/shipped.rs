@@ -10,6 +10,8 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("tcp-x25519.toml", include_str!("../../../configs/tcp-x25519.toml")),
     ("relay-ratchet.toml", include_str!("../../../configs/relay-ratchet.toml")),
     ("tls-rsa.toml", include_str!("../../../configs/tls-rsa.toml")),
+    ("quic-ratchet.toml", include_str!("../../../configs/quic-ratchet.toml")),
+    ("relay.toml", include_str!("../../../configs/relay.toml")),
     ("post-quantum.toml", include_str!("../../../configs/post-quantum.toml")),
     ("legacy-study.toml", include_str!("../../../configs/legacy-study.toml")),
 ];
@@ -35,6 +37,8 @@ fn they_name_the_stacks_they_are_called_after() {
         ["127.0.0.1:12346", "tcp", "x25519", "chacha20-poly1305"],
         ["127.0.0.1:12347", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12350", "tls", "rsa-hybrid", "aes-256-gcm"],
+        ["127.0.0.1:12351", "quic", "x25519-ratchet", "aes-256-gcm"],
+        ["127.0.0.1:12352", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12348", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12349", "udp-arq", "rsa-hybrid", "aes-128-cbc-hmac-sha256"],
     ];
@@ -61,6 +65,8 @@ fn they_name_the_stacks_they_are_called_after() {
         }
         assert_eq!(profile.policy.require().collect::<Vec<_>>(), requires);
         assert_eq!(profile.relay.listen[0].to_string(), format!("{}://{}", stack[1], stack[0]));
+        let everywhere = if *name == "relay.toml" { 4 } else { 1 };
+        assert_eq!(profile.relay.listen.len(), everywhere, "{name}");
     }
 }
 

@@ -48,6 +48,8 @@ max_clients = 10000                # default
 max_links_per_address = 64         # default
 new_peers_per_minute = 30          # default
 new_members_per_minute = 60        # default
+one_time_keys_per_minute = 30      # default
+max_one_time_keys = 128            # default
 max_memory_bytes = 536870912       # default
 max_mailbox_bytes = 67108864       # default
 

@@ -7,7 +7,7 @@ use chat_core::key_exchange::{
     Context, KeyExchange, NewBundle, OwnBundle, PeerBundle, Properties, SavedSession, Session,
 };
 use chat_core::plugin::PluginEntry;
-use chat_core::profile::{Inputs, Profile, Property, Warning};
+use chat_core::profile::{Host, Inputs, Profile, Property, Warning};
 use chat_core::transport::{Address, Dialed, Listener, Transport};
 use chat_core::{CryptoError, FrontendError, Identity, LinkError, Plugin, ProfileError, Registry};
 use schemars::JsonSchema;
@@ -52,6 +52,7 @@ static ENTRIES: &[PluginEntry] = &[
     PluginEntry::new::<dyn Transport, UdpArq>("transport-udp-arq"),
     PluginEntry::new::<dyn Transport, Tcp>("transport-tcp"),
     PluginEntry::new::<dyn Transport, Tls>("transport-tls"),
+    PluginEntry::new::<dyn Transport, Quic>("transport-quic"),
     PluginEntry::new::<dyn KeyExchange, RsaHybrid>("key-exchange-rsa-hybrid"),
     PluginEntry::new::<dyn KeyExchange, X25519>("key-exchange-x25519"),
     PluginEntry::new::<dyn KeyExchange, Ratchet>("key-exchange-x25519-ratchet"),
@@ -156,6 +157,7 @@ fn check_tcp(options: &TcpOptions) -> Result<(), ProfileError> {
 plugin!(UdpArq, Transport, "udp-arq", "transport", UdpArqOptions, check_udp);
 plugin!(Tcp, Transport, "tcp", "transport", TcpOptions, check_tcp);
 plugin!(Tls, Transport, "tls", "transport");
+plugin!(Quic, Transport, "quic", "transport");
 plugin!(RsaHybrid, KeyExchange, "rsa-hybrid", "key_exchange");
 plugin!(X25519, KeyExchange, "x25519", "key_exchange");
 plugin!(AesCbc, Cipher, "aes-128-cbc-hmac-sha256", "cipher");
@@ -200,7 +202,7 @@ macro_rules! transport {
         }
     )*};
 }
-transport!(UdpArq Tcp Tls);
+transport!(UdpArq Tcp Tls Quic);
 
 macro_rules! cipher {
     ($($type:ident)*) => {$(
@@ -282,4 +284,44 @@ fn closed_rooms_are_given_where_they_are_required() {
     let error = requiring(&open).unwrap_err();
     assert_eq!(error.errors().len(), 2, "{error}");
     assert!(error.to_string().contains("this room is open"), "{error}");
+}
+
+/// The mailbox of a relay lies in the clear, and so does an identity that the profile brings.
+#[test]
+fn what_must_be_sealed_at_rest_is_no_relay() {
+    let registry = registry();
+    let load = |topology: &str, identity: &str, require: &str| {
+        let text = GOOD
+            .replace("[topology]", &format!("[topology]\n{topology}"))
+            .replace("[identity]", &format!("[identity]\n{identity}"))
+            .replace("end-to-end", require);
+        let text = format!("{text}[store]\npassphrase = {{ env = \"X\" }}\n");
+        let loaded = Profile::load(&Inputs::new("p.toml", text).for_client(&registry, &[]));
+        loaded.map(|(profile, warnings)| {
+            let stack = profile.assemble(&registry, &[]).unwrap();
+            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            (profile.topology.host, stack.gives.contains(&Property::SealedAtRest), warnings, profile.show())
+        })
+    };
+    // Who does not ask for it may be the relay, and is not told that all is sealed.
+    let (host, is_given, warnings, _) = load("host = \"auto\"", "", "end-to-end").unwrap();
+    assert_eq!((host, is_given, warnings.len()), (Host::Auto, false, 0));
+    let (host, is_given, ..) = load("host = \"never\"", "", "end-to-end").unwrap();
+    assert_eq!((host, is_given), (Host::Never, true));
+    // Who asks is no relay; and is told, if he wanted to be one.
+    for (topology, warned) in [("", 0), ("host = \"never\"", 0), ("host = \"auto\"", 1)] {
+        let (host, is_given, warnings, shown) = load(topology, "", "sealed-at-rest").unwrap();
+        assert_eq!((host, is_given, warnings.len()), (Host::Never, true, warned), "{topology}: {warnings:?}");
+        assert!(shown.contains("host = \"never\""), "{shown}");
+    }
+    let (.., warnings, _) = load("host = \"auto\"", "", "sealed-at-rest").unwrap();
+    assert!(
+        warnings[0].contains("will not be the relay") && warnings[0].contains("p.toml:6"),
+        "{warnings:?}"
+    );
+    let key_file = "key_file = \"/k\"";
+    let (_, is_given, ..) = load("host = \"never\"", key_file, "end-to-end").unwrap();
+    assert!(!is_given);
+    let error = load("host = \"never\"", key_file, "sealed-at-rest").unwrap_err().to_string();
+    assert!(error.contains("identity.key_file"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! `chat db verify|export|import|passwd`: a store that no process runs on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chat_core::Profile;
 use chat_core::entropy::OsEntropy;
@@ -43,6 +43,17 @@ pub(crate) struct Passphrase {
     passphrase_file: Option<PathBuf>,
 }
 
+/// What leaves a data directory in a file, or comes into one.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Carried {
+    /// The file. An export makes it, and it must not be there yet.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
     /// Looks at every row of the store; says what is not as it was written, and ends with 1 then.
@@ -51,23 +62,9 @@ pub(crate) enum DbCommand {
         whose: Whose,
     },
     /// Writes everything that can be read into a new file, sealed under a passphrase; also of a damaged store.
-    Export {
-        /// The file; must not be there.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Export(Carried),
     /// Makes the store of an export. There must be none yet, and the identity must be the one that wrote it.
-    Import {
-        /// The file.
-        file: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    Import(Carried),
     /// Changes what opens the data directory. Change [store] in the profile afterwards.
     Passwd {
         #[command(flatten)]
@@ -103,24 +100,39 @@ pub(crate) struct Opened {
 }
 
 impl Whose {
+    /// The profile, if one is named.
+    pub(crate) fn profile(&self) -> Result<Option<Profile>, Failure> {
+        let Some(name) = &self.config else { return Ok(None) };
+        let registry = plugins::registry()?;
+        profiles::client(name, &self.set, self.nick.as_ref(), None, &registry).map(Some)
+    }
+
     /// Takes the data directory. Whoever runs on it is told.
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
-        let profile = match &self.config {
-            None => None,
-            Some(name) => {
-                let registry = plugins::registry()?;
-                Some(profiles::client(name, &self.set, self.nick.as_ref(), None, &registry)?)
-            }
-        };
+        self.take(|nick| home::open_client(self.data_dir.as_deref(), Some(nick)))
+    }
+
+    /// Takes the data directory to look into it only; it may be on a medium that can't be written.
+    fn look(&self) -> Result<Opened, Failure> {
+        self.take(|nick| home::look_at_client(self.data_dir.as_deref(), nick))
+    }
+
+    fn take(&self, home: impl FnOnce(&Nick) -> Result<Home, Failure>) -> Result<Opened, Failure> {
+        let profile = self.profile()?;
         let named = self.nick.clone().map(Nick::new).transpose();
         let named = named.map_err(|error| Failure::new(Code::Usage, format!("--nick: {error}")))?;
         let nick = match profile.as_ref().and_then(|profile| profile.identity.nick.clone()).or(named) {
             Some(nick) => nick,
             None => home::login_nick()?,
         };
-        let lock = profile.as_ref().map_or(Ok(Lock::Beside), |profile| home::lock(&profile.store))?;
-        let home = home::open_client(self.data_dir.as_deref(), Some(&nick))?;
-        Ok(Opened { home, lock, profile })
+        let home = home(&nick)?;
+        match profile.as_ref().map_or(Ok(Lock::Beside), |profile| home::lock(profile, &home)) {
+            Ok(lock) => Ok(Opened { home, lock, profile }),
+            Err(failure) => {
+                home.undo();
+                Err(failure)
+            }
+        }
     }
 }
 
@@ -136,18 +148,27 @@ impl Opened {
         }
     }
 
-    /// The key of what is there already.
+    /// The key of what is there already. Nothing is changed.
     fn existing(&self) -> Result<(PathBuf, Vault), Failure> {
-        let store = self.home.store()?;
+        let store = self.home.store_as_it_is()?;
         if !store.exists() {
             return Err(failure(&ArchiveError::Missing(store)));
         }
-        Ok((store, self.home.vault(&self.lock)?))
+        Ok((store, self.home.vault_as_it_is(&self.lock)?))
+    }
+
+    /// Where the profile says that the identity is.
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        self.profile.as_ref().and_then(|profile| profile.identity.key_file.as_deref())
+    }
+
+    /// Whether there is an identity, here or where the profile says.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.key_file().is_some() || self.home.has_identity()
     }
 
     pub(crate) fn identity(&self, vault: &Vault) -> Result<chat_core::Identity, Failure> {
-        let key_file = self.profile.as_ref().and_then(|profile| profile.identity.key_file.as_deref());
-        self.home.identity(key_file, vault)
+        self.home.identity(self.key_file(), vault)
     }
 }
 
@@ -176,9 +197,9 @@ pub(crate) fn failure(error: &ArchiveError) -> Failure {
 
 pub(crate) fn run(command: DbCommand) -> Result<(), Failure> {
     match command {
-        DbCommand::Verify { whose } => whose.open()?.with(verify),
-        DbCommand::Export { file, whose, passphrase } => {
-            whose.open()?.with(|opened| {
+        DbCommand::Verify { whose } => whose.look()?.with(verify),
+        DbCommand::Export(Carried { file, whose, passphrase }) => {
+            whose.look()?.with(|opened| {
                 let passphrase = passphrase.read(&opened.lock)?;
                 let (store, vault) = opened.existing()?;
                 let entropy = (Box::new(OsEntropy), Box::new(OsEntropy));
@@ -188,12 +209,19 @@ pub(crate) fn run(command: DbCommand) -> Result<(), Failure> {
                 print(format!("{} rows exported to {}", exported.rows, file.display()))
             })
         }
-        DbCommand::Import { file, whose, passphrase } => {
+        DbCommand::Import(Carried { file, whose, passphrase }) => {
             whose.open()?.with(|opened| {
                 let passphrase = passphrase.read(&opened.lock)?;
                 let store = opened.home.store()?;
                 if store.exists() {
                     return Err(failure(&ArchiveError::Exists(store)));
+                }
+                if !opened.has_identity() {
+                    let folder = opened.home.path().display();
+                    return Err(Failure::failed(format!(
+                        "there is no identity in {folder} yet, and an export belongs to the one that wrote it: `chat identity \
+                         import` first; nothing was imported"
+                    )));
                 }
                 let vault = opened.home.vault(&opened.lock)?;
                 let me = opened.identity(&vault)?.peer_id();
@@ -207,7 +235,9 @@ pub(crate) fn run(command: DbCommand) -> Result<(), Failure> {
         }
         DbCommand::Passwd { whose, new } => whose.open()?.with(|opened| {
             let (store, _) = opened.existing()?;
-            let new = new.read()?;
+            let new = new.read(&opened.home)?;
+            // What can't be had is found out before anything is changed.
+            opened.identity(&opened.home.vault(&opened.lock)?)?;
             let changed = Vault::change(opened.home.path(), &store, &opened.lock, &new, &mut OsEntropy);
             changed.map_err(|error| home::vault_failure(&error))?;
             // What lay in the clear is sealed, and the other way round.
@@ -233,14 +263,11 @@ fn verify(opened: &Opened) -> Result<(), Failure> {
 }
 
 impl NewLock {
-    fn read(&self) -> Result<Lock, Failure> {
+    fn read(&self, home: &Home) -> Result<Lock, Failure> {
+        let passphrase = |flag, secret| home::passphrase(flag, &secret, home, false).map(Lock::Passphrase);
         Ok(match (&self.new_passphrase_env, &self.new_passphrase_file, &self.new_key_file) {
-            (Some(name), ..) => {
-                Lock::Passphrase(secret::read("--new-passphrase-env", &Secret::Env(name.clone()))?)
-            }
-            (_, Some(path), _) => {
-                Lock::Passphrase(secret::read("--new-passphrase-file", &Secret::File(path.clone()))?)
-            }
+            (Some(name), ..) => passphrase("--new-passphrase-env", Secret::Env(name.clone()))?,
+            (_, Some(path), _) => passphrase("--new-passphrase-file", Secret::File(path.clone()))?,
             (.., Some(path)) => Lock::KeyFile(path.clone()),
             _ => Lock::Beside,
         })

@@ -1,7 +1,7 @@
 //! `chat explain`: what a stack gives and what it does not, derived from its plugins.
 
 use chat_core::Profile;
-use chat_core::profile::{Padding, Property};
+use chat_core::profile::{Host, Padding, Property};
 
 use crate::{plugins, profiles};
 use chat_relay::exit::{Failure, print};
@@ -31,6 +31,15 @@ fn text(profile: &str) -> Result<String, Failure> {
             "(verified-peers and closed-rooms are given to a profile that requires them in [policy].)\n",
         );
     }
+    if lacking.contains(&Property::SealedAtRest) {
+        text.push_str(match (profile.store.is_sealed(), &profile.identity.key_file) {
+            (true, None) => {
+                "(sealed-at-rest is given to a profile that requires it in [policy]: this program is no relay then.)\n"
+            }
+            (true, Some(_)) => "(sealed-at-rest needs an identity key that is sealed too: no identity.key_file.)\n",
+            (false, _) => "(sealed-at-rest needs a passphrase or a key file in [store].)\n",
+        });
+    }
     let caveats = stack.key_exchange.caveats();
     if !caveats.is_empty() {
         text.push_str(&format!("\nOf {}, know this:\n", profile.key_exchange.kind()));
@@ -48,6 +57,19 @@ fn text(profile: &str) -> Result<String, Failure> {
         "Open rooms are encrypted to the members that the relay names; a closed room has the members that its members\n\
          admitted, and no relay is told of it, though it sees who writes to several at once.\n",
     );
+    if profile.topology.host == Host::Auto {
+        text.push_str(
+            "If nobody is the relay yet, this program is, for others too: its mailbox, relay.db in the data directory, lies in\n\
+             the clear, as any relay's. Whoever can read it learns what a relay knows: who writes to whom, when, and the names\n\
+             of people and open rooms. topology.host = \"never\", or policy.require = [\"sealed-at-rest\"], prevents that.\n",
+        );
+    }
+    if let Some(path) = &profile.identity.key_file {
+        text.push_str(&format!(
+            "Your identity key lies in the clear in {}: whoever can read that is you.\n",
+            path.display()
+        ));
+    }
     text.push_str(match profile.store.is_sealed() {
         true => {
             "History and keys are sealed under your passphrase or key file; who has it, and the data directory, reads both. \
@@ -94,5 +116,33 @@ mod tests {
                 assert!(text.contains(piece), "no {piece} in {text}");
             }
         }
+    }
+
+    /// A relay's mailbox lies in the clear, and every profile of the program's own may be one.
+    #[test]
+    fn what_lies_in_the_clear_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        let said = |host: &str, rest: &str| {
+            let built_in = profile_with_host();
+            let changed = built_in.replace("host = \"auto\"", &format!("host = \"{host}\""));
+            std::fs::write(&path, format!("{changed}\n{rest}")).unwrap();
+            let text = text(path.to_str().unwrap()).unwrap();
+            let (gives, lacks) = text.split_once("It does not give:").unwrap();
+            (
+                gives.contains("sealed-at-rest"),
+                lacks.contains("sealed-at-rest needs"),
+                text.contains("relay.db"),
+            )
+        };
+        let store = "[store]\npassphrase = { env = \"X\" }";
+        assert_eq!(said("auto", ""), (false, true, true));
+        assert_eq!(said("auto", store), (false, false, true));
+        assert_eq!(said("never", store), (true, false, false));
+        assert_eq!(said("never", &format!("{store}\n[identity]\nkey_file = \"/k\"")), (false, true, false));
+    }
+
+    fn profile_with_host() -> &'static str {
+        include_str!("../../../configs/tcp-x25519.toml")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chat_core::entropy::OsEntropy;
 use chat_core::nick::Nick;
@@ -11,7 +11,7 @@ use chat_relay::exit::{Code, Failure, print};
 use client::{ArchiveError, PortableError};
 use zeroize::Zeroizing;
 
-use super::db::{self, Passphrase, Whose};
+use super::db::{self, Carried, Whose};
 use crate::home;
 
 /// What a file with an identity begins with.
@@ -19,23 +19,26 @@ const MAGIC: &[u8; 16] = b"chat-identity-x1";
 /// Longer than any such file.
 const MAX_BYTES: u64 = 1024;
 
-fn peer(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<PeerId, Failure> {
-    let nick =
-        nick.map(Nick::new).transpose().map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
-    home::existing_peer(data_dir.as_deref(), nick)
+fn peer(whose: &Whose) -> Result<PeerId, Failure> {
+    let profile = whose.profile()?;
+    let named = whose.nick.clone().map(Nick::new).transpose();
+    let named = named.map_err(|e| Failure::new(Code::Usage, format!("--nick: {e}")))?;
+    let nick = profile.as_ref().and_then(|profile| profile.identity.nick.clone()).or(named);
+    let key_file = profile.as_ref().and_then(|profile| profile.identity.key_file.as_deref());
+    home::existing_peer(whose.data_dir.as_deref(), nick, key_file)
 }
 
-pub(crate) fn show(nick: Option<String>, data_dir: Option<PathBuf>) -> Result<(), Failure> {
-    print(peer(nick, data_dir)?)
+pub(crate) fn show(whose: &Whose) -> Result<(), Failure> {
+    print(peer(whose)?)
 }
 
 /// The fingerprint as a QR code: on the terminal, or in a picture.
-pub(crate) fn qr(nick: Option<String>, data_dir: Option<PathBuf>, png: Option<&Path>) -> Result<(), Failure> {
-    let fingerprint = peer(nick, data_dir)?.to_string();
+pub(crate) fn qr(whose: &Whose, png: Option<&Path>) -> Result<(), Failure> {
+    let fingerprint = peer(whose)?.to_string();
     let code = qr_code::Code::new(fingerprint.as_bytes()).map_err(Failure::failed)?;
     if let Some(path) = png {
         let picture = code.png().map_err(Failure::failed)?;
-        std::fs::write(path, picture).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?;
+        write_new(path, &picture, OpenOptions::new())?;
     } else {
         print(code.half_blocks().join("\n"))?;
     }
@@ -46,16 +49,27 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
     |error| Failure::failed(format!("{}: {error}", path.display()))
 }
 
+/// Writes a file that must not be there yet, whole or not at all.
+fn write_new(path: &Path, bytes: &[u8], mut options: OpenOptions) -> Result<(), Failure> {
+    let mut file = options.write(true).create_new(true).open(path).map_err(io(path))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // What went wrong first is told.
+        std::fs::remove_file(path)
+            .unwrap_or_else(|error| tracing::warn!(%error, "half a file is left behind"));
+    }
+    written.map_err(io(path))
+}
+
 fn portable(error: PortableError) -> Failure {
     db::failure(&ArchiveError::Portable(error))
 }
 
 /// Writes the identity key into a new file, sealed under a passphrase.
-pub(crate) fn export(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Result<(), Failure> {
+pub(crate) fn export(Carried { file, whose, passphrase }: &Carried) -> Result<(), Failure> {
     whose.open()?.with(|opened| {
-        if !opened.home.has_identity() {
-            let folder = opened.home.path().display();
-            return Err(Failure::failed(format!("there is no identity in {folder} yet")));
+        if !opened.has_identity() {
+            return Err(home::no_identity(opened.home.path()));
         }
         let passphrase = passphrase.read(&opened.lock)?;
         let identity = opened.identity(&opened.home.vault(&opened.lock)?)?;
@@ -63,19 +77,24 @@ pub(crate) fn export(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Res
         let sealed =
             client::seal_portable(MAGIC, &passphrase, seed.as_ref(), &mut OsEntropy).map_err(portable)?;
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut to = options.open(file).map_err(io(file))?;
-        to.write_all(&sealed).and_then(|()| to.sync_all()).map_err(io(file))?;
+        write_new(file, &sealed, options)?;
         print(format!("{} exported to {}", identity.peer_id(), file.display()))
     })
 }
 
 /// Puts the identity of a file into a data directory that has none. If there is a history of it, its sessions and keys are
 /// dropped: the original may live on, and must not share them.
-pub(crate) fn import(file: &Path, whose: &Whose, passphrase: &Passphrase) -> Result<(), Failure> {
+pub(crate) fn import(Carried { file, whose, passphrase }: &Carried) -> Result<(), Failure> {
     whose.open()?.with(|opened| {
+        if let Some(path) = opened.key_file() {
+            return Err(Failure::failed(format!(
+                "the profile's identity is the one of identity.key_file ({}), so another one here would never be used; \
+                 nothing was changed",
+                path.display()
+            )));
+        }
         if opened.home.has_identity() {
             let folder = opened.home.path().display();
             return Err(Failure::failed(format!(

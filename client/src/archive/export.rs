@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 
 use super::chunks::Sink;
 use super::{ArchiveError, EXPORTED, open_as_it_is};
+use crate::store::Examined;
 use crate::vault::StoreKey;
 
 /// What was written.
@@ -18,7 +19,7 @@ use crate::vault::StoreKey;
 pub struct Exported {
     /// Rows in the file.
     pub rows: u64,
-    /// What could not be read, in words; the rest is in the file.
+    /// Everything that is not as it was written, in words; all that could be read is in the file.
     pub problems: Vec<String>,
 }
 
@@ -99,6 +100,26 @@ fn keep_date(values: &mut [Value], columns: &[String], date: i64) {
     }
 }
 
+/// A row that does not open is not in the file.
+fn left_out(problem: String) -> String {
+    match problem.ends_with(": it is not what was written") {
+        true => format!("{problem}, and left out"),
+        false => problem,
+    }
+}
+
+/// The date of the newest bundle of one's own.
+fn newest_bundle(store: &Examined) -> Result<Option<i64>, ArchiveError> {
+    let place = store.columns_of("bundles").iter().position(|name| name == "created");
+    let mut newest = None;
+    store.each_row("bundles", |values| {
+        if let Some(Value::Integer(date)) = place.and_then(|place| values.get(place)) {
+            newest = newest.max(Some(*date));
+        }
+    })?;
+    Ok(newest)
+}
+
 /// Writes everything of a store that can be read into the new file `to`, sealed under a passphrase. A damaged store gives
 /// what is left of it.
 ///
@@ -112,7 +133,7 @@ pub fn export(
     mut entropy: Box<dyn Entropy>,
     for_the_store: Box<dyn Entropy>,
 ) -> Result<Exported, ArchiveError> {
-    let (store, mut problems) = open_as_it_is(path, key, for_the_store)?;
+    let (store, _copy) = open_as_it_is(path, key, for_the_store)?;
     let io = |source| ArchiveError::Io { path: to.to_owned(), source };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -127,32 +148,25 @@ pub fn export(
     let write = || -> Result<u64, ArchiveError> {
         let mut sink = Sink::new(BufWriter::new(file), to, passphrase, &mut *entropy)?;
         let mut rows = 0;
-        let newest = "SELECT max(created) FROM main.sealed_bundles";
-        let newest: Option<i64> = store.db.query_row(newest, [], |row| row.get(0)).unwrap_or_default();
+        let newest = newest_bundle(&store)?;
         for table in EXPORTED {
             let columns = store.columns_of(table);
             let head = Record::Table { name: table.to_owned(), columns: columns.clone() };
             sink.record(&encode(&head)?)?;
             let mut failed = None;
-            let read = store.each_row(table, |row| match row {
-                Ok(mut values) if failed.is_none() => {
-                    rows += 1;
-                    if let Some(date) = newest.filter(|_| table == "node") {
-                        keep_date(&mut values, &columns, date);
-                    }
-                    let cells = values.into_iter().map(Cell::from).collect();
-                    failed = encode(&Record::Row { cells }).and_then(|row| sink.record(&row)).err();
+            store.each_row(table, |mut values| {
+                if failed.is_some() {
+                    return;
                 }
-                Ok(_) => {}
-                Err(row) => {
-                    problems.push(format!("{table}, row {row}: it is not what was written, and left out"))
+                rows += 1;
+                if let Some(date) = newest.filter(|_| table == "node") {
+                    keep_date(&mut values, &columns, date);
                 }
-            });
+                let cells = values.into_iter().map(Cell::from).collect();
+                failed = encode(&Record::Row { cells }).and_then(|row| sink.record(&row)).err();
+            })?;
             if let Some(error) = failed {
                 return Err(error);
-            }
-            if let Err(error) = read {
-                problems.push(format!("{table}: it can't be read to its end: {error}"));
             }
         }
         sink.record(&encode(&Record::End { rows })?)?;
@@ -161,7 +175,7 @@ pub fn export(
         Ok(rows)
     };
     match write() {
-        Ok(rows) => Ok(Exported { rows, problems }),
+        Ok(rows) => Ok(Exported { rows, problems: store.problems.into_iter().map(left_out).collect() }),
         Err(error) => {
             if let Err(error) = std::fs::remove_file(to) {
                 tracing::warn!(%error, "an export that was not finished is left behind");

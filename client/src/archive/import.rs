@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chat_core::entropy::Entropy;
 use chat_core::ids::PeerId;
@@ -13,7 +13,7 @@ use super::chunks::Source;
 use super::export::Record;
 use super::{ArchiveError, EXPORTED};
 use crate::config::StorePlace;
-use crate::store::Store;
+use crate::store::{Store, count_of};
 use crate::vault::StoreKey;
 
 /// What was read.
@@ -41,13 +41,19 @@ pub fn import(
     if path.exists() {
         return Err(ArchiveError::Exists(path.to_owned()));
     }
+    // It would be taken for the log of the new one.
+    if std::fs::metadata(super::log_of(path)).is_ok_and(|log| log.len() > 0) {
+        return Err(crate::store::StoreError::LogAlone.into());
+    }
     let file = File::open(from).map_err(|source| ArchiveError::Io { path: from.to_owned(), source })?;
     let source = Source::new(BufReader::new(file), passphrase)?;
-    let new = path.with_extension("import");
+    let new = unfinished(path);
     remove(&new);
     let imported = fill(&StorePlace::File(new.clone()), key, me, source, entropy);
     if let Ok(imported) = &imported {
-        let moved = std::fs::rename(&new, path).and_then(|()| crate::store::sync_folder_of(path));
+        let (from, to) = (count_of(&new), count_of(path));
+        let moved = std::fs::rename(from, to).and_then(|()| std::fs::rename(&new, path));
+        let moved = moved.and_then(|()| crate::store::sync_folder_of(path));
         moved.map_err(|source| ArchiveError::Io { path: path.to_owned(), source })?;
         return Ok(*imported);
     }
@@ -55,11 +61,25 @@ pub fn import(
     imported
 }
 
+/// Where the store of an import is made.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("import")
+}
+
+/// Takes away what an import that was killed has left beside the store at `path`: nobody would ever delete a message in
+/// it. To be called by whoever has taken the data directory.
+pub fn remove_unfinished(path: &Path) {
+    remove(&unfinished(path));
+}
+
 /// What an import that did not end well has left, or leaves now.
 fn remove(new: &Path) {
-    for ending in ["", "-wal", "-shm", "-journal"] {
+    let beside = ["", "-wal", "-shm", "-journal"].map(|ending| {
         let mut name = new.as_os_str().to_owned();
         name.push(ending);
+        PathBuf::from(name)
+    });
+    for name in beside.into_iter().chain([count_of(new)]) {
         match std::fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(%error, "an import that was not finished is left behind");

@@ -4,23 +4,26 @@
 //! and no key that others use: a copy that comes back would use them twice. Whoever imports it agrees on new ones.
 
 mod chunks;
+mod copy;
 mod export;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod import;
 mod portable;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use chat_core::entropy::Entropy;
+use chat_core::entropy::{Entropy, OsEntropy};
 use chat_core::error::CryptoError;
 use chat_core::ids::PeerId;
 
 use crate::config::StorePlace;
-use crate::store::{Store, StoreError};
-use crate::vault::StoreKey;
+use crate::store::{Examined, Store, StoreError};
+use crate::vault::{StoreKey, holds_sealed_rows};
+use copy::Copy;
 pub use export::{Exported, export};
-pub use import::{Imported, import};
+pub use import::{Imported, import, remove_unfinished};
 pub use portable::{PortableError, open_portable, seal_portable};
 
 /// Tables whose rows go into an export.
@@ -97,10 +100,8 @@ pub struct Verdict {
 /// # Errors
 /// The store is not there, or can't be looked at at all: another key, another program's file.
 pub fn verify(path: &Path, key: &StoreKey, entropy: Box<dyn Entropy>) -> Result<Verdict, ArchiveError> {
-    let (store, mut problems) = open_as_it_is(path, key, entropy)?;
-    let found = store.check_all();
-    problems.extend(found.findings.iter().map(ToString::to_string));
-    Ok(Verdict { rows: found.rows, problems })
+    let (Examined { rows, problems, .. }, _copy) = open_as_it_is(path, key, entropy)?;
+    Ok(Verdict { rows, problems })
 }
 
 /// Has the next start drop every key and session of a store, because the identity `me` came to it from elsewhere: the
@@ -117,16 +118,54 @@ pub fn renew(path: &Path, key: &StoreKey, me: PeerId, entropy: Box<dyn Entropy>)
     Ok(store.close()?)
 }
 
-/// Opens a store although it may be damaged, and says what is wrong with its pages.
+/// Looks at a store although it may be damaged. Its log alone is the rest of one. Where nothing can be written it is a copy
+/// that is looked at, and the one that has to outlive it is given too.
 fn open_as_it_is(
     path: &Path,
     key: &StoreKey,
     entropy: Box<dyn Entropy>,
-) -> Result<(Store, Vec<String>), ArchiveError> {
-    if !path.exists() {
+) -> Result<(Examined, Option<Copy>), ArchiveError> {
+    if !path.exists() && !log_of(path).exists() {
         return Err(ArchiveError::Missing(path.to_owned()));
     }
-    Ok(Store::open_damaged(path, key, entropy)?)
+    let error = match can_be_written(path) {
+        true => match Examined::open(path, key, entropy) {
+            Ok(examined) => return Ok((examined, None)),
+            Err(error) => error,
+        },
+        false => StoreError::ReadOnly,
+    };
+    // An older one lies in the clear, and would have to be written.
+    if !is_of_writing(&error) || !holds_sealed_rows(path) {
+        return Err(error.into());
+    }
+    let (copy, copied) = Copy::of(path)?;
+    Ok((Examined::open(&copied, key, Box::new(OsEntropy))?, Some(copy)))
+}
+
+/// What lies on a read-only file system, which SQLite calls a failure of input and output as it calls damage, or belongs to
+/// somebody else.
+fn can_be_written(path: &Path) -> bool {
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    let kind = opened.err().map(|error| error.kind());
+    !matches!(kind, Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied))
+}
+
+/// Whether a store failed because SQLite may write neither it nor beside it.
+fn is_of_writing(error: &StoreError) -> bool {
+    use rusqlite::ErrorCode::CannotOpen;
+    match error {
+        StoreError::ReadOnly => true,
+        StoreError::Sqlite(error) => error.sqlite_error_code() == Some(CannotOpen),
+        _ => false,
+    }
+}
+
+/// Where the log of the store at `path` lies.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 #[cfg(test)]

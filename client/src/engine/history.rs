@@ -33,12 +33,12 @@ fn refuse(kind: ErrorKind, message: &str) -> Answer {
 impl Engine {
     /// Reads what came into the store since; whether there may be more.
     pub(super) fn read_into_index(&mut self) -> Result<bool, StoreError> {
-        let said = self.store.said_after(self.index.up_to, INDEXED_AT_ONCE)?;
-        for said in &said {
+        let index = &mut self.index;
+        let came = self.store.each_said_after(index.up_to, INDEXED_AT_ONCE, |said| {
             let found = Found { author: said.author, id: said.id, conversation: said.conversation };
-            self.index.add(said.row, found, &said.text);
-        }
-        Ok(said.len() == INDEXED_AT_ONCE as usize)
+            index.add(said.row, found, said.text);
+        })?;
+        Ok(came == INDEXED_AT_ONCE)
     }
 
     /// `msg.search`
@@ -115,8 +115,8 @@ impl Engine {
     pub(super) fn end_history(&mut self) -> Result<bool, StoreError> {
         let then = match self.config.history {
             Retention::Days(days) => self.now.0.saturating_sub(u64::from(days) * DAY_MS),
-            // What came in earlier runs.
-            Retention::Off => self.began.0,
+            // What came in earlier runs, and in one that goes on and on the day before.
+            Retention::Off => self.began.0.max(self.now.0.saturating_sub(DAY_MS)),
             _ => return Ok(false),
         };
         let over = self.store.over_before(Timestamp(then), ENDED_AT_ONCE)?;
@@ -125,6 +125,32 @@ impl Engine {
             self.erase(over)?;
         }
         Ok(more)
+    }
+
+    /// The run ends in good order: if the profile keeps no history, nothing of it stays that has no way before it. A turn
+    /// of its own; nothing else may follow.
+    pub(crate) fn end_run(&mut self) {
+        if self.config.history != Retention::Off {
+            return;
+        }
+        while match self.erase_run() {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::error!(%error, "what was said in this run is left behind; the next start erases it");
+                self.roll_back();
+                false
+            }
+        } {}
+    }
+
+    fn erase_run(&mut self) -> Result<bool, StoreError> {
+        self.store.begin()?;
+        let over = self.store.over_before(Timestamp(u64::MAX), ENDED_AT_ONCE)?;
+        for (author, id, _) in &over {
+            self.store.erase_message(*author, *id, self.now)?;
+        }
+        self.store.commit()?;
+        Ok(over.len() == ENDED_AT_ONCE as usize)
     }
 
     /// What was deleted need not be known any more once no peer sends it again.

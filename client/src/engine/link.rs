@@ -3,7 +3,7 @@
 use chat_core::api::event::{AlarmKind, LinkDown, LinkUp};
 use chat_core::api::{Event, LinkState};
 use chat_core::ids::PeerId;
-use chat_core::wire::relay::Refusal;
+use chat_core::wire::relay::{CONNECTED_AGAIN, Refusal};
 use chat_core::wire::{ToRelay, WIRE_VERSION};
 
 use super::{Engine, LinkInfo, MINUTE_MS};
@@ -72,6 +72,13 @@ impl Engine {
                               nobody new finds you: check the date of this machine; it will be tried again";
                 self.alarm(AlarmKind::Refused, None, detail.to_owned());
             }
+            return;
+        }
+        if why == Refusal::NotAllowed && detail == CONNECTED_AGAIN && self.welcomed {
+            let detail = "a second copy of your identity is in use: another program connected with it, so the relay ended \
+                          this link. End one of the two, if both are yours (a copied folder, a backup that was put back); \
+                          if you know of no other, somebody has your key, and only a new identity is yours alone";
+            self.alarm(AlarmKind::Refused, None, detail.to_owned());
             return;
         }
         let detail: String = chat_core::nick::inert(detail).chars().take(200).collect();

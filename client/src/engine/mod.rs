@@ -107,6 +107,8 @@ pub(crate) struct Turn {
     pub(crate) want_one_time_keys: Option<usize>,
     /// The user wishes to leave.
     pub(crate) stop: bool,
+    /// The store is not what was written, in these words: nothing may run on it.
+    pub(crate) damaged: Option<String>,
 }
 
 pub(crate) struct Engine {
@@ -264,6 +266,9 @@ impl Engine {
         engine.store.belongs_to(engine.config.identity.peer_id())?;
         engine.restored = engine.store.begin_anew()?;
         engine.has_erased_keys = engine.restored.is_some();
+        if engine.restored.is_some() {
+            engine.store.doubt_closed_rooms(engine.config.identity.peer_id())?;
+        }
         engine.join_profile_rooms()?;
         engine.store.commit()?;
         engine.reload()?;
@@ -370,15 +375,20 @@ impl Engine {
             failed.answers.into_iter().map(|(to, answer)| (to, answer.and(Err(store_failed(error)))));
         // Keys that were wanted or made in this turn are wanted again after a while.
         self.keys_wanted = false;
-        if let Err(error) = self.store.roll_back().and_then(|()| self.reload()) {
-            tracing::error!(%error, "the store can't be read again");
-        }
+        self.roll_back();
         Turn {
+            damaged: matches!(error, StoreError::Damaged(_)).then(|| error.to_string()),
             answers: answers.collect(),
             events: failed.events.into_iter().filter(|event| matches!(event, Event::LinkDown(_))).collect(),
             drop_link: Some(error.to_string()),
             stop: failed.stop,
             ..Turn::default()
+        }
+    }
+
+    fn roll_back(&mut self) {
+        if let Err(error) = self.store.roll_back().and_then(|()| self.reload()) {
+            tracing::error!(%error, "the store can't be read again");
         }
     }
 
@@ -434,6 +444,7 @@ impl Engine {
         self.tell_of_old_stacks()?;
         self.want_fresh_keys();
         self.read_into_index()?;
+        self.store.check_on()?;
         self.wait_for_one_time_keys()?;
         self.renew_lost_sessions()?;
         self.keep_house()

@@ -13,7 +13,7 @@ use chat_core::wire::{Body, Envelope, Plaintext, Recipient};
 
 use super::Engine;
 use super::commands::Target;
-use super::rooms::Kind;
+use super::rooms::{Kind, Room};
 use crate::store::{DeliveryRow, DeliveryState, MessageRow, NewMessage, StoreError};
 
 /// Most copies that may be on their way at once.
@@ -21,6 +21,9 @@ const MAX_OPEN_DELIVERIES: u64 = 100_000;
 const SENDS_BETWEEN_COUNTS: u32 = 1_000;
 /// Longest name a caller may give a message.
 const MAX_CLIENT_ID_BYTES: usize = 128;
+
+/// Why a copy is sealed no more.
+const NO_MEMBER: &str = "it is no longer a member of the room";
 
 type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
@@ -82,10 +85,15 @@ impl Engine {
                     let message = format!("you are not in {name}; /join {name} first");
                     return Err(CommandError::new(ErrorKind::NotFound, message));
                 };
-                let is_known = room.open().is_none_or(|open| open.announced);
+                let is_known = self.is_announced(*id, room);
                 Ok(is_known.then(|| self.room_recipients(*id)))
             }
         }
+    }
+
+    /// Whether it is known who is in a room: by the relay of this link, or, of a closed one, by those who are.
+    fn is_announced(&self, id: ConversationId, room: &Room) -> bool {
+        room.open().map_or_else(|| !self.awaits_news(id), |open| open.announced)
     }
 
     /// Why nothing is taken for a peer. What waits for a decision of the user is taken, and waits visibly.
@@ -180,6 +188,9 @@ impl Engine {
     pub(super) fn address_waiting(&mut self, conversation: ConversationId) -> Result<(), StoreError> {
         let recipients = self.room_recipients(conversation);
         for row in self.store.unaddressed(conversation)? {
+            if let Some(room) = self.rooms.get(&conversation).and_then(|room| room.closed()) {
+                self.store.put_closed_text(row.id, &room.log.roster())?;
+            }
             self.address_to(&row, &recipients)?;
             if recipients.is_empty() {
                 self.store.set_message_state(row.id, DeliveryState::Stored as u8, None)?;
@@ -209,6 +220,21 @@ impl Engine {
     /// waits unsealed.
     fn seal_delivery(&mut self, delivery: &DeliveryRow, plaintext: &Plaintext) -> Result<(), StoreError> {
         let peer = delivery.peer;
+        match &plaintext.body {
+            // Whatever has brought it here: who is no member gets nothing sealed.
+            Body::ClosedText(text) if !self.may_read(text.room, peer) => {
+                let (failed, reason) = (DeliveryState::Failed, Some(NO_MEMBER));
+                self.store.set_delivery_state(delivery.message, peer, failed, reason)?;
+                self.store.drop_delivery_envelope(delivery.message, peer)?;
+                self.touched.insert(delivery.message);
+                return Ok(());
+            }
+            // It came out of a backup, and who is a member is not known yet: see `rooms/vouched.rs`.
+            Body::ClosedText(text) if self.awaits_news(text.room) => return Ok(()),
+            // Of a room that is not known here nobody knows whether it was a closed one.
+            Body::RoomText(_) if self.room_of(plaintext.conversation).is_none() => return Ok(()),
+            _ => {}
+        }
         if let Some(held) = self.withheld(peer, &plaintext.body) {
             return self.say_why(delivery, Some(held));
         }
@@ -356,13 +382,24 @@ impl Engine {
         let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else {
             return Ok(Err(CommandError::new(ErrorKind::NotFound, "there is no such message of yours")));
         };
-        let failed: Vec<DeliveryRow> =
-            self.store.deliveries_of(id)?.into_iter().filter(|d| d.state == DeliveryState::Failed).collect();
+        let mut failed = self.store.deliveries_of(id)?;
+        failed.retain(|delivery| delivery.state == DeliveryState::Failed);
         let unaddressed = failed.is_empty() && row.state == DeliveryState::Failed as u8;
+        let (failed, gone): (Vec<DeliveryRow>, Vec<DeliveryRow>) =
+            failed.into_iter().partition(|copy| self.may_still_get(&row, copy.peer));
+        if row.in_room
+            && (unaddressed || !(failed.is_empty() && gone.is_empty()))
+            && let Some(error) = self.no_retry(&row, failed.is_empty() && !gone.is_empty())
+        {
+            return Ok(Err(error));
+        }
+        for copy in gone {
+            self.store.remove_delivery(id, copy.peer)?;
+        }
         if unaddressed {
             self.store.set_message_state(id, DeliveryState::Queued as u8, None)?;
-            let open = self.room_of(row.conversation).and_then(|room| room.open());
-            if open.is_some_and(|open| open.announced) {
+            let room = self.room_of(row.conversation);
+            if room.is_some_and(|room| self.is_announced(row.conversation, room)) {
                 self.address_waiting(row.conversation)?;
             }
         } else if failed.is_empty() {
@@ -378,6 +415,22 @@ impl Engine {
         Ok(Ok(()))
     }
 
+    /// Who is no longer a member of a closed room gets nothing any more, also of what it was meant to get.
+    fn may_still_get(&self, row: &MessageRow, peer: PeerId) -> bool {
+        !self.is_closed(row.conversation) || self.may_read(row.conversation, peer)
+    }
+
+    fn no_retry(&self, row: &MessageRow, all_gone: bool) -> Option<CommandError> {
+        let name = self.conversation_name(row.conversation);
+        let is_in = self.room_of(row.conversation).is_some_and(|room| room.joined);
+        let message = match (is_in, all_gone) {
+            (false, _) => format!("you are not in {name}"),
+            (true, true) => format!("whom it did not reach is no longer in {name}"),
+            (true, false) => return None,
+        };
+        Some(CommandError::new(ErrorKind::NotAllowed, message))
+    }
+
     /// What has not arrived in its time has failed, visibly.
     pub(super) fn expire(&mut self, then: Timestamp) -> Result<(), StoreError> {
         for delivery in self.store.expired_deliveries(then)? {
@@ -386,11 +439,12 @@ impl Engine {
             self.touched.insert(delivery.message);
         }
         for message in self.store.unaddressed_since(then)? {
-            self.store.set_message_state(
-                message,
-                DeliveryState::Failed as u8,
-                Some("no relay within 30 days"),
-            )?;
+            let row = self.store.message(self.config.identity.peer_id(), message)?;
+            let reason = match row.is_some_and(|row| self.is_closed(row.conversation)) {
+                true => "nobody in the room was heard from within 30 days",
+                false => "no relay within 30 days",
+            };
+            self.store.set_message_state(message, DeliveryState::Failed as u8, Some(reason))?;
             self.touched.insert(message);
         }
         Ok(())

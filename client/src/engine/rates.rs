@@ -28,6 +28,7 @@ pub(crate) struct Rates {
     questions: Backoff<PeerId>,
     rooms_told: Backoff<(PeerId, ConversationId)>,
     rooms_compared: Backoff<(PeerId, ConversationId)>,
+    rooms_refused: Backoff<PeerId>,
 }
 
 fn within(times: &mut VecDeque<Uptime>, now: Uptime, most: usize) -> bool {
@@ -82,6 +83,11 @@ impl Rates {
     /// Whether to tell a peer all of a closed room's operations once more.
     pub(super) fn may_tell(&mut self, peer: PeerId, room: ConversationId, now: Uptime) -> bool {
         self.rooms_told.may((peer, room), now)
+    }
+
+    /// Whether to say once more that a peer admits this node to more rooms than it may.
+    pub(super) fn may_tell_of_room(&mut self, peer: PeerId, now: Uptime) -> bool {
+        self.rooms_refused.may(peer, now)
     }
 
     /// Whether to compare with a peer what both know of a closed room.

@@ -25,9 +25,10 @@ impl Engine {
         let state = match least {
             _ if failed => DeliveryState::Failed,
             Some(least) => least,
-            // Without recipients: not addressed yet, given up, or nobody is (or was left) in the room.
+            // Without recipients: not addressed yet, which in a closed room is done at once, given up, or nobody is (or was
+            // left) in the room.
             None => match DeliveryState::from_number(row.state) {
-                DeliveryState::Queued => DeliveryState::Queued,
+                DeliveryState::Queued if !self.is_closed(row.conversation) => DeliveryState::Queued,
                 other => other.max(DeliveryState::Stored),
             },
         };

@@ -196,12 +196,29 @@ fn a_creator_who_leaves_stays_out_and_the_room_goes_on() {
 fn a_former_member_learns_of_its_removal_and_of_nothing_later() {
     let mut seats = room(3);
     assert_eq!(seats[0].says(remove(3)), Ok(true));
-    let known = seats[0].log.until_removed(id(3)).len();
+    let known = seats[0].log.until_out(id(3)).len();
     assert_eq!(seats[0].says(admit(7)), Ok(true));
-    let told = seats[0].log.until_removed(id(3));
+    let told = seats[0].log.until_out(id(3));
     assert_eq!(told.len(), known);
     assert!(told.iter().any(|it| it.change == remove(3)) && !told.iter().any(|it| it.change == admit(7)));
-    assert_eq!(seats[0].log.until_removed(id(8)), Vec::<&VerifiedOperation>::new());
+    assert_eq!(seats[0].log.until_out(id(8)), Vec::<&VerifiedOperation>::new());
+}
+
+/// 2 was removed and admits 3 without knowing it: nobody has removed 3, and what it is told shows that it is none.
+#[test]
+fn who_was_admitted_for_nothing_can_see_why() {
+    let mut seats = room(2);
+    assert_eq!(seats[0].says(remove(2)), Ok(true));
+    assert_eq!(seats[1].says(admit(3)), Ok(true));
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1]));
+    assert_eq!(seats[0].says(admit(7)), Ok(true));
+    let mut third = Seat { log: Log::begin(create(1)).unwrap(), me: 3 };
+    for operation in seats[0].log.until_out(id(3)) {
+        offer(&mut third.log, operation);
+    }
+    assert_eq!(third.members(), sorted(&[1]));
+    assert!(third.log.from(0).all(|it| it.change != admit(7)), "and nothing later");
 }
 
 #[test]
@@ -210,13 +227,100 @@ fn nobody_can_fill_the_log_against_the_creator() {
     let mut full = false;
     for n in 0..MAX_OPERATIONS {
         let change = if n % 2 == 0 { admit(3) } else { remove(3) };
-        full |= seats[1].says(change) == Err(NotTaken::Full);
+        full |= matches!(seats[1].says(change), Err(NotTaken::Full | NotTaken::Share));
     }
     assert!(full && seats[1].log.len() < MAX_OPERATIONS);
     let two = &seats.pop().unwrap();
     seats[0].hear(two);
     assert_eq!(seats[0].says(remove(2)), Ok(true));
     assert!(!seats[0].log.is_member(id(2)));
+}
+
+/// What 3 can do with any number of identities of its own, as long as anything of it is taken: each admits and removes.
+fn fill(seat: &mut Seat) {
+    let mut taken = true;
+    while taken {
+        taken = false;
+        for me in [3, 30, 31, 32, 33] {
+            seat.me = me;
+            for puppet in (30..40).filter(|&puppet| puppet != me) {
+                taken |= seat.says(admit(puppet)) == Ok(true);
+                taken |= seat.says(remove(puppet)) == Ok(true);
+                taken |= seat.says(admit(puppet)) == Ok(true);
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_can_fill_the_log_against_whoever_is_senior() {
+    for creator_leaves in [false, true] {
+        let mut seats = room(3);
+        fill(&mut seats[2]);
+        assert!(seats[2].log.len() > 100, "{}", seats[2].log.len());
+        let three = seats.pop().unwrap();
+        seats.iter_mut().for_each(|seat| seat.hear(&three));
+        if creator_leaves {
+            assert_eq!(seats[0].says(remove(1)), Ok(true));
+        }
+        meet(&mut seats);
+        assert_eq!(seats[1].says(remove(3)), Ok(true));
+        // And its creatures, and there is something left to begin anew with.
+        let creatures: Vec<u8> = (30..40).filter(|&n| seats[1].log.is_member(id(n))).collect();
+        for creature in creatures {
+            assert_eq!(seats[1].says(remove(creature)), Ok(true), "{creature}");
+        }
+        assert_eq!(seats[1].says(admit(4)), Ok(true));
+        meet(&mut seats);
+        assert_eq!(seats[0].log.is_member(id(1)), !creator_leaves);
+        assert!(!seats[0].log.is_member(id(3)) && seats[0].log.is_member(id(4)));
+    }
+}
+
+/// 2 has let 3 in, which fills what it can: 2 can remove it, not only others can.
+#[test]
+fn whoever_let_somebody_in_can_remove_it() {
+    let mut seats = room(2);
+    assert_eq!(seats[1].says(admit(3)), Ok(true));
+    fill(&mut seats[1]);
+    seats[1].me = 2;
+    assert_eq!(seats[1].says(remove(3)), Ok(true));
+}
+
+/// Somebody says very much at once, all of it upon the same: the others take of it what leaves them something.
+#[test]
+fn what_is_said_at_once_fills_nothing_either() {
+    let mut seats = room(3);
+    let (room, parents) = (seats[0].log.room(), seats[0].log.parents());
+    let first = signed(3, room, parents.clone(), admit(200));
+    assert!(offer(&mut seats[0].log, &first));
+    let mut refused = 0;
+    for upon in [parents, vec![first.id]] {
+        for peer in (4..250).filter(|&peer| peer != 200) {
+            let fork = signed(3, room, upon.clone(), admit(peer));
+            refused += usize::from(seats[0].log.insert(fork) == Err(NotTaken::Full));
+        }
+    }
+    assert!(refused > 50, "{refused}");
+    seats[0].me = 2;
+    assert_eq!(seats[0].says(remove(3)), Ok(true));
+    // What the removal does not name is beside it, and void.
+    let named = chat_core::wire::membership::MAX_PARENTS;
+    assert!(!seats[0].log.is_member(id(3)) && seats[0].members().len() <= 2 + named + 1);
+}
+
+/// A room that grows by itself: each brings in some, who bring in others.
+#[test]
+fn an_honest_room_never_feels_it() {
+    let mut seat = room(1).pop().unwrap();
+    for n in 2..=200_u8 {
+        seat.me = n / 2;
+        assert_eq!(seat.says(admit(n)), Ok(true), "{n}");
+    }
+    for n in (2..=200_u8).rev() {
+        seat.me = n;
+        assert_eq!(seat.says(remove(n)), Ok(true), "{n} goes");
+    }
 }
 
 fn were(log: &Log, people: &[u8]) -> Earlier {

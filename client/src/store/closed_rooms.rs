@@ -54,6 +54,43 @@ impl Store {
         Ok(())
     }
 
+    pub(crate) fn remove_room_peer(&self, room: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        let mut remove = self.db.prepare_cached("DELETE FROM room_peers WHERE room = ? AND peer = ?")?;
+        remove.execute(params![b(&room), b(&peer)])?;
+        Ok(())
+    }
+
+    /// A room that was left is not known any more; what was said in it stays.
+    pub(crate) fn erase_room(&self, room: ConversationId) -> Result<(), StoreError> {
+        for sql in [
+            "DELETE FROM room_operations WHERE room = ?",
+            "DELETE FROM room_peers WHERE room = ?",
+            "DELETE FROM members WHERE room = ?",
+            "DELETE FROM rooms WHERE conversation = ?",
+        ] {
+            self.db.prepare_cached(sql)?.execute([b(&room)])?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything was said in a conversation that is still in history.
+    pub(crate) fn has_history_in(&self, conversation: ConversationId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM messages WHERE conversation = ? LIMIT 1";
+        Ok(self.db.prepare_cached(sql)?.exists([b(&conversation)])?)
+    }
+
+    /// What others know of closed rooms is not known any more, and what is known here may be old: of each a row of one's
+    /// own says so, until others have been heard.
+    pub(crate) fn doubt_closed_rooms(&self, me: PeerId) -> Result<(), StoreError> {
+        for room in self.rooms()?.into_iter().filter(|row| row.closed).map(|row| row.conversation) {
+            let peers = self.room_peers(room)?.into_iter().map(|(peer, _)| peer);
+            for peer in peers.chain([me]) {
+                self.put_room_peer(room, peer, RoomPeer::default())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Remembers the members a text of one's own was written to: every copy says so, also one that is sealed later.
     pub(crate) fn put_closed_text(&self, message: MessageId, roster: &[u8; 16]) -> Result<(), StoreError> {
         let mut put = self.db.prepare_cached("INSERT OR REPLACE INTO closed_texts VALUES (?,?)")?;
@@ -114,6 +151,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::config::StorePlace;
+    use crate::store::RoomRow;
 
     #[test]
     fn operations_keep_their_order_and_peers_what_they_know() {
@@ -128,6 +166,14 @@ mod tests {
             store.put_room_peer(room, peer, knows).unwrap();
             assert_eq!(store.room_peers(room).unwrap(), [(peer, knows)]);
         }
+        store
+            .put_room(&RoomRow { conversation: room, address: "#den".into(), closed: true, joined: true })
+            .unwrap();
+        store.doubt_closed_rooms(PeerId([9; 32])).unwrap();
+        let nothing = RoomPeer::default();
+        assert_eq!(store.room_peers(room).unwrap(), [(peer, nothing), (PeerId([9; 32]), nothing)]);
+        store.remove_room_peer(room, PeerId([9; 32])).unwrap();
+        assert_eq!(store.room_peers(room).unwrap(), [(peer, nothing)]);
         let message = MessageId([3; 16]);
         assert_eq!(store.closed_text(message).unwrap(), None);
         store.put_closed_text(message, &[4; 16]).unwrap();

@@ -7,30 +7,33 @@ use rusqlite::params;
 use super::{Store, StoreError, b, int, settle_log};
 
 /// A message as search sees it: its row, and what it says.
-pub(crate) struct Said {
+pub(crate) struct Said<'s> {
     pub(crate) row: i64,
     pub(crate) author: PeerId,
     pub(crate) id: MessageId,
     pub(crate) conversation: ConversationId,
-    pub(crate) text: String,
+    pub(crate) text: &'s str,
 }
 
 impl Store {
-    /// Messages in rows after `row`, in the order in which they came into the store.
-    pub(crate) fn said_after(&self, row: i64, limit: u32) -> Result<Vec<Said>, StoreError> {
-        let mut find = self.db.prepare_cached(
-            "SELECT row, author, id, conversation, text FROM messages WHERE row > ? ORDER BY row LIMIT ?",
-        )?;
-        let rows = find.query_map(params![row, limit], |row| {
-            Ok(Said {
-                row: row.get(0)?,
-                author: PeerId(row.get(1)?),
-                id: MessageId(row.get(2)?),
-                conversation: ConversationId(row.get(3)?),
-                text: row.get(4)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    /// Gives `visit` the messages in rows after `row`, in the order in which they came into the store, `limit` at most. How
+    /// many there were.
+    pub(crate) fn each_said_after(
+        &self,
+        row: i64,
+        limit: u32,
+        mut visit: impl FnMut(Said<'_>),
+    ) -> Result<u32, StoreError> {
+        self.seal.each_text(&self.db, "author, id, conversation", (row, limit), |row, text| {
+            visit(Said {
+                author: PeerId(row.get(0)?),
+                id: MessageId(row.get(1)?),
+                conversation: ConversationId(row.get(2)?),
+                row: row.get(3)?,
+                text,
+            });
+            Ok(())
+        })
     }
 
     /// The messages that are shown under an id: author and conversation. Two authors may have chosen the same.
@@ -81,7 +84,8 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Messages that came before `then` and have no way before them: author, id, conversation.
+    /// Messages that came before `then` and have no way before them: author, id, conversation. One that was said to nobody
+    /// has none.
     pub(crate) fn over_before(
         &self,
         then: Timestamp,
@@ -89,7 +93,9 @@ impl Store {
     ) -> Result<Vec<(PeerId, MessageId, ConversationId)>, StoreError> {
         let mut find = self.db.prepare_cached(
             "SELECT author, id, conversation FROM messages
-             WHERE arrived < ? AND position IS NOT NULL AND (mine = 0 OR state >= 3)
+             WHERE arrived < ? AND position IS NOT NULL
+               AND (mine = 0 OR state >= 3
+                    OR state = 2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = messages.id))
                AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = messages.id AND d.state < 3)
              ORDER BY arrived LIMIT ?",
         )?;
@@ -205,12 +211,30 @@ mod tests {
                 None,
             )
             .unwrap();
+        // Said to nobody; and to somebody whose keys are not known yet.
+        for (n, state) in [(4, 2), (5, 0)] {
+            insert(&store, n, true, state);
+            store.db.execute("DELETE FROM deliveries WHERE message = ?", [[n; 16].as_slice()]).unwrap();
+        }
         insert(&store, 9, false, 0);
         let over = store.over_before(Timestamp(9), 10).unwrap();
-        assert_eq!(over.iter().map(|(_, id, _)| id.0[0]).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(over.iter().map(|(_, id, _)| id.0[0]).collect::<Vec<_>>(), [1, 3, 4]);
         assert_eq!(store.shown_under(MessageId([9; 16])).unwrap(), [(BOB, HERE)]);
-        assert_eq!(store.all_in(HERE).unwrap().len(), 4);
-        let said = store.said_after(2, 10).unwrap();
-        assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["text 3", "text 9"]);
+        assert_eq!(store.all_in(HERE).unwrap().len(), 6);
+        let mut said = Vec::new();
+        assert_eq!(
+            store.each_said_after(4, 10, |one| said.push((one.id.0[0], one.text.to_owned()))).unwrap(),
+            2
+        );
+        assert_eq!(said, [(5, "text 5".to_owned()), (9, "text 9".to_owned())]);
+        store
+            .db
+            .execute("UPDATE sealed_messages SET sent_at = 77 WHERE id = ?", [[9; 16].as_slice()])
+            .unwrap();
+        let damaged = store.each_said_after(0, 10, |_| {});
+        assert!(
+            matches!(&damaged, Err(StoreError::Damaged(row)) if row.contains("messages, row 0909")),
+            "{damaged:?}"
+        );
     }
 }

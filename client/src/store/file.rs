@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
+use super::count::{self, Told};
 use super::seal::Seal;
 
 /// What SQLite, or a start that was killed, may have left beside the file that is being made.
@@ -20,25 +21,47 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// What lies where the store should.
+pub(super) enum Found {
+    Nothing,
+    /// SQLite would begin anew in a file that is shorter than any database.
+    Stub,
+    Store,
+}
+
+pub(super) fn found(path: &Path) -> Result<Found, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() < 512 => Ok(Found::Stub),
+        Ok(_) => Ok(Found::Store),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes the store if it isn't there.
 pub(super) fn make_if_missing(path: &Path, seal: &Seal) -> Result<(), StoreError> {
-    match std::fs::metadata(path) {
-        // SQLite would begin anew in a file that is shorter than any database.
-        Ok(found) if found.len() < 512 => return Err(StoreError::Empty),
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(StoreError::File(error)),
+    match found(path)? {
+        Found::Stub => return Err(StoreError::Empty),
+        Found::Store => return Ok(()),
+        Found::Nothing => {}
     }
     // SQLite would apply an old log to the new file.
     match std::fs::metadata(beside(path, "-wal")) {
         Ok(log) if log.len() > 0 => return Err(StoreError::LogAlone),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(StoreError::File(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {}
+    }
+    match count::read(path, seal)? {
+        // The last start was killed when it had just begun; or this is the first.
+        Told::Commits(0) | Told::Nothing => count::begin(path, seal)?,
+        Told::Commits(_) | Told::Rubbish => return Err(StoreError::Gone { count: count::count_of(path) }),
     }
     let new = beside(path, ".new");
     make(path, &new, seal).inspect_err(|_| {
-        if let Err(error) = remove(&new) {
-            tracing::warn!(%error, "a store that was not finished is left behind");
+        for left in [std::fs::remove_file(count::count_of(path)), remove(&new)] {
+            if let Err(error) = left {
+                tracing::warn!(%error, "a store that was not finished is left behind");
+            }
         }
     })
 }
@@ -55,20 +78,51 @@ fn remove(new: &Path) -> std::io::Result<()> {
 
 /// Under another name until all of it is on the disk.
 fn make(path: &Path, new: &Path, seal: &Seal) -> Result<(), StoreError> {
-    remove(new).map_err(StoreError::File)?;
+    remove(new).map_err(StoreError::from)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(new).map_err(StoreError::File)?);
+    drop(options.open(new).map_err(StoreError::from)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(new, flags)?;
     db.execute_batch("PRAGMA synchronous = FULL")?;
     seal.attach(&db)?;
     super::make_tables(&db, seal)?;
     db.close().map_err(|(_, error)| error)?;
-    std::fs::rename(new, path).map_err(StoreError::File)?;
-    sync_folder_of(path).map_err(StoreError::File)
+    std::fs::rename(new, path).map_err(StoreError::from)?;
+    sync_folder_of(path).map_err(StoreError::from)
+}
+
+/// What stands in the first hundred bytes of a database that this program has made: from where, what, and what it is
+/// (<https://www.sqlite.org/fileformat2.html#the_database_header>). SQLite takes some of it for a wish, such as to leave
+/// the file alone.
+const HEAD: [(usize, &[u8], &str); 7] = [
+    (0, b"SQLite format 3\0", "it does not begin as a database does"),
+    (20, &[0, 64, 32, 32], "the shape of its pages is another one"),
+    (44, &[0, 0, 0, 4], "it says that its schema is of another format"),
+    (52, &[0; 4], "it says that it shrinks by itself"),
+    (56, &[0, 0, 0, 1], "it says that its text is in another encoding"),
+    (64, &[0; 4], "it says that it shrinks by itself"),
+    (68, &[0; 4], "it says that it is another program's"),
+];
+
+/// Whether the database at `path` begins as it should. Nothing but its first bytes is read.
+pub(super) fn check_head(path: &Path) -> Result<(), StoreError> {
+    let mut head = [0; 100];
+    std::io::Read::read_exact(&mut File::open(path)?, &mut head)?;
+    let is = |at: usize, what: &[u8]| head.get(at..at + what.len()) == Some(what);
+    let damaged = |what: &str| {
+        Err(StoreError::Damaged(format!("the head of the file is not what was written: {what}")))
+    };
+    if let Some((.., what)) = HEAD.iter().find(|(at, bytes, _)| !is(*at, bytes)) {
+        return damaged(what);
+    }
+    // Both 2 with a write-ahead log, both 1 without.
+    match is(18, &[1, 1]) || is(18, &[2, 2]) {
+        true => Ok(()),
+        false => damaged("it says that a later SQLite has written it"),
+    }
 }
 
 /// Makes a rename, or a removal, last.
@@ -104,7 +158,7 @@ mod tests {
         let mut found: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         found.sort();
-        assert_eq!(found, ["client.db"]);
+        assert_eq!(found, ["client.count", "client.db"]);
         Store::open(&StorePlace::File(path(&folder))).unwrap();
     }
 

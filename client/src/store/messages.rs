@@ -227,7 +227,11 @@ impl Store {
     /// Every conversation with a message in history.
     pub(crate) fn conversations_with_messages(&self) -> Result<Vec<(ConversationId, bool)>, StoreError> {
         let mut all = self.db.prepare_cached(
-            "SELECT conversation, max(in_room) FROM messages WHERE position IS NOT NULL GROUP BY conversation",
+            // From one to the next by the index: there are few conversations, and may be many messages.
+            "WITH RECURSIVE places (here) AS (SELECT min(conversation) FROM messages UNION ALL
+               SELECT (SELECT min(conversation) FROM messages WHERE conversation > here) FROM places WHERE here NOT NULL)
+             SELECT here, (SELECT in_room FROM messages WHERE conversation = here AND position NOT NULL LIMIT 1) AS in_room
+             FROM places WHERE here NOT NULL AND in_room NOT NULL",
         )?;
         let rows = all.query_map([], |row| Ok((ConversationId(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::seal::Seal;
-use super::{SCHEMA_VERSION, StoreError, file, settle_log};
+use super::{SCHEMA_VERSION, StoreError, count, file, settle_log, unsealed};
 
 /// Makes version 2 of version 1.
 const FROM_VERSION_1: &str = "
@@ -58,13 +58,25 @@ fn names(db: &Connection, kind: &str) -> rusqlite::Result<Vec<String>> {
     db.prepare(sql)?.query_map([kind], |row| row.get(0))?.collect()
 }
 
-/// Migrates a store of version `found`; with a copy beside it if it is a `path` of the system.
-pub(super) fn run(db: &Connection, seal: &Seal, found: i64, path: Option<&Path>) -> Result<(), StoreError> {
+/// Whether a store of version `found` may be migrated. Nothing is changed yet.
+pub(super) fn admit(db: &Connection, seal: &Seal, found: i64, path: Option<&Path>) -> Result<(), StoreError> {
     if names(db, "table")?.iter().any(|name| name == "seal") {
         return Err(StoreError::Damaged(format!("it is sealed, but says that it has schema {found}")));
     }
+    match path {
+        Some(path) if !unsealed::is_permitted(path, &seal.permit()) => Err(StoreError::Unsealed),
+        _ => Ok(()),
+    }
+}
+
+/// Migrates a store of version `found`; with a copy beside it if it is a `path` of the system.
+pub(super) fn run(db: &Connection, seal: &Seal, found: i64, path: Option<&Path>) -> Result<(), StoreError> {
     if let Some(path) = path {
-        make_copy(path).map_err(StoreError::File)?;
+        count::check(path, seal)?;
+        if count::read(path, seal)? == count::Told::Nothing {
+            count::begin(path, seal)?;
+        }
+        make_copy(path).map_err(StoreError::from)?;
     }
     db.execute_batch("BEGIN IMMEDIATE")?;
     seal_tables(db, seal, found)?;
@@ -100,7 +112,8 @@ fn seal_tables(db: &Connection, seal: &Seal, found: i64) -> Result<(), StoreErro
     for table in &tables {
         db.execute_batch(&format!("DROP TABLE main.old_{table}"))?;
     }
-    Ok(())
+    // What else lay in the old one, a trigger or a view, is nobody's who had the key.
+    seal.check_schema(db)
 }
 
 /// Pages that held the old tables are overwritten already (`secure_delete`); here they leave the file.
@@ -109,17 +122,19 @@ fn shrink(db: &Connection) -> Result<(), StoreError> {
     Ok(settle_log(db)?)
 }
 
-/// If there is a copy of before the migration: checks the new store, every row of it, and removes the copy.
+/// If there is a copy of before the migration: checks the new store, every row of it, and removes the copy. From then on
+/// the store is a sealed one, and no other is taken for it.
 pub(super) fn finish(db: &Connection, seal: &Seal, path: &Path) -> Result<(), StoreError> {
     let copy = copy_of(path);
     if !copy.exists() {
-        return Ok(());
+        return Ok(unsealed::end(path)?);
     }
     if let Some(finding) = seal.check_all(db).findings.first() {
         return Err(StoreError::Damaged(finding.to_string()));
     }
     shrink(db)?;
-    std::fs::remove_file(&copy).and_then(|()| file::sync_folder_of(&copy)).map_err(StoreError::File)
+    std::fs::remove_file(&copy).and_then(|()| file::sync_folder_of(&copy))?;
+    Ok(unsealed::end(path)?)
 }
 
 #[cfg(test)]
@@ -128,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::config::StorePlace;
-    use crate::store::Store;
+    use crate::store::{Examined, Store};
 
     const ROWS: &str = "
         UPDATE node SET identity = x'0b', kept_at = 5;
@@ -148,7 +163,13 @@ mod tests {
         old.execute_batch(include_str!("tests/schema-2.sql")).unwrap();
         old.execute_batch(ROWS).unwrap();
         old.execute_batch("PRAGMA user_version = 2").unwrap();
+        permit(&path);
         path
+    }
+
+    /// As the vault does that finds the store in a directory without a key.
+    fn permit(path: &Path) {
+        unsealed::permit(path, &crate::vault::StoreKey::from_bytes(&[7; 32])).unwrap();
     }
 
     fn open(path: &Path) -> Store {
@@ -195,7 +216,7 @@ mod tests {
         assert_eq!(one(rooms), "02#Wilhelmina01 0202#left00");
         assert_eq!(one("SELECT group_concat(hex(room) || hex(peer) || last_seen) FROM members"), "02017");
         drop(store);
-        assert_eq!(files(folder), ["client.db"]);
+        assert_eq!(files(folder), ["client.count", "client.db"]);
         let bytes = std::fs::read(path).unwrap();
         for clear in [&b"Wilhelmina"[..], b"and gone"] {
             assert!(!bytes.windows(clear.len()).any(|window| window == clear), "it lies in the clear");
@@ -248,6 +269,45 @@ mod tests {
         let old = std::fs::read(&path).unwrap();
         drop(open(&path));
         std::fs::write(copy_of(&path), old).unwrap();
+        assert_migrated(&folder, &path);
+    }
+
+    /// Once sealed, always sealed: neither a store in the clear that somebody has put in its place, nor one with a permit
+    /// by another key, is taken.
+    #[test]
+    fn a_store_in_the_clear_in_place_of_a_sealed_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = old_store(&folder);
+        let planted = std::fs::read(&path).unwrap();
+        drop(open(&path));
+        assert!(!unsealed::permit_of(&path).exists());
+        let refused = |what: &str| {
+            std::fs::write(&path, &planted).unwrap();
+            let opened = Store::open(&StorePlace::File(path.clone())).map(drop);
+            assert!(matches!(opened, Err(StoreError::Unsealed)), "{what}: {opened:?}");
+            let key = crate::vault::StoreKey::from_bytes(&[7; 32]);
+            let looked = Examined::open(&path, &key, Box::new(chat_core::entropy::OsEntropy)).map(drop);
+            assert!(matches!(looked, Err(StoreError::Unsealed)), "{what}: {looked:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), planted, "{what}: nothing was changed");
+            assert!(!copy_of(&path).exists());
+        };
+        refused("no permit");
+        permit(&path);
+        let mut forged = std::fs::read(unsealed::permit_of(&path)).unwrap();
+        forged[31] ^= 1;
+        std::fs::write(unsealed::permit_of(&path), &forged).unwrap();
+        refused("a permit of somebody else");
+        forged.push(0);
+        forged[31] ^= 1;
+        std::fs::write(unsealed::permit_of(&path), forged).unwrap();
+        refused("a longer one");
+        permit(&path);
+        let older = Store::open(&StorePlace::File(path.clone())).map(drop);
+        assert!(
+            matches!(&older, Err(StoreError::Damaged(said)) if said.contains("commits are missing")),
+            "{older:?}"
+        );
+        std::fs::remove_file(count::count_of(&path)).unwrap();
         assert_migrated(&folder, &path);
     }
 

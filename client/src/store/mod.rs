@@ -6,35 +6,44 @@ mod bundles;
 mod chains;
 mod closed_rooms;
 mod contacts;
+mod count;
 mod erase;
+mod error;
+mod examine;
 mod file;
 mod messages;
 mod migrate;
 mod node;
 mod one_time;
 mod outbox;
+mod pages;
 mod rooms;
 pub(crate) mod seal;
 mod sessions;
+pub(crate) mod unsealed;
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use chat_core::entropy::Entropy;
-use chat_core::error::CryptoError;
-use chat_core::ids::PeerId;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StorePlace;
 use crate::vault::StoreKey;
 pub(crate) use file::sync_folder_of;
-use seal::{Findings, Seal};
+use seal::Seal;
 
 pub use anew::mark_restored;
 pub(crate) use bundles::StoredBundle;
 pub(crate) use chains::{EnvelopeHash, FrameHash};
 pub(crate) use closed_rooms::RoomPeer;
 pub(crate) use contacts::ContactRow;
+pub(crate) use count::count_of;
+#[cfg(test)]
+pub(crate) use count::forge;
+pub use error::StoreError;
+pub(crate) use examine::Examined;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use one_time::StoredOneTimeKey;
@@ -48,89 +57,60 @@ const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
 /// What is in them from the beginning.
 const FIRST_ROWS: &str = "INSERT INTO node (one) VALUES (1);";
-/// Up to this size the check at start goes through the indexes too.
+/// Rows that are checked a second while the store is in use: some milliseconds.
+const CHECKED_AT_ONCE: u32 = 2_500;
+/// Up to this size a start goes through all pages and indexes.
 const SMALL_PAGES: i64 = 1024;
 
-/// Why the store can't be used. The transaction it happened in is rolled back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// SQLite's words: disk full, file damaged, locked by another process.
-    #[error("the store failed: {0}")]
-    Sqlite(rusqlite::Error),
-    /// There is no randomness to seal with.
-    #[error("nothing can be sealed: {0}")]
-    Crypto(#[from] CryptoError),
-    /// The key is another one than the store was sealed with.
-    #[error(
-        "the store is sealed with another key than the one given: put the right one back, or name it in [store]; \
-         nothing was changed"
-    )]
-    OtherKey,
-    /// The database was written by a later version of the program.
-    #[error(
-        "the store has schema {found}, this program knows up to {SCHEMA_VERSION}: use the newer program, or another --data-dir"
-    )]
-    Newer {
-        /// Its version.
-        found: i64,
-    },
-    /// SQLite keeps another journal than the write-ahead log, which every promise about a commit rests on.
-    #[error("the store's file system gives no write-ahead log, but {0:?}")]
-    NoLog(String),
-    /// Something in it is not what was written, or can't be read.
-    #[error("the store is damaged: {0}; `chat db verify` says what is, `chat db export` saves the rest")]
-    Damaged(String),
-    /// The file is there, but empty, or too short to be a database. The program never leaves it like that.
-    #[error(
-        "the store is an empty file, or nearly, so something has cut it off: put a copy of it back, or remove it to begin with an \
-         empty history under the same identity; nothing was changed"
-    )]
-    Empty,
-    /// The file is gone, but its log isn't.
-    #[error(
-        "the store is not there, but its write-ahead log is: put the store back, or remove the log too, to begin with an \
-         empty history under the same identity; nothing was changed"
-    )]
-    LogAlone,
-    /// The file system's words.
-    #[error("the store's file can't be used: {0}")]
-    File(std::io::Error),
-    /// Another identity has written the store.
-    #[error(
-        "the store belongs to the identity {owner}, but the key is the one of {key}: put the old key back, or move the \
-         whole data directory away to begin anew; nothing was changed"
-    )]
-    OtherIdentity {
-        /// Whose it is.
-        owner: PeerId,
-        /// Who wants it.
-        key: PeerId,
-    },
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match &error {
-            rusqlite::Error::SqliteFailure(_, Some(said)) if said.starts_with(seal::DAMAGED) => {
-                Self::Damaged(said.trim_start_matches(seal::DAMAGED).to_owned())
-            }
-            _ => Self::Sqlite(error),
-        }
-    }
-}
-
 /// The schema of a database that is ours or new; looked at before anything is written.
-fn version(db: &Connection) -> Result<i64, StoreError> {
+fn version(db: &Connection, seal: &Seal) -> Result<i64, StoreError> {
     let found = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::Newer { found });
-    }
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if found == 0 && tables > 0 {
-        return Err(StoreError::Damaged("it belongs to another program".to_owned()));
+    match found {
+        SCHEMA_VERSION => {}
+        0 if tables == 0 => {}
+        // All else in it says that it is of this one.
+        _ if seal.check_schema(db).is_ok() => {
+            return Err(StoreError::Damaged(format!("it is sealed, but says that it has schema {found}")));
+        }
+        0 => return Err(StoreError::Damaged("it belongs to another program".to_owned())),
+        ..0 => return Err(StoreError::Damaged(format!("it says that it has schema {found}"))),
+        _ if found > SCHEMA_VERSION => return Err(StoreError::Newer { found }),
+        _ => {}
     }
     Ok(found)
+}
+
+/// What is looked at before anything is changed, by a start, which takes no fault, and by whoever verifies, who takes
+/// them all.
+fn look(
+    db: &Connection,
+    seal: &Seal,
+    file: Option<&std::path::Path>,
+    mut take: impl FnMut(StoreError) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    seal.check_schema(db).or_else(&mut take)?;
+    seal.fits(db).or_else(&mut take)?;
+    let loaded = seal.load(db);
+    let is_loaded = loaded.is_ok();
+    loaded.or_else(&mut take)?;
+    match file {
+        // Without a ledger it can't be told what was counted.
+        Some(file) if is_loaded => count::check(file, seal).or_else(&mut take),
+        _ => Ok(()),
+    }
+}
+
+/// How this program has its connections: what lies in the file is not trusted, and stays as it is until it was looked at,
+/// the log too.
+fn configure(db: &Connection, file: Option<&std::path::Path>) -> Result<(), StoreError> {
+    db.busy_timeout(Duration::from_secs(2))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // An empty one is SQLite's own, which goes with the connection.
+    let log = file.map(|file| std::fs::metadata(file::beside(file, "-wal")));
+    let has_log = log.is_some_and(|log| log.is_ok_and(|log| log.len() > 0));
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
+    Ok(db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?)
 }
 
 /// The tables of a new store, in one transaction.
@@ -143,15 +123,29 @@ fn make_tables(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
     Ok(db.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?)
 }
 
-/// Whether the file is a whole database; of a small one also whether its indexes lead to all rows.
-fn check_pages(db: &Connection) -> Result<(), StoreError> {
+/// Whether what lies in the file is what was written, as far as a start looks.
+fn check(db: &Connection, seal: &Seal) -> Result<(), StoreError> {
+    seal.check_schema(db)?;
+    seal.load(db)?;
+    check_pages(db, &seal.small_tables())?;
+    seal.check_ledger(db)
+}
+
+/// Whether a file of up to 4 MiB is a whole database whose indexes lead to all rows; of a larger one, whether these of the
+/// `small` tables do.
+fn check_pages(db: &Connection, small: &[String]) -> Result<(), StoreError> {
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    let check = if pages <= SMALL_PAGES { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
-    let verdict: String = db.query_row(check, [], |row| row.get(0))?;
-    match verdict.as_str() {
-        "ok" => Ok(()),
-        _ => Err(StoreError::Damaged(verdict)),
+    let is_small = pages <= SMALL_PAGES;
+    let of_all = is_small.then(|| "PRAGMA integrity_check(1)".to_owned());
+    let of_table = |table: &String| format!("PRAGMA integrity_check(sealed_{table})");
+    let checks = of_all.into_iter().chain(small.iter().filter(|_| !is_small).map(of_table));
+    for check in checks {
+        let verdict: String = db.query_row(&check, [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged(verdict));
+        }
     }
+    Ok(())
 }
 
 /// Bytes of an id, for SQL.
@@ -179,6 +173,12 @@ fn journal_mode(db: &Connection, mode: &str) -> rusqlite::Result<String> {
     Ok(mode.concat())
 }
 
+/// How a query is done depends on its words alone. Otherwise SQLite looks whether a value that is bound makes a partial index
+/// fit, which none here does, and prepares a cached statement anew for each value: a twentieth of the engine's time.
+fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 /// Brings what an earlier process left in the log into the database, and to the medium.
 ///
 /// A sync that failed may have left parts of the log in the system's memory alone, where they look like written ones
@@ -201,6 +201,8 @@ pub(crate) struct Store {
     seal: Seal,
     /// The turn erases something.
     has_erased: Cell<bool>,
+    /// Where the store is a file.
+    count: Option<count::Count>,
 }
 
 impl Store {
@@ -217,6 +219,7 @@ impl Store {
         let (db, journal, file) = match place {
             StorePlace::File(path) => {
                 file::make_if_missing(path, &seal)?;
+                file::check_head(path)?;
                 (Connection::open_with_flags(path, flags)?, "wal", Some(path.as_path()))
             }
             StorePlace::Vfs { vfs, path } => {
@@ -247,12 +250,16 @@ impl Store {
         seal: Seal,
         file: Option<&std::path::Path>,
     ) -> Result<Self, StoreError> {
-        db.busy_timeout(Duration::from_secs(2))?;
+        configure(&db, file)?;
         db.set_prepared_statement_cache_capacity(128);
-        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
-        let found = version(&db)?;
-        if found == SCHEMA_VERSION {
-            seal.fits(&db)?;
+        keep_plans(&db)?;
+        let found = version(&db, &seal)?;
+        match found {
+            SCHEMA_VERSION => look(&db, &seal, file, Err)?,
+            // The program makes a file whole, or not at all.
+            0 if file.is_some() => return Err(StoreError::Empty),
+            0 => {}
+            _ => migrate::admit(&db, &seal, found, file)?,
         }
         let mode = journal_mode(&db, "WAL")?;
         if mode != journal {
@@ -270,50 +277,21 @@ impl Store {
             SCHEMA_VERSION => seal.show_tables(&db)?,
             _ => migrate::run(&db, &seal, found, file)?,
         }
-        check_pages(&db)?;
-        seal.load(&db)?;
-        seal.check_ledger(&db)?;
+        check(&db, &seal)?;
         if let Some(file) = file {
             migrate::finish(&db, &seal, file)?;
         }
-        Ok(Self { db, seal, has_erased: Cell::new(false) })
+        let count = file.map(|file| count::Count::open(file, &seal)).transpose()?;
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        Ok(Self { db, seal, has_erased: Cell::new(false), count })
     }
 
-    /// Opens a store as far as it can be opened, for whoever looks after it; with what is wrong with its pages and its
-    /// ledger. An older one is brought up to date first.
-    pub(crate) fn open_damaged(
-        path: &std::path::Path,
-        key: &StoreKey,
-        entropy: Box<dyn Entropy>,
-    ) -> Result<(Self, Vec<String>), StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let (db, seal) = (Connection::open_with_flags(path, flags)?, Seal::new(key, entropy)?);
-        db.busy_timeout(Duration::from_secs(2))?;
-        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
-        if (1..SCHEMA_VERSION).contains(&version(&db)?) {
-            return Ok((Self::prepare(db, "wal", seal, Some(path))?, Vec::new()));
-        }
-        seal.fits(&db)?;
-        seal.attach(&db)?;
-        seal.show_tables(&db)?;
-        let mut problems = Vec::new();
-        {
-            let mut check = db.prepare("PRAGMA integrity_check(100)")?;
-            let said: Result<Vec<String>, _> = check.query_map([], |row| row.get(0))?.collect();
-            match said {
-                Ok(said) => problems.extend(said.into_iter().filter(|said| said != "ok")),
-                Err(error) => problems.push(error.to_string()),
-            }
-        }
-        if let Err(error) = seal.load(&db) {
-            problems.push(error.to_string());
-        }
-        Ok((Self { db, seal, has_erased: Cell::new(false) }, problems))
-    }
-
-    /// Everything that is not what was written.
-    pub(crate) fn check_all(&self) -> Findings {
-        self.seal.check_all(&self.db)
+    /// Goes on with the check of everything, for a few milliseconds: to be called once a second. In a turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`]
+    pub(crate) fn check_on(&self) -> Result<(), StoreError> {
+        self.seal.check_on(&self.db, CHECKED_AT_ONCE).map(drop)
     }
 
     /// The columns of a table.
@@ -332,18 +310,12 @@ impl Store {
         self.seal.columns().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Each row of a table, in the order of its columns; or the key of one that is damaged.
-    pub(crate) fn each_row(
-        &self,
-        table: &str,
-        visit: impl FnMut(Result<Vec<rusqlite::types::Value>, String>),
-    ) -> rusqlite::Result<()> {
-        self.seal.each_row(&self.db, table, visit)
-    }
-
     /// Closes the store, and says if that fails; all of it is in its one file then.
     pub(crate) fn close(self) -> Result<(), StoreError> {
         settle_log(&self.db)?;
+        if let Some(count) = &self.count {
+            count.sync()?;
+        }
         Ok(self.db.close().map_err(|(_, error)| error)?)
     }
 
@@ -354,6 +326,10 @@ impl Store {
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         self.seal.flush(&self.db)?;
         self.db.execute_batch("COMMIT")?;
+        self.seal.committed();
+        if let (Some(count), Some(commits)) = (&self.count, self.seal.commits()) {
+            count.raise(commits);
+        }
         self.forget_log();
         Ok(())
     }

@@ -122,6 +122,7 @@ mod tests {
         let sql = "INSERT INTO bundles VALUES (x'00', ?, x'', x'', 'x', 'y', 'alice', 1, 1, 2)";
         old.execute(sql, [signed(&alice)]).unwrap();
         drop(old);
+        crate::store::unsealed::permit(&path, &crate::vault::StoreKey::from_bytes(&[7; 32])).unwrap();
         let store = Store::open(&StorePlace::File(path)).unwrap();
         assert!(matches!(store.belongs_to(bob.peer_id()), Err(StoreError::OtherIdentity { .. })));
         store.belongs_to(alice.peer_id()).unwrap();

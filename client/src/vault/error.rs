@@ -72,9 +72,11 @@ pub enum VaultError {
         mode: u32,
     },
     /// Whoever steals the one has the other.
-    #[error("the key file {path} lies in the data directory that it seals: put it elsewhere")]
+    #[error(
+        "{path} lies in the data directory that it opens: whoever steals the one has the other. Put it elsewhere"
+    )]
     Inside {
-        /// The key file.
+        /// The key file, or the one of the passphrase.
         path: PathBuf,
     },
     /// The system's words.

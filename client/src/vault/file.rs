@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chat_core::entropy::Entropy;
 use zeroize::Zeroizing;
@@ -15,12 +15,7 @@ pub(super) fn key_file(
     path: &Path,
     entropy: Option<&mut dyn Entropy>,
 ) -> Result<Zeroizing<[u8; 32]>, VaultError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let real =
-        |path: &Path| path.canonicalize().map_err(|source| VaultError::Io { path: path.to_owned(), source });
-    if real(parent)?.starts_with(real(folder)?) {
-        return Err(VaultError::Inside { path: path.to_owned() });
-    }
+    outside(folder, path)?;
     let (found, entropy) = match (read(path, 64)?, entropy) {
         (Some(found), _) => (found, None),
         (None, Some(entropy)) => (Zeroizing::new(Vec::new()), Some(entropy)),
@@ -37,8 +32,38 @@ pub(super) fn key_file(
     Ok(Zeroizing::new(key))
 }
 
+/// Refuses a file, or a link to one, that lies in `folder`.
+pub(super) fn outside(folder: &Path, path: &Path) -> Result<(), VaultError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real =
+        |path: &Path| path.canonicalize().map_err(|source| VaultError::Io { path: path.to_owned(), source });
+    let folder = real(folder)?;
+    // What is not there yet, or has no place, as an open pipe, leads nowhere.
+    let leads_inside = path.canonicalize().is_ok_and(|path| path.starts_with(&folder));
+    if leads_inside || real(parent)?.starts_with(&folder) {
+        return Err(VaultError::Inside { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// Where a file is written before it takes its place.
+fn beside(path: &Path) -> PathBuf {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    new.into()
+}
+
+/// Takes away what a process that was killed while it wrote `path` has left: it may open what `path` does not.
+pub(super) fn forget_unfinished(path: &Path) -> Result<(), VaultError> {
+    let new = beside(path);
+    match std::fs::remove_file(&new) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(VaultError::Io { path: new, source }),
+        _ => Ok(()),
+    }
+}
+
 /// A file that only its owner can read; `None` if it is not there. Never waits: what is no file is not opened.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
     let io = |source| VaultError::Io { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -63,10 +88,9 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>
 }
 
 /// Whole or not at all, whenever the process is killed: written beside, flushed to the disk, then renamed.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
     let io = |source| VaultError::Io { path: path.to_owned(), source };
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
+    let new = beside(path);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -75,14 +99,18 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
         let mut file = options.open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        match path.parent() {
-            Some(folder) if cfg!(unix) => {
-                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                File::open(folder)?.sync_all()
-            }
-            _ => Ok(()),
-        }
+        std::fs::rename(&new, path)
     };
-    written().map_err(io)
+    if let Err(error) = written() {
+        // What went wrong first is told.
+        forget_unfinished(path).unwrap_or_else(|left| tracing::warn!(%left, "half a file is left behind"));
+        return Err(io(error));
+    }
+    match path.parent() {
+        Some(folder) if cfg!(unix) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+        }
+        _ => Ok(()),
+    }
 }

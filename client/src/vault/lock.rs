@@ -10,10 +10,11 @@ use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use zeroize::Zeroizing;
 
-use super::file::{key_file, read, write};
+use super::file::{forget_unfinished, key_file, outside, read, write};
 use super::kdf::Cost;
 use super::wrapped::{self, Closed, Secret};
 use super::{StoreKey, VaultError};
+use crate::store::unsealed;
 
 /// The file, in the data directory.
 const FILE: &str = "store.key";
@@ -35,6 +36,16 @@ pub enum Lock {
     Passphrase(Zeroizing<String>),
     /// A file of 32 random bytes outside of the data directory; made if it, and the store, are not there.
     KeyFile(PathBuf),
+}
+
+impl Lock {
+    /// Refuses a file that holds what opens the data directory `folder`, and lies in it.
+    ///
+    /// # Errors
+    /// [`VaultError::Inside`], or [`VaultError::Io`] if there is no such folder.
+    pub fn must_lie_outside(folder: &Path, file: &Path) -> Result<(), VaultError> {
+        outside(folder, file)
+    }
 }
 
 impl std::fmt::Debug for Lock {
@@ -86,6 +97,7 @@ impl Vault {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, VaultError> {
         let path = folder.join(FILE);
+        forget_unfinished(&path)?;
         let is_sealed = !matches!(lock, Lock::Beside);
         let Some(kept) = read(&path, MAX_BYTES)? else {
             if holds_sealed_rows(store) {
@@ -93,6 +105,10 @@ impl Vault {
             }
             let opener = opener(folder, lock, Some(&mut *entropy))?;
             let key = StoreKey::generate(entropy)?;
+            if store.exists() {
+                // Found in the clear, by whoever makes the first key: it may be sealed, and none after it.
+                unsealed::permit(store, &key)?;
+            }
             put(&path, &key, &opener, entropy)?;
             return Ok(Self { key, is_sealed });
         };
@@ -102,6 +118,20 @@ impl Vault {
             put(&path, &key, &opener, entropy)?;
         }
         Ok(Self { key, is_sealed })
+    }
+
+    /// As [`Vault::open`] for a directory that has its key, but for looking only: nothing is written, and what lies open
+    /// stays so, whatever `lock` says. `None` if it has no key, for a store that lies in the clear.
+    ///
+    /// # Errors
+    /// [`VaultError`]
+    pub fn look(folder: &Path, store: &Path, lock: &Lock) -> Result<Option<Self>, VaultError> {
+        let path = folder.join(FILE);
+        let Some(kept) = read(&path, MAX_BYTES)? else {
+            return if holds_sealed_rows(store) { Err(VaultError::Missing { path }) } else { Ok(None) };
+        };
+        let (key, lay_open) = open_kept(&path, &kept, &opener(folder, lock, None)?)?;
+        Ok(Some(Self { key, is_sealed: !lay_open }))
     }
 
     /// Locks the data directory in another way. What lay under the old lock stays as it is: the key is the same.
@@ -163,7 +193,7 @@ impl Vault {
 }
 
 /// Whether the database is there and says that its rows are sealed: SQLite's user version, at offset 60, is 3 or more.
-fn holds_sealed_rows(store: &Path) -> bool {
+pub(crate) fn holds_sealed_rows(store: &Path) -> bool {
     let mut head = [0; 64];
     let read = File::open(store).and_then(|mut file| file.read_exact(&mut head));
     let version = head.last_chunk::<4>().map(|version| u32::from_be_bytes(*version));
@@ -304,6 +334,46 @@ mod tests {
         assert_eq!(key(open(folder.path(), &new).unwrap()), made);
         change(&new, &Lock::Beside).unwrap();
         assert_eq!(key(open(folder.path(), &Lock::Beside).unwrap()), made);
+    }
+
+    #[test]
+    fn who_only_looks_locks_nothing_and_makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("client.db");
+        let look = |lock: &Lock| Vault::look(folder.path(), &store, lock);
+        assert!(look(&passphrase("x")).unwrap().is_none());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let made = key(open(folder.path(), &Lock::Beside).unwrap());
+        let before = std::fs::read(folder.path().join("store.key")).unwrap();
+        let looked = look(&passphrase("x")).unwrap().unwrap();
+        assert!(!looked.is_sealed(), "it lies open");
+        assert_eq!(key(looked), made);
+        assert_eq!(std::fs::read(folder.path().join("store.key")).unwrap(), before);
+        open(folder.path(), &passphrase("x")).unwrap();
+        assert!(matches!(look(&passphrase("y")), Err(VaultError::Wrong)));
+        assert!(look(&passphrase("x")).unwrap().unwrap().is_sealed());
+    }
+
+    /// A process that was killed while it wrote the key has left another one, which may open without a passphrase.
+    #[test]
+    fn what_was_not_finished_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), &passphrase("x")).unwrap();
+        let left = folder.path().join("store.key.new");
+        std::fs::write(&left, "the key, in the clear").unwrap();
+        open(folder.path(), &passphrase("x")).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_into_the_directory_is_no_file_outside_of_it() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (inside, link) = (folder.path().join("key"), elsewhere.path().join("key"));
+        std::fs::write(&inside, [5; 32]).unwrap();
+        std::os::unix::fs::symlink(&inside, &link).unwrap();
+        assert!(matches!(open(folder.path(), &Lock::KeyFile(link)), Err(VaultError::Inside { .. })));
+        Lock::must_lie_outside(folder.path(), &elsewhere.path().join("passphrase")).unwrap();
     }
 
     #[test]

@@ -12,8 +12,10 @@ mod lock;
 pub(crate) mod wrapped;
 
 pub use error::VaultError;
+pub(crate) use file::{read as read_private, write as write_private};
 pub(crate) use kdf::Cost;
 pub use key::StoreKey;
+pub(crate) use lock::holds_sealed_rows;
 pub use lock::{Lock, Vault};
 
 /// What guessing a passphrase costs.

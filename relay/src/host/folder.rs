@@ -1,23 +1,16 @@
-//! The data directory that one process owns: identity, databases.
+//! The data directory that one process owns, and its databases.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use chat_core::Entropy;
-use chat_core::identity::Identity;
-
 use super::HostError;
-use super::key_file::{self, IdentityLock, Kept, KeyError, KeyProblem};
+use super::files::is_file;
+use super::identity::IDENTITY_FILE;
 use super::lock;
 
-/// The file of the identity in a data directory.
-pub(super) const IDENTITY_FILE: &str = "identity.key";
 /// The file of the mailbox.
 const MAILBOX_FILE: &str = "relay.db";
-/// The file of a client's history and sessions, which make sense with the identity only that they were made with.
-const CLIENT_FILE: &str = "client.db";
-
 /// The file of what a client's store is sealed with.
 const STORE_KEY_FILE: &str = "store.key";
 /// What locks a data directory.
@@ -38,12 +31,13 @@ const FIRST_FILES: [&str; 8] = [
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    /// None in a folder that can't be written and has no file for it.
+    _lock: Option<File>,
     made: Made,
 }
 
 /// What was not there before this process took the folder.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Made {
     /// Folders on the way, the deepest first.
     folders: Vec<PathBuf>,
@@ -69,7 +63,8 @@ impl DataDir {
         builder.create(path).map_err(io)?;
         let lock_path = path.join(LOCK_FILE);
         is_file(&lock_path)?;
-        let (lock, made_lock) = lock::open(&lock_path).map_err(io)?;
+        let lock_io = |source| HostError::Io { path: lock_path.clone(), source };
+        let (lock, made_lock) = lock::open(&lock_path).map_err(lock_io)?;
         match lock.try_lock() {
             Ok(()) if lock::is_at(&lock, &lock_path) => {}
             // Whoever had it has taken it away with its last file.
@@ -77,7 +72,11 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let missing = FIRST_FILES.into_iter().filter(|name| is_missing(&path.join(name))).collect();
-        Ok(Self { path: path.to_owned(), _lock: lock, made: Made { folders, lock: made_lock, missing } })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: Some(lock),
+            made: Made { folders, lock: made_lock, missing },
+        })
     }
 
     /// Gives the folder free and leaves it as it was found: for a start that was refused. What was there before stays,
@@ -103,6 +102,34 @@ impl DataDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As [`DataDir::open`], to look into it only: a folder that can't be written will do, as one on a read-only medium.
+    ///
+    /// # Errors
+    /// As [`DataDir::open`].
+    pub fn look(path: &Path) -> Result<Self, HostError> {
+        let refused = match Self::open(path) {
+            Err(HostError::Io { source, path }) if is_of_writing(&source) => HostError::Io { source, path },
+            opened => return opened,
+        };
+        let lock_path = path.join(LOCK_FILE);
+        let lock =
+            if is_file(&lock_path)? { Some(File::open(&lock_path).map_err(|_| refused)?) } else { None };
+        match lock.as_ref().map_or(Ok(()), File::try_lock_shared) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock, made: Made::default() }),
+            Err(TryLockError::WouldBlock) => Err(HostError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(HostError::Io { path: lock_path, source }),
+        }
+    }
+
+    /// The path of a file in here, which is left as it is.
+    ///
+    /// # Errors
+    /// [`HostError::NotAFile`], [`HostError::Io`] if it can't be looked at.
+    pub fn file(&self, name: &str) -> Result<PathBuf, HostError> {
+        let path = self.path.join(name);
+        is_file(&path).map(|_| path)
     }
 
     /// The path of a file in here. If the file is there, nobody else can read it from now on, whatever the folder's
@@ -134,118 +161,18 @@ impl DataDir {
     pub fn mailbox(&self) -> Result<PathBuf, HostError> {
         self.private_file(MAILBOX_FILE)
     }
-
-    /// The identity in `key_file`, or else in `identity.key` of this folder: if that is missing, a new one, which is
-    /// on the disk before it is given. There is no new one for a history that is there already.
-    ///
-    /// # Errors
-    /// [`HostError`] says what is wrong with the file; it is never replaced.
-    pub fn identity(
-        &self,
-        key_file: Option<&Path>,
-        entropy: &mut dyn Entropy,
-    ) -> Result<Identity, HostError> {
-        self.identity_under(key_file, None, entropy)
-    }
-
-    /// As [`DataDir::identity`]; the one of this folder is sealed with `lock`, from now on if it was not. A `key_file`
-    /// is its owner's business.
-    ///
-    /// # Errors
-    /// As [`DataDir::identity`].
-    pub fn identity_under(
-        &self,
-        key_file: Option<&Path>,
-        lock: Option<&dyn IdentityLock>,
-        entropy: &mut dyn Entropy,
-    ) -> Result<Identity, HostError> {
-        if let Some(path) = key_file {
-            let found = key_file::read(path).and_then(|found| found.ok_or(KeyProblem::Missing));
-            let found = found.and_then(|kept| kept.identity(None));
-            return found.map_err(|problem| bad_key(path, true, problem));
-        }
-        let path = self.path.join(IDENTITY_FILE);
-        let put = |identity: &Identity| {
-            let written = key_file::write(identity, lock, &self.path, &path);
-            written.map_err(|source| HostError::Io { path: path.clone(), source })
-        };
-        let kept = key_file::read(&path).map_err(|problem| bad_key(&path, false, problem))?;
-        if let Some(kept) = kept {
-            let identity = kept.identity(lock).map_err(|problem| bad_key(&path, false, problem))?;
-            if lock.is_some() && matches!(kept, Kept::Clear(_)) {
-                put(&identity)?;
-            }
-            return Ok(identity);
-        }
-        let client = self.path.join(CLIENT_FILE);
-        if std::fs::symlink_metadata(&client).is_ok() {
-            return Err(bad_key(&path, false, KeyProblem::Orphaned(client)));
-        }
-        let identity = Identity::generate(entropy).map_err(HostError::Entropy)?;
-        put(&identity)?;
-        Ok(identity)
-    }
 }
 
-/// The identity in a data directory, if there is one, without taking the directory.
-///
-/// # Errors
-/// As [`DataDir::identity`].
-pub fn existing_identity(data_dir: &Path) -> Result<Option<Identity>, HostError> {
-    let path = data_dir.join(IDENTITY_FILE);
-    let kept = key_file::read(&path);
-    let identity = kept.and_then(|kept| kept.map(|kept| kept.identity(None)).transpose());
-    identity.map_err(|problem| bad_key(&path, false, problem))
-}
-
-pub(super) fn bad_key(path: &Path, by_setting: bool, problem: KeyProblem) -> HostError {
-    HostError::Key(KeyError { path: path.to_owned(), by_setting, problem })
-}
-
-/// For files that only their owner may read.
-pub(super) fn private(options: &mut OpenOptions) -> &OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-/// Whether a file is there. Something else in its place is an error: opening a named pipe would wait for ever.
-fn is_file(path: &Path) -> Result<bool, HostError> {
-    match std::fs::metadata(path) {
-        Ok(found) => match not_a_file(&found) {
-            None => Ok(true),
-            Some(what) => Err(HostError::NotAFile { path: path.to_owned(), what }),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(HostError::Io { path: path.to_owned(), source }),
-    }
-}
-
-/// What it is, for people, if it is no file.
-pub(super) fn not_a_file(found: &Metadata) -> Option<&'static str> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        let kind = found.file_type();
-        if kind.is_fifo() {
-            return Some("a named pipe");
-        } else if kind.is_socket() {
-            return Some("a socket");
-        } else if kind.is_char_device() || kind.is_block_device() {
-            return Some("a device");
-        }
-    }
-    match (found.is_file(), found.is_dir()) {
-        (true, _) => None,
-        (_, true) => Some("a directory"),
-        _ => Some("something else than a file"),
-    }
+/// Whether something failed because it may not be written.
+fn is_of_writing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
 mod tests {
-    use chat_core::CryptoError;
+    use chat_core::{CryptoError, Entropy};
 
+    use super::super::KeyProblem;
     use super::*;
 
     struct Counting(u8);
@@ -312,34 +239,29 @@ mod tests {
         DataDir::open(&path).unwrap();
     }
 
+    /// Whoever looks needs no more than to read, but not while somebody writes. A lock stands for what can't be opened for
+    /// writing: a directory in its place is an error, a file that only the owner of its disk may write is none.
+    #[cfg(unix)]
     #[test]
-    fn a_file_that_is_no_identity_is_refused_and_kept() {
+    fn a_folder_that_cannot_be_written_is_looked_at_all_the_same() {
+        use std::os::unix::fs::PermissionsExt;
         let parent = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(parent.path()).unwrap();
+        let path = parent.path().join("a");
+        let dir = DataDir::open(&path).unwrap();
         dir.identity(None, &mut Counting(0)).unwrap();
-        let path = parent.path().join(IDENTITY_FILE);
-        for len in [0, 31, 33, 1000] {
-            std::fs::write(&path, vec![7; len]).unwrap();
-            let found = problem(dir.identity(None, &mut Counting(9)).unwrap_err());
-            assert!(matches!(found, KeyProblem::NoKey), "{len}");
-            assert_eq!(std::fs::read(&path).unwrap(), vec![7; len]);
-        }
-    }
-
-    /// A key is made for an empty folder only.
-    #[test]
-    fn there_is_no_new_identity_for_an_old_history() {
-        let parent = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(parent.path()).unwrap();
-        let key = parent.path().join(IDENTITY_FILE);
-        std::fs::write(parent.path().join(CLIENT_FILE), "history").unwrap();
-        let error = dir.identity(None, &mut Counting(0)).unwrap_err();
-        assert!(error.to_string().contains("move the whole data directory away"), "{error}");
-        assert!(matches!(problem(error), KeyProblem::Orphaned(_)) && !key.exists());
-        std::fs::write(&key, [7; 32]).unwrap();
-        #[cfg(unix)]
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        dir.identity(None, &mut Counting(0)).unwrap();
+        assert!(matches!(DataDir::look(&path), Err(HostError::InUse(_))));
+        drop(dir);
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(&path.join(LOCK_FILE), 0o400);
+        mode(&path, 0o500);
+        let looked = DataDir::look(&path);
+        mode(&path, 0o700);
+        let looked = looked.unwrap();
+        assert!(looked.file(IDENTITY_FILE).unwrap().exists());
+        looked.undo();
+        assert!(path.join(IDENTITY_FILE).exists() && path.join(LOCK_FILE).exists());
     }
 
     /// None of these is opened: reading a pipe, or a device of zeros, might never end.
@@ -369,6 +291,10 @@ mod tests {
         // A link to nothing is not replaced either.
         std::os::unix::fs::symlink("/nowhere/key", &key).unwrap();
         assert!(matches!(problem(dir.identity(None, &mut Counting(0)).unwrap_err()), KeyProblem::Io(_)));
+        std::os::unix::fs::symlink("/nowhere/mailbox", parent.path().join("relay.db")).unwrap();
+        let error = dir.mailbox().unwrap_err();
+        assert!(matches!(error, HostError::NotAFile { what: "a link to a file that is not there", .. }));
+        std::fs::remove_file(parent.path().join("relay.db")).unwrap();
         std::fs::create_dir(parent.path().join("relay.db")).unwrap();
         assert!(matches!(dir.mailbox(), Err(HostError::NotAFile { what: "a directory", .. })));
     }

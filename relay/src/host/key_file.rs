@@ -9,7 +9,7 @@ use chat_core::CryptoError;
 use chat_core::identity::Identity;
 use zeroize::Zeroizing;
 
-use super::folder::{not_a_file, private};
+use super::files::{not_a_file, private};
 
 /// Why there is no identity to be had of a key file. It is left as it is.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub enum KeyProblem {
     Exposed(u32),
     /// It has not the length of a key.
     NoKey,
+    /// It says that it is sealed, but it is cut off, or what it says of itself is no public key.
+    Altered,
     /// It is sealed, and this program was given nothing that opens it.
     Sealed,
     /// It is sealed with the key of another store, or was altered.
@@ -57,6 +59,7 @@ impl fmt::Display for KeyError {
             }
             KeyProblem::NotAFile(what) => write!(f, "{path} is {what}, and not a key file")?,
             KeyProblem::NoKey => write!(f, "{path} is no key file: it must hold exactly 32 bytes")?,
+            KeyProblem::Altered => write!(f, "{path} is a sealed key that was cut off or altered")?,
             KeyProblem::Sealed => {
                 write!(f, "{path} is sealed, and [store] names neither a passphrase nor a key file")?
             }
@@ -98,6 +101,8 @@ const MAX_BYTES: u64 = 1024;
 
 /// Seals the identity key of a data directory, and opens it.
 pub trait IdentityLock {
+    /// Whether a key is sealed from now on. Else this opens what was sealed before, which then lies in the clear.
+    fn seals(&self) -> bool;
     /// The private key, sealed.
     ///
     /// # Errors
@@ -116,6 +121,11 @@ pub(super) enum Kept {
 }
 
 impl Kept {
+    /// Whether it lies there as `lock` wants it.
+    pub(super) fn is_as(&self, lock: Option<&dyn IdentityLock>) -> bool {
+        lock.is_none_or(|lock| lock.seals() == matches!(self, Self::Sealed(..)))
+    }
+
     /// The identity, if it can be had.
     pub(super) fn identity(&self, lock: Option<&dyn IdentityLock>) -> Result<Identity, KeyProblem> {
         match (self, lock) {
@@ -155,8 +165,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Kept>, KeyProblem> {
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(128));
     file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(KeyProblem::Io)?;
-    if let Some((public, sealed)) = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<32>())
-    {
+    if let Some(rest) = bytes.strip_prefix(MAGIC) {
+        let (public, sealed) = rest.split_first_chunk::<32>().ok_or(KeyProblem::Altered)?;
         return Ok(Some(Kept::Sealed(*public, sealed.to_vec())));
     }
     match bytes.as_slice().try_into() {
@@ -173,17 +183,24 @@ pub(super) fn write(
     path: &Path,
 ) -> std::io::Result<()> {
     let new = path.with_extension("new");
-    let bytes = match lock {
+    let bytes = match lock.filter(|lock| lock.seals()) {
         None => Zeroizing::new(identity.seed().to_vec()),
         Some(lock) => {
             let sealed = lock.seal(identity).map_err(std::io::Error::other)?;
             Zeroizing::new([MAGIC.as_slice(), identity.public().as_bytes(), &sealed].concat())
         }
     };
-    let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
+    let put = || -> std::io::Result<()> {
+        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    put().inspect_err(|_| {
+        if let Err(error) = std::fs::remove_file(&new) {
+            tracing::debug!(%error, "a key file that was not finished is left behind, or was never begun");
+        }
+    })?;
     if cfg!(unix) {
         File::open(dir)?.sync_all()?;
     }

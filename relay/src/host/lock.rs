@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::folder::private;
+use super::files::private;
 
 /// The file, and whether it was made by this.
 pub(super) fn open(path: &Path) -> std::io::Result<(File, bool)> {

@@ -311,6 +311,12 @@ pub trait Mailbox: Send + Sync {
     /// [`MailboxError::Storage`], [`MailboxError::Closed`].
     async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError>;
 
+    /// Whether `peer` has ever written to `other`, as far as that is remembered.
+    ///
+    /// # Errors
+    /// As [`Mailbox::knows`].
+    async fn has_written(&self, peer: PeerId, other: PeerId) -> Result<bool, MailboxError>;
+
     /// What waits for `peer` after number `after`: its own envelopes and those of its rooms. At most
     /// `max_items`, and `max_bytes` of envelopes, but one if there is one.
     ///

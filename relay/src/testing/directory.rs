@@ -2,7 +2,7 @@
 
 use chat_core::testing::{Must as _, Violation};
 
-use super::desk::{Desk, content, nick, peer, soon};
+use super::desk::{Desk, content, envelope, nick, peer, soon, to};
 use super::{Shelf, ensure};
 use crate::MailboxLimits;
 use crate::mailbox::{Entry, Published, Query};
@@ -47,6 +47,28 @@ pub(super) async fn who_is_known_is_found(shelf: &dyn Shelf) -> Result<(), Viola
         ensure!(found.is_empty(), "nobody is found as {found:?}");
     }
     desk.close().await
+}
+
+/// One way: who is written to has not written.
+pub(super) async fn who_has_written_is_known(shelf: &dyn Shelf) -> Result<(), Violation> {
+    for reopened in [false, true] {
+        let desk = Desk::open(shelf)?;
+        for seed in [1, 2] {
+            desk.attached(seed).await?;
+        }
+        if !reopened {
+            desk.stored(1, vec![envelope(1, to(2), 100)]).await?;
+            desk.ack(2, 1).await?;
+        }
+        for (from, of, expected) in [(1, 2, true), (2, 1, false), (1, 1, false), (9, 2, false), (1, 9, false)]
+        {
+            let has_written =
+                soon("asking", desk.0.has_written(peer(from), peer(of))).await?.must("asking")?;
+            ensure!(has_written == expected, "whether {from} has written to {of} is {has_written}");
+        }
+        desk.close().await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn the_directory_is_bounded(shelf: &dyn Shelf) -> Result<(), Violation> {

@@ -108,6 +108,7 @@ macro_rules! __mailbox_rules {
             directory::{
                 the_newest_bundle_counts,
                 who_is_known_is_found,
+                who_has_written_is_known,
                 the_directory_is_bounded
             }
             one_time::{

@@ -1,15 +1,21 @@
 //! Black-box tests of the relay: clients that speak its records over links in memory.
 
 #[cfg(test)]
+mod attackers;
+#[cfg(test)]
 mod churn;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod joins;
+#[cfg(test)]
 mod mailbox;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod passing;
 #[cfg(test)]
 mod quotas;
 #[cfg(test)]

@@ -55,7 +55,12 @@ async fn one_sender_fills_its_part_of_the_relay_and_nobody_elses() {
 #[tokio::test]
 async fn however_many_fill_a_mailbox_a_newcomer_has_room() {
     let dir = tempfile::tempdir().unwrap();
-    let all = MailboxLimits { strangers_share: 1, stranger_share: 1, ..MailboxLimits::default() };
+    let all = MailboxLimits {
+        strangers_share: 1,
+        stranger_share: 1,
+        reserved_share: 0,
+        ..MailboxLimits::default()
+    };
     let mailbox = Store::open(dir.path(), MailboxLimits { mailbox_bytes: 1_000_000, ..all });
     let away = identity(1);
     let mut taken = Vec::new();

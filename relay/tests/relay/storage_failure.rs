@@ -61,6 +61,9 @@ impl Mailbox for Moody {
     async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
         self.inner.knows(peer).await
     }
+    async fn has_written(&self, peer: PeerId, other: PeerId) -> Result<bool, MailboxError> {
+        self.inner.has_written(peer, other).await
+    }
     async fn waiting(
         &self,
         peer: PeerId,

@@ -44,6 +44,7 @@ faults! {
     OlderBundlesCount: "the_newest_bundle_counts",
     NamesAreForever: "who_is_known_is_found",
     DirectoryIsUnbounded: "the_directory_is_bounded",
+    ContactsGoBothWays: "who_has_written_is_known",
     OneTimeKeysComeBack: "a_one_time_key_is_given_out_once",
     OneTimeKeysStay: "one_time_keys_end",
     OneTimeKeysAreUnbounded: "one_time_keys_are_bounded",

@@ -25,6 +25,8 @@ const FILES: &[&str] = &[
     "client.db-wal",
     "client.db-shm",
     "client.db-journal",
+    "client.count",
+    "client.count.new",
     "relay.db",
     "relay.db-wal",
     "relay.db-shm",

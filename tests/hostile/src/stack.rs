@@ -14,14 +14,15 @@ use chat_core::{
 };
 use chat_tests::Profile;
 use chat_tests::profiles::{
-    LEGACY_STUDY, POST_QUANTUM, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA,
+    LEGACY_STUDY, POST_QUANTUM, QUIC_RATCHET, RELAY, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA,
 };
 
 // Plugins register themselves; naming the crate is what links them.
 use {
     cipher_aes_cbc_hmac as _, cipher_aes_gcm as _, cipher_chacha20_poly1305 as _,
     key_exchange_rsa_hybrid as _, key_exchange_x25519 as _, key_exchange_x25519_ratchet as _,
-    transport_memory as _, transport_tcp as _, transport_tls as _, transport_udp_arq as _,
+    transport_memory as _, transport_quic as _, transport_tcp as _, transport_tls as _,
+    transport_udp_arq as _,
 };
 
 /// The end-to-end part of a profile.
@@ -48,7 +49,8 @@ impl Stack {
     pub fn of(profile: Profile) -> Self {
         match profile {
             UDP_RSA | TCP_RSA | TLS_RSA => RSA,
-            RELAY_RATCHET => RATCHET,
+            RELAY_RATCHET | RELAY => RATCHET,
+            QUIC_RATCHET => Self { cipher: "aes-256-gcm", ..RATCHET },
             POST_QUANTUM => Self { options: "post_quantum = true\n", ..RATCHET },
             LEGACY_STUDY => Self { cipher: "aes-128-cbc-hmac-sha256", ..RSA },
             UDP_RATCHET => Self { cipher: "aes-128-cbc-hmac-sha256", ..RATCHET },

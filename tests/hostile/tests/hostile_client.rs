@@ -10,7 +10,7 @@ use chat_hostile::forge::{Forger, fresh};
 use chat_hostile::mangle::flips;
 use chat_hostile::stack::transport;
 use chat_hostile::{Stack, Stranger};
-use chat_tests::profiles::{TCP_X25519, TLS_RSA, UDP_RSA};
+use chat_tests::profiles::{QUIC_RATCHET, TCP_X25519, TLS_RSA, UDP_RSA};
 use chat_tests::{Besieged, Profile, on_every_stack, on_profile};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
@@ -26,6 +26,7 @@ mod relay_alone {
             on_profile!(tcp, super::TCP_X25519, $($scenario),+);
             on_profile!(udp, super::UDP_RSA, $($scenario),+);
             on_profile!(tls, super::TLS_RSA, $($scenario),+);
+            on_profile!(quic, super::QUIC_RATCHET, $($scenario),+);
         };
     }
 

@@ -1,5 +1,8 @@
 //! What must hold when all is over: P1 (what was shown as delivered is in the peer's history, once), P2 (everything
-//! that was committed arrived), P3 (in the order it was said), P5 (nothing that nobody said).
+//! that was committed arrived), P3 (in the order it was said), P4 (nobody reads what was not for them), P5 (nothing that
+//! nobody said).
+
+mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +34,12 @@ fn has_arrived(state: MessageState) -> bool {
 
 /// Whether everything of one's own has arrived. Cheap enough to be asked again and again.
 pub fn is_settled(people: &[Final]) -> bool {
-    let own = people.iter().flat_map(|person| person.histories.values().flatten());
-    own.filter_map(|shown| shown.delivery).all(|(state, _)| has_arrived(state))
+    people.iter().flat_map(|person| &person.histories).all(|(place, history)| {
+        let mut own = history.iter().filter_map(|shown| shown.delivery);
+        // Who is removed from a room is told that what it wrote was not read.
+        let ends = |state| matches!(place, Place::Room(_)) && state == MessageState::Failed;
+        own.all(|(state, of)| has_arrived(state) || ends(state) || rooms::is_alone(state, of))
+    })
 }
 
 /// Checks everything, into the record.
@@ -41,6 +48,7 @@ pub fn check(record: &mut Record, people: &[Final]) {
     own_messages(record, people, &mut found);
     others_messages(record, people, &mut found);
     shown_states(record, people, &mut found);
+    rooms::check(record, people, &mut found);
     for (promise, what) in found {
         record.violated(promise, what);
     }
@@ -51,7 +59,7 @@ type Found = Vec<(&'static str, String)>;
 /// Where `reader` sees what was said: whom it was said to, or who said it, or the room.
 fn seen_at(said: &Said, reader: usize) -> Option<Place> {
     match said.place {
-        Place::Lobby => Some(Place::Lobby),
+        Place::Lobby | Place::Room(_) => Some(said.place),
         Place::To(to) if to == reader => Some(Place::To(said.by)),
         Place::To(to) if said.by == reader => Some(Place::To(to)),
         Place::To(_) => None,
@@ -61,7 +69,7 @@ fn seen_at(said: &Said, reader: usize) -> Option<Place> {
 /// What somebody said is in its own history, once and in order, and has arrived.
 fn own_messages(record: &Record, people: &[Final], found: &mut Found) {
     for (index, person) in people.iter().enumerate() {
-        for place in places(people.len(), index) {
+        for place in places(record, people.len(), index) {
             let mine: Vec<&Shown> = person.at(place).iter().filter(|shown| shown.by == person.id).collect();
             let said = record.said.iter().filter(|said| said.by == index && said.place == place);
             let texts: Vec<&str> = mine.iter().map(|shown| shown.text.as_str()).collect();
@@ -80,7 +88,7 @@ fn own_messages(record: &Record, people: &[Final], found: &mut Found) {
                     _ => {}
                 }
             }
-            for shown in mine {
+            for shown in mine.into_iter().filter(|_| !matches!(place, Place::Room(_))) {
                 arrived(people, index, place, shown, found);
             }
         }
@@ -97,6 +105,7 @@ fn arrived(people: &[Final], by: usize, place: Place, shown: &Shown, found: &mut
     let readers: Vec<usize> = match place {
         Place::Lobby => (0..people.len()).filter(|&reader| reader != by).collect(),
         Place::To(to) => vec![to],
+        Place::Room(_) => vec![],
     };
     let (state, of) = shown.delivery.unwrap_or((MessageState::Failed, 0));
     // The thirty days after which a message may be given up never pass here.
@@ -118,7 +127,7 @@ fn arrived(people: &[Final], by: usize, place: Place, shown: &Shown, found: &mut
 /// Others' messages in somebody's history: once, in order, as they were said.
 fn others_messages(record: &Record, people: &[Final], found: &mut Found) {
     for (index, person) in people.iter().enumerate() {
-        for place in places(people.len(), index) {
+        for place in places(record, people.len(), index) {
             for (other, author) in people.iter().enumerate().filter(|(other, _)| *other != index) {
                 let theirs: Vec<&Shown> =
                     person.at(place).iter().filter(|shown| shown.by == author.id).collect();
@@ -136,7 +145,7 @@ fn others_messages(record: &Record, people: &[Final], found: &mut Found) {
                             format!("{} has {text}, which {} has not", person.name, author.name),
                         ));
                     }
-                    if shown.gap_before {
+                    if shown.gap_before && !matches!(place, Place::Room(_)) {
                         found.push((
                             "P2",
                             format!("{} is shown a gap before {}", person.name, brief(&shown.text)),
@@ -206,8 +215,10 @@ pub(crate) fn goes_back(before: MessageState, now: MessageState) -> bool {
     }
 }
 
-fn places(people: usize, index: usize) -> impl Iterator<Item = Place> {
-    std::iter::once(Place::Lobby).chain((0..people).filter(move |&other| other != index).map(Place::To))
+fn places(record: &Record, people: usize, index: usize) -> impl Iterator<Item = Place> {
+    let rooms = (0..record.rooms.len()).map(Place::Room);
+    let others = (0..people).filter(move |&other| other != index).map(Place::To);
+    std::iter::once(Place::Lobby).chain(others).chain(rooms)
 }
 
 /// The beginning of a text: a number that no other has.
@@ -235,15 +246,10 @@ mod tests {
 
     /// alice said 1 and 2 to bob, who has both.
     fn well() -> (Record, Vec<Final>) {
-        let mut record = Record::new("relay".to_owned());
+        let mut record = Record::new("relay".to_owned(), vec![ALICE, BOB]);
         for n in [1, 2] {
             let (_, receiver) = oneshot::channel::<Result<Reply, _>>();
-            record.said.push(Said {
-                by: 0,
-                place: Place::To(1),
-                text: format!("{n} text"),
-                answer: Answer::Awaited(receiver),
-            });
+            record.say(0, Place::To(1), format!("{n} text"), receiver);
             record.said[usize::from(n) - 1].answer = Answer::Committed(id(n));
             record.shown.insert((0, id(n)), MessageState::Delivered);
         }

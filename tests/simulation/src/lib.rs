@@ -12,6 +12,7 @@
 //! | [`net`] | the network |
 //! | [`disk`] | a file system in memory that loses power: what was not synced may be gone or torn afterwards |
 //! | [`record`], [`check`] | what was said and shown, and what must hold of it |
+//! | [`rooms`] | who was a member of which closed room, in whose eyes |
 //! | [`stack`] | the plugins |
 //! | [`rng`], [`trace`] | the numbers a seed stands for; what happened as one number |
 
@@ -25,6 +26,7 @@ pub mod plan;
 pub mod post;
 pub mod record;
 pub mod rng;
+pub mod rooms;
 pub mod run;
 pub mod stack;
 pub mod trace;

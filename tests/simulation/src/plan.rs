@@ -36,6 +36,10 @@ pub struct Plan {
     pub send_every_ms: u64,
     /// Longest text in bytes.
     pub text_bytes: u64,
+    /// Mean time between two things that people do about closed rooms, in milliseconds; 0 = there are none, as in plans of
+    /// before.
+    #[serde(default)]
+    pub rooms_every_ms: u64,
     /// Mean time between two faults of machines, in milliseconds; 0 = none.
     pub fault_every_ms: u64,
     /// Which faults there are, each as often as it stands here.
@@ -174,6 +178,7 @@ impl Plan {
             hosting: if seed % 7 == 4 { Hosting::Auto } else { Hosting::Apart },
             send_every_ms,
             text_bytes,
+            rooms_every_ms: if seed % 2 == 1 { [400, 1_500, 6_000][usize_of(seed / 2 % 3)] } else { 0 },
             fault_every_ms,
             faults: kinds,
             skew_ms,

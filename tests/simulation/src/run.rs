@@ -1,6 +1,7 @@
 //! One seed from beginning to end: everybody meets, things go wrong, all is well again, and everything is checked.
 
 mod faults;
+mod rooms;
 mod schedule;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,12 +25,15 @@ use crate::plan::{Hosting, NAMES, Plan, usize_of};
 use crate::post::{NUMBER, Post};
 use crate::record::{Answer, Histories, Place, Record, Said, Violation};
 use crate::rng::Rng;
+use crate::rooms::{Members, Room};
 use schedule::Schedule;
 
 /// How long everybody may take to meet on a network without faults.
 const MEETING: Duration = Duration::from_secs(60);
 /// How long everything may take to arrive once all is well again.
 const HEALING: Duration = Duration::from_secs(15 * 60);
+/// The same, where there were closed rooms: who was long away is told again after a pause that doubles, up to an hour.
+const ROOM_HEALING: Duration = Duration::from_secs(150 * 60);
 /// After this a hole in a conversation is shown.
 const HOLD: Duration = Duration::from_secs(40);
 /// Most violations that are told of one seed.
@@ -149,7 +153,8 @@ impl World {
             let (stack, relay) = ((plan.stack, plan.hosting), post.dial_address());
             people.push(Person::new(name, number, clock, disk, stack, relay, net.clone()));
         }
-        let (record, schedule) = (Record::new(name), Schedule::default());
+        let ids = people.iter().map(Person::id).collect();
+        let (record, schedule) = (Record::new(name, ids), Schedule::default());
         Self { plan, rng, net, post, people, record, downs, schedule, said: 0 }
     }
 
@@ -161,9 +166,9 @@ impl World {
             self.trouble(troubled + self.plan.duration).await;
         }
         let healed = Instant::now();
-        self.heal().await;
+        let finals = self.heal().await;
         let healing = healed.elapsed();
-        self.power_cut_for_all().await;
+        self.power_cut_for_all(finals).await;
         healing
     }
 
@@ -174,9 +179,9 @@ impl World {
         {
             self.record.violated("P9", format!("the relay does not start on an empty disk: {error:?}"));
         }
-        for person in &mut self.people {
-            if let Err(error) = person.start() {
-                let name = person.name;
+        for index in 0..self.people.len() {
+            if let Err(error) = self.start_person(index) {
+                let name = self.people[index].name;
                 self.record.violated("P9", format!("{name} does not start on an empty disk: {error}"));
             }
         }
@@ -227,24 +232,35 @@ impl World {
             0 => Place::Lobby,
             _ => Place::To((by + 1 + usize_of(self.rng.below(others as u64))) % self.people.len()),
         };
-        let length = usize_of(self.rng.below(self.plan.text_bytes));
-        let to = match place {
-            Place::Lobby => LOBBY.to_owned(),
-            Place::To(peer) => self.people[peer].id().to_string(),
-        };
-        let Some(running) = &self.people[by].running else { return };
-        self.said += 1;
-        let text = format!("{} {}", self.said, "x".repeat(length));
-        let to = Destination::try_from(to).unwrap_or_else(|error| panic!("{error:?}"));
-        let send = Send { to, text: text.clone(), client_id: None };
-        // A queue that is full, or a program that ends, takes nothing.
-        if let Ok(answer) = running.handle.submit(Command::Send(send)) {
-            self.record.said.push(Said { by, place, text, answer: Answer::Awaited(answer) });
+        let to = self.destination(place);
+        self.say_at(by, place, to);
+    }
+
+    /// How a place is addressed.
+    fn destination(&self, place: Place) -> Destination {
+        match place {
+            Place::Lobby => {
+                Destination::try_from(LOBBY.to_owned()).unwrap_or_else(|error| panic!("{error:?}"))
+            }
+            Place::To(peer) => Destination::Peer(self.people[peer].id()),
+            Place::Room(n) => Destination::Conversation(self.record.rooms[n].id),
         }
     }
 
-    /// All is well again; everything must arrive.
-    async fn heal(&mut self) {
+    fn say_at(&mut self, by: usize, place: Place, to: Destination) {
+        let length = usize_of(self.rng.below(self.plan.text_bytes));
+        let Some(running) = &self.people[by].running else { return };
+        self.said += 1;
+        let text = format!("{} {}", self.said, "x".repeat(length));
+        let send = Send { to, text: text.clone(), client_id: None };
+        // A queue that is full, or a program that ends, takes nothing.
+        if let Ok(answer) = running.handle.submit(Command::Send(send)) {
+            self.record.say(by, place, text, answer);
+        }
+    }
+
+    /// All is well again; everything must arrive. What everybody has then.
+    async fn heal(&mut self) -> Vec<Final> {
         self.heal_paths();
         for disk in self.people.iter().map(|person| &person.disk).chain([&self.post.disk]) {
             disk.forget_faults();
@@ -252,14 +268,15 @@ impl World {
         self.take_down().await;
         self.start_everybody().await;
         let began = Instant::now();
-        loop {
+        for looks in 1_u64.. {
             sleep(Duration::from_secs(5)).await;
             self.look();
-            let settled = is_settled(&self.finals().await);
-            if !self.record.violations.is_empty() || began.elapsed() > HEALING {
+            if !self.record.violations.is_empty() || began.elapsed() > self.patience() {
                 break;
             }
-            if settled {
+            // To read everything takes long: as a rule it is done when all that was shown says it is worth it.
+            let worth = self.record.looks_settled() || looks.is_multiple_of(6);
+            if worth && self.rooms_agree() && is_settled(&self.finals().await) {
                 sleep(HOLD).await;
                 self.look();
                 break;
@@ -267,11 +284,16 @@ impl World {
         }
         let finals = self.finals().await;
         check(&mut self.record, &finals);
+        finals
     }
 
     /// What everybody has, survives.
-    async fn power_cut_for_all(&mut self) {
-        let before = self.finals().await;
+    async fn power_cut_for_all(&mut self, before: Vec<Final>) {
+        let lists = |world: &Self| -> Vec<Vec<Members>> {
+            let of = |room: &Room| (0..world.people.len()).map(|who| room.members(who)).collect();
+            world.record.rooms.iter().map(of).collect()
+        };
+        let members = lists(self);
         for person in &mut self.people {
             person.disk.crash();
             person.end(Ending::Power);
@@ -279,6 +301,10 @@ impl World {
         self.downs.who.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.start_everybody().await;
         let after = self.finals().await;
+        if lists(self) != members {
+            let what = format!("after a power cut members are {:?}, and were {members:?}", lists(self));
+            self.record.violated("P9", what);
+        }
         for (before, after) in before.iter().zip(&after) {
             let texts = |it: &Final| -> Vec<String> {
                 it.histories.values().flatten().map(|shown| brief(&shown.text)).collect()
@@ -316,12 +342,9 @@ impl World {
             let mut histories = Histories::new();
             if let Some(running) = &person.running {
                 let others = (0..self.people.len()).filter(|&other| other != index).map(Place::To);
-                for place in [Place::Lobby].into_iter().chain(others) {
-                    let to = match place {
-                        Place::Lobby => LOBBY.to_owned(),
-                        Place::To(peer) => self.people[peer].id().to_string(),
-                    };
-                    let to = Destination::try_from(to).unwrap_or_else(|error| panic!("{error:?}"));
+                let rooms = (0..self.record.rooms.len()).map(Place::Room);
+                for place in [Place::Lobby].into_iter().chain(others).chain(rooms) {
+                    let to = self.destination(place);
                     if let Ok(shown) = running.history(&to).await {
                         histories.insert(place, shown);
                     }

@@ -14,7 +14,7 @@ fn plans_that_failed_once_hold() {
     let mut files: Vec<_> =
         std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/plans")).unwrap().collect();
     files.sort_by_key(|file| file.as_ref().unwrap().file_name());
-    assert!(files.len() >= 6, "{files:?}");
+    assert!(files.len() >= 9, "{files:?}");
     for file in files {
         let path = file.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();

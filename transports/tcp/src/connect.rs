@@ -50,24 +50,33 @@ pub async fn bind(on: &Address) -> Result<TcpListener, LinkError> {
     for address in resolve(on).await? {
         match TcpListener::bind(address).await {
             Ok(listener) => return Ok(listener),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Err(LinkError::AddressInUse { address: on.place.clone() });
-            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(not_bound(on, Some(error))),
             Err(error) => last = Some(error),
         }
     }
-    Err(match last {
+    Err(not_bound(on, last))
+}
+
+/// Why none of a host's addresses could be bound, given what the system said last.
+pub fn not_bound(on: &Address, last: Option<io::Error>) -> LinkError {
+    match last {
+        Some(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            LinkError::AddressInUse { address: on.place.clone() }
+        }
         Some(error) if error.kind() == io::ErrorKind::AddrNotAvailable => LinkError::BadAddress {
             address: on.place.clone(),
             reason: "it is not an address of this machine".into(),
         },
         Some(error) => io::Error::new(error.kind(), format!("{}: {error}", on.place)).into(),
         None => no_address(on.place.clone()),
-    })
+    }
 }
 
-/// The addresses of a host, as far as a name has any.
-async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, LinkError> {
+/// The addresses of a host, as far as a name has any; at least one.
+///
+/// # Errors
+/// [`LinkError::BadAddress`], [`LinkError::Resolve`], also if the answer takes too long.
+pub async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, LinkError> {
     let (host, port) = address.host_port()?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);

@@ -1,18 +1,6 @@
 //! Frames over TLS 1.3 (RFC 8446), on TCP.
 //!
-//! # Who is at the other end
-//!
-//! Both sides show a certificate. A client's is always made of its node's identity key, by itself; a server's is too,
-//! unless `certificate` and `key` name files, such as `openssl req -x509` or an authority makes. What a client demands of
-//! the server:
-//!
-//! | `ca` | what is proved |
-//! |---|---|
-//! | none | the identity key, as with every other transport; `FINGERPRINT@host:port` pins it |
-//! | a file | a name: the certificate is in the file itself, or signed by one that is, it is for `server_name` (the host that is dialed, without it), and its time is now |
-//! | `"system"` | the same with the authorities that this machine trusts |
-//!
-//! Names and dates in a certificate of an identity mean nothing: whoever shows it proves to hold the key.
+//! Both ends show certificates: what of, and what is demanded of them, is [`transport_certificates`]'.
 //!
 //! # On the wire
 //!
@@ -20,12 +8,9 @@
 //! length, u32 big-endian ‖ as many bytes, 0 to 2 MiB. A direction ends in good order with `close_notify`; without it the
 //! link was cut.
 
-mod certificate;
-mod files;
 mod listener;
 mod options;
 mod refusal;
-mod verify;
 mod wire;
 
 use std::sync::Arc;
@@ -33,15 +18,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_core::transport::{Link, Peer};
 use chat_core::{Address, Dialed, Identity, LinkError, Listener, Plugin, ProfileError, Transport};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use transport_certificates::{Certificates, proved};
 use transport_tcp::framing::{Reader, Writer};
 use transport_tcp::{Counters, connect, in_time};
 
 pub use options::TlsOptions;
 
-use crate::certificate::identity_of;
 use crate::refusal::explain;
 use crate::wire::Wire;
 
@@ -71,19 +56,21 @@ impl Plugin<dyn Transport> for Tls {
 #[async_trait]
 impl Transport for Tls {
     async fn dial(&self, to: &Address, me: &Identity) -> Result<Dialed, LinkError> {
-        let connector = self.options.client(me, to.pin)?;
-        let name = self.options.expected_name(to)?;
+        let certificates = self.options.certificates();
+        let (config, _) = certificates.client(me, to.pin, ALPN)?;
+        let name = certificates.expected_name(to)?;
         let stream = connect::connect(to).await?;
         self.options.tcp().apply(&stream)?;
-        let named = self.options.ca.is_some().then(|| name.to_str().into_owned());
-        let link = in_time(dial_over(connector, name, named, stream), late).await?;
+        let connector = TlsConnector::from(Arc::new(config));
+        let link = in_time(dial_over(connector, name, &certificates, stream), late).await?;
         transport_noise::check_pin(&link, to)?;
         Ok(Dialed::Secure(link))
     }
 
     async fn listen(&self, on: &Address, me: &Identity) -> Result<Box<dyn Listener>, LinkError> {
-        let acceptor = self.options.server(me)?;
+        let (config, _) = self.options.certificates().serving(me, ALPN)?.config()?;
         let socket = connect::bind(on).await?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         Ok(Box::new(listener::TlsListener::new(socket, self.options.tcp(), acceptor)?))
     }
 }
@@ -95,7 +82,7 @@ fn late() -> LinkError {
 async fn dial_over<S>(
     connector: TlsConnector,
     name: ServerName<'static>,
-    named: Option<String>,
+    certificates: &Certificates,
     stream: S,
 ) -> Result<Link, LinkError>
 where
@@ -103,16 +90,13 @@ where
 {
     let counters = Arc::new(Counters::default());
     let wire = Wire::new(stream, Arc::clone(&counters));
-    let connected = connector.connect(name, wire).into_fallible().await;
+    let connected = connector.connect(name.clone(), wire).into_fallible().await;
     let stream = connected.map_err(|(error, wire)| explain(error, wire.first_bytes()))?;
     let session = stream.get_ref().1;
     if session.alpn_protocol() != Some(ALPN) {
         return Err(LinkError::ForeignProtocol { looks_like: "speaks TLS, but no chat in it" });
     }
-    let peer = match named {
-        Some(name) => Peer::Name(name),
-        None => Peer::Key(proved(session.peer_certificates())?),
-    };
+    let peer = certificates.found(&name, session.peer_certificates())?;
     Ok(link(peer, stream, counters))
 }
 
@@ -130,13 +114,6 @@ where
     }
     let peer = Peer::Key(proved(session.peer_certificates())?);
     Ok(link(peer, stream, counters))
-}
-
-/// The identity of whoever has shown a certificate and signed the handshake with its key.
-fn proved(certificates: Option<&[CertificateDer<'_>]>) -> Result<chat_core::identity::PeerKey, LinkError> {
-    let certificate = certificates.and_then(<[_]>::first);
-    let certificate = certificate.ok_or(LinkError::NotAuthenticated("it showed no certificate"))?;
-    identity_of(certificate).map_err(|refusal| LinkError::NotAuthenticated(refusal.0))
 }
 
 fn link<S>(peer: Peer, stream: S, counters: Arc<Counters>) -> Link

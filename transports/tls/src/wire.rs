@@ -1,4 +1,5 @@
-//! The socket under TLS: counts bytes, and remembers what came first.
+//! The socket under TLS: counts bytes, remembers what came first, and ends a handshake that begins with its end: the library
+//! would take a `close_notify` there for the other end's last word, and wait for what can't come.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,6 +12,9 @@ use transport_tcp::Counters;
 
 /// As many bytes as it takes to guess a protocol.
 const FIRST_BYTES: usize = 16;
+/// A type of record (RFC 8446 §5.1), and a level of alerts (§6).
+const ALERT: u8 = 0x15;
+const WARNING: u8 = 1;
 
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
@@ -29,6 +33,11 @@ impl<S> Wire<S> {
     pub(crate) fn first_bytes(&self) -> &[u8] {
         &self.first[..self.known]
     }
+
+    /// Whether the first record is an alert without consequence, such as `close_notify` (RFC 8446 §6): level warning.
+    fn begins_with_a_warning(&self) -> bool {
+        matches!(self.first_bytes(), [ALERT, _, _, _, _, WARNING, ..])
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
@@ -44,6 +53,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let first = this.first[this.known..].iter_mut().zip(read);
         this.known += first.map(|(to, byte)| *to = *byte).count();
         this.counters.received.fetch_add(read.len() as u64, Ordering::Relaxed);
+        if this.begins_with_a_warning() {
+            let what = "the other end ended the handshake before it began";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, what)));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chat_core::api::command::{MemberOf, NewRoom};
 use chat_core::api::{CommandError, Destination, ErrorKind, Reply};
-use chat_core::ids::{ConversationId, PeerId};
+use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::room::RoomAddress;
 use chat_core::wire::membership::{Change, Operation, SignedOperation, VerifiedOperation};
 
@@ -12,7 +12,7 @@ use super::super::Engine;
 use super::super::commands::Target;
 use super::{Answer, Closed, Kind, MAX_ROOMS, Room};
 use crate::roster::{Log, NotTaken};
-use crate::store::{RoomPeer, StoreError};
+use crate::store::{DeliveryState, RoomPeer, StoreError};
 
 fn refused(kind: ErrorKind, message: impl std::fmt::Display) -> CommandError {
     CommandError::new(kind, message)
@@ -30,7 +30,7 @@ impl Engine {
                     log = Log::begin(operation);
                     log.is_some()
                 }
-                Some(log) => log.insert(operation) == Ok(true),
+                Some(log) => log.restore(operation) == Ok(true),
             };
             if !taken {
                 return Ok(None);
@@ -185,7 +185,10 @@ impl Engine {
             Err(error) => return Ok(Err(error)),
         };
         if let Err(error) = self.take_operation(id, operation)? {
-            let kind = if error == NotTaken::Full { ErrorKind::TooLarge } else { ErrorKind::NotAllowed };
+            let kind = match error {
+                NotTaken::Full | NotTaken::Share => ErrorKind::TooLarge,
+                _ => ErrorKind::NotAllowed,
+            };
             return Ok(Err(refused(kind, error)));
         }
         self.members_changed(id, &before, Some(self.config.identity.peer_id()))?;
@@ -204,10 +207,15 @@ impl Engine {
         operation: VerifiedOperation,
     ) -> Result<Result<bool, NotTaken>, StoreError> {
         let Some(closed) = self.closed_mut(id) else { return Ok(Err(NotTaken::Elsewhere)) };
-        let bytes = operation.signed.encode();
+        let (bytes, change) = (operation.signed.encode(), operation.change.clone());
         let (n, taken) = (closed.log.len(), closed.log.insert(operation));
         if taken == Ok(true) {
             self.store.put_room_operation(id, n, &bytes)?;
+            // Also who never was a member here, as what admitted it counts for nothing, believes to be one.
+            if let Change::Admit { peer } | Change::Remove { peer } = change {
+                let knows = self.knows(id, peer);
+                self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
+            }
         }
         Ok(taken)
     }
@@ -232,7 +240,9 @@ impl Engine {
         }
         for &gone in before.difference(&after).filter(|&&gone| gone != me) {
             let dropped = self.store.drop_copies_in(id, gone)?;
-            self.touched.extend(dropped);
+            for message in dropped {
+                self.was_for_nobody_else(message)?;
+            }
         }
         let joined = self.rooms.get(&id).is_some_and(|room| room.joined);
         match after.contains(&me) {
@@ -244,9 +254,27 @@ impl Engine {
         if !joined && after.contains(&me) { self.came_back(id) } else { Ok(()) }
     }
 
+    /// A message whose last copy nobody waits for any longer does not wait either, least of all for who comes later.
+    fn was_for_nobody_else(&mut self, message: MessageId) -> Result<(), StoreError> {
+        if self.store.deliveries_of(message)?.is_empty() {
+            self.store.set_message_state(message, DeliveryState::Stored as u8, None)?;
+        }
+        self.touched.insert(message);
+        Ok(())
+    }
+
     fn left_closed(&mut self, id: ConversationId, reason: &str) -> Result<(), StoreError> {
         let failed = self.store.fail_copies_in(id, reason)?;
         self.touched.extend(failed);
+        for row in self.store.unaddressed(id)? {
+            self.store.set_message_state(row.id, DeliveryState::Failed as u8, Some(reason))?;
+            self.touched.insert(row.id);
+        }
         self.set_joined(id, false)
+    }
+
+    /// Whether a copy of what is written in a closed room may be sealed for a peer: it is a member, as is this node.
+    pub(in crate::engine) fn may_read(&self, id: ConversationId, peer: PeerId) -> bool {
+        self.rooms.get(&id).is_some_and(|room| room.has(peer))
     }
 }

@@ -88,6 +88,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let (key, now) = ((self.counted(id), peer), self.up);
         let is_full = self.doubts.len() >= MAX_DOUBTS;
+        let is_new = !self.doubts.contains_key(&key);
         match self.doubts.get_mut(&key) {
             Some(doubt) => {
                 if doubt.again(now) {
@@ -103,7 +104,11 @@ impl Engine {
                 }
             }
         }
-        self.compare_for(key, id)
+        self.compare_for(key, id)?;
+        // A question costs no more than a receipt: if that was all, the answer settles it.
+        let is_compared = self.doubts.get(&key).is_none_or(|doubt| doubt.compared);
+        let asks = is_new && !is_compared && self.closed(id).is_some();
+        if asks { self.ask_room(id, key.1) } else { Ok(()) }
     }
 
     fn compare_for(&mut self, key: (ConversationId, PeerId), id: ConversationId) -> Result<(), StoreError> {
@@ -116,14 +121,16 @@ impl Engine {
     }
 
     /// Both know the same of a room. If somebody has written to members who follow from none of it, that is no race.
-    pub(super) fn agreed(&mut self, id: ConversationId, peer: PeerId) {
-        let Some(doubt) = self.doubts.remove(&(id, peer)).filter(|doubt| !doubt.told) else { return };
-        match doubt.roster {
-            Some(roster) if self.never_had(id, roster) => self.roster_alarm(id, peer, NEVER),
-            _ => {
-                debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came")
+    pub(super) fn agreed(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        if let Some(doubt) = self.doubts.remove(&(id, peer)).filter(|doubt| !doubt.told) {
+            match doubt.roster {
+                Some(roster) if self.never_had(id, roster) => self.roster_alarm(id, peer, NEVER),
+                _ => {
+                    debug!(room = %id.short(), peer = %peer.short(), "what did not fit was written before the news came")
+                }
             }
         }
+        self.vouched(id)
     }
 
     /// Whether no way through the known operations leads to these members.

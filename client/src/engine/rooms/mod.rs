@@ -5,14 +5,18 @@
 //! | `open` | the relay names the members |
 //! | `closed` | members admit and remove members, by operations that every member checks |
 //! | `doubts` | who seems to know other members: settled by comparing, or an alarm |
+//! | `brought` | how many rooms others may bring this node into, and which are forgotten that one has left |
 //! | `sync` | who knows which operations: told, asked for, told again |
+//! | `vouched` | a room out of a backup: nothing is written to its members before others have said who they are |
 //! | `texts` | what is written in a closed room, and by whom |
 
+mod brought;
 mod closed;
 mod doubts;
 mod open;
 mod sync;
 mod texts;
+mod vouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,8 +38,10 @@ pub(super) use open::MAX_MEMBERS;
 
 /// Most rooms one is in.
 const MAX_ROOMS: usize = 256;
-/// Most rooms that are known, those too that one has left.
-const MAX_KNOWN_ROOMS: usize = 2 * MAX_ROOMS;
+/// Most of them that others have made; the rest is for one's own and for open ones.
+const MAX_ROOMS_OF_OTHERS: usize = MAX_ROOMS / 4 * 3;
+/// Most rooms that are remembered of those one is not in any more.
+const MAX_LEFT_ROOMS: usize = 256;
 /// Digits of a room's id in its address, at least.
 const MIN_DIGITS: usize = 4;
 
@@ -167,7 +173,7 @@ impl Engine {
             joined: room.joined,
         })?;
         self.rooms.insert(conversation, room);
-        Ok(())
+        self.forget_left_rooms()
     }
 
     fn set_joined(&mut self, conversation: ConversationId, joined: bool) -> Result<(), StoreError> {
@@ -205,7 +211,6 @@ impl Engine {
 
     fn has_room_for_room(&self) -> bool {
         self.rooms.values().filter(|room| room.joined).count() < MAX_ROOMS
-            && self.rooms.len() < MAX_KNOWN_ROOMS
     }
 
     fn room_changed(&mut self, id: ConversationId, by: Option<PeerId>) -> Result<(), StoreError> {
@@ -247,7 +252,7 @@ impl Engine {
         let Some(name) = known.or(address.plain()).cloned() else {
             return refuse(ErrorKind::NotFound, format!("there is no room {address}"));
         };
-        if !self.rooms.contains_key(&open_room_conversation(&name)) && !self.has_room_for_room() {
+        if !self.has_room_for_room() {
             let message = format!("you are in {MAX_ROOMS} rooms already; leave one first");
             return refuse(ErrorKind::TooLarge, message);
         }

@@ -14,9 +14,6 @@ use super::super::Engine;
 use crate::roster::{Log, NotTaken};
 use crate::store::{RoomPeer, StoreError};
 
-/// Most rooms that one peer may bring this node into.
-const MAX_ROOMS_OF_ONE: usize = 64;
-
 /// The hash of operations that are in the order in which they came, with everything before them.
 fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] {
     let parents: BTreeSet<OperationId> =
@@ -25,13 +22,13 @@ fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] 
 }
 
 impl Engine {
-    /// What a peer is to know of a room, and the hash of it: a member everything, who was one what led to its removal.
+    /// What a peer is to know of a room, and the hash of it: a member everything, who is none, but was to be one, why.
     fn for_peer(&self, id: ConversationId, peer: PeerId) -> Option<(Vec<&VerifiedOperation>, [u8; 16])> {
         let log = &self.closed(id)?.log;
         if log.is_member(peer) {
             return Some((log.from(0).collect(), log.hash()));
         }
-        let known = log.until_removed(peer);
+        let known = log.until_out(peer);
         let hash = hash_of(id, &known);
         (!known.is_empty()).then_some((known, hash))
     }
@@ -80,15 +77,20 @@ impl Engine {
 
     /// Everything that a peer has not been told of any room.
     pub(in crate::engine) fn tell_rooms(&mut self, peer: PeerId) -> Result<(), StoreError> {
+        for id in self.rooms_with(peer) {
+            self.tell_room(id, peer)?;
+        }
+        Ok(())
+    }
+
+    /// Closed rooms that a peer is in, or was told of.
+    fn rooms_with(&self, peer: PeerId) -> Vec<ConversationId> {
         let concerns = |(id, room): (&ConversationId, &super::Room)| {
             let closed = room.closed()?;
             let of_it = room.has(peer) || closed.peers.contains_key(&peer);
             of_it.then_some(*id)
         };
-        for id in self.rooms.iter().filter_map(concerns).collect::<Vec<_>>() {
-            self.tell_room(id, peer)?;
-        }
-        Ok(())
+        self.rooms.iter().filter_map(concerns).collect()
     }
 
     /// Everybody in a room is told what it has not been told.
@@ -131,7 +133,7 @@ impl Engine {
         for (id, peer) in self.unconfirmed_in_rooms() {
             match self.contacts.get(&peer).map(|contact| contact.online) {
                 None => self.ask_for(peer),
-                Some(true) => self.tell_again(id, peer)?,
+                Some(true) => drop(self.tell_again(id, peer)?),
                 Some(false) => {}
             }
         }
@@ -139,22 +141,46 @@ impl Engine {
     }
 
     /// Tells everything once more, if that was not done a short while ago. Whether it was done.
-    fn tell_again(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+    fn tell_again(&mut self, id: ConversationId, peer: PeerId) -> Result<bool, StoreError> {
         if !self.rates.may_tell(peer, id, self.up) {
-            return Ok(());
+            return Ok(false);
         }
         let knows = self.knows(id, peer);
         self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
-        self.tell_room(id, peer)
+        self.tell_room(id, peer).map(|()| true)
     }
 
-    /// What a session carried that is lost may have been of this: it is told again over the new one.
+    /// What a session carried that is lost may have been of this: it is told again over the new one. And a peer may have
+    /// lost its session because it goes on from an older copy of its data: whatever it has confirmed, it is asked.
     pub(in crate::engine) fn retell_rooms(&mut self, peer: PeerId) -> Result<(), StoreError> {
-        for (id, _) in self.unconfirmed_in_rooms().into_iter().filter(|(_, it)| *it == peer) {
+        for id in self.rooms_with(peer) {
             let knows = self.knows(id, peer);
-            self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
+            let has_confirmed = self.has_confirmed(id, peer);
+            match has_confirmed {
+                true => self.ask_room(id, peer)?,
+                false => self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?,
+            }
         }
         self.tell_rooms(peer)
+    }
+
+    /// Whether a peer has said that it knows what it is to know.
+    fn has_confirmed(&self, id: ConversationId, peer: PeerId) -> bool {
+        let heard = self.knows(id, peer).heard;
+        self.for_peer(id, peer).is_some_and(|(_, hash)| heard == Some(hash))
+    }
+
+    /// Says by its hash what is known here of a room, to hear whether the peer knows the same.
+    pub(super) fn ask_room(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        let log = self.for_peer(id, peer).map(|(_, hash)| hash).unwrap_or_default();
+        let ask = Body::RoomAsk(RoomAsk { room: id, log });
+        self.send_control(peer, self.direct(peer), ask).map(drop)
+    }
+
+    /// Says by its hash what is known here, and nothing more.
+    fn confirm_room(&mut self, id: ConversationId, peer: PeerId, log: [u8; 16]) -> Result<(), StoreError> {
+        let body = Body::RoomLog(RoomLog { room: id, log, operations: vec![] });
+        self.send_control(peer, self.direct(peer), body).map(drop)
     }
 
     /// Somebody knows other operations, or wrote where it may not: both tell each other all, unless that was done a short
@@ -168,13 +194,12 @@ impl Engine {
         if !self.rates.may_compare(peer, counted, self.up) {
             return Ok(false);
         }
-        let log = self.for_peer(id, peer).map(|(_, hash)| hash).unwrap_or_default();
         let knows = self.knows(id, peer);
         if self.closed(id).is_some() {
             self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
             self.tell_room(id, peer)?;
         }
-        self.send_control(peer, self.direct(peer), Body::RoomAsk(RoomAsk { room: id, log }))?;
+        self.ask_room(id, peer)?;
         Ok(true)
     }
 
@@ -185,24 +210,33 @@ impl Engine {
         let knows = self.knows(ask.room, from);
         self.set_knows(ask.room, from, RoomPeer { heard: Some(ask.log), ..knows })?;
         if ask.log == hash {
-            self.agreed(ask.room, from);
-            return Ok(());
+            self.confirm_room(ask.room, from, hash)?;
+            return self.agreed(ask.room, from);
         }
-        self.tell_again(ask.room, from)
+        // As long as it may not be told all again, it hears at least that there is something to tell.
+        if self.tell_again(ask.room, from)? { Ok(()) } else { self.confirm_room(ask.room, from, hash) }
     }
 
     /// [`Body::RoomLog`]
     pub(in crate::engine) fn room_log(&mut self, from: PeerId, told: &RoomLog) -> Result<(), StoreError> {
         let id = told.room;
         let is_new = self.closed(id).is_none();
+        let has_confirmed = self.has_confirmed(id, from);
         let orphans = if is_new {
             let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
+            let by = log.admitter(self.config.identity.peer_id()).unwrap_or(from);
+            if !self.may_be_brought(by, log.name())? {
+                return Ok(());
+            }
             self.enter(log)?;
             self.room_is_known(from);
             let by = self.closed(id).and_then(|closed| closed.log.admitter(self.config.identity.peer_id()));
             self.room_changed(id, by)?;
             false
         } else {
+            if !self.may_come_back(told)? {
+                return Ok(());
+            }
             self.merge(from, told)?
         };
         let Some((known, hash)) = self.for_peer(id, from) else { return Ok(()) };
@@ -214,21 +248,21 @@ impl Engine {
             return self.compare_rooms(id, from).map(drop);
         }
         if told.log != hash {
-            return self.tell_room(id, from);
+            // It had confirmed all of this: what it was told, it has lost.
+            return if has_confirmed {
+                self.tell_again(id, from).map(drop)
+            } else {
+                self.tell_room(id, from)
+            };
         }
-        self.agreed(id, from);
-        if told.operations.is_empty() {
-            return Ok(());
-        }
-        let body = Body::RoomLog(RoomLog { room: id, log: hash, operations: vec![] });
-        self.send_control(from, self.direct(from), body)?;
-        Ok(())
+        self.agreed(id, from)?;
+        if told.operations.is_empty() { Ok(()) } else { self.confirm_room(id, from, hash) }
     }
 
     /// A room that is not known here, if it admits this node: all of its operations, every one of them right.
     fn admitted_by(&mut self, from: PeerId, told: &RoomLog) -> Option<Log> {
         let me = self.config.identity.peer_id();
-        if told.operations.is_empty() || self.rooms.contains_key(&told.room) || !self.has_room_for_room() {
+        if told.operations.is_empty() || self.rooms.contains_key(&told.room) {
             return None;
         }
         let mut log: Option<Log> = None;
@@ -240,10 +274,7 @@ impl Engine {
             }
         }
         let log = log.filter(|log| log.room() == told.room && log.hash() == told.log)?;
-        let by = log.admitter(me);
-        let brought = |room: &&super::Room| room.closed().is_some_and(|it| it.log.admitter(me) == by);
-        let is_full = self.rooms.values().filter(brought).count() >= MAX_ROOMS_OF_ONE;
-        (log.is_member(me) && log.is_member(from) && !is_full).then_some(log)
+        (log.is_member(me) && log.is_member(from)).then_some(log)
     }
 
     /// Takes what is new of a room that is known. Whether something is missing before some of it.
@@ -266,6 +297,13 @@ impl Engine {
                 Err(NotTaken::Orphan) => orphans = true,
                 Err(NotTaken::NoRight) => {
                     self.roster_alarm(id, author, "wished to change the members without a right to it");
+                }
+                Err(NotTaken::Share) => {
+                    self.roster_alarm(
+                        id,
+                        author,
+                        "changes the members more often than leaves others room for it",
+                    );
                 }
                 Err(NotTaken::Full) => {
                     self.roster_alarm(id, author, "changes the members more often than a room can hold");

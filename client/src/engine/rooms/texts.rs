@@ -81,12 +81,7 @@ impl Engine {
         if closed.log.roster() == roster {
             return Ok(());
         }
-        let heard = closed.peers.get(&from).and_then(|knows| knows.heard);
-        let knows_all = heard == Some(closed.log.hash());
-        if knows_all && !self.never_had(id, roster) {
-            // It knows what is known here by now: it wrote this before.
-            return Ok(());
-        }
+        // Whatever it has confirmed: it may have written this before, or have lost since what it knew.
         self.doubt(id, from, |engine| {
             let what = engine.what_differs(id, roster);
             Doubt::new(AlarmKind::Roster, what, Some(roster), engine.up)

@@ -9,7 +9,7 @@ use crate::engine::MINUTE_MS;
 
 impl World {
     /// The store is put back from `backup`, as an import does.
-    fn put_back(&mut self, who: &str, backup: tempfile::TempDir) {
+    pub(super) fn put_back(&mut self, who: &str, backup: tempfile::TempDir) {
         let place = StorePlace::File(backup.path().join("client.db"));
         let key = crate::vault::StoreKey::from_bytes(&[7; 32]);
         crate::mark_restored(&place, &key, Box::new(chat_core::entropy::OsEntropy)).unwrap();
@@ -18,7 +18,7 @@ impl World {
         self.connect(who);
     }
 
-    fn seconds(&mut self, seconds: u64) {
+    pub(super) fn seconds(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.pass(1_000);
             self.settle();

@@ -285,6 +285,54 @@ fn changes_at_once_converge() {
     assert_eq!(world.members("carol", DEN), Vec::<String>::new());
 }
 
+/// bob is removed, does not know it yet, and admits carol: for all who know both, carol never came. She has to learn that,
+/// though nobody has removed her. Found by simulation, seed 31.
+#[test]
+fn who_was_admitted_by_one_who_had_been_removed_is_told() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    let room = world.den(&["alice", "bob"]);
+    let (alice, bob) = (world.id("alice"), world.id("bob"));
+    world.meddle = Box::new(move |envelope| {
+        let kept = envelope.from == alice && envelope.to == Recipient::Peer(bob);
+        if kept { vec![] } else { vec![envelope] }
+    });
+    world.remove("alice", DEN, "bob").unwrap();
+    world.admit("bob", DEN, "carol").unwrap();
+    world.settle();
+    assert_eq!(world.members("carol", DEN), ["alice", "bob", "carol"], "as far as she knows");
+    let said = world.send("carol", DEN, "hello?");
+    world.settle();
+    world.meddle = Box::new(|envelope| vec![envelope]);
+    for _ in 0..4 {
+        world.pass(2 * MINUTE_MS);
+        world.settle();
+    }
+    assert_eq!(world.members("alice", DEN), ["alice"]);
+    for who in ["bob", "carol"] {
+        assert_eq!(world.members(who, DEN), Vec::<String>::new(), "{who}");
+        assert!(world.snapshot(who).conversation(room).is_none(), "{who}");
+    }
+    assert_eq!(world.state("carol", said), MessageState::Failed, "nobody reads it, and she is told so");
+    assert_eq!(world.texts("alice", DEN), Vec::<String>::new());
+}
+
+/// Found by simulation, seed 31.
+#[test]
+fn what_was_written_to_nobody_who_is_left_does_not_wait_for_ever() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.den(&["alice", "bob"]);
+    world.disconnect("alice");
+    let said = world.send("alice", DEN, "still there?");
+    assert_eq!(world.state("alice", said), MessageState::Queued);
+    world.remove("alice", DEN, "bob").unwrap();
+    assert_eq!(world.state("alice", said), MessageState::Stored);
+    world.crash("alice");
+    world.connect("alice");
+    world.settle();
+    assert_eq!(world.state("alice", said), MessageState::Stored);
+    assert_eq!(world.texts("bob", DEN), Vec::<String>::new());
+}
+
 /// Nobody writes; still, what was kept back arrives after a while.
 #[test]
 fn what_was_kept_back_is_told_again() {

@@ -5,7 +5,7 @@ use chat_core::api::{Destination, Event, MessageState, Reply};
 use chat_core::profile::Retention;
 
 use super::world::World;
-use crate::engine::{DAY_MS, HOUR_MS};
+use crate::engine::{DAY_MS, HOUR_MS, Input};
 
 fn find(world: &mut World, who: &str, query: &str) -> Vec<String> {
     let search = Search { query: query.into(), with: None, limit: None };
@@ -86,4 +86,48 @@ fn history_ends_when_the_profile_says_and_what_has_not_arrived_stays() {
     world.person("bob").engine.config.history = Retention::Off;
     world.live(60_000);
     assert_eq!(world.texts("bob", "alice"), ["old"], "it was said in this run");
+}
+
+/// A row that is not what was written ends the run, with its name; nothing is done on it meanwhile.
+#[test]
+fn a_run_ends_when_the_store_is_found_to_be_damaged() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.send("alice", "bob", "seen");
+    world.settle();
+    world.crash("bob");
+    let bob = world.person("bob");
+    bob.engine.store.run("UPDATE sealed_seen_envelopes SET at = at + 1").unwrap();
+    let turn = world.turn("bob", vec![Input::Tick]);
+    let said = turn.damaged.unwrap();
+    assert!(said.contains("damaged: seen_envelopes, row "), "{said}");
+}
+
+/// Nothing of a run stays when it ends in good order, but what has not arrived; and of a long one, nothing older than a day.
+#[test]
+fn without_history_a_run_leaves_what_has_not_arrived() {
+    let mut world = World::of(&["alice", "bob"]);
+    for who in ["alice", "bob"] {
+        world.person(who).engine.config.history = Retention::Off;
+    }
+    world.send("alice", "bob", "said");
+    world.settle();
+    world.disconnect("bob");
+    world.send("alice", "bob", "on its way");
+    world.settle();
+    for who in ["alice", "bob"] {
+        world.person(who).engine.end_run();
+        world.crash(who);
+    }
+    assert_eq!(world.texts("alice", "bob"), ["on its way"]);
+    assert_eq!(world.texts("bob", "alice"), [""; 0]);
+    world.connect("alice");
+    world.connect("bob");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["on its way"]);
+    world.person("bob").engine.config.history = Retention::Off;
+    for _ in 0..2 {
+        world.now = world.now.plus_ms(DAY_MS - HOUR_MS);
+        world.live(2 * 60_000);
+    }
+    assert_eq!(world.texts("bob", "alice"), [""; 0]);
 }

@@ -3,7 +3,10 @@
 mod anew;
 mod chaos;
 mod clock;
+mod closed_many;
 mod closed_races;
+mod closed_restored;
+mod closed_retry;
 mod closed_rooms;
 mod crowd;
 mod first_messages;

@@ -6,7 +6,7 @@ use chat_core::api::{Event, LinkState, MessageState};
 use chat_core::ids::PeerId;
 use chat_core::nick::RoomName;
 use chat_core::transport::NoStats;
-use chat_core::wire::relay::Refusal;
+use chat_core::wire::relay::{CONNECTED_AGAIN, Refusal};
 use chat_core::wire::{FromRelay, ToRelay};
 
 use super::world::World;
@@ -163,4 +163,16 @@ fn in_a_room_full_of_phantoms_somebody_who_is_known_finds_a_place() {
     assert_eq!(members(&mut world).len(), MAX_MEMBERS);
     named(&mut world, false, vec![phantom(crowd)]);
     assert!(!members(&mut world).contains(&phantom(crowd)), "a phantom takes nobody's place");
+}
+
+/// Whoever's folder was copied, or stolen, must hear of it in words.
+#[test]
+fn a_second_copy_of_an_identity_is_told_as_such() {
+    let mut world = World::of(&["alice"]);
+    world.input("alice", vec![refused(Refusal::NotAllowed, CONNECTED_AGAIN)]);
+    let alarms = world.alarms("alice");
+    assert!(alarms.last().unwrap().contains("a second copy of your identity is in use"), "{alarms:?}");
+    world.input("alice", vec![refused(Refusal::NotAllowed, "a member of too many rooms")]);
+    let alarms = world.alarms("alice");
+    assert!(alarms.last().unwrap().contains("too many rooms"), "{alarms:?}");
 }

@@ -46,6 +46,7 @@ impl Loot {
             let copy = tempfile::tempdir().unwrap();
             std::fs::copy(folder.join("client.db"), copy.path().join("client.db")).unwrap();
             std::fs::write(copy.path().join("client.db-wal"), &log[..end]).unwrap();
+            crate::store::forge(&copy.path().join("client.db"));
             Self::of(me, copy.path())
         };
         std::iter::once(0).chain(commits(&log)).map(state).collect()

@@ -90,7 +90,10 @@ fn keys_are_wanted_again_after_a_failed_turn() {
     person.engine.keys = None;
     person.engine.keys_wanted = false;
     person.engine.last_keys_wanted = None;
-    person.engine.store.db.execute_batch("DELETE FROM bundles").unwrap();
+    person.engine.store.run("DELETE FROM bundles").unwrap();
+    let control =
+        "INSERT INTO controls (envelope_id, peer, envelope, created) VALUES (x'01', x'02', x'03', 0)";
+    person.engine.store.run(control).unwrap();
     person.engine.last_housekeeping = None;
     // The disk refuses the first housekeeping.
     person
@@ -98,8 +101,7 @@ fn keys_are_wanted_again_after_a_failed_turn() {
         .store
         .db
         .execute_batch(
-            "INSERT INTO controls (envelope_id, peer, envelope, created) VALUES (x'01', x'02', x'03', 0);
-         CREATE TRIGGER full BEFORE DELETE ON sealed_controls BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+            "CREATE TRIGGER full BEFORE DELETE ON sealed_controls BEGIN SELECT RAISE(ABORT, 'disk full'); END",
         )
         .unwrap();
     let turn = world.input("alice", vec![Input::Tick]);

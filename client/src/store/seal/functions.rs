@@ -1,7 +1,7 @@
 //! What views and triggers call: `hashed`, `sealed`, `opened`, `ledger`.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use hmac::Mac;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -45,12 +45,16 @@ pub(super) fn register(db: &Connection, sealer: &Arc<Mutex<Sealer>>) -> rusqlite
         call: Call<T>,
     ) -> rusqlite::Result<()> {
         let sealer = Arc::clone(sealer);
-        let flags = match name {
-            "hashed" => FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
-            _ => FunctionFlags::SQLITE_UTF8,
-        };
-        db.create_scalar_function(name, arguments, flags, move |context| {
-            call(&mut sealer.lock().unwrap_or_else(PoisonError::into_inner), context)
+        // Nothing that lies in the file may call them: only queries, and the views and triggers of the connection.
+        let mut flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+        if name == "hashed" {
+            flags |= FunctionFlags::SQLITE_DETERMINISTIC;
+        }
+        db.create_scalar_function(name, arguments, flags, move |context| match sealer.try_lock() {
+            Ok(mut sealer) => call(&mut sealer, context),
+            Err(TryLockError::Poisoned(poisoned)) => call(&mut poisoned.into_inner(), context),
+            // One thread has the connection: it would wait for itself.
+            Err(TryLockError::WouldBlock) => Err(failed("called from within the seal")),
         })
     }
     function(db, "hashed", 2, sealer, hashed)?;
@@ -159,12 +163,13 @@ pub(super) fn shown<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> String {
 fn ledger(sealer: &mut Sealer, context: &Context<'_>) -> rusqlite::Result<Option<i64>> {
     let (n, comes) = (number(context, 0)?, context.get::<bool>(1)?);
     let version = row::version(context.get_raw(2).as_bytes().unwrap_or_default());
-    let key = encode(values(context, 3, context.len().saturating_sub(3)));
+    let key = (3..context.len()).map(|index| context.get_raw(index));
     let (Some(table), Some(version)) = (sealer.tables.get(n), version) else {
         return Err(failed("no such row"));
     };
     let entry = sealer.ledger.entries.get_mut(n).ok_or_else(|| failed("no such table"))?;
-    sealer.summer.enter(entry, &table.name, &key, version, comes);
+    sealer.summer.enter(entry, &table.name, &encode(key.clone()), version, comes);
+    sealer.round.enter(&sealer.summer, (n, table), key, version, comes);
     sealer.dirty = true;
     Ok(None)
 }

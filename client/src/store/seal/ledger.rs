@@ -31,7 +31,7 @@ impl Sum {
         out
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane].wrapping_add(other.0[lane])))
     }
 
@@ -94,6 +94,8 @@ impl Summer {
 pub(super) struct Ledger {
     /// The highest version that any row ever had.
     pub(super) version: u64,
+    /// The commits that changed something; none in a store of before they were counted.
+    pub(super) commits: Option<u64>,
     /// In the order of the tables.
     pub(super) entries: Vec<Entry>,
 }
@@ -116,11 +118,13 @@ struct Pages {
     version: u64,
     #[n(1)]
     lines: Vec<Line>,
+    #[n(2)]
+    commits: Option<u64>,
 }
 
 impl Ledger {
     pub(super) fn new(tables: usize) -> Self {
-        Self { version: 0, entries: vec![Entry::default(); tables] }
+        Self { version: 0, commits: None, entries: vec![Entry::default(); tables] }
     }
 
     /// As it is sealed.
@@ -133,6 +137,7 @@ impl Ledger {
         };
         minicbor::to_vec(Pages {
             version: self.version,
+            commits: self.commits,
             lines: tables.zip(&self.entries).map(line).collect(),
         })
         .ok()
@@ -147,7 +152,8 @@ impl Ledger {
             keys: Sum::of(*line.keys),
             versions: Sum::of(*line.versions),
         };
-        same.then(|| Self { version: pages.version, entries: pages.lines.into_iter().map(entry).collect() })
+        let entries = pages.lines.into_iter().map(entry).collect();
+        same.then_some(Self { version: pages.version, commits: pages.commits, entries })
     }
 }
 
@@ -189,11 +195,11 @@ mod tests {
     fn a_ledger_comes_back_for_the_same_tables_only() {
         let summer = Summer::new(&[1; 32]);
         let mut ledger = Ledger::new(2);
-        ledger.version = 7;
+        (ledger.version, ledger.commits) = (7, Some(3));
         summer.enter(&mut ledger.entries[1], "b", b"key", 7, true);
         let bytes = ledger.encode(["a", "b"].into_iter()).unwrap();
         let back = Ledger::decode(&bytes, ["a", "b"].into_iter()).unwrap();
-        assert_eq!((back.version, back.entries), (7, ledger.entries));
+        assert_eq!((back.version, back.commits, back.entries), (7, Some(3), ledger.entries));
         assert!(Ledger::decode(&bytes, ["a", "c"].into_iter()).is_none());
         assert!(Ledger::decode(&bytes, ["a"].into_iter()).is_none());
         assert!(Ledger::decode(&[0xff], ["a"].into_iter()).is_none());

@@ -12,16 +12,23 @@
 //! | `row` | a row's cipher |
 //! | `ledger` | what there is, in which version |
 //! | `functions` | what the views and triggers call |
+//! | `texts` | what search reads |
+//! | `schema` | that nothing else lies in the file |
 //! | `check` | whether all of it is as it was written |
+//! | `round` | the same, a few rows at a time while the store is in use |
 
 mod check;
 mod functions;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod ledger;
+mod round;
 mod row;
+mod salvage;
+mod schema;
 mod sql;
 mod tables;
+mod texts;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,16 +36,17 @@ use chacha20poly1305::aead::Aead;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce, aead::Payload};
 use chat_core::entropy::Entropy;
 use hmac::{Hmac, Mac};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::StoreError;
 use crate::vault::StoreKey;
-pub(crate) use check::Findings;
 pub(super) use functions::DAMAGED;
 use ledger::{Ledger, Summer};
+use round::Round;
 use row::RowKey;
+pub(super) use salvage::Salvage;
 use tables::Table;
 
 /// Where the ledger lies.
@@ -48,6 +56,9 @@ CREATE TABLE seal (
     key_id BLOB NOT NULL,   -- tells the key apart from others
     ledger BLOB NOT NULL    -- nonce, ciphertext, tag
 );";
+const NO_LEDGER: &str = "its ledger is not there";
+/// What is said of a store whose key is the right one.
+const OTHER_ID: &str = "the name of its key is not what was written";
 /// What the ledger is bound to.
 const LEDGER_LABEL: &[u8] = b"chat/store/1 ledger";
 const NONCE_BYTES: usize = 24;
@@ -64,12 +75,19 @@ struct Sealer {
     ledger: Ledger,
     /// Something was written since the ledger was.
     dirty: bool,
+    /// The check that goes on beside, and how far it had come with the last commit.
+    round: Round,
+    committed: Round,
+    /// Proves that whoever had the key found the store in the clear, see [`super::unsealed`].
+    permit: Zeroizing<[u8; 32]>,
+    /// Of the count of commits, see [`super::count`].
+    count_key: Zeroizing<[u8; 32]>,
     /// The row that was opened last, of which several columns are asked for in turn.
     last: Option<functions::Opened>,
 }
 
 /// HMAC-SHA256 with a key, which RFC 2104 fills up with zeros to a block.
-fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+pub(super) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     let mut block = Zeroizing::new([0; 64]);
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     <Hmac<Sha256> as Mac>::new((&*block).into())
@@ -100,6 +118,10 @@ impl Seal {
             entropy,
             ledger: Ledger::new(tables.len()),
             dirty: false,
+            round: Round::default(),
+            committed: Round::default(),
+            permit: key.derive(super::unsealed::LABEL)?,
+            count_key: key.derive(super::count::LABEL)?,
             last: None,
             tables,
         };
@@ -115,6 +137,21 @@ impl Seal {
         functions::register(db, &self.0)?;
         // A row that another one replaces leaves the ledger too.
         Ok(db.execute_batch("PRAGMA recursive_triggers = ON")?)
+    }
+
+    /// See [`super::unsealed`].
+    pub(super) fn permit(&self) -> Zeroizing<[u8; 32]> {
+        self.sealer().permit.clone()
+    }
+
+    /// See [`super::count`].
+    pub(super) fn count_key(&self) -> Zeroizing<[u8; 32]> {
+        self.sealer().count_key.clone()
+    }
+
+    /// How many commits the ledger knows of.
+    pub(super) fn commits(&self) -> Option<u64> {
+        self.sealer().ledger.commits
     }
 
     /// The tables of a new store. In a transaction; [`Seal::flush`] belongs to it.
@@ -149,34 +186,51 @@ impl Seal {
         let sealed: i64 =
             db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'seal'", [], |row| row.get(0))?;
         if sealed == 0 {
-            return Err(StoreError::Damaged("its ledger is not there".to_owned()));
+            return Err(StoreError::Damaged(NO_LEDGER.to_owned()));
         }
-        let key_id: Vec<u8> = db.query_row("SELECT key_id FROM seal", [], |row| row.get(0))?;
-        match key_id == self.sealer().key_id {
-            true => Ok(()),
-            false => Err(StoreError::OtherKey),
+        let key_id: Option<Vec<u8>> =
+            db.query_row("SELECT key_id FROM seal", [], |row| row.get(0)).optional()?;
+        let key_id = key_id.ok_or_else(|| StoreError::Damaged(NO_LEDGER.to_owned()))?;
+        if key_id == self.sealer().key_id {
+            return Ok(());
         }
+        let record: Vec<u8> = db.query_row("SELECT ledger FROM seal", [], |row| row.get(0))?;
+        let opens = self.sealer().open_ledger(&record).is_some();
+        Err(if opens { StoreError::Damaged(OTHER_ID.to_owned()) } else { StoreError::OtherKey })
     }
 
     /// Writes the ledger if something has changed. In the transaction that changed it.
     pub(super) fn flush(&self, db: &Connection) -> Result<(), StoreError> {
-        let mut sealer = self.sealer();
-        if !sealer.dirty {
-            return Ok(());
-        }
-        let record = sealer.seal_ledger()?;
-        let mut put = db.prepare_cached("UPDATE seal SET ledger = ?")?;
-        put.execute([record])?;
-        sealer.dirty = false;
+        let record = {
+            let mut sealer = self.sealer();
+            // A commit that fails may have taken effect.
+            sealer.committed.again();
+            if !sealer.dirty {
+                return Ok(());
+            }
+            sealer.ledger.commits = Some(sealer.ledger.commits.unwrap_or(0).saturating_add(1));
+            sealer.seal_ledger()?
+        };
+        db.prepare_cached("UPDATE seal SET ledger = ?")?.execute([record])?;
+        self.sealer().dirty = false;
         Ok(())
+    }
+
+    /// What was flushed is committed.
+    pub(super) fn committed(&self) {
+        let mut sealer = self.sealer();
+        sealer.committed = sealer.round.clone();
     }
 
     /// Reads the ledger as it lies in the file: at start, and after what was not committed.
     pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
-        let record: Vec<u8> =
-            db.prepare_cached("SELECT ledger FROM seal")?.query_row([], |row| row.get(0))?;
+        let record: Option<Vec<u8>> =
+            db.prepare_cached("SELECT ledger FROM seal")?.query_row([], |row| row.get(0)).optional()?;
+        let record = record.ok_or_else(|| StoreError::Damaged(NO_LEDGER.to_owned()))?;
         let mut sealer = self.sealer();
         sealer.last = None;
+        sealer.round = std::mem::take(&mut sealer.committed);
+        sealer.committed = sealer.round.clone();
         sealer.ledger = sealer
             .open_ledger(&record)
             .ok_or_else(|| StoreError::Damaged("its ledger is not what was written".to_owned()))?;

@@ -6,14 +6,14 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use chat_core::entropy::Entropy;
 use chat_core::error::CryptoError;
 use rusqlite::types::{Value, ValueRef};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 const VERSION_BYTES: usize = 8;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
 /// Writes a value so that no two lists of values give the same bytes.
-fn put(value: ValueRef<'_>, out: &mut Vec<u8>) {
+pub(super) fn put(value: ValueRef<'_>, out: &mut Vec<u8>) {
     let (kind, bytes): (u8, &[u8]) = match &value {
         ValueRef::Null => (0, &[]),
         ValueRef::Integer(number) => (1, &number.to_be_bytes()),
@@ -27,11 +27,17 @@ fn put(value: ValueRef<'_>, out: &mut Vec<u8>) {
     out.extend(bytes);
 }
 
-fn take(bytes: &mut &[u8]) -> Option<Value> {
+/// The kind and the bytes of the next value.
+fn split<'b>(bytes: &mut &'b [u8]) -> Option<(u8, &'b [u8])> {
     let (kind, rest) = bytes.split_first()?;
     let (len, rest) = rest.split_first_chunk::<4>()?;
     let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
     *bytes = rest;
+    Some((*kind, value))
+}
+
+fn take(bytes: &mut &[u8]) -> Option<Value> {
+    let (kind, value) = split(bytes)?;
     Some(match kind {
         0 if value.is_empty() => Value::Null,
         1 => Value::Integer(i64::from_be_bytes(value.try_into().ok()?)),
@@ -59,13 +65,33 @@ fn decode(mut bytes: &[u8]) -> Option<Vec<Value>> {
 }
 
 /// What a row's hidden values are bound to.
-fn associated(table: &str, beside: &[u8], version: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(table.len() + beside.len() + 12);
+fn associated(table: &str, beside: &[u8], version: u64, out: &mut Vec<u8>) {
+    out.clear();
     out.extend(u32::try_from(table.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend(table.as_bytes());
     out.extend(version.to_be_bytes());
     out.extend(beside);
-    out
+}
+
+/// Room for opening rows one after the other.
+#[derive(Default)]
+pub(super) struct Scratch {
+    aad: Vec<u8>,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Scratch {
+    /// A text among the values that were opened last.
+    pub(super) fn text(&self, place: usize) -> Option<&str> {
+        let mut bytes = self.body.as_slice();
+        for _ in 0..place {
+            split(&mut bytes)?;
+        }
+        match split(&mut bytes)? {
+            (3, text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
 }
 
 /// The key of a table's rows.
@@ -93,7 +119,8 @@ impl RowKey {
         out.extend(nonce);
         out.extend(hidden);
         let body = out.get_mut(VERSION_BYTES + NONCE_BYTES..).unwrap_or_default();
-        let aad = associated(&self.table, beside, version);
+        let mut aad = Vec::new();
+        associated(&self.table, beside, version, &mut aad);
         let tag = self
             .cipher
             .encrypt_in_place_detached(XNonce::from_slice(&nonce), &aad, body)
@@ -104,14 +131,23 @@ impl RowKey {
 
     /// The hidden values, if the row is what was sealed.
     pub(super) fn open(&self, sealed: &[u8], beside: &[u8]) -> Option<Vec<Value>> {
+        let mut scratch = Scratch::default();
+        self.open_in(sealed, beside, &mut scratch)?;
+        decode(&scratch.body)
+    }
+
+    /// Opens a row, for [`Scratch::text`]; `None` if it is not what was sealed.
+    pub(super) fn open_in(&self, sealed: &[u8], beside: &[u8], scratch: &mut Scratch) -> Option<()> {
         let version = version(sealed)?;
         let rest = sealed.get(VERSION_BYTES..)?;
         let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
         let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;
-        let mut body = Zeroizing::new(body.to_vec());
-        let aad = associated(&self.table, beside, version);
-        self.cipher.decrypt_in_place_detached(XNonce::from_slice(nonce), &aad, &mut body, tag.into()).ok()?;
-        decode(&body)
+        let Scratch { aad, body: opened } = scratch;
+        associated(&self.table, beside, version, aad);
+        opened.zeroize();
+        opened.extend(body);
+        let nonce = XNonce::from_slice(nonce);
+        self.cipher.decrypt_in_place_detached(nonce, aad, opened, tag.into()).ok()
     }
 }
 

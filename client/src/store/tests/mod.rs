@@ -7,6 +7,7 @@ use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
 
 use super::*;
 use crate::config::StorePlace;
+use crate::store::count_of;
 
 const ME: PeerId = PeerId([1; 32]);
 const BOB: PeerId = PeerId([2; 32]);
@@ -77,7 +78,8 @@ fn a_store_of_a_later_program_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let place = StorePlace::File(folder.path().join("client.db"));
     let newer = Store::open(&place).unwrap();
-    newer.db.execute_batch(&format!("PRAGMA user_version = {}", SCHEMA_VERSION + 1)).unwrap();
+    let sql = format!("CREATE TABLE main.later (x); PRAGMA user_version = {}", SCHEMA_VERSION + 1);
+    newer.db.execute_batch(&sql).unwrap();
     drop(newer);
     let refused = Store::open(&place).err();
     assert!(
@@ -109,6 +111,7 @@ fn a_log_that_was_left_is_settled_first() {
     let log = |db: &std::path::Path| db.with_extension("db-wal");
     std::fs::copy(&path, &copy).unwrap();
     assert!(std::fs::copy(log(&path), log(&copy)).unwrap() > 0);
+    std::fs::copy(count_of(&path), count_of(&copy)).unwrap();
     let store = Store::open(&StorePlace::File(copy.clone())).unwrap();
     assert_eq!(log(&copy).metadata().unwrap().len(), 0);
     assert_eq!(shown(&store), [1]);

@@ -84,6 +84,11 @@ fn first<const N: usize>(hash: &Sha256) -> [u8; N] {
     sum
 }
 
+/// A number that a checksum proves, or one that it does not prove if something else is in its place.
+pub(super) fn number(row: &Row<'_>, column: usize) -> i64 {
+    row.get_ref(column).ok().and_then(|found| found.as_i64().ok()).unwrap_or(-1)
+}
+
 /// Over what somebody has acknowledged; 0 for nothing, which needs no proof.
 pub(super) fn of_cursor(peer: &[u8], acked: i64) -> i64 {
     if acked == 0 {

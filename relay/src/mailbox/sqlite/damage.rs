@@ -40,15 +40,11 @@ fn store(writer: &mut Writer, from: PeerId, to: Recipient, n: u8) {
     let envelope = NewEnvelope { id: EnvelopeId([n; 16]), to, bytes: content(n) };
     writer.db.execute_batch("BEGIN").unwrap();
     let outcomes = writer.store(from, 0, &[envelope], Timestamp(1)).unwrap();
+    writer.write_rows().unwrap();
     assert!(matches!(outcomes[..], [Outcome::Stored(_)]), "{outcomes:?}");
-    keep_counters(writer);
+    writer.put_counters().unwrap();
     writer.db.execute_batch("COMMIT").unwrap();
-}
-
-fn keep_counters(writer: &Writer) {
-    let next_n = i64::try_from(writer.counters.next_n).unwrap();
-    let stored = i64::try_from(writer.totals.of_everybody()).unwrap();
-    writer.db.execute("UPDATE counters SET next_n = ?1, stored_bytes = ?2", [next_n, stored]).unwrap();
+    writer.shared.recent.committed();
 }
 
 /// Two peers and a room with something for each, and with something that is acknowledged.
@@ -65,20 +61,25 @@ fn fill(writer: &mut Writer) {
             _ => Recipient::Peer(CARL),
         };
         store(writer, ANNA, to, n);
+        // Of what waits, some is in the table that lists it and some in the log alone.
+        if n == 12 {
+            writer.settle_recent().unwrap();
+        }
     }
     writer.ack(CARL, 6).unwrap();
     writer.settle_fresh().unwrap();
-    keep_counters(writer);
+    writer.put_counters().unwrap();
+    writer.shared.recent.committed();
     writer.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
 }
 
-fn waiting(db: &Connection, peer: PeerId) -> rusqlite::Result<(Page, bool)> {
-    reader::waiting(db, peer, 0, 1000, usize::MAX)
+fn waiting((writer, db): &(Writer, Connection), peer: PeerId) -> rusqlite::Result<(Page, bool)> {
+    reader::waiting(db, &writer.shared.recent, peer, 0, 1000, usize::MAX)
 }
 
 /// Number and contents of what each has waiting.
-fn everything(db: &Connection) -> BTreeMap<PeerId, Vec<(u64, Bytes)>> {
-    [ANNA, BOB, CARL].map(|peer| (peer, waiting(db, peer).unwrap().0.items)).into()
+fn everything(opened: &(Writer, Connection)) -> BTreeMap<PeerId, Vec<(u64, Bytes)>> {
+    [ANNA, BOB, CARL].map(|peer| (peer, waiting(opened, peer).unwrap().0.items)).into()
 }
 
 /// The files as they are now, as a kill of the process and the machine would leave them.
@@ -104,11 +105,11 @@ fn wal(path: &Path) -> PathBuf {
 fn flip_every(step: usize) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.db");
-    let (mut writer, reader) = open(&path).unwrap();
-    fill(&mut writer);
-    let expected = everything(&reader);
+    let mut opened = open(&path).unwrap();
+    fill(&mut opened.0);
+    let expected = everything(&opened);
     assert_eq!(expected.values().map(Vec::len).collect::<Vec<_>>(), [0, 13, 9]);
-    drop((writer, reader));
+    drop(opened);
     let whole = std::fs::read(&path).unwrap();
     assert!(whole.len() > 64 << 10, "{}", whole.len());
     let (mut refused, mut left_out, mut untouched) = (0, 0, 0);
@@ -118,13 +119,13 @@ fn flip_every(step: usize) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at / step % 8);
         std::fs::write(&damaged, bytes).unwrap();
-        let Ok((_writer, reader)) = open(&damaged) else {
+        let Ok(opened) = open(&damaged) else {
             refused += 1;
             continue;
         };
         let mut lost = 0;
         for (peer, expected) in &expected {
-            let Ok((page, _)) = waiting(&reader, *peer) else { panic!("{at}: nothing can be read") };
+            let (page, _) = waiting(&opened, *peer).unwrap_or_else(|error| panic!("{at}: {error}"));
             for item in &page.items {
                 // What was acknowledged may come again, but only to whom it was sent.
                 assert!(content(item.1[0]) == item.1, "{at}: a wrong envelope for {peer}");
@@ -159,9 +160,9 @@ fn no_flipped_byte_gives_a_wrong_envelope() {
 fn a_damaged_envelope_is_named_and_the_rest_comes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.db");
-    let (mut writer, reader) = open(&path).unwrap();
-    fill(&mut writer);
-    let whole = waiting(&reader, BOB).unwrap().0.items;
+    let mut opened = open(&path).unwrap();
+    fill(&mut opened.0);
+    let whole = waiting(&opened, BOB).unwrap().0.items;
     for (column, wrong) in [
         ("envelope", "x'00'"),
         ("sender", "sender + 1"),
@@ -173,18 +174,18 @@ fn a_damaged_envelope_is_named_and_the_rest_comes() {
         ("checksum", "7"),
         ("envelope", "NULL || 'text'"),
     ] {
-        writer.db.execute_batch("BEGIN; PRAGMA ignore_check_constraints = ON").unwrap();
+        opened.0.db.execute_batch("BEGIN; PRAGMA ignore_check_constraints = ON").unwrap();
         let change = format!("UPDATE OR IGNORE log SET {column} = coalesce({wrong}, 5) WHERE n = 4");
-        assert_eq!(writer.db.execute(&change, []).unwrap(), 1);
-        writer.db.execute_batch("COMMIT").unwrap();
-        let (page, index_is_damaged) = waiting(&reader, BOB).unwrap();
+        assert_eq!(opened.0.db.execute(&change, []).unwrap(), 1);
+        opened.0.db.execute_batch("COMMIT").unwrap();
+        let (page, index_is_damaged) = waiting(&opened, BOB).unwrap();
         assert_eq!((page.damaged, index_is_damaged), (vec![4], false), "{column}");
         assert!(page.items.iter().all(|item| whole.contains(item)) && page.items.len() + 1 == whole.len());
         // Dropped, so that its sender can bring it again.
-        writer.discard(&[4]).unwrap();
-        store_again(&mut writer);
+        opened.0.discard(&[4]).unwrap();
+        store_again(&mut opened.0);
     }
-    assert!(waiting(&reader, BOB).unwrap().0.damaged.is_empty());
+    assert!(waiting(&opened, BOB).unwrap().0.damaged.is_empty());
 }
 
 /// Puts envelope 4 back in its place.
@@ -192,79 +193,92 @@ fn store_again(writer: &mut Writer) {
     let next_n = std::mem::replace(&mut writer.counters.next_n, 4);
     let envelope = NewEnvelope { id: EnvelopeId([4; 16]), to: Recipient::Peer(BOB), bytes: content(4) };
     writer.store(ANNA, 0, &[envelope], Timestamp(1)).unwrap();
+    writer.write_rows().unwrap();
     writer.counters.next_n = next_n;
 }
 
 #[test]
-fn an_index_that_disagrees_is_made_anew() {
+fn a_list_that_disagrees_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.db");
-    let (mut writer, reader) = open(&path).unwrap();
-    fill(&mut writer);
-    let expected = everything(&reader);
-    let bob = writer.known_peer(BOB).unwrap().unwrap();
-    let anna = writer.known_peer(ANNA).unwrap().unwrap();
-    drop((writer, reader));
-    // While the schema doesn't name the index, one row goes and another comes, of the same size.
-    let db = Connection::open(&path).unwrap();
-    let find = "SELECT rootpage, sql FROM sqlite_schema WHERE name = 'log_box'";
-    let (root, sql): (i64, String) = db.query_row(find, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    db.execute_batch("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'log_box'")
-        .unwrap();
-    drop(db);
-    let db = Connection::open(&path).unwrap();
-    let size: i64 = db.query_row("DELETE FROM log WHERE n = 4 RETURNING size", [], |row| row.get(0)).unwrap();
-    let (id, envelope) = ([77; 16], content(4));
-    let sent = Sent { sender: anna, payer: 0, stranger: true };
-    let row = LogRow { n: 21, box_id: bob, sent, stored_at: 1, size, id: &id, envelope: &envelope };
-    let values = rusqlite::params![21, bob, anna, 1, size, id, row.checksum(), &envelope[..], 0, 1];
-    db.execute("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", values).unwrap();
-    db.execute_batch("PRAGMA writable_schema = ON").unwrap();
-    let values = rusqlite::params![root, sql];
-    db.execute("INSERT INTO sqlite_schema VALUES('index', 'log_box', 'log', ?1, ?2)", values).unwrap();
-    drop(db);
-    let (mut writer, reader) = open(&path).unwrap();
-    assert_eq!(writer.counters.next_n, 22);
-    let (page, index_is_damaged) = waiting(&reader, BOB).unwrap();
-    assert!(index_is_damaged && page.damaged.is_empty());
+    let mut opened = open(&path).unwrap();
+    fill(&mut opened.0);
+    let expected = everything(&opened);
+    // It names what the log does not have, and lacks what it has, of the same size.
+    opened.0.db.execute_batch("UPDATE boxes SET n = 3000 WHERE n = 10").unwrap();
+    drop(opened);
+    let mut opened = open(&path).unwrap();
+    let (page, list_is_damaged) = waiting(&opened, BOB).unwrap();
+    assert!(list_is_damaged && page.damaged.is_empty());
     let mut rest = expected[&BOB].clone();
-    rest.retain(|(n, _)| *n != 4);
+    rest.retain(|(n, _)| *n != 10);
     assert_eq!(page.items, rest, "the rest comes");
-    writer.met_damage();
-    writer.repair();
-    rest.push((21, envelope));
-    assert_eq!(everything(&reader)[&BOB], rest);
-    assert!(!waiting(&reader, BOB).unwrap().1);
+    opened.0.met_damage();
+    opened.0.repair();
+    assert_eq!(everything(&opened), expected);
+    assert!(!waiting(&opened, BOB).unwrap().1);
+    // What is stored after it is found, too.
+    store(&mut opened.0, ANNA, Recipient::Peer(BOB), 22);
+    assert_eq!(waiting(&opened, BOB).unwrap().0.items.len(), expected[&BOB].len() + 1);
+}
+
+/// A number is wrong, a value is none, or the list says less than the counter: it is made anew when it is opened.
+#[test]
+fn a_list_that_is_damaged_is_no_reason_to_refuse_the_mailbox() {
+    for damage in [
+        "UPDATE boxes SET size = 'text' WHERE n = 4",
+        "UPDATE boxes SET size = size + 1 WHERE n = 4",
+        "DELETE FROM boxes WHERE n > 3",
+        "UPDATE counters SET listed_n = 1000000",
+        "UPDATE counters SET listed_n = 0",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        let mut opened = open(&path).unwrap();
+        fill(&mut opened.0);
+        let expected = everything(&opened);
+        assert!(opened.0.db.execute(damage, []).unwrap() > 0);
+        drop(opened);
+        let opened = open(&path).unwrap();
+        assert_eq!(everything(&opened), expected, "{damage}");
+    }
 }
 
 #[test]
 fn a_damaged_cursor_skips_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut writer, reader) = open(&dir.path().join("relay.db")).unwrap();
-    fill(&mut writer);
-    let expected = everything(&reader);
-    writer.db.execute_batch("UPDATE peers SET acked = 15; UPDATE members SET since = 18").unwrap();
-    assert_eq!(everything(&reader)[&BOB], expected[&BOB]);
-    let carls = &everything(&reader)[&CARL];
-    assert!(expected[&CARL].iter().all(|item| carls.contains(item)), "what it has may come again");
-    assert_eq!(writer.attach(BOB, Timestamp(2)).unwrap().unwrap().cursor, 0);
+    let mut opened = open(&dir.path().join("relay.db")).unwrap();
+    fill(&mut opened.0);
+    let expected = everything(&opened);
+    for damage in [
+        "UPDATE peers SET acked = 15; UPDATE members SET since = 18",
+        "UPDATE peers SET acked = 1.5; UPDATE members SET since_sum = x'00'",
+        "UPDATE peers SET acked = 0, acked_sum = 'text'; UPDATE members SET since = 'text'",
+    ] {
+        opened.0.db.execute_batch(damage).unwrap();
+        assert_eq!(everything(&opened)[&BOB], expected[&BOB], "{damage}");
+        let carls = &everything(&opened)[&CARL];
+        assert!(expected[&CARL].iter().all(|item| carls.contains(item)), "what it has may come again");
+    }
+    assert_eq!(opened.0.attach(BOB, Timestamp(2)).unwrap().unwrap().cursor, 0);
 }
 
 #[test]
 fn numbers_and_totals_that_were_damaged_are_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.db");
-    let (mut writer, reader) = open(&path).unwrap();
-    fill(&mut writer);
-    let bytes = writer.totals.of_everybody();
-    writer
+    let mut opened = open(&path).unwrap();
+    fill(&mut opened.0);
+    let bytes = opened.0.totals.of_everybody();
+    opened
+        .0
         .db
         .execute_batch("UPDATE counters SET next_n = 3, stored_bytes = 5, directory_bytes = 77")
         .unwrap();
-    drop((writer, reader));
-    let (writer, _reader) = open(&path).unwrap();
-    assert_eq!((writer.counters.next_n, writer.totals.of_everybody()), (21, bytes));
-    assert_eq!(writer.counters.directory_bytes, 0);
+    drop(opened);
+    let opened = open(&path).unwrap();
+    assert_eq!((opened.0.counters.next_n, opened.0.totals.of_everybody()), (21, bytes));
+    assert_eq!(opened.0.counters.directory_bytes, 0);
 }
 
 /// The log is cut off anywhere, as by a kill in the middle of writing it: every commit that is whole in it counts, and
@@ -273,12 +287,12 @@ fn numbers_and_totals_that_were_damaged_are_made_anew() {
 fn a_kill_at_any_byte_of_any_commit_leaves_whole_commits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.db");
-    let (mut writer, _reader) = open(&path).unwrap();
-    fill(&mut writer);
+    let mut opened = open(&path).unwrap();
+    fill(&mut opened.0);
     let log_len = |path: &Path| std::fs::metadata(wal(path)).unwrap().len();
     let mut commits = vec![log_len(&path)];
     for n in 21..=30 {
-        store(&mut writer, ANNA, Recipient::Peer(BOB), n);
+        store(&mut opened.0, ANNA, Recipient::Peer(BOB), n);
         commits.push(log_len(&path));
     }
     let work = tempfile::tempdir().unwrap();
@@ -286,15 +300,15 @@ fn a_kill_at_any_byte_of_any_commit_leaves_whole_commits() {
     for cut in (0..=end).step_by(499).chain(commits.iter().copied()) {
         let copied = copy(&path, work.path());
         std::fs::OpenOptions::new().write(true).open(wal(&copied)).unwrap().set_len(cut).unwrap();
-        let (_writer, reader) = open(&copied).unwrap();
-        let got = waiting(&reader, BOB).unwrap().0;
+        let opened = open(&copied).unwrap();
+        let got = waiting(&opened, BOB).unwrap().0;
         assert!(got.damaged.is_empty());
         let whole = commits.iter().filter(|len| **len > 0 && **len <= cut).count();
         assert_eq!(got.items.len(), 13 + whole, "cut at {cut} of {commits:?}");
     }
 }
 
-/// Makes a database of version 3 of one of version 4, with checksums as they were.
+/// Makes a database of version 3, with checksums as they were.
 fn make_old(path: &Path) {
     let db = Connection::open(path).unwrap();
     let old: Vec<(i64, [u8; 8])> = db
@@ -313,7 +327,8 @@ fn make_old(path: &Path) {
         db.execute("UPDATE log SET checksum = ?2 WHERE n = ?1", rusqlite::params![n, sum]).unwrap();
     }
     db.execute_batch(
-        "DROP INDEX log_box; ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
+        "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n;
+         ALTER TABLE counters DROP COLUMN seen_n; ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
          CREATE INDEX log_box ON log(box, n, sender, size);
          ALTER TABLE peers DROP COLUMN acked_sum; ALTER TABLE peers DROP COLUMN contacts;
          ALTER TABLE members DROP COLUMN since_sum; DROP TABLE contacts; DROP TABLE fresh; PRAGMA user_version = 3;",
@@ -326,17 +341,17 @@ fn make_old(path: &Path) {
 fn a_kill_at_any_point_of_the_migration_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.db");
-    let (mut writer, reader) = open(&path).unwrap();
-    fill(&mut writer);
-    store(&mut writer, BOB, Recipient::Peer(ANNA), 22);
-    writer.settle_fresh().unwrap();
-    let expected = everything(&reader);
-    drop((writer, reader));
+    let mut opened = open(&path).unwrap();
+    fill(&mut opened.0);
+    store(&mut opened.0, BOB, Recipient::Peer(ANNA), 22);
+    opened.0.settle_fresh().unwrap();
+    let expected = everything(&opened);
+    drop(opened);
     make_old(&path);
     let old = std::fs::read(&path).unwrap();
     // The connections stay open, so that the log stays.
-    let (_writer, reader) = open(&path).unwrap();
-    assert_eq!(everything(&reader), expected);
+    let opened = open(&path).unwrap();
+    assert_eq!(everything(&opened), expected);
     let log = std::fs::read(wal(&path)).unwrap();
     assert!(log.len() > 4096, "{}", log.len());
     let work = tempfile::tempdir().unwrap();
@@ -344,13 +359,16 @@ fn a_kill_at_any_point_of_the_migration_loses_nothing() {
         let copied = copy(&path, work.path());
         std::fs::write(&copied, file).unwrap();
         std::fs::write(wal(&copied), log).unwrap();
-        let (mut writer, reader) = open(&copied).unwrap();
-        assert_eq!(everything(&reader), expected, "{what}");
-        let version: i64 = reader.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 4, "{what}");
-        let [anna, bob] = [ANNA, BOB].map(|peer| writer.known_peer(peer).unwrap().unwrap());
-        assert!(writer.has_written(bob, anna).unwrap() && writer.has_written(anna, bob).unwrap(), "{what}");
-        drop((writer, reader));
+        let mut opened = open(&copied).unwrap();
+        assert_eq!(everything(&opened), expected, "{what}");
+        let version: i64 = opened.1.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 5, "{what}");
+        let [anna, bob] = [ANNA, BOB].map(|peer| opened.0.known_peer(peer).unwrap().unwrap());
+        assert!(
+            opened.0.has_written(bob, anna).unwrap() && opened.0.has_written(anna, bob).unwrap(),
+            "{what}"
+        );
+        drop(opened);
         std::fs::read(&copied).unwrap()
     };
     for cut in (0..=log.len()).step_by(997) {

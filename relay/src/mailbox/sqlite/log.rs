@@ -3,12 +3,14 @@
 use chat_core::wire::Recipient;
 use chat_core::wire::relay::Refusal;
 use chat_core::{PeerId, Timestamp};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::super::{NewEnvelope, Outcome};
-use super::checksum::{self, LogRow};
+use super::boxes::{self, Key, Listed};
+use super::checksum;
+use super::rows::NewRow;
 use super::seen::Seen;
-use super::shares::{Sent, Usage, over};
+use super::shares::{Reserve, Sent, Usage, over};
 use super::writer::{Writer, from_sql, to_sql};
 
 /// What an envelope takes in the database beside its own bytes, about: its row, index and id, and a row of a
@@ -59,7 +61,8 @@ impl Writer {
         let sent = Sent { sender, payer, stranger };
         let seen = self.seen(box_id, envelope.id)?;
         if let Some(Seen { n, stored_at, .. }) = seen
-            && (now.ms_since(Timestamp(from_sql(stored_at))) < self.limits.redeliver_ms || self.waits(n)?)
+            && (now.ms_since(Timestamp(from_sql(stored_at))) < self.limits.redeliver_ms
+                || self.is_listed((box_id, n))?)
         {
             return Ok(Outcome::Known);
         }
@@ -75,10 +78,6 @@ impl Writer {
         self.insert(box_id, sent, size, envelope, now).map(Outcome::Stored)
     }
 
-    fn waits(&self, n: i64) -> rusqlite::Result<bool> {
-        self.db.prepare_cached("SELECT 1 FROM log WHERE n = ?1")?.exists([n])
-    }
-
     fn insert(
         &mut self,
         box_id: i64,
@@ -88,16 +87,15 @@ impl Writer {
         now: Timestamp,
     ) -> rusqlite::Result<u64> {
         let n = self.counters.next_n;
-        let (id, bytes) = (envelope.id.as_ref(), &envelope.bytes[..]);
-        let (stored_at, row_size) = (to_sql(now.0), to_sql(size));
-        let row = LogRow { n: to_sql(n), box_id, sent, stored_at, size: row_size, id, envelope: bytes };
-        let Sent { sender, payer, stranger } = sent;
-        self.db.prepare_cached("INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?.execute(
-            params![row.n, box_id, sender, stored_at, row_size, id, row.checksum(), bytes, payer, stranger],
-        )?;
-        let n_seen = Seen { n: row.n, stored_at, sender };
+        let row =
+            NewRow { n: to_sql(n), box_id, sent, stored_at: to_sql(now.0), size, envelope: envelope.clone() };
+        let (stored_at, sender) = (row.stored_at, sent.sender);
+        let n_row = row.n;
+        self.unwritten.push(row);
+        let n_seen = Seen { n: n_row, stored_at, sender };
         self.counters.next_n += 1;
         self.totals.add(sent, size);
+        self.list((box_id, n_row), Listed { size, sent });
         self.remember(box_id, envelope.id, n_seen)?;
         let usage = self.usage(box_id)?;
         let before = usage.entries();
@@ -107,21 +105,13 @@ impl Writer {
         Ok(n)
     }
 
-    /// What waits in a box, from the cache or counted in the index.
+    /// What waits in a box, from the cache or counted in the list.
     fn usage(&mut self, box_id: i64) -> rusqlite::Result<&mut Usage> {
         if !self.usage.contains_key(&box_id) {
             let mut usage = Usage::default();
-            let mut query = self.db.prepare_cached(
-                "SELECT sender, payer, stranger, sum(size) FROM log INDEXED BY log_box WHERE box = ?1
-                 GROUP BY sender, payer, stranger",
-            )?;
-            let mut rows = query.query([box_id])?;
-            while let Some(row) = rows.next()? {
-                let sent = Sent { sender: row.get(0)?, payer: row.get(1)?, stranger: row.get(2)? };
-                usage.add(sent, from_sql(row.get(3)?));
-            }
-            drop(rows);
-            drop(query);
+            let mut count = |Listed { size, sent }: Listed| usage.add(sent, size);
+            boxes::sums(&self.db, "WHERE box = ?1", [box_id], &mut count)?;
+            self.shared.recent.in_box(box_id, i64::MAX).into_iter().for_each(|(_, listed)| count(listed));
             self.usage_entries += usage.entries();
             self.usage.insert(box_id, usage);
         }
@@ -137,9 +127,14 @@ impl Writer {
     /// elsewhere is left out.
     fn relay_has_room(&self, sent: Sent, size: u64) -> bool {
         let all = self.limits.stored_bytes;
+        let total = self.totals.of_everybody();
+        let reserve = Reserve::of(all, self.limits.max_peers, &self.limits);
+        if reserve.takes(self.totals.of_sender(sent.sender), total, size) {
+            return true;
+        }
         let of_payer = self.totals.of_payer(sent.payer);
         let strangers = all / self.limits.strangers_stored_share.max(1);
-        self.totals.of_everybody().saturating_add(size) <= all
+        reserve.spares(total, size)
             && over(of_payer, size, all / self.limits.payer_share.max(1)) == 0
             && (!sent.stranger || self.totals.of_strangers().saturating_add(size) <= strangers)
     }
@@ -185,51 +180,86 @@ impl Writer {
 
     /// Drops the oldest envelopes of a room, of one sender or all, until `bytes` are free.
     fn evict(&mut self, box_id: i64, sender: Option<i64>, bytes: u64) -> rusqlite::Result<()> {
-        let (mut freed, mut last) = (0, 0);
-        let mut query = self.db.prepare_cached(
-            "SELECT n, size FROM log WHERE box = ?1 AND (?2 IS NULL OR sender = ?2) ORDER BY n",
-        )?;
-        let mut rows = query.query(params![box_id, sender])?;
-        while freed < bytes
-            && let Some(row) = rows.next()?
-        {
-            last = row.get(0)?;
-            freed += from_sql(row.get(1)?);
+        self.write_rows()?;
+        let mut freed = 0;
+        for (n, listed) in self.listed(box_id, i64::MAX)? {
+            if freed >= bytes {
+                break;
+            }
+            if sender.is_none_or(|sender| listed.sent.sender == sender) {
+                freed += listed.size;
+                let dropped = self.drop_row(n)?;
+                self.unlist_counted((box_id, n))?;
+                self.forget_ids(&dropped)?;
+            }
         }
-        drop(rows);
-        drop(query);
-        let dropped = self.drop_rows(
-            "DELETE FROM log WHERE box = ?1 AND n <= ?2 AND (?3 IS NULL OR sender = ?3)
-             RETURNING box, sender, payer, stranger, size, id",
-            params![box_id, last, sender],
-        )?;
-        self.forget_ids(&dropped).map(drop)
+        Ok(())
     }
 
-    /// Deletes rows of the log with a statement that returns `box, sender, payer, stranger, size, id`, and keeps the counts.
-    pub(super) fn drop_rows(
+    /// Deletes a row of the log, and gives its box and its envelope's id; nothing for one that is not there.
+    fn drop_row(&mut self, n: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+        self.drop_rows("DELETE FROM log WHERE n = ?1 RETURNING n, box, id", [n])
+            .map(|rows| rows.into_iter().map(|(_, box_id, id)| (box_id, id)).collect())
+    }
+
+    /// Deletes rows of the log with a statement that returns `n, box, id`, which may be damaged.
+    fn drop_rows(
         &mut self,
         sql: &str,
         params: impl rusqlite::Params,
-    ) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
-        let rows: Vec<(i64, Sent, u64, Vec<u8>)> = self
-            .db
+    ) -> rusqlite::Result<Vec<(i64, i64, Vec<u8>)>> {
+        self.db
             .prepare_cached(sql)?
             .query_map(params, |row| {
-                // A row may be dropped because it is damaged.
-                let number = |column| row.get_ref(column).map(|number| number.as_i64().unwrap_or_default());
-                let sent = Sent { sender: number(1)?, payer: number(2)?, stranger: number(3)? != 0 };
-                let id = row.get_ref(5)?.as_blob().unwrap_or_default().to_vec();
-                Ok((number(0)?, sent, from_sql(number(4)?), id))
+                let box_id = row.get_ref(1)?.as_i64().unwrap_or_default();
+                Ok((row.get(0)?, box_id, row.get_ref(2)?.as_blob().unwrap_or_default().to_vec()))
             })?
-            .collect::<Result<_, _>>()?;
-        for (box_id, sent, size, _) in &rows {
-            self.totals.subtract(*sent, *size);
-            if let Some(usage) = self.usage.get_mut(box_id) {
-                usage.subtract(*sent, *size);
+            .collect()
+    }
+
+    /// Takes an envelope off the list, and off what is counted.
+    fn unlist_counted(&mut self, key: Key) -> rusqlite::Result<()> {
+        if let Some(Listed { size, sent }) = self.unlist(key)? {
+            self.totals.subtract(sent, size);
+            if let Some(usage) = self.usage.get_mut(&key.0) {
+                usage.subtract(sent, size);
             }
         }
-        Ok(rows.into_iter().map(|(box_id, _, _, id)| (box_id, id)).collect())
+        Ok(())
+    }
+
+    /// Drops what a box has of these numbers.
+    pub(super) fn drop_from(
+        &mut self,
+        box_id: i64,
+        numbers: impl IntoIterator<Item = i64>,
+    ) -> rusqlite::Result<()> {
+        for n in numbers {
+            let id: Option<Vec<u8>> = self
+                .db
+                .prepare_cached("DELETE FROM log WHERE n = ?1 AND box = ?2 RETURNING id")?
+                .query_row([n, box_id], |row| Ok(row.get_ref(0)?.as_blob().unwrap_or_default().to_vec()))
+                .optional()?;
+            self.unlist_counted((box_id, n))?;
+            self.keep_id(box_id, n, &id.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest of what was stored before a time, if they are among the oldest `rows` of the log. How many.
+    pub(super) fn drop_expired(&mut self, expired: i64, rows: u32) -> rusqlite::Result<usize> {
+        let dropped = self.drop_rows(
+            "DELETE FROM log WHERE stored_at < ?1 AND n IN (SELECT n FROM log ORDER BY n LIMIT ?2)
+             RETURNING n, box, id",
+            params![expired, rows],
+        )?;
+        for (n, box_id, _) in &dropped {
+            self.unlist_counted((*box_id, *n))?;
+        }
+        let count = dropped.len();
+        let ids: Vec<_> = dropped.into_iter().map(|(_, box_id, id)| (box_id, id)).collect();
+        self.forget_ids(&ids)?;
+        Ok(count)
     }
 
     pub(super) fn ack(&mut self, peer: PeerId, through: u64) -> rusqlite::Result<()> {
@@ -238,22 +268,19 @@ impl Writer {
         self.db
             .prepare_cached("UPDATE peers SET acked = ?2, acked_sum = ?3 WHERE id = ?1 AND acked < ?2")?
             .execute([id, through, checksum::of_cursor(peer.as_ref(), through)])?;
-        self.drop_rows(
-            "DELETE FROM log WHERE box = ?1 AND n <= ?2 RETURNING box, sender, payer, stranger, size, id",
-            params![id, through],
-        )
-        .map(drop)
+        let acked = self.listed(id, through)?;
+        self.drop_from(id, acked.into_iter().map(|(n, _)| n))
     }
 
     pub(super) fn discard(&mut self, numbers: &[u64]) -> rusqlite::Result<()> {
-        for n in numbers {
-            let dropped = self.drop_rows(
-                "DELETE FROM log WHERE n = ?1 RETURNING box, sender, payer, stranger, size, id",
-                [to_sql(*n)],
-            )?;
+        for n in numbers.iter().map(|n| to_sql(*n)) {
+            let dropped = self.drop_row(n)?;
+            for (box_id, _) in &dropped {
+                self.unlist_counted((*box_id, n))?;
+            }
             // Box and id may be damaged, too.
             if self.forget_ids(&dropped)? < dropped.len() {
-                self.forget_number(to_sql(*n))?;
+                self.forget_number(n)?;
             }
         }
         Ok(())

@@ -15,14 +15,17 @@
 //! together, that they share: however many they are, the owner's correspondents keep the rest. A room's log that is full loses its oldest envelopes instead, the sender's own first: who keeps up has them, and
 //! somebody who stays away must not stop the room. Such a member sees the gap in the chain of messages.
 
+mod boxes;
 mod checksum;
 mod contacts;
+mod group;
 mod log;
 mod one_time;
 mod peers;
 mod quiet;
 mod reader;
 mod repair;
+mod rows;
 mod schema;
 mod seen;
 mod shape;
@@ -46,6 +49,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::{Entry, Mailbox, MailboxError, Page, Query, Roster, Write};
 use crate::config::MailboxLimits;
+use boxes::Recent;
 use reader::Read;
 use writer::Writer;
 
@@ -71,6 +75,8 @@ enum Order {
 struct Shared {
     commits: AtomicU64,
     commit_us: AtomicU64,
+    /// Of the list of what waits, what is not in its table.
+    recent: Recent,
     /// An index does not say what its table says.
     damaged: AtomicBool,
     /// It could not be made anew: what can be read is read, and the rest is lost.
@@ -240,6 +246,10 @@ impl Mailbox for SqliteMailbox {
         self.read(move |db| reader::knows(db, peer)).await
     }
 
+    async fn has_written(&self, peer: PeerId, other: PeerId) -> Result<bool, MailboxError> {
+        self.read(move |db| reader::has_written(db, peer, other)).await
+    }
+
     async fn waiting(
         &self,
         peer: PeerId,
@@ -249,14 +259,15 @@ impl Mailbox for SqliteMailbox {
     ) -> Result<Page, MailboxError> {
         let shared = Arc::clone(&self.shared);
         self.read(move |db| {
-            let (page, index_is_damaged) = reader::waiting(db, peer, after, max_items, max_bytes)?;
-            if index_is_damaged {
-                tracing::error!("an index of the mailbox is damaged");
+            let (page, list_is_damaged) =
+                reader::waiting(db, &shared.recent, peer, after, max_items, max_bytes)?;
+            if list_is_damaged {
+                tracing::error!("the list of what waits is damaged");
                 shared.damaged.store(true, Ordering::Relaxed);
             }
             // What the index lacks would be skipped: better read again once it is made anew.
-            if index_is_damaged && !shared.beyond_repair.load(Ordering::Relaxed) {
-                return Err(repair::damage("an index of the mailbox is damaged; it is made anew"));
+            if list_is_damaged && !shared.beyond_repair.load(Ordering::Relaxed) {
+                return Err(repair::damage("the list of what waits is damaged; it is made anew"));
             }
             Ok(page)
         })

@@ -45,7 +45,8 @@ impl Writer {
             .db
             .prepare_cached("SELECT acked, last_seen, acked_sum FROM peers WHERE id = ?1")?
             .query_row([id], |row| {
-                Ok((checksum::cursor(peer.as_ref(), row.get(0)?, row.get(2)?), row.get(1)?))
+                let [acked, last_seen, sum] = [0, 1, 2].map(|column| checksum::number(row, column));
+                Ok((checksum::cursor(peer.as_ref(), acked, sum), last_seen))
             })?;
         if last_seen == 0 {
             if is_full {

@@ -105,7 +105,7 @@ impl Writer {
             .prepare_cached(
                 "SELECT id FROM peers WHERE id > ?1 AND id <= ?2 AND last_seen > 0 AND last_seen < ?3 AND acked = 0
                    AND NOT EXISTS (SELECT 1 FROM seen WHERE sender = peers.id)
-                   AND NOT EXISTS (SELECT 1 FROM log WHERE box = peers.id)
+                   AND NOT EXISTS (SELECT 1 FROM boxes WHERE box = peers.id)
                    AND (?4 OR NOT EXISTS (SELECT 1 FROM directory WHERE peer = peers.id)
                      OR EXISTS (SELECT 1 FROM members JOIN rooms ON rooms.id = members.room
                        WHERE members.peer = peers.id AND rooms.members * 2 > ?5))",

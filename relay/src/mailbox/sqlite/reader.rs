@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::mpsc::Receiver;
 
 use super::super::{Entry, Page, Query, Roster};
+use super::boxes::{Reading, Recent};
 use super::checksum::{self, LOG_ROW, LogRow};
 use super::repair::is_damage;
 use super::writer::{from_sql, to_sql};
@@ -30,7 +31,10 @@ pub(super) async fn run(db: Connection, mut reads: Receiver<Read>) {
 fn peer_row(db: &Connection, peer: PeerId) -> rusqlite::Result<Option<(i64, i64)>> {
     db.prepare_cached("SELECT id, acked, acked_sum FROM peers WHERE peer = ?1")?
         .query_row([peer.as_ref()], |row| {
-            Ok((row.get(0)?, checksum::cursor(peer.as_ref(), row.get(1)?, row.get(2)?)))
+            Ok((
+                row.get(0)?,
+                checksum::cursor(peer.as_ref(), checksum::number(row, 1), checksum::number(row, 2)),
+            ))
         })
         .optional()
 }
@@ -39,27 +43,52 @@ pub(super) fn knows(db: &Connection, peer: PeerId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM peers WHERE peer = ?1 AND last_seen > 0")?.exists([peer.as_ref()])
 }
 
-/// What an index says of an envelope.
+pub(super) fn has_written(db: &Connection, peer: PeerId, other: PeerId) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM contacts WHERE peer = (SELECT id FROM peers WHERE peer = ?1)
+         AND contact = (SELECT id FROM peers WHERE peer = ?2)",
+    )?
+    .exists([peer.as_ref(), other.as_ref()])
+}
+
+/// An envelope that waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Listed {
     n: i64,
     box_id: i64,
+    /// Listed in memory: it may have gone since, or have come into the table.
+    recent: bool,
     size: usize,
 }
 
-/// What waits in one box, oldest first, up to `limit`. False if the index could not be read to its end.
-fn waiting_in(
-    db: &Connection,
+/// Whose mail is looked for: of one box, after one number and before another, but not from one sender.
+#[derive(Clone, Copy)]
+struct Wanted {
     box_id: i64,
     not_from: i64,
     after: i64,
-    limit: i64,
+    before: i64,
+    limit: usize,
+}
+
+/// What waits in one box, up to `limit` of the oldest at least. False if the table could not be read to its end.
+fn waiting_in(
+    db: &Connection,
+    recent: &Reading<'_>,
+    wanted: Wanted,
     found: &mut Vec<Listed>,
 ) -> rusqlite::Result<bool> {
+    let Wanted { box_id, not_from, after, before, limit } = wanted;
+    let listed = |n, size, recent| {
+        // The size is proven with the row; here it bounds a page.
+        Listed { n, box_id, recent, size: usize::try_from(size).unwrap_or(usize::MAX) }
+    };
+    let in_memory = recent.waiting(box_id, not_from, (after, before), limit);
+    found.extend(in_memory.into_iter().map(|(n, size)| listed(n, size, true)));
     let mut query = db.prepare_cached(
-        "SELECT n, size FROM log INDEXED BY log_box WHERE box = ?1 AND n > ?2 AND sender <> ?3 ORDER BY n LIMIT ?4",
+        "SELECT n, size FROM boxes WHERE box = ?1 AND n > ?2 AND sender <> ?3 ORDER BY n LIMIT ?4",
     )?;
-    let mut rows = query.query(params![box_id, after, not_from, limit])?;
+    let mut rows = query.query(params![box_id, after, not_from, to_sql(limit as u64)])?;
     loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
@@ -68,20 +97,20 @@ fn waiting_in(
             Err(error) => return Err(error),
         };
         let Ok(n) = row.get(0) else { return Ok(false) };
-        // The size is proven with the row; here it bounds a page.
-        let size = row.get(1).map(from_sql).unwrap_or_default();
-        found.push(Listed { n, box_id, size: usize::try_from(size).unwrap_or(usize::MAX) });
+        found.push(listed(n, row.get(1).map(from_sql).unwrap_or_default(), false));
     }
 }
 
-/// A page, and whether an index said what its table does not.
+/// A page, and whether the table that lists what waits is wrong.
 pub(super) fn waiting(
     db: &Connection,
+    recent: &Recent,
     peer: PeerId,
     after: u64,
     max_items: usize,
     max_bytes: usize,
 ) -> rusqlite::Result<(Page, bool)> {
+    let recent = recent.reading();
     // All of it sees one state of the database.
     let snapshot = db.unchecked_transaction()?;
     let next_n: i64 = snapshot.query_row("SELECT next_n FROM counters", [], |row| row.get(0))?;
@@ -91,19 +120,25 @@ pub(super) fn waiting(
     let rooms: Vec<(i64, i64)> = snapshot
         .prepare_cached("SELECT room, since, since_sum FROM members WHERE peer = ?1")?
         .query_map([id], |row| {
-            let room = row.get(0)?;
-            Ok((room, checksum::since(room, id, row.get(1)?, row.get(2)?)))
+            let [room, since, sum] = [0, 1, 2].map(|column| checksum::number(row, column));
+            Ok((room, checksum::since(room, id, since, sum)))
         })?
         .collect::<Result<_, _>>()?;
     let (after, max_items) = (to_sql(after).max(acked), max_items.max(1));
     // One more than asked for tells whether there is more.
-    let limit = i64::try_from(max_items).unwrap_or(i64::MAX).saturating_add(1);
+    let limit = max_items.saturating_add(1);
+    let mut wanted = Wanted { box_id: id, not_from: 0, after, before: next_n, limit };
     let mut listed = Vec::new();
-    let mut index_is_damaged = !waiting_in(&snapshot, id, 0, after, limit, &mut listed)?;
-    for (room, since) in rooms {
-        index_is_damaged |= !waiting_in(&snapshot, -room, id, after.max(since), limit, &mut listed)?;
+    let mut list_is_damaged = !waiting_in(&snapshot, &recent, wanted, &mut listed)?;
+    wanted.not_from = id;
+    // A number that is no room's would be a peer's box.
+    for (room, since) in rooms.into_iter().filter(|(room, _)| *room > 0) {
+        (wanted.box_id, wanted.after) = (-room, after.max(since));
+        list_is_damaged |= !waiting_in(&snapshot, &recent, wanted, &mut listed)?;
     }
+    drop(recent);
     listed.sort_unstable();
+    listed.dedup_by_key(|listed| (listed.n, listed.box_id));
     let mut bytes: usize = 0;
     for (count, listed) in listed.into_iter().enumerate() {
         if count == max_items || (count > 0 && bytes.saturating_add(listed.size) > max_bytes) {
@@ -115,16 +150,16 @@ pub(super) fn waiting(
         match envelope(&snapshot, listed)? {
             Found::Whole(envelope) => page.items.push((page.through, envelope)),
             Found::Damaged => page.damaged.push(page.through),
-            Found::Elsewhere => index_is_damaged = true,
+            Found::Elsewhere => list_is_damaged |= !listed.recent,
         }
     }
     if !page.more {
         page.through = end;
     }
-    Ok((page, index_is_damaged))
+    Ok((page, list_is_damaged))
 }
 
-/// What is found in the place that an index names.
+/// What is found in the place that the list names.
 enum Found {
     Whole(Bytes),
     /// Its checksum doesn't match, or it can't be read.

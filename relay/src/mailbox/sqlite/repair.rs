@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension};
 
+use super::boxes::{self, Recent, Round};
 use super::checksum;
+use super::seen::Fresh;
 use super::totals::{Counted, Totals};
-use super::writer::{Writer, from_sql};
+use super::writer::{Counters, Writer, from_sql};
 
 /// An index is not built anew more often than this.
 const REPAIR_EVERY: Duration = Duration::from_secs(600);
@@ -29,22 +31,50 @@ pub(super) fn damage(what: &str) -> Error {
     Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(what.to_owned()))
 }
 
-/// Counts what waits, with the indices built anew if they or the counter are wrong.
-pub(super) fn count(db: &Connection, stored_bytes: u64) -> rusqlite::Result<Counted> {
-    match Totals::count(db) {
-        Ok(counted) if counted.totals.of_everybody() == stored_bytes => return Ok(counted),
+/// What is found when the database is opened.
+pub(super) enum Checked {
+    Whole,
+    /// All but the rows of `boxes`, which can be made of the rest.
+    ListIsDamaged,
+    /// With the first finding.
+    Damaged(String),
+}
+
+pub(super) fn check(db: &Connection) -> rusqlite::Result<Checked> {
+    let found: Vec<String> =
+        db.prepare("PRAGMA quick_check")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let is_of_rows =
+        |finding: &String| finding.ends_with(" for boxes") || finding.contains(" value in boxes.");
+    Ok(match found.first() {
+        Some(first) if first == "ok" => Checked::Whole,
+        Some(_) if found.iter().all(is_of_rows) => Checked::ListIsDamaged,
+        first => Checked::Damaged(first.cloned().unwrap_or_default()),
+    })
+}
+
+/// Counts what waits, with the list of it and the indices built anew if they or the counter are wrong.
+pub(super) fn count(
+    db: &Connection,
+    counters: &Counters,
+    recent: &Recent,
+    fresh: &Fresh,
+) -> rusqlite::Result<Counted> {
+    let counted = boxes::load(db, counters.listed_n, recent).and_then(|()| Totals::count(db, recent, fresh));
+    match counted {
+        Ok(counted) if counted.totals.of_everybody() == counters.stored_bytes => return Ok(counted),
         Ok(_) => tracing::error!("the mailbox's indices and its counter disagree; they are made anew"),
         Err(error) if is_damage(&error) => {
             tracing::error!(%error, "the mailbox's indices are damaged; they are made anew");
         }
         Err(error) => return Err(error),
     }
-    reindex(db)?;
-    Totals::count(db)
+    make_anew(db, recent, fresh)
 }
 
-fn reindex(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch("REINDEX")
+fn make_anew(db: &Connection, recent: &Recent, fresh: &Fresh) -> rusqlite::Result<Counted> {
+    db.execute_batch("REINDEX")?;
+    boxes::make_anew(db, recent)?;
+    Totals::count(db, recent, fresh)
 }
 
 /// The least number that the next envelope may have: after every one that was ever given, as far as the tables tell.
@@ -56,7 +86,7 @@ pub(super) fn least_next_n(db: &Connection, last_seen: u64) -> rusqlite::Result<
     let mut acked = 0;
     while let Some(row) = rows.next()? {
         let peer: Vec<u8> = row.get(0)?;
-        acked = acked.max(checksum::cursor(&peer, row.get(1)?, row.get(2)?));
+        acked = acked.max(checksum::cursor(&peer, checksum::number(row, 1), checksum::number(row, 2)));
     }
     Ok(from_sql(last.unwrap_or_default()).max(from_sql(acked)).max(last_seen).saturating_add(1))
 }
@@ -89,11 +119,13 @@ impl Writer {
         }
         self.shared.damaged.store(false, Ordering::Relaxed);
         self.repaired_at = Some(Instant::now());
-        let repaired = reindex(&self.db).and_then(|()| Totals::count(&self.db));
+        let repaired = make_anew(&self.db, &self.shared.recent, &self.fresh);
         self.shared.beyond_repair.store(repaired.is_err(), Ordering::Relaxed);
         match repaired {
             Ok(counted) => {
                 self.totals = counted.totals;
+                self.counters.listed_n = self.counters.next_n;
+                self.round = Round::begin(self.counters.next_n);
                 tracing::warn!("the mailbox's indices were made anew after damage");
             }
             Err(error) => tracing::error!(%error, "the mailbox's indices could not be made anew"),

@@ -8,12 +8,13 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::MailboxError;
-use super::{shape, steps};
+use super::repair::{self, Checked};
+use super::{boxes, shape, steps};
 
 /// "chat" in the header of the file, so that another program's database is not taken for ours.
 const APPLICATION_ID: i64 = 0x6368_6174;
 /// The tables and steps in [`steps`].
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// The connections of one database, and the lock that keeps other relays out.
 pub(super) struct Opened {
@@ -124,7 +125,8 @@ fn make_tables(db: &mut Connection) -> rusqlite::Result<()> {
 
 fn tables(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(steps::VERSION_3)?;
-    steps::from_version_3(db)
+    steps::from_version_3(db)?;
+    steps::from_version_4(db)
 }
 
 fn check_shape(db: &Connection) -> Result<(), PrepareError> {
@@ -195,10 +197,11 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
     if version > SCHEMA_VERSION {
         return Err(PrepareError::Newer(version));
     }
-    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        return Err(PrepareError::Corrupt(verdict));
-    }
+    let list_is_whole = match repair::check(db)? {
+        Checked::Whole => true,
+        Checked::ListIsDamaged => false,
+        Checked::Damaged(verdict) => return Err(PrepareError::Corrupt(verdict)),
+    };
     let mode = use_log(db)?;
     if mode != "wal" {
         return Err(PrepareError::Corrupt(format!("its file system gives no write-ahead log ({mode})")));
@@ -222,6 +225,11 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
     }
     if version == SCHEMA_VERSION && tables > 0 {
         check_shape(db)?;
+        if !list_is_whole {
+            let anew = db.transaction()?;
+            boxes::list_all(&anew)?;
+            anew.commit()?;
+        }
     }
     if tables == 0 {
         make_tables(db)?;
@@ -233,7 +241,10 @@ fn prepare(db: &mut Connection, max_bytes: Option<u64>) -> Result<(), PrepareErr
         if version < 3 {
             newer.execute_batch(steps::FROM_VERSION_2)?;
         }
-        steps::from_version_3(&newer)?;
+        if version < 4 {
+            steps::from_version_3(&newer)?;
+        }
+        steps::from_version_4(&newer)?;
         check_shape(&newer)?;
         newer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         newer.commit()?;
@@ -269,6 +280,8 @@ mod tests {
         let path = dir.path().join("relay.db");
         let opened = open(&path, None, None).unwrap();
         let new = shape::of(&opened.writer).unwrap();
+        const TO_VERSION_4: &str = "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n; ALTER TABLE counters DROP COLUMN seen_n;
+             CREATE INDEX log_box ON log(box, n, sender, size, payer, stranger); PRAGMA user_version = 4;";
         const TO_VERSION_3: &str =
             "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum;
              ALTER TABLE peers DROP COLUMN contacts; ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
@@ -276,16 +289,24 @@ mod tests {
              CREATE INDEX log_box ON log(box, n, sender, size); PRAGMA user_version = 3;";
         const TO_VERSION_2: &str = "DROP TABLE one_time_keys; DROP TABLE one_time_keys_given;
              ALTER TABLE peers DROP COLUMN gave_at; PRAGMA user_version = 2;";
+        opened.writer.execute_batch(TO_VERSION_4).unwrap();
+        assert_ne!(shape::of(&opened.writer).unwrap(), new);
+        drop(opened);
+        let opened = open(&path, None, None).unwrap();
+        assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_4).unwrap();
         opened.writer.execute_batch(TO_VERSION_3).unwrap();
         drop(opened);
         let opened = open(&path, None, None).unwrap();
         assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_4).unwrap();
         opened.writer.execute_batch(TO_VERSION_3).unwrap();
         opened.writer.execute_batch(TO_VERSION_2).unwrap();
         assert_ne!(shape::of(&opened.writer).unwrap(), new);
         drop(opened);
         let opened = open(&path, None, None).unwrap();
         assert_eq!(shape::of(&opened.writer).unwrap(), new);
+        opened.writer.execute_batch(TO_VERSION_4).unwrap();
         opened.writer.execute_batch(TO_VERSION_3).unwrap();
         opened.writer.execute_batch(TO_VERSION_2).unwrap();
         opened

@@ -1,8 +1,8 @@
 //! Which envelopes were stored, so that a repeat is known; also after their recipient has them.
 //!
 //! Ids are random, and a table ordered by them takes each into a page of its own, which is most of what a commit would
-//! write. So a new one goes to the end of the table `fresh`, and is kept in memory; when there are many, those that are
-//! neighbours in the table `seen` go there together.
+//! write. So a new one is kept in memory, and on the disk its envelope's row says it; when that goes first, it goes to the
+//! end of the table `fresh`. When there are many, those that are neighbours in the table `seen` go there together.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use std::ops::Bound;
 use chat_core::EnvelopeId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::writer::{Writer, to_sql};
+use super::writer::{Counters, Writer, to_sql};
 
 /// Most ids that are not in `seen`, about; each takes some hundred bytes of memory.
 const MAX_FRESH: usize = 16_384;
@@ -27,37 +27,46 @@ pub(super) struct Seen {
 
 type Key = (i64, EnvelopeId);
 
-/// What is in the table `fresh` and not in `seen`.
+/// What is not in the table `seen`.
 pub(super) struct Fresh {
     ids: BTreeMap<Key, Seen>,
     /// What is behind this goes to `seen` next.
     moved: Key,
-    /// Rows before this number are in `seen` when the round ends. They are deleted then, for they are neighbours: one by
-    /// one they would dirty a page each.
-    round_n: i64,
+    /// Ids before this number are in `seen` when the round ends. Their rows in `fresh` are deleted then, for they are
+    /// neighbours: one by one they would dirty a page each.
+    round_n: u64,
 }
 
-/// Rows of `fresh` that are not in `seen`.
-pub(super) const NOT_MOVED: &str = "fresh WHERE NOT EXISTS
- (SELECT 1 FROM seen WHERE seen.box = fresh.box AND seen.id = fresh.id AND seen.n = fresh.n)";
+/// What `fresh` and the log have and `seen` has not, the rows of the log from a number on.
+const NOT_MOVED: &str = "
+SELECT box, id, n, stored_at, sender FROM fresh WHERE NOT EXISTS
+ (SELECT 1 FROM seen WHERE seen.box = fresh.box AND seen.id = fresh.id AND seen.n = fresh.n)
+UNION SELECT box, id, n, stored_at, sender FROM log WHERE n >= ?1 AND NOT EXISTS
+ (SELECT 1 FROM seen WHERE seen.box = log.box AND seen.id = log.id AND seen.n >= log.n) ORDER BY n";
 
 const FIRST: Key = (i64::MIN, EnvelopeId([0; 16]));
 
 impl Fresh {
-    pub(super) fn load(db: &Connection) -> rusqlite::Result<Self> {
-        let mut query = db.prepare(&format!("SELECT box, id, n, stored_at, sender FROM {NOT_MOVED}"))?;
-        let mut rows = query.query([])?;
-        let (mut ids, mut round_n) = (BTreeMap::new(), 0);
+    pub(super) fn load(db: &Connection, counters: &Counters) -> rusqlite::Result<Self> {
+        let mut query = db.prepare(NOT_MOVED)?;
+        let mut rows = query.query([to_sql(counters.seen_n)])?;
+        let mut ids = BTreeMap::new();
         while let Some(row) = rows.next()? {
-            let Some(id) = row.get_ref(1)?.as_blob().ok().and_then(EnvelopeId::from_slice) else {
+            let number = |column| row.get_ref(column).ok()?.as_i64().ok();
+            let id = row.get_ref(1)?.as_blob().ok().and_then(EnvelopeId::from_slice);
+            let found = || Some(Seen { n: number(2)?, stored_at: number(3)?, sender: number(4)? });
+            let (Some(box_id), Some(id), Some(seen)) = (number(0), id, found()) else {
                 tracing::error!("the id of a stored envelope is damaged; a repeat of it will not be known");
                 continue;
             };
-            let seen = Seen { n: row.get(2)?, stored_at: row.get(3)?, sender: row.get(4)? };
-            round_n = seen.n.saturating_add(1).max(round_n);
-            ids.insert((row.get(0)?, id), seen);
+            ids.insert((box_id, id), seen);
         }
-        Ok(Self { ids, moved: FIRST, round_n })
+        Ok(Self { ids, moved: FIRST, round_n: counters.next_n })
+    }
+
+    /// All of it, for counting.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Seen> {
+        self.ids.values()
     }
 
     /// So many that are neighbours in `seen`, or fewer at the end of the round.
@@ -97,17 +106,20 @@ impl Writer {
 
     /// Remembers an id that is not remembered.
     pub(super) fn remember(&mut self, box_id: i64, id: EnvelopeId, seen: Seen) -> rusqlite::Result<()> {
-        let Seen { n, stored_at, sender } = seen;
-        self.db.prepare_cached("INSERT INTO fresh VALUES(?1, ?2, ?3, ?4, ?5)")?.execute(params![
-            n,
-            box_id,
-            id.as_ref(),
-            stored_at,
-            sender
-        ])?;
         self.fresh.ids.insert((box_id, id), seen);
-        self.totals.remember_id(sender);
-        self.bound_ids(sender)
+        self.totals.remember_id(seen.sender);
+        self.bound_ids(seen.sender)
+    }
+
+    /// The row of an envelope goes, and its id is still to be known.
+    pub(super) fn keep_id(&self, box_id: i64, n: i64, id: &[u8]) -> rusqlite::Result<()> {
+        let fresh = EnvelopeId::from_slice(id).and_then(|id| self.fresh.ids.get(&(box_id, id)));
+        if let Some(Seen { stored_at, sender, .. }) = fresh.filter(|seen| seen.n == n) {
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO fresh VALUES(?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![n, box_id, id, stored_at, sender])?;
+        }
+        Ok(())
     }
 
     /// So that these envelopes are stored if they are submitted again. How many were remembered.
@@ -176,7 +188,7 @@ impl Writer {
     /// All of `fresh` goes to `seen`, for whoever asks that table for more than an id.
     pub(super) fn settle_fresh(&mut self) -> rusqlite::Result<()> {
         self.fresh.moved = FIRST;
-        self.fresh.round_n = i64::MAX;
+        self.fresh.round_n = self.counters.next_n;
         self.move_fresh(usize::MAX)
     }
 
@@ -188,15 +200,16 @@ impl Writer {
             self.fresh.ids.remove(&(box_id, id));
         }
         if self.fresh.moved == FIRST {
-            self.db.prepare_cached("DELETE FROM fresh WHERE n < ?1")?.execute([self.fresh.round_n])?;
-            self.fresh.round_n = to_sql(self.counters.next_n);
+            let round_n = std::mem::replace(&mut self.fresh.round_n, self.counters.next_n);
+            self.db.prepare_cached("DELETE FROM fresh WHERE n < ?1")?.execute([to_sql(round_n)])?;
+            self.counters.seen_n = round_n;
         }
         Ok(())
     }
 
     /// After a failed transaction: memory says again what the table says.
     pub(super) fn reload_fresh(&mut self) {
-        match Fresh::load(&self.db) {
+        match Fresh::load(&self.db, &self.counters) {
             Ok(fresh) => self.fresh = fresh,
             // A repeat may be stored twice, and its recipient knows it.
             Err(error) => tracing::error!(%error, "the ids of stored envelopes could not be read again"),

@@ -86,7 +86,12 @@ impl Usage {
         let of_sender = self.of_sender(sent.sender);
         let of_payer = self.by_payer.get(&sent.payer).copied().unwrap_or_default();
         let share = quota / limits.sender_share.max(1);
-        if over(of_sender.all, size, share) > 0 || over(of_payer.all, size, share) > 0 {
+        let reserve = Reserve::of(quota, limits.contacts_per_peer, limits);
+        if !sent.stranger && reserve.takes(of_sender.all, self.total.all, size) {
+            return true;
+        }
+        let is_over_share = over(of_sender.all, size, share) > 0 || over(of_payer.all, size, share) > 0;
+        if is_over_share || !reserve.spares(self.total.all, size) {
             return false;
         }
         let own = of_sender.larger_of(of_payer);
@@ -100,6 +105,32 @@ impl Usage {
         let all_strangers = quota / limits.strangers_share.max(1);
         over(of_sender.strange, size, a_strangers) == 0
             && leaves_half(all_strangers, self.total.strange, own.strange, size)
+    }
+}
+
+/// The part of a quota that is kept for small senders. Identities cost nothing, and whoever was answered once is no
+/// stranger: so what each has for certain is an equal part of it, of as many as there may be.
+#[derive(Clone, Copy)]
+pub(super) struct Reserve {
+    quota: u64,
+    all: u64,
+    each: u64,
+}
+
+impl Reserve {
+    pub(super) fn of(quota: u64, senders: u64, limits: &MailboxLimits) -> Self {
+        let all = quota.checked_div(limits.reserved_share).unwrap_or_default();
+        Self { quota, all, each: all / senders.max(1) }
+    }
+
+    /// Whether a sender who has so much there has room for more in its own part of it.
+    pub(super) fn takes(self, has: u64, total: u64, size: u64) -> bool {
+        has.saturating_add(size) <= self.each && total.saturating_add(size) <= self.quota
+    }
+
+    /// Whether more in all leaves it untouched.
+    pub(super) fn spares(self, total: u64, size: u64) -> bool {
+        total.saturating_add(size) <= self.quota.saturating_sub(self.all)
     }
 }
 
@@ -126,6 +157,7 @@ mod tests {
             sender_share: 4,
             stranger_share: 16,
             strangers_share: 4,
+            reserved_share: 0,
             ..MailboxLimits::default()
         }
     }
@@ -162,6 +194,26 @@ mod tests {
         assert_eq!(crowd(false), 800, "a sender's share, with what is there already");
         let elsewhere = Sent { sender: 1000, payer: 8, stranger: true };
         assert_eq!(fill(&mut usage, elsewhere), 400, "a stranger of another address");
+    }
+
+    /// Contacts of any number of addresses, made for the purpose.
+    #[test]
+    fn a_crowd_of_contacts_leaves_each_its_part() {
+        let limits = MailboxLimits { reserved_share: 4, contacts_per_peer: 100, ..limits() };
+        let mut usage = Usage::default();
+        let mut fill = |sent: Sent| {
+            let mut taken = 0;
+            while usage.takes(sent, 1, &limits) {
+                usage.add(sent, 1);
+                taken += 1;
+            }
+            taken
+        };
+        let crowd: u64 = (1..99).map(|sender| fill(Sent { sender, payer: sender, stranger: false })).sum();
+        assert!(crowd > 4800, "{crowd}: what is not kept, and their own parts");
+        assert_eq!(fill(Sent { sender: 99, payer: 99, stranger: true }), 0, "strangers have none");
+        assert_eq!(fill(Sent { sender: 100, payer: 100, stranger: false }), 16, "a hundredth of a quarter");
+        assert_eq!(fill(Sent { sender: 101, payer: 1, stranger: false }), 16, "whoever pays for others, too");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::checksum;
+use super::{boxes, checksum};
 
 /// Version 3. A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
 /// by `counters.next_n` and never used twice, nor are ids of peers and rooms.
@@ -154,4 +154,29 @@ pub(super) fn from_version_3(db: &Connection) -> rusqlite::Result<()> {
         update.execute(params![room, peer, checksum::of_membership(room, peer, since)])?;
     }
     Ok(())
+}
+
+/// Of version 4 to 5: the list of what waits where is no index any more, see [`boxes`].
+const FROM_VERSION_4: &str = "
+DROP INDEX log_box;
+CREATE TABLE boxes(
+  box INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  sender INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  payer INTEGER NOT NULL,
+  stranger INTEGER NOT NULL,
+  PRIMARY KEY(box, n)
+) WITHOUT ROWID;
+-- Envelopes before this number that wait are in boxes; those from it on may be.
+ALTER TABLE counters ADD COLUMN listed_n INTEGER NOT NULL DEFAULT 1;
+-- Ids of envelopes before this number are in seen or fresh; those from it on may be known from the log alone.
+ALTER TABLE counters ADD COLUMN seen_n INTEGER NOT NULL DEFAULT 1;
+UPDATE counters SET seen_n = next_n;
+";
+
+/// Makes version 5 of version 4.
+pub(super) fn from_version_4(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(FROM_VERSION_4)?;
+    boxes::list_all(db)
 }

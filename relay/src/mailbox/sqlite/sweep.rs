@@ -45,15 +45,10 @@ impl Writer {
                 .execute([id, to_sql(now.0).max(1)])?;
         }
         self.settle_fresh()?;
+        self.settle_recent()?;
         let expired = to_sql(now.0.saturating_sub(self.limits.ttl_ms));
         // Numbers and times grow together, so the oldest are found without looking at the rest.
-        let rows = self.limits.sweep_rows;
-        let dropped = self.drop_rows(
-            "DELETE FROM log WHERE stored_at < ?1 AND n IN (SELECT n FROM log ORDER BY n LIMIT ?2)
-             RETURNING box, sender, payer, stranger, size, id",
-            params![expired, rows],
-        )?;
-        self.forget_ids(&dropped)?;
+        let dropped = self.drop_expired(expired, self.limits.sweep_rows)?;
         // Once a round.
         if self.swept.0 == i64::MIN {
             self.sweep_room_logs()?;
@@ -62,8 +57,7 @@ impl Writer {
         let (rooms, peers_left) = self.sweep_unseen(to_sql(now.0.saturating_sub(self.limits.unseen_ms)))?;
         let silent_done = self.sweep_silent(to_sql(now.0.saturating_sub(self.limits.silent_ms)))?;
         let keys_done = self.sweep_one_time_keys(now)?;
-        let more =
-            !round_done || !silent_done || !keys_done || peers_left || self.is_full_piece(dropped.len());
+        let more = !round_done || !silent_done || !keys_done || peers_left || self.is_full_piece(dropped);
         Ok(Swept { rooms, more })
     }
 
@@ -75,7 +69,7 @@ impl Writer {
     fn sweep_room_logs(&mut self) -> rusqlite::Result<()> {
         let boxes: Vec<i64> = self
             .db
-            .prepare_cached("SELECT DISTINCT box FROM log WHERE box < 0")?
+            .prepare_cached("SELECT DISTINCT box FROM boxes WHERE box < 0")?
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for box_id in boxes {
@@ -90,11 +84,11 @@ impl Writer {
                 .collect::<Result<_, _>>()?;
             let last = behind.first().map_or((0, i64::MAX), |last| *last);
             let last_but_one = behind.get(1).map_or(i64::MAX, |(_, has)| *has);
-            self.drop_rows(
-                "DELETE FROM log WHERE box = ?1 AND (n <= ?2 OR sender = ?3 AND n <= ?4)
-                 RETURNING box, sender, payer, stranger, size, id",
-                params![box_id, last.1, last.0, last_but_one],
-            )?;
+            let all_have = |n: i64, sender| n <= last.1 || sender == last.0 && n <= last_but_one;
+            let through = last.1.max(last_but_one);
+            let mut done = self.listed(box_id, through)?;
+            done.retain(|(n, listed)| all_have(*n, listed.sent.sender));
+            self.drop_from(box_id, done.into_iter().map(|(n, _)| n))?;
         }
         Ok(())
     }
@@ -152,7 +146,7 @@ impl Writer {
             .db
             .prepare_cached(
                 "DELETE FROM peers WHERE id IN (SELECT id FROM peers WHERE last_seen < ?1
-                   AND NOT EXISTS (SELECT 1 FROM log WHERE box = peers.id)
+                   AND NOT EXISTS (SELECT 1 FROM boxes WHERE box = peers.id)
                    AND NOT EXISTS (SELECT 1 FROM members WHERE peer = peers.id) LIMIT ?2)
                  RETURNING id, last_seen > 0",
             )?
@@ -166,7 +160,7 @@ impl Writer {
         }
         self.db
             .prepare_cached(
-                "DELETE FROM rooms WHERE members = 0 AND NOT EXISTS (SELECT 1 FROM log WHERE box = -rooms.id)",
+                "DELETE FROM rooms WHERE members = 0 AND NOT EXISTS (SELECT 1 FROM boxes WHERE box = -rooms.id)",
             )?
             .execute([])?;
         Ok((changed, gone_is_full || self.is_full_piece(forgotten.len())))

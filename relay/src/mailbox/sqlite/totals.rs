@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::seen;
+use super::boxes::{self, Listed, Recent};
+use super::seen::Fresh;
 use super::shares::Sent;
 use super::writer::from_sql;
 
@@ -46,27 +47,25 @@ pub(super) struct Counted {
 }
 
 impl Totals {
-    /// Counts them in the indices, all of which are read.
-    pub(super) fn count(db: &Connection) -> rusqlite::Result<Counted> {
+    /// Counts them in the list of what waits and in the ids, all of which are read.
+    pub(super) fn count(db: &Connection, recent: &Recent, fresh: &Fresh) -> rusqlite::Result<Counted> {
         let mut counted = Counted { totals: Self::default(), last_payer: 0, last_seen: 0 };
-        let mut query = db.prepare(
-            "SELECT sender, payer, stranger, sum(size) FROM log INDEXED BY log_box GROUP BY sender, payer, stranger",
-        )?;
+        let mut count = |Listed { size, sent }: Listed| {
+            counted.totals.add(sent, size);
+            counted.last_payer = counted.last_payer.max(sent.payer);
+        };
+        boxes::sums(db, "", [], &mut count)?;
+        recent.all().into_iter().for_each(count);
+        let mut query = db.prepare("SELECT sender, count(*), max(n) FROM seen GROUP BY sender")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            let sent = Sent { sender: row.get(0)?, payer: row.get(1)?, stranger: row.get(2)? };
-            counted.totals.add(sent, from_sql(row.get(3)?));
-            counted.last_payer = counted.last_payer.max(sent.payer);
+            let ids = from_sql(row.get(1)?);
+            counted.totals.change(Of::Sender(row.get(0)?), |total| total.ids += ids);
+            counted.last_seen = counted.last_seen.max(from_sql(row.get(2)?));
         }
-        for table in ["seen", seen::NOT_MOVED] {
-            let mut query =
-                db.prepare(&format!("SELECT sender, count(*), max(n) FROM {table} GROUP BY sender"))?;
-            let mut rows = query.query([])?;
-            while let Some(row) = rows.next()? {
-                let ids = from_sql(row.get(1)?);
-                counted.totals.change(Of::Sender(row.get(0)?), |total| total.ids += ids);
-                counted.last_seen = counted.last_seen.max(from_sql(row.get(2)?));
-            }
+        for seen in fresh.all() {
+            counted.totals.remember_id(seen.sender);
+            counted.last_seen = counted.last_seen.max(from_sql(seen.n));
         }
         counted.totals.committed();
         Ok(counted)

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chat_core::PeerId;
 use rusqlite::Connection;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::mpsc::error::TryRecvError;
-use tokio::time::{Instant as Due, timeout_at};
 
 use super::super::{Done, MailboxError, Write};
+use super::boxes::{Recent, Round};
+use super::group::{GROUP_FRAMES, Late};
 use super::quiet::Unyielding;
 use super::repair::{self, is_damage};
+use super::rows::{self, NewRow};
 use super::schema::storage;
 use super::seen::Fresh;
 use super::shares::Usage;
@@ -22,12 +23,6 @@ use super::totals::{Counted, Totals};
 use super::{Order, Queued, Shared, contained};
 use crate::config::MailboxLimits;
 
-/// Most envelopes in a transaction, unless one change has more.
-const GROUP_FRAMES: usize = 256;
-/// How long an acknowledgement may wait for a transaction of something else.
-const ACK_DELAY: Duration = Duration::from_millis(100);
-/// Most acknowledgements that wait.
-const MAX_ACKS: usize = 4096;
 /// Most entries in each of the caches below, about; over it, the cache is emptied.
 const MAX_CACHED: usize = 100_000;
 
@@ -35,6 +30,12 @@ const MAX_CACHED: usize = 100_000;
 #[derive(Clone, Copy)]
 pub(super) struct Counters {
     pub(super) next_n: u64,
+    /// Bytes of all that waits, as they were when this was read; later they are in the totals.
+    pub(super) stored_bytes: u64,
+    /// Envelopes before this number are listed in the table `boxes` if they wait.
+    pub(super) listed_n: u64,
+    /// Ids before this number are in the tables `seen` and `fresh`, if they are remembered.
+    pub(super) seen_n: u64,
     pub(super) directory_bytes: u64,
     /// The wall clock at the last sweep, and when it was first found to have jumped since; 0 = none.
     pub(super) swept_at: u64,
@@ -59,6 +60,12 @@ pub(super) struct Writer {
     pub(super) contacts: BTreeMap<(i64, i64), bool>,
     pub(super) totals: Totals,
     pub(super) fresh: Fresh,
+    pub(super) round: Round,
+    /// Rows of the log that the transaction which is open has still to write.
+    pub(super) unwritten: Vec<NewRow>,
+    /// The statements that write them: many at a time, and one.
+    pub(super) insert_many: String,
+    pub(super) insert_one: String,
     /// The highest `log.payer` of earlier starts; numbers of payers of this one come after it.
     pub(super) last_payer: i64,
     /// Where the sweep of `seen` goes on.
@@ -66,7 +73,7 @@ pub(super) struct Writer {
     /// Where the sweep of silent peers goes on.
     pub(super) swept_peers: i64,
     pub(super) unyielding: Unyielding,
-    acks: BTreeMap<PeerId, u64>,
+    pub(super) acks: BTreeMap<PeerId, u64>,
     pub(super) shared: Arc<Shared>,
     pub(super) repaired_at: Option<Instant>,
     _lock: Option<File>,
@@ -86,29 +93,34 @@ fn load_counters(db: &Connection) -> rusqlite::Result<Counters> {
     const DIRECTORY: &str = "SELECT (SELECT coalesce(sum(length(bundle)), 0) FROM directory)
         + (SELECT coalesce(sum(length(key)), 0) FROM one_time_keys)";
     let directory_bytes = db.query_row(DIRECTORY, [], |row| row.get(0))?;
-    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at FROM counters";
+    const COUNTERS: &str = "SELECT next_n, swept_at, jumped_at, stored_bytes, listed_n, seen_n FROM counters";
     db.query_row(COUNTERS, [], |row| {
         Ok(Counters {
             next_n: from_sql(row.get(0)?),
             directory_bytes: from_sql(directory_bytes),
             swept_at: from_sql(row.get(1)?),
             jumped_at: from_sql(row.get(2)?),
+            stored_bytes: from_sql(row.get(3)?),
+            listed_n: from_sql(row.get(4)?),
+            seen_n: from_sql(row.get(5)?),
             peers: from_sql(peers),
         })
     })
 }
 
 /// What is kept in memory, as the tables say. A counter that is behind them is damaged.
-fn load(db: &Connection) -> rusqlite::Result<(Counters, Counted)> {
+fn load(db: &Connection, recent: &Recent) -> rusqlite::Result<(Counters, Counted, Fresh)> {
     let mut counters = load_counters(db)?;
-    let stored_bytes = db.query_row("SELECT stored_bytes FROM counters", [], |row| row.get(0))?;
-    let counted = repair::count(db, from_sql(stored_bytes))?;
+    let fresh = Fresh::load(db, &counters)?;
+    let counted = repair::count(db, &counters, recent, &fresh)?;
+    // It may have been made anew.
+    counters.listed_n = load_counters(db)?.listed_n;
     let least = repair::least_next_n(db, counted.last_seen)?;
     if counters.next_n < least {
         tracing::error!("the mailbox's number of the next envelope was damaged");
         counters.next_n = least;
     }
-    Ok((counters, counted))
+    Ok((counters, counted, fresh))
 }
 
 impl Writer {
@@ -118,8 +130,8 @@ impl Writer {
         limits: MailboxLimits,
         shared: Arc<Shared>,
     ) -> Result<Self, MailboxError> {
-        let (counters, counted) = load(&db).map_err(storage)?;
-        let fresh = Fresh::load(&db).map_err(storage)?;
+        let (insert_many, insert_one) = rows::inserts();
+        let (counters, counted, fresh) = load(&db, &shared.recent).map_err(storage)?;
         Ok(Self {
             db,
             limits,
@@ -130,6 +142,10 @@ impl Writer {
             contacts: BTreeMap::new(),
             totals: counted.totals,
             fresh,
+            round: Round::begin(counters.next_n),
+            unwritten: Vec::new(),
+            insert_many,
+            insert_one,
             last_payer: counted.last_payer,
             swept: (i64::MIN, Vec::new()),
             swept_peers: 0,
@@ -147,7 +163,7 @@ impl Writer {
         while open {
             let mut group = Vec::new();
             open = self.gather(&mut orders, &mut group).await;
-            self.commit(group);
+            self.commit(group, &mut orders);
         }
         // What was queued before the end is still done.
         loop {
@@ -162,60 +178,25 @@ impl Writer {
             if group.is_empty() && self.acks.is_empty() {
                 break;
             }
-            self.commit(group);
+            self.commit(group, &mut orders);
         }
         if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the mailbox was not checkpointed; it will be at the next start");
         }
     }
 
-    /// Waits for something to do, then takes what else is there. False if it is to close, or nobody can send any more.
-    pub(super) async fn gather(&mut self, orders: &mut Receiver<Order>, group: &mut Vec<Queued>) -> bool {
-        let deadline = Due::now() + ACK_DELAY;
-        let mut frames = 0;
-        while frames < GROUP_FRAMES && self.acks.len() < MAX_ACKS {
-            let order = match orders.try_recv() {
-                Ok(order) => order,
-                Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) if !group.is_empty() => return true,
-                Err(TryRecvError::Empty) if self.acks.is_empty() => match orders.recv().await {
-                    Some(order) => order,
-                    None => return false,
-                },
-                Err(TryRecvError::Empty) => match timeout_at(deadline, orders.recv()).await {
-                    Ok(Some(order)) => order,
-                    Ok(None) => return false,
-                    Err(_) => return true,
-                },
-            };
-            match order {
-                Order::Write(Queued { write: Write::Ack { peer, through }, .. }) => {
-                    let known = self.acks.entry(peer).or_default();
-                    *known = through.max(*known);
-                }
-                Order::Write(queued) => {
-                    frames += match &queued.write {
-                        Write::Store { envelopes, .. } => envelopes.len(),
-                        _ => 1,
-                    };
-                    group.push(queued);
-                }
-                Order::Close => return false,
-            }
-        }
-        true
-    }
-
-    /// Commits everything in `group`, in one transaction if none of it fails, and answers in its order.
-    fn commit(&mut self, group: Vec<Queued>) {
+    /// Commits everything in `group`, and what comes while that is applied, in one transaction if none of it fails, and
+    /// answers in its order.
+    pub(super) fn commit(&mut self, group: Vec<Queued>, orders: &mut Receiver<Order>) {
         self.repair();
+        let mut late = Late::after(&group);
         let mut queue: VecDeque<Queued> = group.into();
         let mut first = true;
         while !queue.is_empty() || (first && !self.acks.is_empty()) {
             first = false;
             let mut answers = Vec::with_capacity(queue.len());
             let begun = Instant::now();
-            let result = contained(|| self.transaction(&mut queue, &mut answers));
+            let result = contained(|| self.transaction(&mut queue, &mut answers, (&mut late, &mut *orders)));
             if let Ok(Err(error)) = &result
                 && is_damage(error)
             {
@@ -237,18 +218,19 @@ impl Writer {
         }
     }
 
-    /// Takes changes from `queue` until it is empty or one fails; then the transaction is rolled back and the
-    /// rest stays in `queue`.
+    /// Takes changes from `queue`, then what came late, until there is nothing or one fails; then the transaction is
+    /// rolled back and the rest stays in `queue`.
     fn transaction(
         &mut self,
         queue: &mut VecDeque<Queued>,
         answers: &mut Vec<(Answer, tokio::sync::OwnedSemaphorePermit)>,
+        (late, orders): (&mut Late, &mut Receiver<Order>),
     ) -> rusqlite::Result<()> {
         let begun = self.db.execute_batch("BEGIN IMMEDIATE");
         let acks: Vec<(PeerId, u64)> = self.acks.iter().map(|(peer, through)| (*peer, *through)).collect();
         let mut result =
             begun.and_then(|()| acks.iter().try_for_each(|(peer, through)| self.apply_ack(*peer, *through)));
-        while let Some(queued) = queue.pop_front() {
+        while let Some(queued) = queue.pop_front().or_else(|| late.take(orders)) {
             let applied = match result {
                 Ok(()) => self.apply(queued.write),
                 // Whatever begins with an error fails as a whole, so that this ends.
@@ -261,19 +243,29 @@ impl Writer {
             }
         }
         result?;
+        self.write_rows()?;
         self.bound_fresh()?;
-        let Counters { next_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
+        self.bound_recent()?;
+        self.put_counters()?;
+        self.db.execute_batch("COMMIT")?;
+        self.totals.committed();
+        self.shared.recent.committed();
+        self.acks.clear();
+        Ok(())
+    }
+
+    pub(super) fn put_counters(&self) -> rusqlite::Result<()> {
+        let Counters { next_n, listed_n, seen_n, directory_bytes, swept_at, jumped_at, .. } = self.counters;
         let stored_bytes = self.totals.of_everybody();
         self.db
             .prepare_cached(
                 "UPDATE counters SET next_n = ?1, stored_bytes = ?2, directory_bytes = ?3, swept_at = ?4,
-                 jumped_at = ?5",
+                 jumped_at = ?5, listed_n = ?6, seen_n = ?7",
             )?
-            .execute([next_n, stored_bytes, directory_bytes, swept_at, jumped_at].map(to_sql))?;
-        self.db.execute_batch("COMMIT")?;
-        self.totals.committed();
-        self.acks.clear();
-        Ok(())
+            .execute(
+                [next_n, stored_bytes, directory_bytes, swept_at, jumped_at, listed_n, seen_n].map(to_sql),
+            )
+            .map(drop)
     }
 
     /// After a failed transaction: memory says again what the tables say.
@@ -285,12 +277,15 @@ impl Writer {
         }
         self.forget_caches();
         self.totals.roll_back();
-        self.reload_fresh();
+        self.shared.recent.roll_back();
+        self.unwritten.clear();
         match load_counters(&self.db) {
             // Numbers only grow, so the one in memory, which is not behind that on the disk, is safe.
             Ok(counters) => self.counters = Counters { next_n: self.counters.next_n, ..counters },
             Err(error) => tracing::error!(%error, "the mailbox's counters could not be read again"),
         }
+        self.round = Round::begin(self.counters.next_n);
+        self.reload_fresh();
         // The client's next acknowledgement covers these too; until then it may get again what it recognises.
         self.acks.clear();
     }
@@ -316,6 +311,11 @@ impl Writer {
     }
 
     fn apply(&mut self, write: Write) -> (Answer, rusqlite::Result<()>) {
+        if !matches!(write, Write::Store { .. })
+            && let Err(error) = self.write_rows()
+        {
+            return (failing(write), Err(error));
+        }
         match write {
             Write::Store { from, payer, envelopes, now, done } => {
                 settle(done, self.store(from, payer, &envelopes, now))

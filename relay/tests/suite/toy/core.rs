@@ -10,8 +10,7 @@ use chat_core::wire::relay::Refusal;
 use chat_core::{EnvelopeId, PeerId, Timestamp};
 use relay::MailboxLimits;
 use relay::mailbox::{
-    Attached, Entry, Joined, NewEnvelope, Outcome, Page, Published, Query, Roster, Stocked, Swept, Taken,
-    Write,
+    Attached, Entry, Joined, NewEnvelope, Outcome, Page, Published, Roster, Stocked, Swept, Taken, Write,
 };
 
 use super::{Fault, lock};
@@ -31,10 +30,12 @@ pub(super) struct Stored {
 pub(super) struct State {
     pub(super) last: u64,
     pub(super) log: Vec<Stored>,
+    /// Who has written to whom.
+    pub(super) written: BTreeSet<(PeerId, PeerId)>,
     seen: BTreeMap<Key, (u64, Timestamp)>,
     /// When they were seen; none for those who were only written to. And what they have.
     peers: BTreeMap<PeerId, (Option<Timestamp>, u64)>,
-    directory: Vec<(PeerId, Nick, Timestamp, Bytes)>,
+    pub(super) directory: Vec<(PeerId, Nick, Timestamp, Bytes)>,
     one_time_keys: BTreeMap<PeerId, Vec<(Bytes, Timestamp)>>,
     /// Whose were given to whom, and when.
     given: Vec<(PeerId, PeerId, Timestamp)>,
@@ -158,6 +159,7 @@ impl Core {
         self.state.seen.insert(key, (n, now));
         if let Recipient::Peer(peer) = &new.to {
             self.state.peers.entry(*peer).or_default();
+            self.state.written.insert((from, *peer));
         }
         let turned = self.fault == Fault::TurnsLongEnvelopes && new.bytes.len() > 200_000;
         let bytes = if turned { new.bytes.iter().rev().copied().collect() } else { new.bytes };
@@ -382,23 +384,5 @@ impl Core {
             roster.entries.push(entry);
         }
         roster
-    }
-
-    pub(super) fn find(&self, whom: &Query, max_bytes: usize) -> Vec<Entry> {
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for (peer, nick, _, bundle) in &self.state.directory {
-            let wanted = match whom {
-                Query::Peer(wanted) => wanted == peer,
-                Query::Nick(wanted) => wanted == nick,
-            };
-            if wanted {
-                bytes += bundle.len();
-                if !found.is_empty() && bytes > max_bytes {
-                    break;
-                }
-                found.push(Entry { peer: *peer, bundle: Some(bundle.clone()) });
-            }
-        }
-        found
     }
 }

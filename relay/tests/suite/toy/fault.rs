@@ -33,6 +33,7 @@ pub(crate) enum Fault {
     OlderBundlesCount,
     NamesAreForever,
     DirectoryIsUnbounded,
+    ContactsGoBothWays,
     OneTimeKeysComeBack,
     OneTimeKeysStay,
     OneTimeKeysAreUnbounded,

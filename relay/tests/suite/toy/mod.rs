@@ -2,6 +2,7 @@
 
 mod core;
 mod fault;
+mod people;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -181,6 +182,10 @@ impl Mailbox for Toy {
 
     async fn knows(&self, peer: PeerId) -> Result<bool, MailboxError> {
         self.read(|core| core.knows(peer))
+    }
+
+    async fn has_written(&self, peer: PeerId, other: PeerId) -> Result<bool, MailboxError> {
+        self.read(|core| core.has_written(peer, other))
     }
 
     async fn waiting(

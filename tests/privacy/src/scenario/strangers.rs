@@ -65,6 +65,14 @@ impl Scenario {
                     }
                 }
             }
+            // Of QUIC too: bytes that begin as a first packet does.
+            Network::Udp if self.profile.transport == "quic" => {
+                let socket = std::net::UdpSocket::bind((self.world.ip(), 0)).expect("a port");
+                let initial = [&[0xc3, 0, 0, 0, 1, 8][..], &[7; 1200]].concat();
+                for case in cases(&initial) {
+                    socket.send_to(&case, &address).expect("it is sent");
+                }
+            }
             Network::Udp => {
                 for step in UdpStep::ALL {
                     let mut peer = UdpPeer::at(self.world.ip().into(), &address, &stranger(1), step);

@@ -7,8 +7,8 @@ use rusqlite::ffi;
 
 use super::locks::{Held, Level, Shm, ShmLock};
 use super::state::{Answer, State, Target};
-use super::trace::Trace;
 use super::{Disk, files::InodeId};
+use crate::trace::Trace;
 
 /// A file that one connection has open.
 pub(super) struct Handle {

@@ -34,7 +34,6 @@ mod inode;
 mod locks;
 mod methods;
 mod state;
-mod trace;
 mod vfs;
 
 use std::collections::BTreeMap;
@@ -228,7 +227,7 @@ impl Disk {
     /// Journals, headers of frames in the write-ahead log and other writes of at most 32 bytes count with their
     /// place and length only, for SQLite puts random numbers there.
     pub fn trace_hash(&self) -> u64 {
-        self.state().trace.0
+        self.state().trace.hash()
     }
 
     /// Names and lengths of all files.

@@ -8,8 +8,8 @@ use rusqlite::ffi;
 use super::fate::{CrashMode, Fates};
 use super::faults::{DiskError, Faults, Operation, Verdict};
 use super::files::{Files, InodeId};
-use super::trace::Trace;
 use super::{Counters, Rng};
+use crate::trace::Trace;
 
 /// What SQLite gets for an answer: `Err` holds its code.
 pub(super) type Answer<T = ()> = Result<T, c_int>;
@@ -74,7 +74,7 @@ impl State {
         files.crash(&mut Fates::new(*mode, rng, counters, pending));
         self.go_down(b"crash");
         for count in [self.counters.kept, self.counters.dropped, self.counters.torn] {
-            self.trace.word(count);
+            self.trace.number(count);
         }
     }
 
@@ -84,7 +84,7 @@ impl State {
     }
 
     fn go_down(&mut self, why: &[u8]) {
-        self.trace.bytes(why);
+        self.trace.add(why);
         self.boot += 1;
         self.down = true;
         self.just_down = true;
@@ -95,8 +95,8 @@ impl State {
     fn meet(&mut self, operation: Operation, change: bool, about: [u64; 3]) -> Result<(), Failure> {
         if change {
             self.counters.changes += 1;
-            self.trace.word(operation as u64);
-            about.into_iter().for_each(|word| self.trace.word(word));
+            self.trace.number(operation as u64);
+            about.into_iter().for_each(|word| self.trace.number(word));
         }
         let verdict = self.faults.meet(operation, change);
         match verdict {
@@ -111,7 +111,7 @@ impl State {
 
     /// The end of a failed operation, once what it does all the same is done: its code. Now the power goes.
     fn fail(&mut self, operation: Operation, failure: Failure) -> c_int {
-        self.trace.word(failure.error as u64);
+        self.trace.number(failure.error as u64);
         if failure.crash {
             self.crash();
         }
@@ -169,7 +169,7 @@ impl State {
         self.counters.written_bytes += data.len() as u64;
         let met = self.meet(Operation::Write, true, [target.hash, offset as u64, data.len() as u64]);
         if data.len() > HEADER_BYTES && !target.name.ends_with("-journal") {
-            self.trace.bytes(data);
+            self.trace.add(data);
         }
         let done = match &met {
             Ok(()) => self.room_for(target.inode, offset, data.len()),

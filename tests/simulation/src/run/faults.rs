@@ -47,6 +47,9 @@ impl World {
 
     fn begin_trouble(&mut self) {
         self.plan_in(self.plan.send_every_ms, Due::Say);
+        if self.plan.rooms_every_ms > 0 {
+            self.plan_in(self.plan.rooms_every_ms, Due::Room);
+        }
         if self.plan.fault_every_ms > 0 && !self.plan.faults.is_empty() {
             self.plan_in(self.plan.fault_every_ms, Due::Fault);
         }
@@ -70,6 +73,10 @@ impl World {
             Due::Say => {
                 self.say();
                 self.plan_in(self.plan.send_every_ms, Due::Say);
+            }
+            Due::Room => {
+                self.act_in_room();
+                self.plan_in(self.plan.rooms_every_ms, Due::Room);
             }
             Due::Weather(from, to) => {
                 let path = self.plan.weather.draw(&mut self.rng);
@@ -178,11 +185,24 @@ impl World {
         }
     }
 
+    /// Starts somebody's program, and takes what it shows first.
+    pub(super) fn start_person(&mut self, who: usize) -> Result<(), client::StartError> {
+        let person = &mut self.people[who];
+        person.start()?;
+        if let Some(running) = &person.running {
+            self.record.started(who, person.name, &running.handle.snapshot());
+        }
+        Ok(())
+    }
+
     /// Starts a program again, on what its disk holds.
     pub(super) async fn start(&mut self, who: usize) {
-        let failed = match self.people.get_mut(who) {
+        let failed = match self.people.get(who) {
             Some(person) if person.running.is_some() => return,
-            Some(person) => person.start().err().map(|error| format!("{}: {error}", person.name)),
+            Some(person) => {
+                let name = person.name;
+                self.start_person(who).err().map(|error| format!("{name}: {error}"))
+            }
             None if self.post.running.is_some() => return,
             None => self.post.start().await.err().map(|error| format!("the relay: {error:?}")),
         };

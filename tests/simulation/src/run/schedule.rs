@@ -10,6 +10,8 @@ use tokio::time::Instant;
 pub(super) enum Due {
     /// Somebody says something.
     Say,
+    /// Somebody does something about a closed room.
+    Room,
     /// A machine has its fault.
     Fault,
     /// A direction between two hosts changes.

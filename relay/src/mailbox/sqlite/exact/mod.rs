@@ -30,6 +30,7 @@ fn limits() -> MailboxLimits {
         stored_share: 1,
         payer_share: 1,
         strangers_stored_share: 1,
+        reserved_share: 0,
         ..MailboxLimits::default()
     }
 }
@@ -45,7 +46,9 @@ fn envelope(n: u8, to: Recipient, len: usize) -> NewEnvelope {
 }
 
 fn store_at(writer: &mut Writer, from: PeerId, to: Recipient, n: u8, now: u64) -> Outcome {
-    writer.store(from, 0, &[envelope(n, to, 100)], Timestamp(now)).unwrap()[0]
+    let outcomes = writer.store(from, 0, &[envelope(n, to, 100)], Timestamp(now)).unwrap();
+    writer.write_rows().unwrap();
+    outcomes[0]
 }
 
 fn store(writer: &mut Writer, from: PeerId, to: PeerId, n: u8) -> Outcome {
@@ -131,6 +134,7 @@ fn a_senders_share_is_exact_and_one_envelope_may_be_larger() {
         assert_eq!(to_stranger == FULL, elsewhere == DORA, "{to_stranger:?}");
         let larger = envelope(5, Recipient::Peer(BOB), 3 * SIZE as usize);
         let outcomes = writer.store(CARL, 0, &[larger], Timestamp(1)).unwrap();
+        writer.write_rows().unwrap();
         assert!(matches!(outcomes[..], [Outcome::Stored(_)]), "{outcomes:?}");
         assert_eq!(store(&mut writer, CARL, BOB, 6), FULL);
         writer.ack(BOB, 1).unwrap();

@@ -70,3 +70,33 @@ async fn a_transaction_takes_so_many_and_leaves_the_rest() {
     orders.try_send(Order::Close).unwrap();
     assert!(writer.gather(&mut queue, &mut Vec::new()).await, "as many as may wait do");
 }
+
+/// Who was answered is back with the next envelope while the group is applied: one sync serves it, too. As many as a
+/// transaction may hold, in the order they came.
+#[tokio::test]
+async fn what_comes_while_a_group_is_applied_goes_with_it() {
+    let (_dir, mut writer) = writer(limits());
+    let places = Arc::new(Semaphore::new(10_000));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let letter = |n: u64| {
+        let tell = tell.clone();
+        let id = EnvelopeId([&[7; 8][..], &n.to_be_bytes()].concat().try_into().unwrap());
+        let envelopes = vec![NewEnvelope { id, to: Recipient::Peer(BOB), bytes: Bytes::from_static(b"x") }];
+        let done: super::super::super::Done<_> =
+            Box::new(move |result: Result<Vec<Outcome>, MailboxError>| {
+                tell.send(result.unwrap()[0]).unwrap()
+            });
+        let write = Write::Store { from: ANNA, payer: 0, envelopes, now: Timestamp(1), done };
+        Queued { write, _place: Arc::clone(&places).try_acquire_owned().unwrap() }
+    };
+    let (orders, mut queue) = mpsc::channel(10_000);
+    for n in 2..=300 {
+        orders.try_send(Order::Write(letter(n))).unwrap();
+    }
+    writer.commit(vec![letter(1)], &mut queue);
+    assert_eq!((writer.shared.commits.load(Ordering::Relaxed), queue.len()), (1, 300 - 256));
+    for n in 1..=256 {
+        assert_eq!(told.try_recv().unwrap(), Outcome::Stored(n));
+    }
+    assert!(told.try_recv().is_err());
+}

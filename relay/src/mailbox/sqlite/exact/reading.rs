@@ -5,8 +5,10 @@ use super::super::reader;
 use super::*;
 
 fn page(writer: &Writer, peer: PeerId, after: u64, max_items: usize, max_bytes: usize) -> Page {
-    let (page, index_is_damaged) = reader::waiting(&writer.db, peer, after, max_items, max_bytes).unwrap();
-    assert!(!index_is_damaged);
+    let recent = &writer.shared.recent;
+    let (page, list_is_damaged) =
+        reader::waiting(&writer.db, recent, peer, after, max_items, max_bytes).unwrap();
+    assert!(!list_is_damaged);
     page
 }
 

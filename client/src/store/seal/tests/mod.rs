@@ -1,5 +1,9 @@
 //! Damage of each kind, to a store with something in it.
 
+mod flips;
+mod foreign;
+mod large;
+
 use std::path::{Path, PathBuf};
 
 use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
@@ -24,8 +28,8 @@ fn text(n: u8) -> String {
     format!("the {n}th secret")
 }
 
-fn insert(store: &Store, n: u8, text: &str) {
-    let message = NewMessage {
+fn message(n: u8, text: &str) -> NewMessage<'_> {
+    NewMessage {
         id: MessageId([n; 16]),
         conversation: HERE,
         author: BOB,
@@ -40,8 +44,11 @@ fn insert(store: &Store, n: u8, text: &str) {
         link: Some([n; 16]),
         client_id: None,
         state: 0,
-    };
-    store.insert_message(&message).unwrap();
+    }
+}
+
+fn insert(store: &Store, n: u8, text: &str) {
+    store.insert_message(&message(n, text)).unwrap();
 }
 
 /// A store with `count` messages, closed.
@@ -199,45 +206,4 @@ fn a_turn_that_was_undone_leaves_the_ledger_as_it_was() {
     let store = open(&path(&folder)).unwrap();
     assert_eq!(texts(&store).unwrap().last().map(String::as_str), Some("kept"));
     assert_eq!(store.seal.check_all(&store.db).findings, []);
-}
-
-/// Flips bits of a store, one after the other: what is read then is an error or what was written, never another text.
-fn flip(stride: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    filled(&path(&folder), 60);
-    let whole = std::fs::read(path(&folder)).unwrap();
-    assert!(whole.len() >= 64 << 10, "{}", whole.len());
-    let right: Vec<String> = (1..=60).map(text).collect();
-    let (mut refusals, mut unharmed) = (0, 0);
-    for bit in (0..whole.len() * 8).step_by(stride) {
-        let mut flipped = whole.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        for left in ["", "-wal", "-shm", "-journal"] {
-            let left = crate::store::file::beside(&path(&folder), left);
-            if left.exists() {
-                std::fs::remove_file(left).unwrap();
-            }
-        }
-        std::fs::write(path(&folder), &flipped).unwrap();
-        match open(&path(&folder)).and_then(|store| texts(&store)) {
-            Err(_) => refusals += 1,
-            Ok(texts) => {
-                assert_eq!(texts, right, "bit {bit}");
-                unharmed += 1;
-            }
-        }
-    }
-    assert!(refusals > 0 && unharmed > 0, "{refusals} refused, {unharmed} unharmed");
-}
-
-#[test]
-fn a_flipped_bit_gives_an_error_or_the_right_text() {
-    flip(4999);
-}
-
-/// Half a million starts: `cargo test --release -p client every_bit -- --ignored`.
-#[test]
-#[ignore = "takes the better part of an hour"]
-fn every_bit_of_a_store_flipped_in_turn() {
-    flip(1);
 }

@@ -29,7 +29,7 @@ pub(crate) fn identity_of(certificate: &CertificateDer<'_>) -> Result<PeerKey, R
 }
 
 /// A certificate of the identity's own key, by itself, for ever. The same in every run.
-pub(crate) fn own(me: &Identity) -> Result<Arc<CertifiedKey>, LinkError> {
+pub(crate) fn certificate(me: &Identity) -> Result<Arc<CertifiedKey>, LinkError> {
     let failed = |error: &dyn fmt::Display| {
         LinkError::Io(std::io::Error::other(format!("making a certificate failed: {error}")))
     };
