@@ -25,15 +25,19 @@ impl Engine {
         let state = match least {
             _ if failed => DeliveryState::Failed,
             Some(least) => least,
-            // Without recipients: not addressed yet, which in a closed room is done at once, given up, or nobody is (or was
-            // left) in the room.
+            // Without recipients: not addressed yet, which in a closed room is done at once unless its members are in doubt,
+            // given up, or nobody is (or was left) in the room.
             None => match DeliveryState::from_number(row.state) {
-                DeliveryState::Queued if !self.is_closed(row.conversation) => DeliveryState::Queued,
+                DeliveryState::Queued if self.is_addressed_later(row.conversation) => DeliveryState::Queued,
                 other => other.max(DeliveryState::Stored),
             },
         };
         let reason = if least.is_none() { row.reason.clone() } else { reason };
         Ok((state, reason, counts))
+    }
+
+    fn is_addressed_later(&self, conversation: ConversationId) -> bool {
+        !self.is_closed(conversation) || self.awaits_news(conversation)
     }
 
     pub(super) fn status_event(&mut self, id: MessageId, conversation: ConversationId, delivery: Delivery) {

@@ -86,7 +86,7 @@ impl Secrets {
     /// The keys in the database of a client that has ended. A copy of it is read, so that it stays what it is.
     pub fn add_database(&mut self, whose: &str, folder: &Path) {
         let copy = tempfile::tempdir().expect("a folder");
-        for name in ["client.db", "client.db-wal", "store.key"] {
+        for name in ["client.db", "client.db-wal", "client.count", "store.key"] {
             // After an end in good order there is no log.
             if folder.join(name).exists() {
                 std::fs::copy(folder.join(name), copy.path().join(name)).expect("a copy");

@@ -212,7 +212,10 @@ impl Engine {
         if taken == Ok(true) {
             self.store.put_room_operation(id, n, &bytes)?;
             // Also who never was a member here, as what admitted it counts for nothing, believes to be one.
-            if let Change::Admit { peer } | Change::Remove { peer } = change {
+            // (A row of one's own would mean something else, see `vouched`.)
+            if let Change::Admit { peer } | Change::Remove { peer } = change
+                && peer != self.config.identity.peer_id()
+            {
                 let knows = self.knows(id, peer);
                 self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
             }
