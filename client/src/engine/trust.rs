@@ -68,9 +68,10 @@ impl Engine {
         self.config.rules.pins.iter().any(|pin| pin.fingerprint == peer)
     }
 
-    /// Whether the user or the profile has said that the name which a peer has is its own.
+    /// Whether the user or the profile has said that the name which a peer has is its own, and nothing is to be decided
+    /// about it since.
     pub(super) fn is_decided(&self, contact: &Contact) -> bool {
-        contact.row.settled || self.is_verified(contact)
+        contact.row.rival.is_none() && (contact.row.settled || self.is_verified(contact))
     }
 
     /// Whether another key, which is not blocked, claims a peer's nick.
