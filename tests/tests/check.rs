@@ -42,7 +42,6 @@ const MISTAKES: &[Mistake] = &[
     ),
     ("\"tcp\"", "\"tpc\"", "8:8", &["there is no transport `tpc`", "did you mean `tcp`?", "^^^^^"]),
     ("\"tcp\"", "\"aes-256-gcm\"", "8:8", &["`aes-256-gcm` is a cipher, not a transport", "[cipher]"]),
-    ("\"tcp\"", "\"memory\"", "8:8", &["`memory` is known, but not built into this program"]),
     ("\"jsonrpc\"", "\"egui\"", "15:8", &["known, but not built into", "jsonrpc, tui"]),
     ("nodelay = true", "nodelay = 1", "9:11", &["expected true or false, found an integer"]),
     ("\"alice\"", "42", "3:8", &["expected a string, found an integer"]),
