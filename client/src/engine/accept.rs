@@ -89,7 +89,7 @@ impl Engine {
                 "a first message of a stranger: too many peers are known",
             ));
         }
-        if !self.rates.may_accept(from, stranger, self.up) {
+        if !self.rates.may_accept(from, envelope.session, stranger, self.up) {
             return Err(refused(AlarmKind::Refused, from, "too many first messages within an hour"));
         }
         let own_verified =
@@ -112,10 +112,8 @@ impl Engine {
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
         let session =
             self.watch.guarded(Call::Accept, || exchange.accept(&ours, &peer, &handshake.first, &mut cx));
-        // What is refused is not counted: its handshake may be a copy, which anybody can send in the name of whoever made
-        // it. But for a fault of the exchange itself, which costs more.
-        if matches!(session, Err(CryptoError::Failed(_))) {
-            self.rates.accepted(from, stranger, self.up);
+        if !matches!(session, Err(CryptoError::Forged | CryptoError::Malformed(_))) {
+            self.rates.accepted(from, envelope.session, stranger, self.up);
         }
         let session = session.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
         let row = self.new_row(envelope.session, from, binding, None);
@@ -144,7 +142,6 @@ impl Engine {
         let Some(Accepted { verified, signed, keys_expire, transcript, one_time }) = accepted else {
             return self.put_live(live);
         };
-        self.rates.accepted(peer, !self.contacts.contains_key(&peer), self.up);
         self.store.insert_session(&live.row)?;
         if let Some(id) = one_time {
             self.store.use_one_time_key(id)?;

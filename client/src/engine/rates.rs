@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chat_core::ids::{ConversationId, PeerId};
+use chat_core::ids::{ConversationId, PeerId, SessionId};
 
 use super::{HOUR_MS, MINUTE_MS, Uptime};
 
@@ -21,8 +21,8 @@ const MAX_REMEMBERED: usize = 10_000;
 /// What is limited per time.
 #[derive(Default)]
 pub(crate) struct Rates {
-    accepts: BTreeMap<PeerId, VecDeque<Uptime>>,
-    strangers: VecDeque<Uptime>,
+    accepts: BTreeMap<PeerId, VecDeque<(Uptime, SessionId)>>,
+    strangers: VecDeque<(Uptime, SessionId)>,
     renewals: Backoff<PeerId>,
     wishes: Backoff<PeerId>,
     questions: Backoff<PeerId>,
@@ -31,8 +31,8 @@ pub(crate) struct Rates {
     rooms_refused: Backoff<PeerId>,
 }
 
-fn within(times: &mut VecDeque<Uptime>, now: Uptime, most: usize) -> bool {
-    while times.front().is_some_and(|&at| now.ms_since(at) >= HOUR_MS) {
+fn within(times: &mut VecDeque<(Uptime, SessionId)>, now: Uptime, most: usize) -> bool {
+    while times.front().is_some_and(|&(at, _)| now.ms_since(at) >= HOUR_MS) {
         times.pop_front();
     }
     times.len() < most
@@ -40,23 +40,34 @@ fn within(times: &mut VecDeque<Uptime>, now: Uptime, most: usize) -> bool {
 
 impl Rates {
     /// Whether a first message of this peer is looked at. Strangers share one budget, so that they can't use up
-    /// that of people one knows.
-    pub(super) fn may_accept(&mut self, peer: PeerId, stranger: bool, now: Uptime) -> bool {
+    /// that of people one knows. A copy of one that was looked at is: anybody can send copies, and must not use up what is
+    /// its author's.
+    pub(super) fn may_accept(&mut self, peer: PeerId, id: SessionId, stranger: bool, now: Uptime) -> bool {
+        let looked_at =
+            self.accepts.get(&peer).is_some_and(|times| times.iter().any(|(_, known)| *known == id));
+        if looked_at {
+            return true;
+        }
         if stranger && !within(&mut self.strangers, now, ACCEPTS_OF_STRANGERS) {
             return false;
         }
         self.accepts.get_mut(&peer).is_none_or(|times| within(times, now, ACCEPTS_A_PEER))
     }
 
-    /// A first message was genuine, and a session began with it.
-    pub(super) fn accepted(&mut self, peer: PeerId, stranger: bool, now: Uptime) {
+    /// A first message cost what a genuine one costs. One whose signature or MAC was wrong is not counted: anybody
+    /// can send it in another's name.
+    pub(super) fn accepted(&mut self, peer: PeerId, id: SessionId, stranger: bool, now: Uptime) {
         self.accepts.retain(|_, times| {
             within(times, now, usize::MAX);
             !times.is_empty()
         });
-        self.accepts.entry(peer).or_default().push_back(now);
+        let times = self.accepts.entry(peer).or_default();
+        if times.iter().any(|(_, known)| *known == id) {
+            return;
+        }
+        times.push_back((now, id));
         if stranger {
-            self.strangers.push_back(now);
+            self.strangers.push_back((now, id));
         }
     }
 
@@ -132,16 +143,27 @@ mod tests {
     #[test]
     fn a_peer_has_ten_first_messages_an_hour() {
         let (mut rates, peer) = (Rates::default(), PeerId([1; 32]));
+        let id = |n: usize| SessionId([n as u8; 16]);
         for taken in 0..ACCEPTS_A_PEER {
-            assert!(rates.may_accept(peer, false, Uptime(taken as u64)), "{taken}");
-            rates.accepted(peer, false, Uptime(taken as u64));
+            // Any number of copies of one count as one.
+            for _ in 0..3 {
+                assert!(rates.may_accept(peer, id(taken), false, Uptime(taken as u64)), "{taken}");
+                rates.accepted(peer, id(taken), false, Uptime(taken as u64));
+            }
         }
-        assert!(!rates.may_accept(peer, false, Uptime(HOUR_MS - 1)));
-        assert!(rates.may_accept(PeerId([2; 32]), false, Uptime(HOUR_MS - 1)), "others are not kept out");
+        assert!(!rates.may_accept(peer, id(100), false, Uptime(HOUR_MS - 1)));
+        assert!(
+            rates.may_accept(peer, id(5), false, Uptime(HOUR_MS - 1)),
+            "a copy, or the genuine one after copies"
+        );
+        assert!(
+            rates.may_accept(PeerId([2; 32]), id(100), false, Uptime(HOUR_MS - 1)),
+            "others are not kept out"
+        );
         // An hour after the first there is one again, and no more.
-        assert!(rates.may_accept(peer, false, Uptime(HOUR_MS)));
-        rates.accepted(peer, false, Uptime(HOUR_MS));
-        assert!(!rates.may_accept(peer, false, Uptime(HOUR_MS)));
+        assert!(rates.may_accept(peer, id(100), false, Uptime(HOUR_MS)));
+        rates.accepted(peer, id(100), false, Uptime(HOUR_MS));
+        assert!(!rates.may_accept(peer, id(101), false, Uptime(HOUR_MS)));
     }
 
     #[test]
@@ -153,11 +175,24 @@ mod tests {
             PeerId(id)
         };
         for n in 0..ACCEPTS_OF_STRANGERS {
-            assert!(rates.may_accept(stranger(n), true, Uptime(0)), "{n}");
-            rates.strangers.push_back(Uptime(0));
+            assert!(rates.may_accept(stranger(n), SessionId::default(), true, Uptime(0)), "{n}");
+            rates.strangers.push_back((Uptime(0), SessionId::default()));
         }
-        assert!(!rates.may_accept(stranger(ACCEPTS_OF_STRANGERS), true, Uptime(HOUR_MS - 1)));
-        assert!(rates.may_accept(stranger(0), false, Uptime(HOUR_MS - 1)), "one who is known");
-        assert!(rates.may_accept(stranger(ACCEPTS_OF_STRANGERS), true, Uptime(HOUR_MS)));
+        assert!(!rates.may_accept(
+            stranger(ACCEPTS_OF_STRANGERS),
+            SessionId::default(),
+            true,
+            Uptime(HOUR_MS - 1)
+        ));
+        assert!(
+            rates.may_accept(stranger(0), SessionId::default(), false, Uptime(HOUR_MS - 1)),
+            "one who is known"
+        );
+        assert!(rates.may_accept(
+            stranger(ACCEPTS_OF_STRANGERS),
+            SessionId::default(),
+            true,
+            Uptime(HOUR_MS)
+        ));
     }
 }
