@@ -212,10 +212,7 @@ impl Engine {
         if taken == Ok(true) {
             self.store.put_room_operation(id, n, &bytes)?;
             // Also who never was a member here, as what admitted it counts for nothing, believes to be one.
-            // (A row of one's own would mean something else, see `vouched`.)
-            if let Change::Admit { peer } | Change::Remove { peer } = change
-                && peer != self.config.identity.peer_id()
-            {
+            if let Change::Admit { peer } | Change::Remove { peer } = change {
                 let knows = self.knows(id, peer);
                 self.set_knows(id, peer, RoomPeer { told: 0, ..knows })?;
             }
