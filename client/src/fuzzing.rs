@@ -69,6 +69,6 @@ impl Room {
 
     /// How much a former member may know.
     pub fn until_removed(&self, peer: PeerId) -> usize {
-        self.0.until_removed(peer).len()
+        self.0.until_out(peer).len()
     }
 }

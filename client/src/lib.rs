@@ -21,7 +21,7 @@ mod config;
 mod connect;
 mod driver;
 mod engine;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod roster;

@@ -6,7 +6,7 @@
 mod chunks;
 mod copy;
 mod export;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod import;
 mod portable;

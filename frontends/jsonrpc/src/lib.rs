@@ -5,7 +5,7 @@ mod connection;
 mod desk;
 mod dialogue;
 mod feed;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod lines;

@@ -66,7 +66,7 @@
 mod error;
 mod foreign;
 mod frames;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;

@@ -28,7 +28,7 @@
 
 pub mod connect;
 pub mod framing;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod listener;

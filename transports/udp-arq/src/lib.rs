@@ -21,7 +21,7 @@ mod congestion;
 mod connection;
 mod driver;
 mod endpoint;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;

@@ -19,7 +19,7 @@
 
 mod check;
 mod functions;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod ledger;
 mod round;
