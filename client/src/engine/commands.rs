@@ -25,7 +25,7 @@ pub(super) enum Target {
 
 type Answer = Result<Result<Reply, CommandError>, StoreError>;
 
-fn not_found(what: impl std::fmt::Display) -> CommandError {
+pub(super) fn not_found(what: impl std::fmt::Display) -> CommandError {
     CommandError::new(ErrorKind::NotFound, what)
 }
 
@@ -161,7 +161,7 @@ impl Engine {
         match to {
             Destination::Room(room) => match self.room_at(room) {
                 Some((id, _)) => Ok(Target::Room(id)),
-                None => Err(not_found(format!("you are not in {room}; /join {room} first"))),
+                None => Err(self.no_room(room)),
             },
             Destination::Peer(peer) => self.known(*peer).map(Target::Peer),
             Destination::Nick(nick) => self.by_name(nick).map(Target::Peer),

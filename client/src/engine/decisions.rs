@@ -6,8 +6,8 @@ use chat_core::api::{CommandError, Destination, ErrorKind, Reply};
 use chat_core::ids::{PeerId, SessionId};
 use chat_core::safety::{SafetyNumber, qr_content};
 
+use super::Engine;
 use super::commands::Target;
-use super::{Engine, Renewal};
 use crate::store::{DeliveryState, StoreError};
 
 type Answer = Result<Result<Reply, CommandError>, StoreError>;
@@ -108,7 +108,7 @@ impl Engine {
         let was_shut_out = self.config.rules.verified_peers && verified;
         self.decided(peer)?;
         // Its messages were taken without a receipt: they are asked for again.
-        if was_shut_out { self.renew(peer, Renewal::Anew) } else { Ok(()) }
+        if was_shut_out { self.renew_as_decided(peer) } else { Ok(()) }
     }
 
     /// Something about a peer is otherwise now: what waits for it, and what is shown of it.
@@ -136,7 +136,7 @@ impl Engine {
             Ok(AcceptKind::Downgrade) => {
                 self.agree_to_downgrade(peer)?;
                 self.decided(peer)?;
-                self.renew(peer, Renewal::Anew)?;
+                self.renew_as_decided(peer)?;
                 let said =
                     format!("what {} is told is protected by this stack from now on", self.name_of(peer));
                 Ok(Ok(Reply::Decided { said }))
@@ -258,7 +258,7 @@ impl Engine {
         }
         // What it has said meanwhile was not taken, so it still has it.
         if changed && !blocked {
-            self.renew(peer, Renewal::Anew)?;
+            self.renew_as_decided(peer)?;
         }
         let said = match blocked {
             true => format!("{name} is blocked: neither heard nor answered; /unblock {name} ends that"),

@@ -9,6 +9,7 @@ use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
 use super::commands::Target;
+use super::inbound::hash_of;
 use super::rooms::Room;
 use super::{Engine, Uptime};
 use crate::store::StoreError;
@@ -145,6 +146,9 @@ impl Engine {
         let Body::Typing(typing) = opened.plaintext.body else { return Ok(()) };
         let conversation = opened.plaintext.conversation;
         self.keep_opened(opened.live, opened.accepted)?;
+        // Delivered later as something stored, it is known for what it is, a replay.
+        let frame = hash_of(&envelope.frame);
+        self.store.remember_envelope(&frame, from, None, &frame, self.now)?;
         self.heard_from(from)?;
         self.writes(from, conversation, typing);
         Ok(())

@@ -10,6 +10,7 @@ use chat_core::wire::membership::{Change, Operation, SignedOperation, VerifiedOp
 
 use super::super::Engine;
 use super::super::commands::Target;
+use super::names::Tie;
 use super::{Answer, Closed, Kind, MAX_ROOMS, Room};
 use crate::roster::{Log, NotTaken};
 use crate::store::{DeliveryState, RoomPeer, StoreError};
@@ -84,19 +85,19 @@ impl Engine {
             return Ok(Err(refused(ErrorKind::NotAllowed, "the room could not be made")));
         };
         let id = log.room();
-        let room = self.enter(log)?;
+        let room = self.enter(log, Tie::Chosen)?;
         self.room_changed(id, None)?;
         Ok(Ok(Reply::Created { room, conversation_id: id }))
     }
 
     /// Remembers a closed room that is new here, with all its operations.
-    pub(super) fn enter(&mut self, log: Log) -> Result<RoomAddress, StoreError> {
+    pub(super) fn enter(&mut self, log: Log, tie: Tie) -> Result<RoomAddress, StoreError> {
         let id = log.room();
         for (n, operation) in log.from(0).enumerate() {
             self.store.put_room_operation(id, n, &operation.signed.encode())?;
         }
         let joined = log.is_member(self.config.identity.peer_id());
-        let address = self.free_address(log.name(), id);
+        let address = self.take_name(&log.name().clone(), id, tie)?;
         let kind = Kind::Closed(Box::new(Closed::new(log)));
         self.insert_room(id, Room { address: address.clone(), joined, kind })?;
         Ok(address)
@@ -201,7 +202,7 @@ impl Engine {
     }
 
     /// Takes an operation into the log and the store; whether it was new.
-    pub(super) fn take_operation(
+    pub(in crate::engine) fn take_operation(
         &mut self,
         id: ConversationId,
         operation: VerifiedOperation,
