@@ -232,24 +232,30 @@ impl Engine {
             last_housekeeping: None,
             last_nudge: at.up,
         };
-        engine.store.begin()?;
-        engine.store.belongs_to(engine.config.identity.peer_id())?;
-        engine.restored = engine.store.begin_anew()?;
-        engine.has_erased_keys = engine.restored.is_some();
-        if engine.restored.is_some() {
-            engine.store.doubt_closed_rooms(engine.config.identity.peer_id())?;
-        }
-        engine.join_profile_rooms()?;
-        engine.store.commit()?;
-        engine.reload()?;
-        engine.store.begin()?;
-        engine.settle_trust()?;
-        engine.store.commit()?;
-        engine.load_views()?;
-        // Nobody looks yet; the snapshot has it all.
-        engine.out = Turn::default();
-        engine.touched.clear();
+        engine.settle()?;
         Ok(engine)
+    }
+
+    /// What a start does before anything else.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.store.begin()?;
+        self.store.belongs_to(self.config.identity.peer_id())?;
+        self.restored = self.store.begin_anew()?;
+        self.has_erased_keys = self.restored.is_some();
+        if self.restored.is_some() {
+            self.store.doubt_closed_rooms(self.config.identity.peer_id())?;
+        }
+        self.join_profile_rooms()?;
+        self.store.commit()?;
+        self.reload()?;
+        self.store.begin()?;
+        self.settle_trust()?;
+        self.store.commit()?;
+        self.load_views()?;
+        // Nobody looks yet; the snapshot has it all.
+        self.out = Turn::default();
+        self.touched.clear();
+        Ok(())
     }
 
     /// Forgets everything that is not in the store and reads it again: the state before a turn that could not commit.

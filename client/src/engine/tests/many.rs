@@ -123,10 +123,11 @@ fn a_message_to_many_is_sealed_in_slices_and_others_go_on_between_them() {
     assert_eq!(of(&mut crowd.world, id), 300);
     // Other commands are answered at once, though most are not sealed yet.
     let with = Destination::Room("#lobby".parse().unwrap());
-    let (_, answer) = crowd.turn(Command::History(History { with, before: None, limit: None }));
+    let (between, answer) = crowd.turn(Command::History(History { with, before: None, limit: None }));
     answer.unwrap();
     let (second, more) = crowd.say("and again");
-    let sent = crowd.work_off(first.into_iter().chain(more).collect());
+    let sent = [first, submitted(&between), more].concat();
+    let sent = crowd.work_off(sent);
     assert_eq!((copies(&sent, id), copies(&sent, second)), (300, 300));
     // To each in the order in which they were said.
     for peer in &crowd.peers {

@@ -19,6 +19,7 @@ mod one_time;
 mod onlooker;
 mod peers;
 mod refusals;
+mod renewals;
 mod restored;
 mod room_names;
 mod rooms;
