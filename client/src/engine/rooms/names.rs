@@ -72,10 +72,11 @@ impl Engine {
         tie: Tie,
     ) -> Result<RoomAddress, StoreError> {
         let plain = RoomAddress::from(name.clone());
+        let is_reserved = self.is_of_profile(name) && id != open_room_conversation(name);
         let holder = self.called(&plain);
         let gives_way = match holder {
             Some((holder, _)) if holder == id => return Ok(plain),
-            _ if tie != Tie::OfProfile && self.is_of_profile(name) => false,
+            _ if is_reserved => false,
             Some((holder, room)) => self.tie(holder, room)? < tie,
             None => return Ok(plain),
         };
