@@ -33,11 +33,9 @@ impl Log {
 
     /// Whether the holder of a grant has said that it leaves.
     fn has_left(&self, grant: usize) -> bool {
-        self.entries.iter().any(|entry| {
-            let author = entry.operation.author;
-            entry.grant == grant
-                && matches!(entry.operation.change, Change::Remove { peer } if peer == author)
-        })
+        self.entries
+            .iter()
+            .any(|entry| entry.grant == grant && entry.removed() == Some(entry.operation.author))
     }
 
     /// Nobody takes more than what is left to others, together with whom it brought in: nor does who brought it in, and
