@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(store.rooms().unwrap(), [row(false)]);
         let renamed = RoomRow { address: "#lobby·0101".into(), ..row(true) };
         store.put_room(&renamed).unwrap();
-        assert_eq!(store.rooms().unwrap(), [renamed.clone()]);
+        assert_eq!(store.rooms().unwrap(), std::slice::from_ref(&renamed));
         // The name is another's now.
         let other = RoomRow { conversation: ConversationId([2; 16]), ..row(true) };
         store.put_room(&other).unwrap();
