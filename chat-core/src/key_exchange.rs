@@ -184,6 +184,13 @@ pub trait Session: Send {
     /// [`CryptoError::Exhausted`], and after 30 days at the latest if the session does not heal by itself.
     fn needs_renewal(&self, now: Timestamp) -> bool;
 
+    /// Erases keys that are kept for frames which have not come, if they are too old by now, and says whether there were
+    /// any. Called about once an hour, also in a session in which nothing happens; [`Session::save`] follows if there were.
+    fn expire(&mut self, now: Timestamp) -> bool {
+        let _ = now;
+        false
+    }
+
     /// What changed since the last `save`, nothing if nothing did; at most 4 KiB for a step in order. The first call
     /// after a handshake gives everything.
     fn save(&mut self) -> StateChange;

@@ -23,19 +23,21 @@ pub(crate) enum Call {
     Seal,
     Open,
     NeedsRenewal,
+    Expire,
     Save,
     /// Of a link.
     Figures,
 }
 
 impl Call {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Initiate,
         Self::Accept,
         Self::Restore,
         Self::Seal,
         Self::Open,
         Self::NeedsRenewal,
+        Self::Expire,
         Self::Save,
         Self::Figures,
     ];
@@ -57,6 +59,7 @@ impl Call {
             Self::Seal => "seal",
             Self::Open => "open",
             Self::NeedsRenewal => "needs_renewal",
+            Self::Expire => "expire",
             Self::Save => "save",
             Self::Figures => "figures",
         }

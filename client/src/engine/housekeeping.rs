@@ -10,6 +10,7 @@ use crate::store::{Kept, StoreError};
 impl Engine {
     /// Ages end, once an hour, if the wall clock is believed.
     pub(super) fn keep_house(&mut self) -> Result<(), StoreError> {
+        self.expire_sessions()?;
         if !self.up.is_past(self.last_housekeeping, HOUR_MS) {
             return Ok(());
         }
@@ -27,6 +28,8 @@ impl Engine {
         // A day longer than they are given out: a relay's clock need not be this one.
         let day_before = Timestamp(month_ago.0.saturating_sub(DAY_MS));
         self.has_erased_keys |= self.store.erase_one_time_keys_outside(day_before, ahead)?;
+        self.begin_to_expire();
+        self.expire_sessions()?;
         self.store.remove_controls_before(month_ago)?;
         self.expire_members(month_ago)?;
         self.forget_deleted()?;

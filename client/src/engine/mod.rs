@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod crowd;
 mod decisions;
+mod expiry;
 mod gaps;
 mod history;
 mod housekeeping;
@@ -158,6 +159,8 @@ pub(crate) struct Engine {
     began: Timestamp,
     out: Turn,
     last_housekeeping: Option<Uptime>,
+    /// Behind which session it is looked on for what has expired.
+    expiring: Option<SessionId>,
     last_nudge: Uptime,
 }
 
@@ -230,6 +233,7 @@ impl Engine {
             began: at.wall,
             out: Turn::default(),
             last_housekeeping: None,
+            expiring: None,
             last_nudge: at.up,
         };
         engine.settle()?;

@@ -42,12 +42,12 @@ pub(super) struct Opened {
 
 impl Engine {
     /// The session, from the cache or the store. Taken out: whoever takes it puts it back when its change is stored.
-    fn take_live(&mut self, id: SessionId) -> Result<Option<Live>, StoreError> {
+    pub(super) fn take_live(&mut self, id: SessionId) -> Result<Option<Live>, StoreError> {
         if let Some(live) = self.live.remove(&id) {
             return Ok(Some(live));
         }
         let Some((row, saved)) = self.store.session(id)? else { return Ok(None) };
-        if row.exchange != self.profile.key_exchange || row.cipher != self.profile.cipher {
+        if !self.is_of_this_stack(&row) {
             return Ok(None);
         }
         let exchange = Arc::clone(&self.config.key_exchange);
@@ -61,6 +61,11 @@ impl Engine {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether the session can be used with the present profile.
+    pub(super) fn is_of_this_stack(&self, row: &SessionRow) -> bool {
+        row.exchange == self.profile.key_exchange && row.cipher == self.profile.cipher
     }
 
     /// Stores what changed in a session and keeps it in memory.
@@ -181,9 +186,7 @@ impl Engine {
         rows.retain(|row| Some(row.id) != sending && Some(row.id) != newest);
         rows.sort_by_key(|row| (is_confirmed(row), row.created));
         for row in rows.iter().take(surplus) {
-            self.live.remove(&row.id);
-            self.store.erase_session(row.id)?;
-            self.has_erased_keys = true;
+            self.erase_session(row.id)?;
         }
         Ok(())
     }

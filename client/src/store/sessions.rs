@@ -65,6 +65,20 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Some sessions in the order of their ids, from the one behind `after`, and whose they are. No session has the id of
+    /// zeros.
+    pub(crate) fn sessions_after(
+        &self,
+        after: SessionId,
+        limit: u32,
+    ) -> Result<Vec<(SessionId, PeerId)>, StoreError> {
+        let mut some =
+            self.db.prepare_cached("SELECT id, peer FROM sessions WHERE id > ? ORDER BY id LIMIT ?")?;
+        let rows = some
+            .query_map(params![b(&after), limit], |row| Ok((SessionId(row.get(0)?), PeerId(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// A new session; its state follows by [`Store::save_session`].
     pub(crate) fn insert_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         let mut put = self.db.prepare_cached("INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,x'')")?;
@@ -172,6 +186,11 @@ mod tests {
         let all = store.sessions_of(older.peer).unwrap();
         assert_eq!(format!("{all:?}"), format!("{:?}", [&older, &newer]), "oldest first");
         assert_eq!(store.sessions_of(PeerId([3; 32])).unwrap().len(), 0);
+        let after = |id: [u8; 16], limit| {
+            let found = store.sessions_after(SessionId(id), limit).unwrap();
+            found.iter().map(|(id, _)| id.0[0]).collect::<Vec<_>>()
+        };
+        assert_eq!((after([0; 16], 9), after([0; 16], 1), after([1; 16], 9)), (vec![1, 2], vec![1], vec![2]));
         store.save_session(older.id, &change(Some(1), &[(5, 50), (6, 60)], &[])).unwrap();
         store.save_session(older.id, &change(None, &[(6, 61), (7, 70)], &[5])).unwrap();
         store.save_session(newer.id, &change(Some(9), &[(5, 90)], &[])).unwrap();

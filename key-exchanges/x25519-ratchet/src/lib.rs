@@ -24,7 +24,7 @@
 //!   the key to a number that was used is gone: what is said of a frame in the current chain, [`Duplicate`],
 //!   [`TooOld`] or [`TooFarAhead`], is said of its header, which may be forged.
 //! - Frames that are skipped leave their keys behind: at most [`MAX_STORED`], the oldest go first, each for
-//!   [`MAX_STORED_MS`] and until the next step after that. If more than [`MAX_MISSING`] are missing at the end of a chain
+//!   [`MAX_STORED_MS`] and until the next step after that, or until the core asks for it, once an hour. If more than [`MAX_MISSING`] are missing at the end of a chain
 //!   that is over, none of them is kept; if they are missing within one, the frame is [`TooFarAhead`], upon which the
 //!   core begins a new session. So is one due after [`RENEWAL_MESSAGES`] in a chain, for which nobody answered.
 //! - Numbers are below 2³¹.

@@ -135,8 +135,7 @@ impl RatchetSession {
     /// A step has succeeded.
     fn passed(&mut self, now: Timestamp) {
         self.changed = true;
-        let expired = self.skipped.expire(now);
-        self.give_up(expired);
+        self.expire(now);
     }
 
     /// Of the chain that is being received, numbers that can't be told from those that were used.
@@ -253,6 +252,14 @@ impl Session for RatchetSession {
     fn needs_renewal(&self, _: Timestamp) -> bool {
         // Not by age: the keys are as old as the peer's last answer.
         self.state.sending.as_ref().is_some_and(|chain| chain.count >= RENEWAL_MESSAGES)
+    }
+
+    fn expire(&mut self, now: Timestamp) -> bool {
+        let expired = self.skipped.expire(now);
+        let has_expired = !expired.is_empty();
+        self.changed |= has_expired;
+        self.give_up(expired);
+        has_expired
     }
 
     fn save(&mut self) -> StateChange {

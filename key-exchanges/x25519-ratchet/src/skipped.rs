@@ -73,7 +73,7 @@ impl Stored {
 /// What [`Skipped::key`] finds.
 pub(crate) enum Found<'a> {
     Key(&'a MessageKey),
-    /// It is here until the next step that is saved, but too old to be used.
+    /// It is here until it is looked for what has expired, but too old to be used.
     Expired,
     Nothing,
 }

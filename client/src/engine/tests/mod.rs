@@ -12,6 +12,7 @@ mod crowd;
 mod first_messages;
 mod history;
 mod hostile;
+mod kept_back;
 mod life;
 mod many;
 mod names;

@@ -20,7 +20,7 @@ use crate::engine::HOUR_MS;
 use crate::store::{Store, StoredBundle};
 
 /// What lies in one stolen folder, in one state of it.
-struct Loot {
+pub(super) struct Loot {
     me: PeerId,
     sessions: Vec<SavedSession>,
     bundles: Vec<StoredBundle>,
@@ -40,7 +40,7 @@ fn commits(log: &[u8]) -> Vec<usize> {
 
 impl Loot {
     /// A folder as it lies there, and in every earlier state that its log still holds.
-    fn all(me: PeerId, folder: &Path) -> Vec<Self> {
+    pub(super) fn all(me: PeerId, folder: &Path) -> Vec<Self> {
         let log = std::fs::read(folder.join("client.db-wal")).unwrap_or_default();
         let state = |end: usize| {
             let copy = tempfile::tempdir().unwrap();
@@ -79,7 +79,12 @@ impl Loot {
     }
 
     /// Whether any of it opens an envelope to its owner.
-    fn opens(&self, config: &ClientConfig, now: chat_core::ids::Timestamp, envelope: &Envelope) -> bool {
+    pub(super) fn opens(
+        &self,
+        config: &ClientConfig,
+        now: chat_core::ids::Timestamp,
+        envelope: &Envelope,
+    ) -> bool {
         let restored = self.sessions.iter().flat_map(edited).filter_map(|saved| {
             with(config, now, [0; 32], |cx| config.key_exchange.restore(&saved, cx)).ok()
         });
@@ -142,10 +147,10 @@ fn edited(saved: &SavedSession) -> impl Iterator<Item = SavedSession> + '_ {
 }
 
 /// The engine hears that time has passed.
-const TICK_MS: u64 = 1_000;
+pub(super) const TICK_MS: u64 = 1_000;
 
 /// Ages end at most once an hour.
-fn days_pass(world: &mut World, days: u64) {
+pub(super) fn days_pass(world: &mut World, days: u64) {
     for _ in 0..days * 3 {
         world.pass(8 * HOUR_MS);
     }

@@ -131,6 +131,30 @@ fn keys_are_stored_for_seven_days() {
     }
 }
 
+/// Nor does it take a step: in a session that was replaced, or rests, there is none.
+#[test]
+fn keys_expire_without_a_step() {
+    for jump in [MAX_STORED_MS as i64, -(MAX_STORED_MS as i64)] {
+        let (mut alice, mut bob) = talking();
+        let frames = seal_many(&mut alice, 4);
+        bob.opens(&frames[3], &text(3));
+        let mut saved = SavedSession::default();
+        saved.apply(bob.session.save());
+        let mut bob = bob.restored(&saved);
+        let at = |jump: i64| Timestamp(NOW.0.saturating_add_signed(jump));
+        assert!(!bob.session.expire(at(jump - jump.signum())));
+        assert_eq!(bob.session.save(), StateChange::default());
+        bob.opens(&frames[0], &text(0));
+        assert!(bob.session.expire(at(jump)) && !bob.session.expire(at(jump)));
+        saved.apply(bob.session.save());
+        assert_eq!((bob.session.skipped.len(), saved.rows.len()), (0, 0));
+        for bob in [&mut bob.restored(&saved), &mut bob] {
+            assert_eq!(bob.open(&frames[1]).err(), Some(CryptoError::TooOld));
+            bob.opens(&alice.seal(b"next"), b"next");
+        }
+    }
+}
+
 #[test]
 fn the_last_number_is_sealed_and_opened_and_none_after_it() {
     let (mut alice, mut bob) = talking();
