@@ -134,7 +134,8 @@ id!(
     MessageId, 16
 );
 id!(
-    /// An envelope: one sealed copy of something, for one recipient. Random; a resend keeps it.
+    /// An envelope: one sealed copy of something, for one recipient. Made of its frame, which is sealed under
+    /// fresh randomness; a resend keeps it.
     EnvelopeId, 16
 );
 id!(

@@ -23,7 +23,7 @@ pub enum Recipient {
 /// One sealed copy of something. All the relay ever sees of it is here.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Envelope {
-    /// Random; the same in every resend.
+    /// The first half of the SHA-256 of `frame`; of an older sender random. The same in every resend.
     #[n(0)]
     pub id: EnvelopeId,
     /// Who gets it.

@@ -1,9 +1,11 @@
 //! What peers send: opened, checked, written, and only then receipted and acknowledged.
 
+use std::collections::BTreeSet;
+
 use chat_core::api::event::AlarmKind;
 use chat_core::api::snapshot::Held;
 use chat_core::error::CryptoError;
-use chat_core::ids::{ConversationId, MessageId, PeerId, SessionId, Timestamp};
+use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId, Timestamp};
 use chat_core::wire::body::{ClosedText, ReceiptKind};
 use chat_core::wire::relay::Delivery;
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
@@ -29,9 +31,15 @@ pub(super) fn hash_of(frame: &[u8]) -> FrameHash {
     half(Sha256::digest(frame).into())
 }
 
-/// Of all that was checked when it was opened, and of the id under which it came.
-fn hash_of_envelope(envelope: &Envelope) -> EnvelopeHash {
-    let beside = [envelope.id.as_ref(), envelope.conversation.as_ref(), envelope.message.as_ref()];
+/// The id of the envelope in which a frame is sent: made of the frame, so that whoever opens it can tell an id that a relay
+/// has put in its place.
+pub(super) fn id_for(frame: &[u8]) -> EnvelopeId {
+    EnvelopeId(hash_of(frame))
+}
+
+/// Of all that was checked when it was opened, and of the id under which it comes.
+fn hash_of_envelope(envelope: &Envelope, id: EnvelopeId) -> EnvelopeHash {
+    let beside = [id.as_ref(), envelope.conversation.as_ref(), envelope.message.as_ref()];
     let hash = beside.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
     half(hash.chain_update(&envelope.frame).finalize().into())
 }
@@ -80,8 +88,7 @@ impl Engine {
             }
             Some(Held::Unverified | Held::KeyChanged) | None => {}
         }
-        let hash = hash_of_envelope(envelope);
-        if let Some(text) = self.store.seen_envelope(&hash, from)? {
+        if let Some(text) = self.store.seen_envelope(&hash_of_envelope(envelope, envelope.id), from)? {
             return self.answer_again(from, envelope.conversation, text).map_err(Fault::from);
         }
         let opened = self.open(envelope)?;
@@ -91,7 +98,11 @@ impl Engine {
         self.keep_opened(live, accepted)?;
         self.heard_from(from)?;
         let text = text_of(&plaintext).map(|(_, message)| message);
-        self.store.remember_envelope(&hash, from, text, &hash_of(&envelope.frame), self.now)?;
+        // Whatever id the relay has given it: a repeat is answered that comes under the id which its sender gave it.
+        for id in BTreeSet::from([envelope.id, id_for(&envelope.frame)]) {
+            let known_by = hash_of_envelope(envelope, id);
+            self.store.remember_envelope(&known_by, from, text, &hash_of(&envelope.frame), self.now)?;
+        }
         self.effect(from, session, &plaintext)?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId, SessionId};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient};
 
 use super::Engine;
+use super::inbound::id_for;
 use crate::store::{DeliveryRow, DeliveryState, StoreError};
 
 /// What may be done in one turn: so many copies, or words about rooms, are sealed. Answers to what others say come on top.
@@ -206,9 +207,8 @@ impl Engine {
         if self.withheld(peer, &plaintext.body).is_some() {
             return Ok(None);
         }
-        let Ok(id) = self.new_id() else { return Ok(None) };
-        let id = EnvelopeId(id);
         let Some(sealed) = self.seal(peer, plaintext)? else { return Ok(None) };
+        let id = id_for(&sealed.frame);
         let envelope = Envelope {
             id,
             to: Recipient::Peer(peer),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use chat_core::api::command::SetTyping;
 use chat_core::api::event::Typing;
 use chat_core::api::{CommandError, Event, Reply};
-use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId};
+use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
 use super::commands::Target;
-use super::inbound::hash_of;
+use super::inbound::{hash_of, id_for};
 use super::rooms::Room;
 use super::{Engine, Uptime};
 use crate::store::StoreError;
@@ -97,7 +97,7 @@ impl Engine {
         if self.confirmed_sending(peer)?.is_none() {
             return Ok(());
         }
-        let (Ok(id), Ok(message)) = (self.new_id(), self.new_id()) else { return Ok(()) };
+        let Ok(message) = self.new_id() else { return Ok(()) };
         let message = MessageId(message);
         let sent_at = self.wall;
         let plaintext = Plaintext { context: None, conversation, message, sent_at, previous: [0; 16], body };
@@ -108,7 +108,7 @@ impl Engine {
         }
         *self.writing.unanswered.entry(peer).or_default() += 1;
         let envelope = Envelope {
-            id: EnvelopeId(id),
+            id: id_for(&sealed.frame),
             to: Recipient::Peer(peer),
             from: self.config.identity.peer_id(),
             conversation,
