@@ -294,7 +294,8 @@ impl Engine {
 
     /// Asks the directory for a peer, now and then.
     pub(super) fn ask_for(&mut self, peer: PeerId) {
-        if self.welcomed && self.rates.may_ask(peer, self.up) {
+        let known = self.contacts.contains_key(&peer);
+        if self.welcomed && self.rates.may_ask(peer, known, self.up) {
             self.out.records.push(ToRelay::Find { peer: Some(peer), nick: None });
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chat_core::ids::{ConversationId, PeerId, SessionId};
 
-use super::{HOUR_MS, MINUTE_MS, Uptime};
+use super::{Engine, HOUR_MS, MINUTE_MS, Uptime};
+use crate::store::StoreError;
 
 /// First messages of one peer that are looked at in an hour.
 const ACCEPTS_A_PEER: usize = 10;
@@ -20,8 +21,10 @@ const RENEWALS: Pace = Pace { first_ms: 10_000, doublings: 9 };
 const WISHES: Pace = Pace { first_ms: 5_000, doublings: 9 };
 /// What was renewed, asked or acted on is remembered for so long.
 const MEMORY_MS: u64 = 3 * HOUR_MS;
-/// Most peers remembered for it.
+/// Most peers remembered for it,
 const MAX_REMEMBERED: usize = 10_000;
+/// and how many are forgotten at once if there are more, so that a crowd costs little a head.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
 
 /// What is limited per time.
 pub(crate) struct Rates {
@@ -91,8 +94,8 @@ impl Rates {
     }
 
     /// Whether to begin a new session because a peer's frames can't be opened.
-    pub(super) fn may_renew(&mut self, peer: PeerId, now: Uptime) -> bool {
-        self.renewals.may(peer, now)
+    pub(super) fn may_renew(&mut self, peer: PeerId, known: bool, now: Uptime) -> bool {
+        self.renewals.may(peer, known, now)
     }
 
     /// The renewal could not be done yet after all.
@@ -101,28 +104,34 @@ impl Rates {
     }
 
     /// Whether to seal everything anew because a peer wishes it.
-    pub(super) fn may_seal_anew(&mut self, peer: PeerId, now: Uptime) -> bool {
-        self.wishes.may(peer, now)
+    pub(super) fn may_seal_anew(&mut self, peer: PeerId, known: bool, now: Uptime) -> bool {
+        self.wishes.may(peer, known, now)
     }
 
     /// Whether to ask the directory for a peer.
-    pub(super) fn may_ask(&mut self, peer: PeerId, now: Uptime) -> bool {
-        self.questions.may(peer, now)
+    pub(super) fn may_ask(&mut self, peer: PeerId, known: bool, now: Uptime) -> bool {
+        self.questions.may(peer, known, now)
     }
 
     /// Whether to tell a peer all of a closed room's operations once more.
-    pub(super) fn may_tell(&mut self, peer: PeerId, room: ConversationId, now: Uptime) -> bool {
-        self.rooms_told.may((peer, room), now)
+    pub(super) fn may_tell(&mut self, peer: PeerId, room: ConversationId, known: bool, now: Uptime) -> bool {
+        self.rooms_told.may((peer, room), known, now)
     }
 
     /// Whether to say once more that a peer admits this node to more rooms than it may.
     pub(super) fn may_tell_of_room(&mut self, peer: PeerId, now: Uptime) -> bool {
-        self.rooms_refused.may(peer, now)
+        self.rooms_refused.may(peer, true, now)
     }
 
     /// Whether to compare with a peer what both know of a closed room.
-    pub(super) fn may_compare(&mut self, peer: PeerId, room: ConversationId, now: Uptime) -> bool {
-        self.rooms_compared.may((peer, room), now)
+    pub(super) fn may_compare(
+        &mut self,
+        peer: PeerId,
+        room: ConversationId,
+        known: bool,
+        now: Uptime,
+    ) -> bool {
+        self.rooms_compared.may((peer, room), known, now)
     }
 }
 
@@ -133,10 +142,20 @@ struct Pace {
     doublings: u32,
 }
 
+/// When something was done the last time.
+#[derive(Clone, Copy)]
+struct Done {
+    at: Uptime,
+    /// How often before.
+    times: u32,
+    /// With somebody this user has to do with.
+    known: bool,
+}
+
 /// Something done ever more seldom with one peer while it goes on.
 struct Backoff<K> {
     pace: Pace,
-    last: BTreeMap<K, (Uptime, u32)>,
+    last: BTreeMap<K, Done>,
 }
 
 impl<K: Ord> Backoff<K> {
@@ -144,21 +163,52 @@ impl<K: Ord> Backoff<K> {
         Self { pace, last: BTreeMap::new() }
     }
 
-    fn may(&mut self, peer: K, now: Uptime) -> bool {
-        if self.last.len() >= MAX_REMEMBERED {
-            self.last.retain(|_, (at, _)| now.ms_since(*at) < MEMORY_MS);
-        }
-        match self.last.get(&peer).copied().filter(|(at, _)| now.ms_since(*at) < MEMORY_MS) {
-            Some((at, times)) if now.ms_since(at) < self.pace.first_ms << times.min(self.pace.doublings) => {
-                false
+    fn may(&mut self, peer: K, known: bool, now: Uptime) -> bool {
+        let last = self.last.get(&peer).copied().filter(|done| now.ms_since(done.at) < MEMORY_MS);
+        let times = match last {
+            Some(Done { at, times, .. }) => {
+                if now.ms_since(at) < self.pace.first_ms << times.min(self.pace.doublings) {
+                    return false;
+                }
+                times + 1
             }
-            Some((_, times)) => self.last.insert(peer, (now, times + 1)).is_some(),
-            None if self.last.len() >= MAX_REMEMBERED => false,
             None => {
-                self.last.insert(peer, (now, 0));
-                true
+                self.make_room(now);
+                0
             }
+        };
+        self.last.insert(peer, Done { at: now, times, known });
+        true
+    }
+
+    /// Crowds are free: whoever comes next must not be the one to wait. The oldest entries give way, those of strangers
+    /// first; with whom this is done again a little sooner then.
+    fn make_room(&mut self, now: Uptime) {
+        if self.last.len() < MAX_REMEMBERED {
+            return;
         }
+        self.last.retain(|_, done| now.ms_since(done.at) < MEMORY_MS);
+        let mut surplus = (self.last.len() + FORGOTTEN_AT_ONCE).saturating_sub(MAX_REMEMBERED);
+        let mut by_worth: Vec<(bool, Uptime)> = self.last.values().map(|it| (it.known, it.at)).collect();
+        if surplus == 0 || surplus > by_worth.len() {
+            return;
+        }
+        let (_, &mut most, _) = by_worth.select_nth_unstable(surplus - 1);
+        self.last.retain(|_, done| {
+            let stays = surplus == 0 || (done.known, done.at) > most;
+            surplus -= usize::from(!stays);
+            stays
+        });
+    }
+}
+
+impl Engine {
+    /// Whether this user has to do with a peer: something of it was opened, or the user has verified it, written to it, or is
+    /// in a closed room with it.
+    pub(super) fn has_to_do_with(&self, peer: PeerId) -> Result<bool, StoreError> {
+        let had = self.contacts.get(&peer).is_some_and(|contact| contact.row.had != 0);
+        let in_a_room = || self.rooms.values().any(|room| room.closed().is_some() && room.has(peer));
+        Ok(had || in_a_room() || self.is_known_by_choice(peer)?)
     }
 }
 
@@ -198,13 +248,13 @@ mod tests {
     fn renewals_in_an_hour_are_fewer_than_first_messages_and_each_is_answered() {
         let (mut rates, peer) = (Rates::default(), PeerId([1; 32]));
         let renewed: Vec<u64> =
-            (0..HOUR_MS / 1_000).filter(|&s| rates.may_renew(peer, Uptime(s * 1_000))).collect();
+            (0..HOUR_MS / 1_000).filter(|&s| rates.may_renew(peer, true, Uptime(s * 1_000))).collect();
         assert_eq!(renewed[..5], [0, 10, 30, 70, 150]);
         // One more began the session before.
         assert!(renewed.len() < ACCEPTS_A_PEER, "{renewed:?}");
         // Each comes up to five seconds earlier than it was sent, compared with the one before.
         let heard = |(n, s): (usize, &u64)| Uptime(s * 1_000 + if n % 2 == 0 { 4_900 } else { 0 });
-        assert!(renewed.iter().enumerate().map(heard).all(|at| rates.may_seal_anew(peer, at)));
+        assert!(renewed.iter().enumerate().map(heard).all(|at| rates.may_seal_anew(peer, true, at)));
     }
 
     #[test]
@@ -235,5 +285,39 @@ mod tests {
             true,
             Uptime(HOUR_MS)
         ));
+    }
+
+    /// Nobody is kept waiting by a crowd: not who was never seen before, nor whoever comes last of it; and whom the user has
+    /// to do with is not forgotten for it, so that nobody makes us renew with him any sooner.
+    #[test]
+    fn a_crowd_takes_no_place_from_anybody() {
+        let crowd = |n: u64| {
+            let mut id = [7; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            PeerId(id)
+        };
+        let (friend, room) = (PeerId([1; 32]), ConversationId([3; 16]));
+        type May = fn(&mut Rates, PeerId, ConversationId, bool, Uptime) -> bool;
+        let each: [May; 5] = [
+            |rates, peer, _, known, now| rates.may_renew(peer, known, now),
+            |rates, peer, _, known, now| rates.may_seal_anew(peer, known, now),
+            |rates, peer, _, known, now| rates.may_ask(peer, known, now),
+            |rates, peer, room, known, now| rates.may_tell(peer, room, known, now),
+            |rates, peer, room, known, now| rates.may_compare(peer, room, known, now),
+        ];
+        for may in each {
+            let mut rates = Rates::default();
+            assert!(may(&mut rates, friend, room, true, Uptime(0)));
+            for n in 0..2 * MAX_REMEMBERED as u64 {
+                assert!(may(&mut rates, crowd(n), room, false, Uptime(1 + n / 10_000)), "{n}");
+            }
+            assert!(!may(&mut rates, friend, room, true, Uptime(4_999)), "it is remembered");
+            assert!(may(&mut rates, PeerId([2; 32]), room, true, Uptime(4_999)));
+            let last = crowd(2 * MAX_REMEMBERED as u64 - 1);
+            assert!(!may(&mut rates, last, room, false, Uptime(4_999)), "so is the newest");
+            let tables = [&rates.renewals, &rates.wishes, &rates.questions].map(|it| it.last.len());
+            let of_rooms = [&rates.rooms_told, &rates.rooms_compared].map(|it| it.last.len());
+            assert!(tables.into_iter().chain(of_rooms).all(|len| len <= MAX_REMEMBERED));
+        }
     }
 }

@@ -33,7 +33,8 @@ impl Engine {
     /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
     /// which the peer certainly has.
     pub(super) fn renewed(&mut self, from: PeerId, session: SessionId) -> Result<(), StoreError> {
-        if !self.rates.may_seal_anew(from, self.up) {
+        let known = self.has_to_do_with(from)?;
+        if !self.rates.may_seal_anew(from, known, self.up) {
             postpone(&mut self.postponed.wishes, from, session);
             return Ok(());
         }
@@ -43,7 +44,8 @@ impl Engine {
 
     /// Asks a peer whose frames can't be opened to seal them anew.
     pub(super) fn renew(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
-        if !self.rates.may_renew(peer, self.up) {
+        let known = self.has_to_do_with(peer)?;
+        if !self.rates.may_renew(peer, known, self.up) {
             let before = self.postponed.renewals.get(&peer).copied();
             let how = before.map_or(how, |before| before.max(how));
             postpone(&mut self.postponed.renewals, peer, how);

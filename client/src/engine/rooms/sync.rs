@@ -163,7 +163,8 @@ impl Engine {
 
     /// Tells everything once more, if that was not done a short while ago. Whether it was done.
     fn tell_again(&mut self, id: ConversationId, peer: PeerId) -> Result<bool, StoreError> {
-        if !self.rates.may_tell(peer, id, self.up) {
+        let known = self.has_to_do_with(peer)?;
+        if !self.rates.may_tell(peer, id, known, self.up) {
             return Ok(false);
         }
         let knows = self.knows(id, peer);
@@ -212,7 +213,8 @@ impl Engine {
         peer: PeerId,
     ) -> Result<bool, StoreError> {
         let counted = self.counted(id);
-        if !self.rates.may_compare(peer, counted, self.up) {
+        let known = self.has_to_do_with(peer)?;
+        if !self.rates.may_compare(peer, counted, known, self.up) {
             return Ok(false);
         }
         let knows = self.knows(id, peer);
