@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// What it has said stays in history, under its digits.
-    fn forget_stranger(&mut self, peer: PeerId) -> Result<(), StoreError> {
+    pub(super) fn forget_stranger(&mut self, peer: PeerId) -> Result<(), StoreError> {
         if self.contacts.get(&peer).is_some_and(|contact| contact.online) {
             self.tell_presence(peer, false);
         }
@@ -99,16 +99,18 @@ impl Engine {
         }
         self.store.erase_contact(peer)?;
         self.contacts.remove(&peer);
+        self.former_names.retain(|_, owner| *owner != peer);
         self.directs.remove(&self.direct(peer));
         Ok(())
     }
 
-    /// Remembers that a name was this peer's, so that nobody else gets it: of peers whom the user has dealt with, and a few
-    /// names of each.
+    /// Remembers that a name was this peer's, so that nobody else gets it: of peers whom the user has decided about or
+    /// written to, and a few names of each. To have written to the user costs nothing.
     pub(super) fn keep_former_name(&mut self, name: String, peer: PeerId) -> Result<(), StoreError> {
-        let dealt_with = |it: &Contact| self.is_decided(it) || it.row.had != 0;
+        let Some(contact) = self.contacts.get(&peer) else { return Ok(()) };
+        let dealt_with = self.is_decided(contact) || self.is_known_by_choice(peer)?;
         let has = self.former_names.values().filter(|owner| **owner == peer).count();
-        if has >= FORMER_NAMES || !self.contacts.get(&peer).is_some_and(dealt_with) {
+        if has >= FORMER_NAMES || !dealt_with {
             return Ok(());
         }
         self.store.put_former_name(&name, peer)?;

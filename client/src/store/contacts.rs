@@ -96,7 +96,9 @@ impl Store {
         Ok(())
     }
 
+    /// Nothing is left of it, also none of the names that it had before: they are free.
     pub(crate) fn erase_contact(&self, peer: PeerId) -> Result<(), StoreError> {
+        self.db.prepare_cached("DELETE FROM former_names WHERE peer = ?")?.execute([b(&peer)])?;
         self.db.prepare_cached("DELETE FROM contacts WHERE peer = ?")?.execute([b(&peer)])?;
         Ok(())
     }
@@ -166,5 +168,8 @@ mod tests {
         store.put_former_name("bob", BOB).unwrap();
         store.put_former_name("bob", PeerId([3; 32])).unwrap();
         assert_eq!(store.former_names().unwrap(), [("bob".to_owned(), BOB)]);
+        store.put_former_name("robert", PeerId([3; 32])).unwrap();
+        store.erase_contact(BOB).unwrap();
+        assert_eq!(store.former_names().unwrap(), [("robert".to_owned(), PeerId([3; 32]))]);
     }
 }

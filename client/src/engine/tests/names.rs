@@ -100,7 +100,7 @@ fn whoever_takes_another_name_is_told_of() {
 }
 
 #[test]
-fn a_stranger_takes_no_names_out_of_use_and_a_talker_few() {
+fn a_stranger_takes_no_names_out_of_use_whatever_he_says_and_whom_one_writes_to_few() {
     let mut world = World::of(&["alice", "eve"]);
     let eve = world.id("eve");
     let kept = |world: &mut World| {
@@ -117,5 +117,16 @@ fn a_stranger_takes_no_names_out_of_use_and_a_talker_few() {
     for n in 10..20 {
         calls_itself(&mut world, "eve", &format!("name{n}"));
     }
+    assert_eq!(kept(&mut world), 0, "anybody can say hello");
+    world.send("alice", "name19", "hello");
+    world.settle();
+    for n in 20..30 {
+        calls_itself(&mut world, "eve", &format!("name{n}"));
+    }
     assert_eq!(kept(&mut world), 4);
+    let engine = &mut world.person("alice").engine;
+    engine.store.begin().unwrap();
+    engine.forget_stranger(eve).unwrap();
+    engine.store.commit().unwrap();
+    assert_eq!(kept(&mut world), 0, "who is forgotten has no names");
 }
