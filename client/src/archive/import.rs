@@ -29,7 +29,8 @@ const NO_ROW: ArchiveError = ArchiveError::Damaged("a row is none");
 /// no sessions and no keys: the next start makes new ones, and every peer begins anew with it.
 ///
 /// # Errors
-/// [`ArchiveError`]; there is no store then.
+/// [`ArchiveError`]; there is no store then. If only the last file could not be moved, there is one, of which
+/// [`remove_unfinished`] moves it.
 pub fn import(
     path: &Path,
     key: &StoreKey,
@@ -51,9 +52,7 @@ pub fn import(
     remove(&new);
     let imported = fill(&StorePlace::File(new.clone()), key, me, source, entropy);
     if let Ok(imported) = &imported {
-        let (from, to) = (count_of(&new), count_of(path));
-        let moved = std::fs::rename(from, to).and_then(|()| std::fs::rename(&new, path));
-        let moved = moved.and_then(|()| crate::store::sync_folder_of(path));
+        let moved = std::fs::rename(&new, path).and_then(|()| move_count(&new, path));
         moved.map_err(|source| ArchiveError::Io { path: path.to_owned(), source })?;
         return Ok(*imported);
     }
@@ -66,10 +65,27 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("import")
 }
 
+/// The count of commits follows the store that was moved: a count without its store would say that one was lost. What is
+/// moved first is on the disk first.
+fn move_count(new: &Path, path: &Path) -> std::io::Result<()> {
+    crate::store::sync_folder_of(path)?;
+    std::fs::rename(count_of(new), count_of(path))?;
+    crate::store::sync_folder_of(path)
+}
+
 /// Takes away what an import that was killed has left beside the store at `path`: nobody would ever delete a message in
-/// it. To be called by whoever has taken the data directory.
+/// it. If it was killed when all but its count was in place, that is moved now. To be called by whoever has taken the data
+/// directory.
 pub fn remove_unfinished(path: &Path) {
-    remove(&unfinished(path));
+    let new = unfinished(path);
+    // The count goes first when anything is taken away: alone, it was left by a move.
+    if path.exists() && !new.exists() && count_of(&new).exists() {
+        if let Err(error) = move_count(&new, path) {
+            tracing::warn!(%error, "an import that was not finished is left as it is");
+        }
+        return;
+    }
+    remove(&new);
 }
 
 /// What an import that did not end well has left, or leaves now.
@@ -79,7 +95,7 @@ fn remove(new: &Path) {
         name.push(ending);
         PathBuf::from(name)
     });
-    for name in beside.into_iter().chain([count_of(new)]) {
+    for name in std::iter::once(count_of(new)).chain(beside) {
         match std::fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(%error, "an import that was not finished is left behind");

@@ -378,3 +378,35 @@ fn an_import_that_was_killed_leaves_nothing_behind() {
     remove_unfinished(&path);
     assert_eq!(names(), before);
 }
+
+/// Killed between the two files that it puts in place, an import is finished by the next start; before the first, it has
+/// not been.
+#[test]
+fn an_import_that_was_killed_at_its_end_is_finished_by_the_next_start() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let exported = folder.path().join("export");
+    write(&filled(&folder, 3), &exported).unwrap();
+    let path = place.path().join("client.db");
+    let bring_in = || read(&path, &exported, "hunter2");
+    // The second can't be put where a folder lies.
+    let count = place.path().join("client.count");
+    std::fs::create_dir(&count).unwrap();
+    assert!(matches!(bring_in(), Err(ArchiveError::Io { .. })));
+    std::fs::remove_dir(&count).unwrap();
+    remove_unfinished(&path);
+    let count_is_there = || count.exists() && !place.path().join("client.import.count").exists();
+    assert!(path.exists() && count_is_there());
+    assert_eq!(texts(&open(&path, 8)).len(), 3);
+    remove_unfinished(&path);
+    assert!(count_is_there());
+
+    // The first can't, either.
+    for name in [&path, &count] {
+        std::fs::remove_file(name).unwrap();
+    }
+    std::fs::write(place.path().join("client.import.count"), "of before").unwrap();
+    remove_unfinished(&path);
+    let names: Vec<_> = place.path().read_dir().unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(names.is_empty(), "{names:?}");
+    assert!(texts(&open(&path, 8)).is_empty(), "an empty history");
+}
