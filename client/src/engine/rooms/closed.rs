@@ -22,7 +22,8 @@ impl Engine {
     pub(super) fn load_closed(&self, room: ConversationId) -> Result<Option<Kind>, StoreError> {
         let mut log: Option<Log> = None;
         for bytes in self.store.room_operations(room)? {
-            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verify()) else {
+            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verified_before())
+            else {
                 return Ok(None);
             };
             let taken = match &mut log {
@@ -38,7 +39,7 @@ impl Engine {
         }
         let Some(log) = log.filter(|log| log.room() == room) else { return Ok(None) };
         let peers = self.store.room_peers(room)?.into_iter().collect();
-        Ok(Some(Kind::Closed(Box::new(Closed { log, peers }))))
+        Ok(Some(Kind::Closed(Box::new(Closed { peers, ..Closed::new(log) }))))
     }
 
     pub(super) fn closed_mut(&mut self, id: ConversationId) -> Option<&mut Closed> {

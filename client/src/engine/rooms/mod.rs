@@ -74,11 +74,13 @@ pub(crate) struct Closed {
     pub(crate) log: Log,
     /// What others know of it.
     peers: BTreeMap<PeerId, RoomPeer>,
+    /// What they are to know, as far as it was asked for.
+    owed: BTreeMap<PeerId, sync::Owed>,
 }
 
 impl Closed {
     fn new(log: Log) -> Self {
-        Self { log, peers: BTreeMap::new() }
+        Self { log, peers: BTreeMap::new(), owed: BTreeMap::new() }
     }
 }
 
