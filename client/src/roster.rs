@@ -400,6 +400,13 @@ impl Log {
         self.members.keys().copied()
     }
 
+    /// The same, who has been there longest first.
+    pub(crate) fn by_seniority(&self) -> Vec<PeerId> {
+        let mut members: Vec<PeerId> = self.members().collect();
+        members.sort_by_key(|member| self.members.get(member).map(|&grant| self.key_of(grant)));
+        members
+    }
+
     pub(crate) fn is_member(&self, peer: PeerId) -> bool {
         self.members.contains_key(&peer)
     }

@@ -129,7 +129,7 @@ impl Engine {
             Err(error) => return Ok(Err(error)),
         };
         if self.closed(id).is_some_and(|closed| closed.log.is_member(peer)) {
-            return Ok(Ok(()));
+            return self.confirm_member(id, peer).map(Ok);
         }
         let contact = self.contacts.get(&peer);
         let refused_here = contact.filter(|contact| contact.row.problem.is_some() || self.is_shut_out(peer));
@@ -198,7 +198,7 @@ impl Engine {
         for &peer in before.union(&after) {
             self.tell_room(id, peer)?;
         }
-        Ok(Ok(()))
+        self.roster_decided(id).map(Ok)
     }
 
     /// Takes an operation into the log and the store; whether it was new.

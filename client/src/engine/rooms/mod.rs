@@ -76,11 +76,13 @@ pub(crate) struct Closed {
     peers: BTreeMap<PeerId, RoomPeer>,
     /// What they are to know, as far as it was asked for.
     owed: BTreeMap<PeerId, sync::Owed>,
+    /// Members of whom the user has said that they are some, in a room out of a backup.
+    confirmed: BTreeSet<PeerId>,
 }
 
 impl Closed {
     fn new(log: Log) -> Self {
-        Self { log, peers: BTreeMap::new(), owed: BTreeMap::new() }
+        Self { log, peers: BTreeMap::new(), owed: BTreeMap::new(), confirmed: BTreeSet::new() }
     }
 }
 

@@ -134,6 +134,7 @@ impl Engine {
     }
 
     pub(in crate::engine) fn tell_all_rooms(&mut self) -> Result<(), StoreError> {
+        self.tell_of_doubtful_rooms();
         for (id, peer) in self.unconfirmed_in_rooms() {
             self.tell_room(id, peer)?;
         }
