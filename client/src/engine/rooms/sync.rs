@@ -134,7 +134,6 @@ impl Engine {
     }
 
     pub(in crate::engine) fn tell_all_rooms(&mut self) -> Result<(), StoreError> {
-        self.tell_of_doubtful_rooms();
         for (id, peer) in self.unconfirmed_in_rooms() {
             self.tell_room(id, peer)?;
         }
@@ -162,6 +161,7 @@ impl Engine {
 
     /// Now and then, what somebody who is there has not confirmed is told again from the beginning.
     pub(in crate::engine) fn nudge_rooms(&mut self) -> Result<(), StoreError> {
+        self.tell_of_doubtful_rooms();
         for (id, peer) in self.unconfirmed_in_rooms() {
             match self.contacts.get(&peer).map(|contact| contact.online) {
                 None => self.ask_for(peer),
@@ -262,6 +262,11 @@ impl Engine {
             }
             let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
             self.enter(log)?;
+            if by != from {
+                // It was in a room before it, of which nothing is known here: perhaps it has been removed since, and this
+                // node, which has its identity from a backup, knew it once.
+                self.doubt_members(id)?;
+            }
             self.room_is_known(from);
             let by = self.closed(id).and_then(|closed| closed.log.admitter(self.config.identity.peer_id()));
             self.room_changed(id, by)?;

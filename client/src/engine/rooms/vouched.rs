@@ -1,11 +1,12 @@
 //! Closed rooms out of a backup: who is in them is known as of then, and somebody may have been admitted or removed since.
-//! What is written there waits until others have said that they know the same.
+//! What is written there waits until others have said that they know the same. So it is with a room of which somebody tells
+//! who didn't admit this node: of an identity out of a backup all rooms are lost.
 
 use chat_core::api::event::AlarmKind;
 use chat_core::ids::{ConversationId, PeerId};
 
 use super::super::Engine;
-use crate::store::StoreError;
+use crate::store::{RoomPeer, StoreError};
 
 impl Engine {
     /// Whether nobody has vouched yet for what is known here of a closed room's members. A row of one's own among those
@@ -15,6 +16,14 @@ impl Engine {
         self.closed(id).is_some_and(|closed| {
             closed.peers.contains_key(&me) && closed.log.members().any(|member| member != me)
         })
+    }
+
+    /// From now on others have to vouch for who is in a room.
+    pub(super) fn doubt_members(&mut self, id: ConversationId) -> Result<(), StoreError> {
+        let me = self.config.identity.peer_id();
+        let Some(closed) = self.closed_mut(id) else { return Ok(()) };
+        closed.peers.insert(me, RoomPeer::default());
+        self.store.put_room_peer(id, me, RoomPeer::default())
     }
 
     /// Somebody knows the same of a room, or the user has said who is in it. If that is enough, what waits is addressed to
@@ -82,10 +91,13 @@ impl Engine {
         Ok(())
     }
 
-    /// With each link, as long as it is so: the user sees why what is written waits, and what to do.
+    /// Now and then, as long as it is so, the user sees why what is written waits, and what to do.
     pub(super) fn tell_of_doubtful_rooms(&mut self) {
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
-            self.tell_of_doubtful_room(id);
+            let Some(peer) = self.awaits_news(id).then(|| self.unvouched(id)).flatten() else { continue };
+            if self.rates.may_tell_of_room(peer, self.up) {
+                self.tell_of_doubtful_room(id);
+            }
         }
     }
 
@@ -97,7 +109,7 @@ impl Engine {
         let (address, name, me) = (&room.address, self.name_of(peer), self.config.identity.peer_id());
         let detail = if room.closed().is_some_and(|closed| closed.log.may_remove(me, peer)) {
             format!(
-                "you may have removed {name} from {address} since this backup was made, and nobody else could say so: \
+                "you may have removed {name} from {address} since the backup was made, and nobody else could say so: \
                  what you write there waits until you say that {name} is in it (/admit {address} {name}) or not \
                  (/remove {address} {name})"
             )

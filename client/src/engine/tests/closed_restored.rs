@@ -166,6 +166,51 @@ fn who_could_have_removed_everybody_is_asked() {
     assert_eq!(world.state("alice", id), MessageState::Delivered);
 }
 
+/// Nothing is left but the identity, and the first who tells of the room was removed from it.
+#[test]
+fn with_nothing_but_an_identity_the_first_who_tells_is_not_believed() {
+    for alice_is_there in [false, true] {
+        let (mut world, room) = den();
+        let copy = world.copy_of("carol");
+        world.remove("alice", DEN, "carol").unwrap();
+        world.knows("bob", &["alice", "bob"]);
+        for away in ["alice", "carol"] {
+            world.disconnect(away);
+        }
+        world.restore("bob", tempfile::tempdir().unwrap());
+        world.disconnect("bob");
+        world.connect("bob");
+        world.goes_on("bob");
+        world.restore("carol", copy);
+        if alice_is_there {
+            world.connect("alice");
+        }
+        world.connect("carol");
+        world.send("carol", DEN, "are you there?");
+        world.seconds(10);
+        let mut sent = Vec::new();
+        if !alice_is_there {
+            assert_eq!(world.members("bob", DEN), ["alice", "bob", "carol"]);
+            sent.push(world.send("bob", DEN, "who are you?"));
+            world.live(2 * MINUTE_MS);
+            assert!(!world.sealed_for("carol", sent[0], room));
+            assert!(
+                world.alarms("bob").iter().any(|alarm| alarm.contains("until alice has said who is in it"))
+            );
+            world.connect("alice");
+        }
+        world.send("alice", DEN, "hello, bob");
+        world.live(2 * MINUTE_MS);
+        assert_eq!(world.members("bob", DEN), ["alice", "bob"], "alice is there: {alice_is_there}");
+        sent.push(world.send("bob", DEN, "without carol"));
+        world.live(MINUTE_MS);
+        for id in sent {
+            assert!(!world.sealed_for("carol", id, room));
+            assert_eq!(world.state("bob", id), MessageState::Delivered);
+        }
+    }
+}
+
 /// No backup, but a copy of the folder: the first that others hear of it is a session that goes on from before.
 #[test]
 fn an_older_copy_of_the_folder_learns_of_a_removal() {
