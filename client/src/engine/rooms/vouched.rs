@@ -18,10 +18,11 @@ impl Engine {
         })
     }
 
-    /// From now on others have to vouch for who is in a room.
-    pub(super) fn doubt_members(&mut self, id: ConversationId) -> Result<(), StoreError> {
+    /// From now on others have to vouch for who is in a room: who admitted this node, or members who are senior.
+    pub(super) fn doubt_members(&mut self, id: ConversationId, by: PeerId) -> Result<(), StoreError> {
         let me = self.config.identity.peer_id();
         let Some(closed) = self.closed_mut(id) else { return Ok(()) };
+        closed.brought_by = Some(by);
         closed.peers.insert(me, RoomPeer::default());
         self.store.put_room_peer(id, me, RoomPeer::default())
     }
@@ -59,7 +60,7 @@ impl Engine {
         let closed = self.closed(id)?;
         let hash = closed.log.hash();
         let says_so = |peer: &PeerId| closed.peers.get(peer).is_some_and(|knows| knows.heard == Some(hash));
-        let (mut is_vouched, mut first) = (false, true);
+        let (mut is_vouched, mut first) = (closed.brought_by.as_ref().is_some_and(says_so), true);
         for member in closed.log.by_seniority() {
             if member != me {
                 let for_itself = first && says_so(&member);
