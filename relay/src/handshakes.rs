@@ -19,17 +19,20 @@ impl Handshakes {
         Self { max: max.max(1), running: VecDeque::new() }
     }
 
-    pub(crate) fn push(&mut self, origin: Origin, task: AbortHandle) {
+    /// Whether it took the place of another, whose task will end as soon as it is polled.
+    pub(crate) fn push(&mut self, origin: Origin, task: AbortHandle) -> bool {
         if self.running.len() >= self.max {
             self.running.retain(|(_, task)| !task.is_finished());
         }
-        if self.running.len() >= self.max
+        let is_full = self.running.len() >= self.max;
+        if is_full
             && let Some((_, dropped)) = self.greediest(origin).and_then(|i| self.running.remove(i))
         {
             tracing::debug!("too many handshakes at a time; the oldest of whoever has most is dropped");
             dropped.abort();
         }
         self.running.push_back((origin, task));
+        is_full
     }
 
     /// The oldest of the origin that has most once `newcomer` has one more; of several such, the oldest of all.
