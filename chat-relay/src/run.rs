@@ -85,9 +85,9 @@ pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
 
 fn failure(error: HostError) -> Failure {
     match &error {
-        HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => {
-            Failure::failed(format!("{error}; choose another address with --listen, relay.listen or topology.relay"))
-        }
+        HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => Failure::failed(format!(
+            "{error}; choose another address with --listen, relay.listen or topology.relay"
+        )),
         HostError::Listen { source: LinkError::Resolve { .. }, .. } => Failure::new(
             Code::Unreachable,
             format!("{error}; check the address (--listen, relay.listen or topology.relay) and the network"),

@@ -25,9 +25,7 @@ impl Handshakes {
             self.running.retain(|(_, task)| !task.is_finished());
         }
         let is_full = self.running.len() >= self.max;
-        if is_full
-            && let Some((_, dropped)) = self.greediest(origin).and_then(|i| self.running.remove(i))
-        {
+        if is_full && let Some((_, dropped)) = self.greediest(origin).and_then(|i| self.running.remove(i)) {
             tracing::debug!("too many handshakes at a time; the oldest of whoever has most is dropped");
             dropped.abort();
         }

@@ -15,7 +15,17 @@ const HOST: &str = "chat.example";
 fn certificate(world: &World, name: &str) -> [PathBuf; 2] {
     let paths = ["pem", "key"].map(|end| world.path(format!("{name}.{end}")));
     let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"]);
+    openssl.args([
+        "req",
+        "-x509",
+        "-nodes",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-days",
+        "2",
+    ]);
     openssl.args(["-subj", &format!("/CN={HOST}"), "-addext", &format!("subjectAltName=DNS:{HOST}")]);
     openssl.arg("-out").arg(&paths[0]).arg("-keyout").arg(&paths[1]);
     let made = openssl.output().expect("openssl runs");
@@ -50,9 +60,9 @@ fn user(world: &World, nick: &str, kind: &str, address: &str, ca: Option<&Path>)
     let node = world.node(TCP_X25519, nick, address).guest().set(&format!("transport.kind={kind}"));
     match ca {
         None => node,
-        Some(ca) => node
-            .set(&format!("transport.ca={}", ca.display()))
-            .set(&format!("transport.server_name={HOST}")),
+        Some(ca) => {
+            node.set(&format!("transport.ca={}", ca.display())).set(&format!("transport.server_name={HOST}"))
+        }
     }
 }
 
@@ -111,7 +121,10 @@ fn one_listener_that_fails_is_named_and_no_other_serves() {
     let missing = [world.path("none.pem"), world.path("none.key")];
     for alone in [false, true] {
         for (failing, pieces) in [
-            (format!("{{ kind = \"tls\", address = \"{taken}\" }}"), vec![format!("tls://{taken}"), "in use".into()]),
+            (
+                format!("{{ kind = \"tls\", address = \"{taken}\" }}"),
+                vec![format!("tls://{taken}"), "in use".into()],
+            ),
             (
                 listener("quic", &world.any_port(), &missing),
                 vec![format!("quic://{}", world.any_port()), "none.pem".into()],
@@ -142,7 +155,10 @@ fn listeners_are_checked_shown_and_explained() {
     let again = again.to_str().unwrap();
     assert!(world.chat(&["check", again]).succeeded().contains("ok"));
     let values = |text: &str| -> Vec<String> {
-        text.lines().filter_map(|line| line.rsplit_once("  # ")).map(|(value, _)| value.trim().to_owned()).collect()
+        text.lines()
+            .filter_map(|line| line.rsplit_once("  # "))
+            .map(|(value, _)| value.trim().to_owned())
+            .collect()
     };
     let shown_again = world.chat(&["config", "show", again]).succeeded().to_owned();
     assert!(values(&shown).len() > 10 && values(&shown) == values(&shown_again), "{shown}\n{shown_again}");
@@ -152,8 +168,14 @@ fn listeners_are_checked_shown_and_explained() {
     assert!(world.chat(&["schema"]).succeeded().contains("urn:chat:listen:tls"));
     for (bad, pieces) in [
         (listen.replace(":8\"", ":7\""), ["bad.toml:13:58", "TCP port 7 is taken by `tcp://127.0.0.1:7`"]),
-        (listen.replace("keepalive_seconds", "keepalive"), ["bad.toml:13:109", "did you mean `keepalive_seconds`"]),
-        (listen.replace("keepalive_seconds = 9", "keepalive_seconds = 9000"), ["bad.toml:13:", "at most 3600"]),
+        (
+            listen.replace("keepalive_seconds", "keepalive"),
+            ["bad.toml:13:109", "did you mean `keepalive_seconds`"],
+        ),
+        (
+            listen.replace("keepalive_seconds = 9", "keepalive_seconds = 9000"),
+            ["bad.toml:13:", "at most 3600"],
+        ),
     ] {
         let bad = profile(&world, "bad.toml", &bad);
         world.chat(&["check", &bad]).refused(2, &pieces);
@@ -161,7 +183,9 @@ fn listeners_are_checked_shown_and_explained() {
         world.run(relay.command(&world), "").refused(2, &pieces);
     }
     let alone = listen.replace(", key = \"a.key\"", "");
-    world.chat(&["check", &profile(&world, "bad.toml", &alone)]).refused(2, &["certificate: needs `key` beside it"]);
+    world
+        .chat(&["check", &profile(&world, "bad.toml", &alone)])
+        .refused(2, &["certificate: needs `key` beside it"]);
 }
 
 /// New files of a certificate are shown to the next who come; whoever is there keeps its link.

@@ -14,7 +14,8 @@ use super::source::Place;
 use super::tree::{Node, Table, Value};
 
 /// What an entry may be, for whoever wrote something else.
-const ACCEPTED: &str = "accepted: \"transport://host:port\", or a table with `kind`, `address` and the transport's options";
+const ACCEPTED: &str =
+    "accepted: \"transport://host:port\", or a table with `kind`, `address` and the transport's options";
 
 /// The types alone; what is in the entries is judged by [`entries`].
 pub(super) fn shape(node: &Node, max: usize, problems: &mut Problems) {
@@ -111,7 +112,8 @@ fn of_table<'a>(
             problems.push(Diagnostic::error(&address.place, message));
             return None;
         };
-        let error = |why: String| Diagnostic::error(&address.place, why).note("accepted: host:port, [v6]:port");
+        let error =
+            |why: String| Diagnostic::error(&address.place, why).note("accepted: host:port, [v6]:port");
         let read = read_address(text).map_err(|why| problems.push(error(why))).ok()?;
         Some((read, &address.place))
     });
@@ -145,7 +147,8 @@ fn ports(listen: &Listen) -> Option<(&'static str, String, u16)> {
 /// Why two listeners can't be at the same time, if that is sure without asking the system: port 0 is another each time, and
 /// what a name leads to is not known here.
 fn clash(known: &Listen, at: &Place, new: &Listen, place: &Place) -> Option<Diagnostic> {
-    let (Some((ports, known_host, known_port)), Some((new_ports, new_host, port))) = (ports(known), ports(new))
+    let (Some((ports, known_host, known_port)), Some((new_ports, new_host, port))) =
+        (ports(known), ports(new))
     else {
         let is_same = known.to_string() == new.to_string();
         return is_same.then(|| Diagnostic::error(place, "this is in the list twice"));
@@ -157,16 +160,15 @@ fn clash(known: &Listen, at: &Place, new: &Listen, place: &Place) -> Option<Diag
         true => "this is in the list twice".to_owned(),
         false => format!("{ports} port {port} is taken by `{known}` in line {} already", at.line()),
     };
-    let note = "tcp and tls share the TCP ports, udp-arq and quic the UDP ports: give each of a pair its own port";
+    let note =
+        "tcp and tls share the TCP ports, udp-arq and quic the UDP ports: give each of a pair its own port";
     Some(Diagnostic::error(place, message).note(note))
 }
 
 /// Whether both hosts are one, or one of them is all addresses of the other's family.
 fn overlap(a: &str, b: &str) -> bool {
     match (a.parse::<IpAddr>(), b.parse::<IpAddr>()) {
-        (Ok(a), Ok(b)) => {
-            a == b || a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified())
-        }
+        (Ok(a), Ok(b)) => a == b || a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()),
         (Err(_), Err(_)) => a.eq_ignore_ascii_case(b),
         _ => false,
     }

@@ -223,8 +223,9 @@ fn float(number: f64) -> String {
 }
 
 fn json_table(table: &Table, secret: bool) -> serde_json::Value {
-    let entry =
-        |(name, entry): (&str, &Entry)| (name.to_owned(), json_value(&entry.node, secret || is_secret_in(table, name)));
+    let entry = |(name, entry): (&str, &Entry)| {
+        (name.to_owned(), json_value(&entry.node, secret || is_secret_in(table, name)))
+    };
     serde_json::Value::Object(table.iter().map(entry).collect::<Map<_, _>>())
 }
 

@@ -129,7 +129,8 @@ fn with_listeners(table: &TableSpec, mut schema: Value, registry: &Registry) -> 
         let pointer = format!("/properties/{}/items/anyOf", key.name);
         if let Some(Value::Array(accepted)) = schema.pointer_mut(&pointer) {
             let transports = registry.iter().filter(|entry| entry.kind == PluginKind::Transport);
-            accepted.extend(transports.map(|entry| entry_schema(entry, PluginKind::Transport, Use::Listener)));
+            accepted
+                .extend(transports.map(|entry| entry_schema(entry, PluginKind::Transport, Use::Listener)));
         }
     }
     schema

@@ -82,7 +82,9 @@ pub(super) fn leaks(message: &str, table: &Table) -> bool {
 
 /// The keys of `table` that hold a secret themselves.
 pub(super) fn inline(table: &Table) -> impl Iterator<Item = (&str, &super::tree::Entry)> {
-    table.iter().filter(|(name, entry)| is_secret_in(table, name) && !matches!(entry.node.value, Value::Table(_)))
+    table
+        .iter()
+        .filter(|(name, entry)| is_secret_in(table, name) && !matches!(entry.node.value, Value::Table(_)))
 }
 
 #[cfg(test)]

@@ -50,14 +50,26 @@ fn texts_and_tables_stand_in_one_list_each_with_its_own_options() {
 fn what_is_wrong_with_a_listener_is_said_where_it_stands() {
     let cases: &[(&str, (usize, usize), &[&str])] = &[
         ("listen = \"tcp://h:1\"", (18, 10), &["expected a list, found a string", "[\"tcp://"]),
-        ("[relay.listen]\nkind = \"tcp\"", (18, 1), &["expected a list, found a table", "write [[relay.listen]]"]),
+        (
+            "[relay.listen]\nkind = \"tcp\"",
+            (18, 1),
+            &["expected a list, found a table", "write [[relay.listen]]"],
+        ),
         ("listen = [5]", (18, 11), &["expected a string or a table, found an integer", "`kind`, `address`"]),
-        ("listen = [{ address = \"h:1\" }]", (18, 11), &["`kind` is missing", "accepted: quic, tcp, tls, udp-arq"]),
+        (
+            "listen = [{ address = \"h:1\" }]",
+            (18, 11),
+            &["`kind` is missing", "accepted: quic, tcp, tls, udp-arq"],
+        ),
         ("listen = [{ kind = \"tcp\" }]", (18, 11), &["`address` is missing", "0.0.0.0:12346"]),
         (
             "listen = [{ kind = \"tcp\", address = \"h:1\", nodelai = true }]",
             (18, 44),
-            &["unknown key `nodelai` for the transport `tcp`", "accepted: kind, address, nodelay", "did you mean `nodelay`"],
+            &[
+                "unknown key `nodelai` for the transport `tcp`",
+                "accepted: kind, address, nodelay",
+                "did you mean `nodelay`",
+            ],
         ),
         (
             "listen = [\"tcp://h:1\", { kind = \"tcp\", address = \"h:2\", nodelay = 1 }]",
@@ -81,7 +93,11 @@ fn what_is_wrong_with_a_listener_is_said_where_it_stands() {
             (18, 20),
             &["there is no transport `tpc`", "did you mean `tcp`"],
         ),
-        ("listen = [{ kind = \"memory\", address = \"h:1\" }]", (18, 20), &["`memory` is known, but not built"]),
+        (
+            "listen = [{ kind = \"memory\", address = \"h:1\" }]",
+            (18, 20),
+            &["`memory` is known, but not built"],
+        ),
         (
             "listen = [\"tcp://h:1\", { kind = \"tls\", address = \"H:1\" }]",
             (18, 50),
@@ -150,8 +166,7 @@ fn what_is_shown_of_listeners_loads_again_and_a_secret_stays_one() {
         assert_eq!(listeners(&again), listeners(&profile));
         assert!(shown.contains("{ kind = \"") && shown.contains("# file p.toml:18"), "{shown}");
     }
-    let listen =
-        "listen = [{ kind = \"tcp\", address = \"h:1\", password = \"hunter2-canary\" }]";
+    let listen = "listen = [{ kind = \"tcp\", address = \"h:1\", password = \"hunter2-canary\" }]";
     let (profile, warnings) = load(with(listen)).unwrap();
     assert!(warnings.iter().any(|warning| warning.message().contains("`password` looks like a secret")));
     assert!(!profile.show().contains("hunter2") && !profile.to_json().to_string().contains("hunter2"));
@@ -165,7 +180,9 @@ fn the_name_of_a_key_file_is_no_secret() {
     let path = |key: &str| {
         let table = format!("certificate = \"a.pem\"\nkey = \"{key}\"\n");
         let text = GOOD.replace("kind = \"udp-arq\"\nrto_ms = 200", &format!("kind = \"of-files\"\n{table}"));
-        let listen = format!("listen = [{{ kind = \"of-files\", address = \"h:1\", certificate = \"a.pem\", key = \"{key}\" }}]");
+        let listen = format!(
+            "listen = [{{ kind = \"of-files\", address = \"h:1\", certificate = \"a.pem\", key = \"{key}\" }}]"
+        );
         let profile = Profile::load(&Inputs::new("p.toml", format!("{text}[relay]\n{listen}\n"))).unwrap();
         (profile.0.show(), profile.1.len())
     };

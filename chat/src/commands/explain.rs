@@ -98,7 +98,9 @@ fn listeners(profile: &Profile) -> String {
         let given = if given.is_empty() { String::new() } else { format!(" ({})", given.join(", ")) };
         text.push_str(&format!("  {listen}{given}\n"));
         if listen.options.given().any(|option| option == "certificate") {
-            text.push_str("    shows a certificate of files: its clients name `ca` (and `server_name`) to trust it\n");
+            text.push_str(
+                "    shows a certificate of files: its clients name `ca` (and `server_name`) to trust it\n",
+            );
         }
     }
     text

@@ -58,7 +58,9 @@ pub fn datagram_looks_like(datagram: &[u8]) -> Option<&'static str> {
 
 /// Begins with four bytes at least that nothing sealed begins with but by an odd chance, or with one that nothing of ours does.
 fn is_distinct(bytes: &[u8]) -> bool {
-    HTTP.iter().any(|start| bytes.starts_with(start)) || bytes.starts_with(b"SSH-") || bytes.starts_with(&[0x16, 0x03])
+    HTTP.iter().any(|start| bytes.starts_with(start))
+        || bytes.starts_with(b"SSH-")
+        || bytes.starts_with(&[0x16, 0x03])
 }
 
 /// Tells the log of datagrams of other protocols: of each the 1st, 2nd, 4th, 8th …, so that a flood is a line a doubling.

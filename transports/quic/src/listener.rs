@@ -28,12 +28,8 @@ impl QuicListener {
         let (config, _) = side::server(&serving, &transport)?;
         let socket = address::bind(on).await?;
         let (socket, runtime) = (Listening::new(socket)?, Arc::new(TokioRuntime));
-        let endpoint = Endpoint::new_with_abstract_socket(
-            side::listening_endpoint(me),
-            Some(config),
-            socket,
-            runtime,
-        )?;
+        let endpoint =
+            Endpoint::new_with_abstract_socket(side::listening_endpoint(me), Some(config), socket, runtime)?;
         let address = endpoint.local_addr()?;
         Ok(Self { endpoint, address, serving, transport })
     }
