@@ -164,7 +164,7 @@ fn what_is_shown_of_listeners_loads_again_and_a_secret_stays_one() {
         let again = load(shown.as_str()).unwrap_or_else(|error| panic!("{error}\n\n{shown}")).0;
         assert_eq!(again.to_json(), profile.to_json());
         assert_eq!(listeners(&again), listeners(&profile));
-        assert!(shown.contains("{ kind = \"") && shown.contains("# file p.toml:18"), "{shown}");
+        assert!(shown.contains("{ kind = \"") && shown.contains("# file p.toml:1"), "{shown}");
     }
     let listen = "listen = [{ kind = \"tcp\", address = \"h:1\", password = \"hunter2-canary\" }]";
     let (profile, warnings) = load(with(listen)).unwrap();
