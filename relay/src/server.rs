@@ -20,7 +20,7 @@ use crate::config::{MailboxLimits, RelayConfig};
 use crate::connection;
 use crate::figures::{Counters, Figures};
 use crate::gate::Gate;
-use crate::handshakes::Handshakes;
+use crate::handshakes::{Handshakes, Place};
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
@@ -170,12 +170,10 @@ impl Relay {
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
             self.inner.counters.accepted.one();
             let origin = Origin::of(&incoming.remote());
-            let arrival = Arrival { incoming, origin, at: Arc::clone(&at) };
+            let Some(place) = handshakes.place(origin).await else { continue };
+            let arrival = Arrival { incoming, origin, at: Arc::clone(&at), _place: place };
             let greeting = greet(Arc::clone(&self.inner), arrival, Arc::clone(&secure), task);
-            if handshakes.push(origin, tokio::spawn(greeting).abort_handle()) {
-                // In a flood, those pushed out give back their files before others take them.
-                tokio::task::yield_now().await;
-            }
+            handshakes.push(origin, tokio::spawn(greeting).abort_handle());
         }
     }
 
@@ -256,11 +254,13 @@ struct Arrival {
     origin: Origin,
     /// Of the listener.
     at: Arc<str>,
+    /// Given back once it is known what becomes of the connection.
+    _place: Place,
 }
 
 /// From a connection's first byte to its `Hello`; then a task of its own serves it.
 async fn greet(inner: Arc<Inner>, arrival: Arrival, secure: Arc<dyn Secure>, task: OwnedSemaphorePermit) {
-    let Arrival { incoming, origin, at } = arrival;
+    let Arrival { incoming, origin, at, _place } = arrival;
     let remote = incoming.remote();
     let handshake = async { secure.secure(incoming.handshake().await?).await };
     let link = timeout(HANDSHAKE_DEADLINE, handshake)

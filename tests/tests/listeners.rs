@@ -170,7 +170,7 @@ fn listeners_are_checked_shown_and_explained() {
         (listen.replace(":8\"", ":7\""), ["bad.toml:13:58", "TCP port 7 is taken by `tcp://127.0.0.1:7`"]),
         (
             listen.replace("keepalive_seconds", "keepalive"),
-            ["bad.toml:13:109", "did you mean `keepalive_seconds`"],
+            ["bad.toml:13:111", "did you mean `keepalive_seconds`"],
         ),
         (
             listen.replace("keepalive_seconds = 9", "keepalive_seconds = 9000"),
