@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use chat_tests::memory::{figures, processor_time_in};
 use chat_tests::profiles::TCP_X25519;
-use chat_tests::{Besieged, Network, Node, Profile};
+use chat_tests::{Besieged, Exit, Network, Node, Profile};
 use socket2::{Domain, Socket, Type};
 
 const TCP: Profile = TCP_X25519;
@@ -281,6 +281,12 @@ fn honest(pair: &mut [Node; 2], texts: usize) -> (Duration, Vec<Duration>) {
     (connected, took)
 }
 
+fn leave(pair: &[Node; 2]) {
+    for node in pair {
+        assert_eq!(node.leave(), Exit::Code(0));
+    }
+}
+
 /// A table's row.
 fn siege(profile: Profile, size: Size) -> String {
     let mut scene = Besieged::new(profile);
@@ -291,7 +297,7 @@ fn siege(profile: Profile, size: Size) -> String {
         node
     });
     pair[0].meet(&["dave"]);
-    pair.iter().for_each(|node| drop(node.leave()));
+    leave(&pair);
     let pid = scene.relay.process().pid();
     let resident = || figures(pid).map_or(0.0, |figures| figures.resident as f64 / f64::from(1 << 20));
     let let_in = scene.let_in();
@@ -305,7 +311,7 @@ fn siege(profile: Profile, size: Size) -> String {
     assert!(came >= size.slow + size.silent);
     assert_eq!(scene.let_in(), let_in + 2, "nobody else came in");
 
-    pair.iter().for_each(|node| drop(node.leave()));
+    leave(&pair);
     // Whoever was about to come in is given up at the handshake's deadline.
     let deadline = Instant::now() + chat_tests::PATIENCE;
     let gone = || figures(pid).is_none_or(|figures| figures.files < 64);
