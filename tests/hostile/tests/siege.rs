@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use chat_core::{Address, Identity, Plugin as _};
 use chat_tests::memory::{figures, processor_time_in};
 use chat_tests::profiles::TCP_X25519;
 use chat_tests::{Besieged, Exit, Network, Node, Profile};
 use socket2::{Domain, Socket, Type};
+use transport_quic::{Quic, QuicOptions};
 
 const TCP: Profile = TCP_X25519;
 const TLS: Profile = Profile { transport: "tls", sets: &["transport.kind=tls"], ..TCP_X25519 };
@@ -42,6 +44,10 @@ const ALL: Size = Size { slow: 2000, silent: 10_000, texts: 300 };
 /// Pause between two rounds of the slow, and of the silent, who come so many at a time.
 const ROUND: Duration = Duration::from_millis(500);
 const PIECE: (usize, Duration) = (100, Duration::from_millis(50));
+/// Shortest first datagram of either transport.
+const MIN_FIRST: usize = 1200;
+/// So many first packets of QUIC are made: the library takes two of one connection for one.
+const INITIALS: usize = 400;
 /// How long a connection may take to be made by the system.
 const CONNECT: Duration = Duration::from_millis(300);
 
@@ -86,8 +92,8 @@ fn source(n: usize) -> SocketAddr {
 /// What some strangers do, until they are told to stop.
 struct Work {
     relay: SocketAddr,
-    /// What an honest client says first.
-    beginning: Vec<u8>,
+    /// What honest clients say first, at least one; no two that come at about the same time say the same.
+    beginnings: Arc<[Vec<u8>]>,
     count: usize,
     stop: Arc<AtomicBool>,
     came: Arc<AtomicUsize>,
@@ -117,9 +123,15 @@ impl Work {
         socket
     }
 
-    /// What an honest client says first, or a part of it, or nothing.
+    /// What the `n`-th says first.
+    fn beginning(&self, n: usize) -> &[u8] {
+        &self.beginnings[n % self.beginnings.len()]
+    }
+
+    /// The same, or a part of it, or nothing.
     fn part(&self, n: usize) -> &[u8] {
-        &self.beginning[..n * 7 % (self.beginning.len() + 1)]
+        let whole = self.beginning(n);
+        &whole[..n * 7 % (whole.len() + 1)]
     }
 
     /// Each once, so many at a time; they are kept until it is over.
@@ -143,7 +155,8 @@ impl Work {
         while !self.is_over() {
             for (n, slot) in all.iter_mut().enumerate() {
                 if let Some((stream, said)) = slot {
-                    let byte = &self.beginning[*said % self.beginning.len()..][..1];
+                    let whole = self.beginning(n);
+                    let byte = &whole[*said % whole.len()..][..1];
                     let wrote = stream.write(byte).is_ok() && !is_closed(stream);
                     *said += 1;
                     if wrote {
@@ -170,8 +183,9 @@ impl Work {
         self.came.fetch_add(all.len(), Ordering::Relaxed);
         while !self.is_over() {
             for (n, socket) in all.iter().enumerate() {
-                socket.send(&self.beginning).ok();
-                socket.send(&self.beginning[n % self.beginning.len()..][..1]).ok();
+                let whole = self.beginning(n);
+                socket.send(whole).ok();
+                socket.send(&whole[n % whole.len()..][..1]).ok();
             }
             std::thread::sleep(ROUND);
         }
@@ -180,7 +194,7 @@ impl Work {
     fn silent_datagrams(&self) {
         let all = self.come(|n| {
             let socket = self.bind(self.count + n);
-            self.sent.fetch_add(socket.send(&self.beginning).unwrap_or(0), Ordering::Relaxed);
+            self.sent.fetch_add(socket.send(self.beginning(n)).unwrap_or(0), Ordering::Relaxed);
             self.came.fetch_add(1, Ordering::Relaxed);
             Some(socket)
         });
@@ -188,7 +202,7 @@ impl Work {
         for socket in all {
             socket.set_nonblocking(true).expect("an option");
             let got: usize = std::iter::from_fn(|| socket.recv(&mut buffer).ok()).sum();
-            assert!(got <= 3 * self.beginning.len(), "{got} bytes for {}", self.beginning.len());
+            assert!(got <= 3 * MIN_FIRST, "{got} bytes in answer");
             self.got.fetch_add(got, Ordering::Relaxed);
         }
     }
@@ -213,7 +227,7 @@ struct Strangers {
 
 impl Strangers {
     /// Sets them on, and waits until as many have come as there are.
-    fn come(network: Network, relay: SocketAddr, beginning: &[u8], size: Size) -> Self {
+    fn come(network: Network, relay: SocketAddr, beginnings: &Arc<[Vec<u8>]>, size: Size) -> Self {
         let mut strangers = Self {
             stop: Arc::default(),
             came: Arc::default(),
@@ -228,7 +242,7 @@ impl Strangers {
         for (count, work) in kinds {
             let task = Work {
                 relay,
-                beginning: beginning.to_vec(),
+                beginnings: Arc::clone(beginnings),
                 count,
                 stop: Arc::clone(&strangers.stop),
                 came: Arc::clone(&strangers.came),
@@ -254,6 +268,25 @@ impl Strangers {
         let [came, sent, got] = [self.came, self.sent, self.got].map(|count| count.load(Ordering::Relaxed));
         (came, got as f64 / sent.max(1) as f64)
     }
+}
+
+/// First packets of so many dialers of QUIC, each genuine.
+fn initials(count: usize) -> Vec<Vec<u8>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let nobody = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let to = Address::new(nobody.local_addr().expect("an address").to_string());
+        let quic = Quic::build(QuicOptions::default()).expect("its defaults are good");
+        let (me, mut made, mut buffer) = (Identity::from_seed(&[9; 32]), Vec::new(), vec![0; 65_536]);
+        for _ in 0..count {
+            let read = tokio::select! {
+                _ = quic.dial(&to, &me) => panic!("nobody answers"),
+                read = nobody.recv(&mut buffer) => read.expect("a datagram"),
+            };
+            made.push(buffer[..read].to_vec());
+        }
+        made
+    })
 }
 
 /// Two who were here before come again; how long that takes, and each of their texts.
@@ -301,9 +334,12 @@ fn siege(profile: Profile, size: Size) -> String {
     let pid = scene.relay.process().pid();
     let resident = || figures(pid).map_or(0.0, |figures| figures.resident as f64 / f64::from(1 << 20));
     let let_in = scene.let_in();
-    let (beginning, before) = (scene.honest[0].clone(), resident());
-
-    let strangers = Strangers::come(profile.network, relay, &beginning, size);
+    let beginnings = match profile.transport {
+        "quic" => initials(INITIALS.min(size.silent)),
+        _ => vec![scene.honest[0].clone()],
+    };
+    let before = resident();
+    let strangers = Strangers::come(profile.network, relay, &beginnings.into(), size);
     let (connected, took) = honest(&mut pair, size.texts);
     scene.honest_pair_chats("under siege");
     let under_siege = resident();
