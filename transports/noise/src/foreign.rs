@@ -42,6 +42,7 @@ pub fn datagram_looks_like(datagram: &[u8]) -> Option<&'static str> {
     /// Of a packet that says its version (RFC 8999 §5.1).
     const LONG_HEADER: u8 = 0x80;
     let guess = match datagram {
+        [] => return None,
         // Versions 1 (RFC 9000 §15) and 2 (RFC 9369 §3.1), and an offer of versions.
         [first, 0, 0, 0, 0 | 1, ..] | [first, 0x6b, 0x33, 0x43, 0xcf, ..] if first & LONG_HEADER != 0 => {
             "looks like QUIC"
