@@ -102,6 +102,8 @@ struct Work {
     got: Arc<AtomicUsize>,
 }
 
+type Task = fn(&Work);
+
 impl Work {
     fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -235,7 +237,7 @@ impl Strangers {
             got: Arc::default(),
             threads: Vec::new(),
         };
-        let kinds: [(usize, fn(&Work)); 2] = match network {
+        let kinds: [(usize, Task); 2] = match network {
             Network::Tcp => [(size.slow, Work::slow_streams), (size.silent, Work::silent_streams)],
             Network::Udp => [(size.slow, Work::slow_datagrams), (size.silent, Work::silent_datagrams)],
         };

@@ -21,7 +21,7 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Arc<Self>> {
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
         Ok(Arc::new(Self { socket, strangers: Mutex::default() }))
     }
