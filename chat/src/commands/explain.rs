@@ -96,12 +96,13 @@ fn listeners(profile: &Profile) -> String {
     for listen in &profile.relay.listen {
         let given: Vec<&str> = listen.options.given().collect();
         let given = if given.is_empty() { String::new() } else { format!(" ({})", given.join(", ")) };
-        text.push_str(&format!("  {listen}{given}\n"));
-        if listen.options.given().any(|option| option == "certificate") {
-            text.push_str(
-                "    shows a certificate of files: its clients name `ca` (and `server_name`) to trust it\n",
-            );
-        }
+        let trusted = match listen.options.given().any(|option| option == "certificate") {
+            true => {
+                "; it shows a certificate of files, so its clients name `ca` (and `server_name`) to trust it"
+            }
+            false => "",
+        };
+        text.push_str(&format!("- {listen}{given}{trusted}\n"));
     }
     text
 }
@@ -172,7 +173,9 @@ mod tests {
                       certificate = \"a.pem\", key = \"a.key\" }]\n";
         std::fs::write(&path, format!("{}{listen}", profile_with_host())).unwrap();
         let said = text(path.to_str().unwrap()).unwrap();
-        for piece in ["  udp-arq://127.0.0.1:7\n", "  tls://127.0.0.1:7 (certificate, key)\n", "name `ca`"] {
+        for piece in
+            ["\n- udp-arq://127.0.0.1:7\n", "\n- tls://127.0.0.1:7 (certificate, key); it shows", "name `ca`"]
+        {
             assert!(said.contains(piece), "no {piece} in {said}");
         }
         assert!(!text("tcp-x25519.toml").unwrap().contains("it listens here"));
