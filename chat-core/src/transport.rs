@@ -16,6 +16,7 @@ use crate::error::LinkError;
 use crate::identity::{Identity, PeerKey};
 use crate::ids::PeerId;
 
+pub mod emulated;
 mod receive;
 
 pub use receive::ReceiveMemory;

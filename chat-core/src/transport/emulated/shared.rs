@@ -1,0 +1,506 @@
+//! What the ends of a link share: the link below, the state of the layer, and who waits.
+//!
+//! Whoever calls drives all of it. The link below knows one waker for reading and one for writing; each wakes everybody who
+//! waits for that, and each looks whether it is for him.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+
+use super::state::State;
+use super::wire::{MARK, escaped, mark_before};
+use crate::error::LinkError;
+use crate::transport::{FrameSink, FrameSource, MAX_FRAME_BYTES, ReceiveMemory};
+
+/// Frames of the link's own that are kept for their reader while somebody else reads, and bytes of them; one always fits.
+const MAX_OWN_FRAMES: usize = 64;
+const MAX_OWN_BYTES: usize = 256 << 10;
+/// Frames that are read before others have their turn.
+const READ_BUDGET: usize = 64;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing here panics with a lock held; if the transport does, what is here is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Those who wait for the link below, by number, each at most once.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    wakers: Mutex<Vec<(u64, Waker)>>,
+    /// It has rung since somebody asked last.
+    rang: AtomicBool,
+}
+
+impl Waiting {
+    fn add(&self, who: u64, waker: &Waker) {
+        let mut wakers = lock(&self.wakers);
+        match wakers.iter_mut().find(|(other, _)| *other == who) {
+            Some((_, known)) => known.clone_from(waker),
+            None => wakers.push((who, waker.clone())),
+        }
+    }
+
+    fn remove(&self, who: u64) {
+        lock(&self.wakers).retain(|(other, _)| *other != who);
+    }
+
+    fn ring(&self) {
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.rang.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+}
+
+/// How a direction ended, to be told to many.
+#[derive(Debug, Clone)]
+pub(super) enum Ended {
+    /// In good order, or by this end.
+    Closed,
+    Failed(io::ErrorKind, String),
+}
+
+impl Ended {
+    fn by(error: &LinkError) -> Self {
+        match error {
+            LinkError::Closed => Self::Closed,
+            LinkError::Io(error) => Self::Failed(error.kind(), error.to_string()),
+            other => Self::Failed(io::ErrorKind::Other, other.to_string()),
+        }
+    }
+
+    pub(super) fn error(&self) -> LinkError {
+        match self {
+            Self::Closed => LinkError::Closed,
+            Self::Failed(kind, text) => LinkError::Io(io::Error::new(*kind, text.clone())),
+        }
+    }
+}
+
+/// The link below and everything over it.
+pub(super) struct Inside {
+    pub(super) state: State,
+    sink: Option<FrameSink>,
+    source: Option<FrameSource>,
+    pub(super) out_ended: Option<Ended>,
+    pub(super) in_ended: Option<Ended>,
+    /// How the link's own source is to end, until it has been told.
+    own_end: Option<Option<LinkError>>,
+    /// Frames of the link's own that somebody else has read.
+    own_in: VecDeque<Bytes>,
+    own_in_bytes: usize,
+    memory: ReceiveMemory,
+    /// A frame of the link's own for which there was no room below; the second half of one.
+    own_out: VecDeque<Bytes>,
+    /// The link's own sink was closed: nothing else goes out any more.
+    is_closing: bool,
+    /// Frames that went to the link below, and how many of them it has flushed.
+    given: u64,
+    flushed: u64,
+    /// Whether a frame of the layer's is among those that it has not.
+    owes_flush: bool,
+    /// `given` when the last frame of the link's own went.
+    own_through: u64,
+    read_waker: Waker,
+    write_waker: Waker,
+}
+
+pub(super) struct Shared {
+    inside: Mutex<Inside>,
+    reading: Arc<Waiting>,
+    writing: Arc<Waiting>,
+    next_waiter: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(sink: FrameSink, source: FrameSource) -> Arc<Self> {
+        let (reading, writing) = (Arc::new(Waiting::default()), Arc::new(Waiting::default()));
+        let inside = Inside {
+            state: State::new(),
+            sink: Some(sink),
+            source: Some(source),
+            out_ended: None,
+            in_ended: None,
+            own_end: None,
+            own_in: VecDeque::new(),
+            own_in_bytes: 0,
+            memory: ReceiveMemory::default(),
+            own_out: VecDeque::new(),
+            is_closing: false,
+            given: 0,
+            flushed: 0,
+            owes_flush: false,
+            own_through: 0,
+            read_waker: Waker::from(Arc::clone(&reading)),
+            write_waker: Waker::from(Arc::clone(&writing)),
+        };
+        Arc::new(Self { inside: Mutex::new(inside), reading, writing, next_waiter: AtomicU64::new(0) })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inside> {
+        lock(&self.inside)
+    }
+
+    /// A number for somebody who may wait; [`Shared::forget_waiter`] takes it back.
+    pub(super) fn new_waiter(&self) -> u64 {
+        self.next_waiter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn forget_waiter(&self, who: u64) {
+        self.reading.remove(who);
+        self.writing.remove(who);
+    }
+
+    /// Has somebody woken when something comes.
+    pub(super) fn wait_to_read(&self, who: u64, cx: &Context<'_>) {
+        Self::wait(&self.reading, who, cx);
+    }
+
+    /// Has somebody woken when something has gone.
+    pub(super) fn wait_to_write(&self, who: u64, cx: &Context<'_>) {
+        Self::wait(&self.writing, who, cx);
+    }
+
+    fn wait(waiting: &Waiting, who: u64, cx: &Context<'_>) {
+        waiting.add(who, cx.waker());
+        // It may have rung between the look and this; the state is locked since before the look.
+        if waiting.rang.load(Ordering::SeqCst) {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Reads what is there, and answers it. Gives the next frame of the link's own only to its reader.
+    pub(super) fn drive_in(&self, inside: &mut Inside, who: u64, for_own: bool) -> Option<Bytes> {
+        let mut own = None;
+        let mut has_news = false;
+        self.reading.rang.store(false, Ordering::SeqCst);
+        for read in 0.. {
+            if inside.in_ended.is_some() || (!for_own && inside.own_is_full()) {
+                break;
+            }
+            if read >= READ_BUDGET {
+                self.reading.rang.store(true, Ordering::SeqCst);
+                break;
+            }
+            let Poll::Ready(item) = inside.poll_source() else { break };
+            match inside.take(item) {
+                Some(frame) if for_own => {
+                    own = Some(frame);
+                    break;
+                }
+                Some(frame) => inside.keep_own(frame),
+                None => {}
+            }
+            has_news = true;
+        }
+        if has_news {
+            self.reading.remove(who);
+            self.reading.ring();
+            // Whoever waits for credit, or for a direction that has ended.
+            self.writing.ring();
+        }
+        own
+    }
+
+    /// Sends what may go now; has somebody woken to go on with it. For whoever is going to wait.
+    pub(super) fn drive_out(&self, inside: &mut Inside, who: u64, cx: &Context<'_>) {
+        if self.pump(inside, who, false) {
+            self.wait_to_write(who, cx);
+        }
+    }
+
+    /// The same, and flushes whatever was given to the link below. Whoever waits says so himself.
+    pub(super) fn drive_flush(&self, inside: &mut Inside, who: u64) {
+        self.pump(inside, who, true);
+    }
+
+    /// Closes the direction that goes out.
+    pub(super) fn close(
+        &self,
+        inside: &mut Inside,
+        who: u64,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), LinkError>> {
+        self.writing.rang.store(false, Ordering::SeqCst);
+        let closed = inside.poll_close();
+        if closed.is_pending() {
+            self.wait_to_write(who, cx);
+        } else {
+            self.ring_all();
+        }
+        closed
+    }
+
+    /// The same for who is not going to wait: if the link has no room, those who read go on with it.
+    pub(super) fn hand_out(&self, inside: &mut Inside, who: u64) {
+        if self.pump(inside, who, false) {
+            self.reading.ring();
+        }
+    }
+
+    /// Whether something is left for which there is no room.
+    fn pump(&self, inside: &mut Inside, who: u64, flushes: bool) -> bool {
+        self.writing.rang.store(false, Ordering::SeqCst);
+        let before = (inside.given, inside.flushed, inside.out_ended.is_some());
+        let is_left = inside.pump(flushes);
+        if before != (inside.given, inside.flushed, inside.out_ended.is_some()) {
+            self.writing.remove(who);
+            self.writing.ring();
+        }
+        is_left
+    }
+
+    /// Something that everybody must look at.
+    pub(super) fn ring_all(&self) {
+        self.reading.ring();
+        self.writing.ring();
+    }
+}
+
+impl Inside {
+    fn own_is_full(&self) -> bool {
+        self.own_in.len() >= MAX_OWN_FRAMES || self.own_in_bytes >= MAX_OWN_BYTES
+    }
+
+    fn poll_source(&mut self) -> Poll<Option<Result<Bytes, LinkError>>> {
+        match &mut self.source {
+            Some(source) => source.as_mut().poll_next(&mut Context::from_waker(&self.read_waker)),
+            None => Poll::Ready(Some(Err(LinkError::Closed))),
+        }
+    }
+
+    /// What the source gave: a frame of the link's own, one of the layer's, or the end.
+    fn take(&mut self, item: Option<Result<Bytes, LinkError>>) -> Option<Bytes> {
+        match item {
+            Some(Ok(frame)) => match self.state.on_frame(frame) {
+                Ok(Some(frame)) => return Some(frame),
+                Ok(None) => {
+                    if let Err(error) = self.memory.hold(self.own_in_bytes + self.state.held()) {
+                        self.fail(error);
+                    }
+                }
+                Err(malformed) => self.fail(malformed.into()),
+            },
+            Some(Err(error)) => self.end_in(Some(error)),
+            None => self.end_in(None),
+        }
+        None
+    }
+
+    fn keep_own(&mut self, frame: Bytes) {
+        self.own_in_bytes += frame.len();
+        self.own_in.push_back(frame);
+        self.memory.count(self.own_in_bytes + self.state.held());
+    }
+
+    /// Gives a frame that was kept, and whether those who read may go on.
+    pub(super) fn next_own(&mut self) -> Option<(Bytes, bool)> {
+        let was_full = self.own_is_full();
+        let frame = self.own_in.pop_front()?;
+        self.own_in_bytes -= frame.len();
+        self.count();
+        Some((frame, was_full))
+    }
+
+    /// Less is held than before.
+    pub(super) fn count(&mut self) {
+        self.memory.count(self.own_in_bytes + self.state.held());
+    }
+
+    /// How the link's own source ends, once.
+    pub(super) fn own_end(&mut self) -> Option<Result<Bytes, LinkError>> {
+        self.own_end.take().flatten().map(Err)
+    }
+
+    fn end_in(&mut self, error: Option<LinkError>) {
+        self.in_ended.get_or_insert_with(|| error.as_ref().map_or(Ended::Closed, Ended::by));
+        self.own_end = Some(error);
+        self.source = None;
+    }
+
+    /// The link is of no more use, in both directions.
+    fn fail(&mut self, error: LinkError) {
+        tracing::debug!(%error, "a link was given up");
+        self.end_out(Ended::by(&error));
+        self.end_in(Some(error));
+    }
+
+    fn end_out(&mut self, how: Ended) {
+        self.out_ended.get_or_insert(how);
+        self.sink = None;
+    }
+
+    /// Nobody reads the link's own frames any more.
+    pub(super) fn drop_source(&mut self) {
+        self.end_in(None);
+        (self.own_in, self.own_in_bytes) = (VecDeque::new(), 0);
+    }
+
+    /// Nobody writes frames of the link's own any more.
+    pub(super) fn drop_sink(&mut self) {
+        self.end_out(Ended::Closed);
+        self.own_out = VecDeque::new();
+    }
+
+    /// Polls the sink below; its errors end this direction.
+    fn below(
+        &mut self,
+        poll: impl FnOnce(&mut FrameSink, &mut Context<'_>) -> Poll<Result<(), LinkError>>,
+    ) -> Poll<Result<(), LinkError>> {
+        let Some(sink) = &mut self.sink else {
+            return Poll::Ready(Err(self.out_error()));
+        };
+        let polled = poll(sink, &mut Context::from_waker(&self.write_waker));
+        if let Poll::Ready(Err(error)) = &polled {
+            self.end_out(Ended::by(error));
+        }
+        polled
+    }
+
+    pub(super) fn out_error(&self) -> LinkError {
+        self.out_ended.as_ref().map_or(LinkError::Closed, Ended::error)
+    }
+
+    fn give(&mut self, frame: Bytes, is_own: bool) -> Result<(), LinkError> {
+        let sink = self.sink.as_mut().ok_or(LinkError::Closed)?;
+        let given = sink.as_mut().start_send(frame);
+        match &given {
+            Ok(()) => {
+                self.given += 1;
+                self.owes_flush |= !is_own;
+                if is_own {
+                    self.own_through = self.given;
+                }
+            }
+            Err(error) => self.end_out(Ended::by(error)),
+        }
+        given
+    }
+
+    /// Sends what may go now: frames of the link's own first, and one of the others when all before it is flushed. Whether
+    /// something is left for which there is no room.
+    fn pump(&mut self, flushes: bool) -> bool {
+        while self.sink.is_some() {
+            let has_more = match self.is_closing {
+                // Closing flushes by itself.
+                true if self.own_out.is_empty() => return false,
+                true => true,
+                false => !self.own_out.is_empty() || self.state.has_something(),
+            };
+            if !has_more && !self.owes_flush && !flushes {
+                return false;
+            }
+            match self.poll_flush_below() {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return false,
+                Poll::Pending => return true,
+            }
+            if !has_more {
+                return false;
+            }
+            match self.below(|sink, cx| sink.as_mut().poll_ready(cx)) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return false,
+                Poll::Pending => return true,
+            }
+            let own = self.own_out.pop_front();
+            let is_own = own.is_some();
+            let Some(frame) = own.or_else(|| self.state.next()) else { return false };
+            if self.give(frame, is_own).is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn poll_flush_below(&mut self) -> Poll<Result<(), LinkError>> {
+        if self.given == self.flushed {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = self.below(|sink, cx| sink.as_mut().poll_flush(cx));
+        if let Poll::Ready(Ok(())) = polled {
+            (self.flushed, self.owes_flush) = (self.given, false);
+        }
+        polled
+    }
+
+    /// Whether everything that was given so far is with the transport.
+    pub(super) fn is_flushed(&self, through: u64) -> bool {
+        self.flushed >= through
+    }
+
+    /// As many frames as were given to the link below.
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    // The link's own frames.
+
+    pub(super) fn takes_own(&self) -> bool {
+        self.own_out.is_empty()
+    }
+
+    /// Whether all that was taken of them is with the transport.
+    pub(super) fn own_is_flushed(&self) -> bool {
+        self.own_out.is_empty() && self.flushed >= self.own_through
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    /// Takes a frame of the link's own; at once if there is room below, whatever of others waits.
+    pub(super) fn send_own(&mut self, frame: Bytes) -> Result<(), LinkError> {
+        if self.is_closing || self.sink.is_none() {
+            return Err(self.out_error());
+        }
+        let (len, max) = (frame.len(), MAX_FRAME_BYTES);
+        if len > max {
+            return Err(LinkError::FrameTooLarge { len, max });
+        }
+        if len == max && frame.first() == Some(&MARK) {
+            self.own_out.push_back(mark_before());
+            let rest = frame.slice(1..);
+            self.own_out.push_back(escaped(&rest).unwrap_or(rest));
+            return Ok(());
+        }
+        let frame = escaped(&frame).unwrap_or(frame);
+        if self.own_out.is_empty()
+            && let Poll::Ready(ready) = self.below(|sink, cx| sink.as_mut().poll_ready(cx))
+        {
+            ready?;
+            return self.give(frame, true);
+        }
+        self.own_out.push_back(frame);
+        Ok(())
+    }
+
+    /// Closes this direction once what waits of the link's own has gone. Whoever waits is woken by writing.
+    pub(super) fn poll_close(&mut self) -> Poll<Result<(), LinkError>> {
+        self.is_closing = true;
+        if self.sink.is_none() {
+            return Poll::Ready(match self.out_ended {
+                Some(Ended::Failed(..)) => Err(self.out_error()),
+                _ => Ok(()),
+            });
+        }
+        if self.pump(false) && !self.own_out.is_empty() {
+            return Poll::Pending;
+        }
+        let closed = self.below(|sink, cx| sink.as_mut().poll_close(cx));
+        if let Poll::Ready(Ok(())) = closed {
+            self.out_ended.get_or_insert(Ended::Closed);
+            (self.flushed, self.owes_flush) = (self.given, false);
+        }
+        closed
+    }
+}
