@@ -24,6 +24,8 @@ mod queue;
 mod shared;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;
