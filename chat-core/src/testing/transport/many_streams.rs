@@ -36,7 +36,7 @@ pub(super) async fn frames_of_every_size_pass_a_stream(bench: &Bench<'_>) -> Res
 /// Of the calls of a stream each is dropped again and again while it waits.
 pub(super) async fn dropping_calls_of_a_stream_tears_nothing(bench: &Bench<'_>) -> Result<(), Violation> {
     const FRAMES: u64 = 40;
-    const LEN: usize = 150_000;
+    const LEN: usize = 200_000;
     let pair = bench.pair().await?;
     let Some([a, b]) = of(bench, &pair)? else { return Ok(()) };
     let (mut ours, mut theirs) = opened(bench, &*a, &*b, 1).await?;

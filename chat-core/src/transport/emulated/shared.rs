@@ -330,6 +330,8 @@ impl Inside {
     /// The link is of no more use, in both directions.
     fn fail(&mut self, error: LinkError) {
         tracing::debug!(%error, "a link was given up");
+        self.state.refuse_streams();
+        self.state.refuse_datagrams();
         self.end_out(Ended::by(&error));
         self.end_in(Some(error));
     }

@@ -28,12 +28,12 @@ struct Inner {
 struct Line(Arc<Mutex<Inner>>);
 
 impl Line {
-    fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+    fn look<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
         act(&mut self.0.lock().unwrap())
     }
 
     fn put(&self, frame: impl Into<Bytes>) {
-        self.with(|line| {
+        self.look(|line| {
             line.frames.push_back(frame.into());
             line.reader.take().into_iter().for_each(Waker::wake);
         });
@@ -41,7 +41,7 @@ impl Line {
 
     /// What was sent, and room for more.
     fn take(&self) -> Option<Bytes> {
-        self.with(|line| {
+        self.look(|line| {
             line.writer.take().into_iter().for_each(Waker::wake);
             line.frames.pop_front()
         })
@@ -58,7 +58,7 @@ impl Sink<Bytes> for Line {
         Ok(())
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        self.with(|line| {
+        self.look(|line| {
             if line.frames.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -67,7 +67,7 @@ impl Sink<Bytes> for Line {
         })
     }
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        self.with(|line| line.is_closed = true);
+        self.look(|line| line.is_closed = true);
         Poll::Ready(Ok(()))
     }
 }
@@ -77,7 +77,7 @@ struct Source(Line);
 impl Stream for Source {
     type Item = Result<Bytes, LinkError>;
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.with(|line| match line.frames.pop_front() {
+        self.0.look(|line| match line.frames.pop_front() {
             Some(frame) => {
                 line.writer.take().into_iter().for_each(Waker::wake);
                 Poll::Ready(Some(Ok(frame)))
@@ -93,7 +93,7 @@ impl Stream for Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        self.0.with(|line| line.is_dropped = true);
+        self.0.look(|line| line.is_dropped = true);
     }
 }
 
@@ -129,6 +129,10 @@ fn both() -> (End, End) {
     (end(&there, &back), end(&back, &there))
 }
 
+async fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
 /// Lets everybody go on as far as they can.
 async fn settle() {
     for _ in 0..50 {
@@ -154,7 +158,7 @@ async fn a_link_without_streams_says_the_same_bytes_as_before() {
     }
     drop((a.streams, a.datagrams));
     a.sink.close().await.unwrap();
-    assert!(out.take().is_none() && out.with(|line| line.is_closed));
+    assert!(out.take().is_none() && out.look(|line| line.is_closed));
 }
 
 #[tokio::test]
@@ -196,10 +200,10 @@ async fn chat_goes_first() {
     settle().await;
     for round in 0..20_u8 {
         // Something of others is on the line, and more waits.
-        assert!(out.with(|line| line.frames.len()) == 1);
+        assert!(out.look(|line| line.frames.len()) == 1);
         let chat = Bytes::from(vec![0x82, round]);
         let mut sends = std::pin::pin!(a.sink.send(chat.clone()));
-        assert!(futures_util::poll!(&mut sends).is_pending());
+        assert!(polled(&mut sends).await.is_pending());
         assert!(out.take().unwrap().len() <= CHUNK_BYTES + 7);
         settle().await;
         assert_eq!(out.take().unwrap(), chat);
@@ -272,7 +276,7 @@ async fn who_breaks_a_rule_ends_the_link_with_the_rule() {
         let error = a.source.next().await.unwrap().unwrap_err();
         assert!(error.to_string().contains(rule), "{rule}: {error}");
         assert!(a.source.next().await.is_none(), "{rule}");
-        assert!(back.with(|line| line.is_dropped), "{rule}");
+        assert!(back.look(|line| line.is_dropped), "{rule}");
         assert!(a.sink.send(Bytes::new()).await.is_err() && a.streams.open().await.is_err(), "{rule}");
         assert!(a.streams.accept().await.is_err() && a.datagrams.recv().await.is_err(), "{rule}");
         drop(out);
@@ -303,7 +307,7 @@ async fn what_nobody_takes_is_bounded() {
     back.put(Bytes::from_static(b"chat"));
     assert_eq!(a.source.next().await.unwrap().unwrap(), "chat");
     let mut kept = Vec::new();
-    while let Poll::Ready(datagram) = futures_util::poll!(a.datagrams.recv()) {
+    while let Poll::Ready(datagram) = polled(&mut a.datagrams.recv()).await {
         kept.push(datagram.unwrap());
     }
     assert_eq!(kept.len(), MAX_DATAGRAMS_IN);
@@ -334,7 +338,7 @@ async fn streams_that_ended_before_they_were_taken_count() {
         let mut accept = std::pin::pin!(a.streams.accept());
         let answered = async {
             loop {
-                assert!(futures_util::poll!(&mut accept).is_pending());
+                assert!(polled(&mut accept).await.is_pending());
                 if out.take().is_some_and(|said| said[..] == [0xc5, 5, 0x80, 0, 0, number, 0]) {
                     break;
                 }

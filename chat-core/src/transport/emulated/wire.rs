@@ -244,6 +244,32 @@ mod tests {
         assert_eq!(decode(mark_before()), Ok(Heard::MarkBefore));
     }
 
+    /// Of the blocks that begin with "```layer NAME" each is what the code writes.
+    #[test]
+    fn wire_md_shows_what_is_said() {
+        let stream = |is_ours| StreamId { is_ours, number: 3 };
+        let hi = |is_ours, is_last| Said::Data { id: stream(is_ours), is_last, bytes: "hi".into() };
+        let said = [
+            ("Hello", Said::Hello { version: VERSION }),
+            ("Open", Said::Open(3)),
+            ("Data", hi(true, true)),
+            ("Data of the receiver's stream", hi(false, false)),
+            ("Finish", Said::Finish(stream(true))),
+            ("Reset", Said::Reset(stream(false), ResetCode::Refused)),
+            ("Stop", Said::Stop(stream(true))),
+            ("Credit", Said::Credit(stream(false), 65_536)),
+            ("Datagram", Said::Datagram("hi".into())),
+        ];
+        let mut blocks = include_str!("../../../WIRE.md").split("```layer ").skip(1);
+        for (name, said) in said {
+            let (title, rest) = blocks.next().unwrap().split_once('\n').unwrap();
+            let line = rest.lines().next().unwrap().split('#').next().unwrap().replace(' ', "");
+            let hex: String = said.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!((title, line), (name, hex));
+        }
+        assert!(blocks.next().is_none());
+    }
+
     #[test]
     fn what_is_malformed_is_refused() {
         let long = |head: &[u8], len: usize| [head, &vec![0; len]].concat();

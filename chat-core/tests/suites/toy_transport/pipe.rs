@@ -103,22 +103,42 @@ impl Pipe {
         self.state.lock().unwrap()
     }
 
-    fn used(&self) -> &AtomicUsize {
-        let shares = match self.is_main {
+    /// Whether it has to do with the room of others.
+    fn shares(&self) -> bool {
+        match self.is_main {
             true => self.fault == Fault::SharesItsRoom,
             false => self.fault == Fault::StreamsShareTheirRoom,
-        };
-        if shares { &self.shared.used } else { &self.used }
+        }
+    }
+
+    fn take_room(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        if self.shares() {
+            self.shared.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn give_room(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if self.shares() {
+            self.shared.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     fn has_room(&self) -> bool {
         let held_up = self.fault == Fault::DatagramsHoldUpFrames
             && self.is_main
             && self.shared.datagrams.load(Ordering::Relaxed) > ROOM / 2;
+        let streamed = self.shared.streamed.load(Ordering::Relaxed);
         let goes_last = self.fault == Fault::BusyStreamGoesFirst
             && self.sent.load(Ordering::Relaxed) < LARGE as u64
-            && self.shared.streamed.load(Ordering::Relaxed) > 3 * LARGE;
-        self.used().load(Ordering::Relaxed) < ROOM && !held_up && !goes_last
+            && streamed > 3 * LARGE;
+        let others = if self.shares() && streamed < 3 * LARGE {
+            self.shared.used.load(Ordering::Relaxed)
+        } else {
+            0
+        };
+        self.used.load(Ordering::Relaxed).max(others) < ROOM && !held_up && !goes_last
     }
 
     fn cost(&self, chunk: &Bytes) -> usize {
@@ -136,7 +156,7 @@ impl Pipe {
     }
 
     fn push_here(&self, chunk: Bytes, is_last: bool) {
-        self.used().fetch_add(self.cost(&chunk), Ordering::Relaxed);
+        self.take_room(self.cost(&chunk));
         self.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         if !self.is_main {
             self.shared.streamed.fetch_add(chunk.len(), Ordering::Relaxed);
@@ -435,7 +455,7 @@ impl Stream for ToySource {
                 self.asked = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            self.pipe.used().fetch_sub(self.pipe.cost(&chunk), Ordering::Relaxed);
+            self.pipe.give_room(self.pipe.cost(&chunk));
             self.pipe.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             let writer = state.writer.take();
             drop(state);
@@ -456,6 +476,8 @@ impl Drop for ToySource {
         }
         let mut state = self.pipe.state();
         state.source_gone = true;
+        let left: Vec<_> = state.chunks.drain(..).collect();
+        left.iter().for_each(|(chunk, _)| self.pipe.give_room(self.pipe.cost(chunk)));
         if self.pipe.fault != Fault::ForgetsTheWriterWhenTheReaderGoes {
             wake(state.writer.take());
         }
