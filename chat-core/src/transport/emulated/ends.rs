@@ -86,17 +86,7 @@ impl Sink<Bytes> for MainSink {
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let Waiter { shared, number } = &self.0;
         let mut inside = shared.lock();
-        if !inside.takes_own() {
-            shared.drive_out(&mut inside, *number, cx);
-        }
-        if inside.is_closing() || inside.out_ended.is_some() {
-            return Poll::Ready(Err(inside.out_error()));
-        }
-        if inside.takes_own() {
-            return Poll::Ready(Ok(()));
-        }
-        shared.wait_to_write(*number, cx);
-        Poll::Pending
+        shared.poll_own(&mut inside, *number, cx)
     }
 
     fn start_send(self: Pin<&mut Self>, frame: Bytes) -> Result<(), LinkError> {

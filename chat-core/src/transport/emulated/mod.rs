@@ -4,7 +4,8 @@
 //!
 //! - **Chat first.** A frame of the link's own never waits behind more than one piece (16 KiB) of a stream, or one datagram:
 //!   the next of these is handed to the transport when the one before is flushed and no such frame waits. Streams take turns,
-//!   a piece each. What the transport or the system itself queues is theirs.
+//!   a piece each. What opens, ends and feeds streams is a few bytes, and goes at once. What the transport or the system itself
+//!   queues is theirs.
 //! - **Free if unused.** A link on which nobody opens a stream or sends a datagram carries the same bytes as without
 //!   this; a frame that begins with `c5` costs one byte more. No task, no timer.
 //! - **Bounded.** Each end may have [`MAX_STREAMS`] streams of its own open, and each direction of a stream has a window of

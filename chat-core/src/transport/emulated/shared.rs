@@ -21,6 +21,9 @@ const MAX_OWN_FRAMES: usize = 64;
 const MAX_OWN_BYTES: usize = 256 << 10;
 /// Frames that are read before others have their turn.
 const READ_BUDGET: usize = 64;
+/// How often others leave their turn to the link's own frames: more often than there is somebody who may be asked before
+/// whoever writes those, and not for ever, for he may have been dropped.
+const TURNS: u8 = 64;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing here panics with a lock held; if the transport does, what is here is still whole.
@@ -99,8 +102,12 @@ pub(super) struct Inside {
     own_in: VecDeque<Bytes>,
     own_in_bytes: usize,
     memory: ReceiveMemory,
-    /// A frame of the link's own for which there was no room below; the second half of one.
+    /// A frame of the link's own behind what was sent in front of it; or for which there was suddenly no room below.
     own_out: VecDeque<Bytes>,
+    /// So often others leave their turn to the link's own, for which somebody waits.
+    own_turns: u8,
+    /// Somebody has just left his.
+    has_left_turn: bool,
     /// The link's own sink was closed: nothing else goes out any more.
     is_closing: bool,
     /// Frames that went to the link below, and how many of them it has flushed.
@@ -135,6 +142,8 @@ impl Shared {
             own_in_bytes: 0,
             memory: ReceiveMemory::default(),
             own_out: VecDeque::new(),
+            own_turns: 0,
+            has_left_turn: false,
             is_closing: false,
             given: 0,
             flushed: 0,
@@ -223,6 +232,21 @@ impl Shared {
         self.pump(inside, who, true);
     }
 
+    /// Room for a frame of the link's own.
+    pub(super) fn poll_own(
+        &self,
+        inside: &mut Inside,
+        who: u64,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), LinkError>> {
+        self.writing.rang.store(false, Ordering::SeqCst);
+        let room = inside.poll_own();
+        if room.is_pending() {
+            self.wait_to_write(who, cx);
+        }
+        room
+    }
+
     /// Closes the direction that goes out.
     pub(super) fn close(
         &self,
@@ -252,6 +276,10 @@ impl Shared {
         self.writing.rang.store(false, Ordering::SeqCst);
         let before = (inside.given, inside.flushed, inside.out_ended.is_some());
         let is_left = inside.pump(flushes);
+        if std::mem::take(&mut inside.has_left_turn) {
+            // He comes again, behind whom he let go first.
+            self.writing.rang.store(true, Ordering::SeqCst);
+        }
         if before != (inside.given, inside.flushed, inside.out_ended.is_some()) {
             self.writing.remove(who);
             self.writing.ring();
@@ -291,6 +319,10 @@ impl Inside {
                 Err(malformed) => self.fail(malformed.into()),
             },
             Some(Err(error)) => self.end_in(Some(error)),
+            None if self.state.is_within_frame() => {
+                let text = "the link was cut within a frame";
+                self.end_in(Some(io::Error::new(io::ErrorKind::UnexpectedEof, text).into()));
+            }
             None => self.end_in(None),
         }
         None
@@ -388,26 +420,17 @@ impl Inside {
         given
     }
 
-    /// Sends what may go now: frames of the link's own first, and one of the others when all before it is flushed. Whether
-    /// something is left for which there is no room.
+    /// Sends what may go now: what is left of the link's own first, then what is short, then one of the others when all before it
+    /// is flushed. Whether something is left for which there is no room.
     fn pump(&mut self, flushes: bool) -> bool {
         while self.sink.is_some() {
-            let has_more = match self.is_closing {
+            if self.is_closing && self.own_out.is_empty() {
                 // Closing flushes by itself.
-                true if self.own_out.is_empty() => return false,
-                true => true,
-                false => !self.own_out.is_empty() || self.state.has_something(),
-            };
-            if !has_more && !self.owes_flush && !flushes {
                 return false;
             }
-            match self.poll_flush_below() {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return false,
-                Poll::Pending => return true,
-            }
+            let has_more = !self.own_out.is_empty() || (!self.is_closing && self.state.has_something());
             if !has_more {
-                return false;
+                return (self.owes_flush || flushes) && self.poll_flush_below().is_pending();
             }
             match self.below(|sink, cx| sink.as_mut().poll_ready(cx)) {
                 Poll::Ready(Ok(())) => {}
@@ -416,7 +439,20 @@ impl Inside {
             }
             let own = self.own_out.pop_front();
             let is_own = own.is_some();
-            let Some(frame) = own.or_else(|| self.state.next()) else { return false };
+            let next = match own.or_else(|| self.state.next_control()) {
+                Some(next) => Some(next),
+                None => match self.poll_flush_below() {
+                    Poll::Ready(Ok(())) if self.own_turns > 0 => {
+                        self.own_turns -= 1;
+                        self.has_left_turn = true;
+                        return true;
+                    }
+                    Poll::Ready(Ok(())) => self.state.next_bulk(),
+                    Poll::Ready(Err(_)) => return false,
+                    Poll::Pending => return true,
+                },
+            };
+            let Some(frame) = next else { return false };
             if self.give(frame, is_own).is_err() {
                 return false;
             }
@@ -447,8 +483,19 @@ impl Inside {
 
     // The link's own frames.
 
-    pub(super) fn takes_own(&self) -> bool {
-        self.own_out.is_empty()
+    /// Whether there is room for one. Until it has come, or did not come for long, others leave their turn to it.
+    pub(super) fn poll_own(&mut self) -> Poll<Result<(), LinkError>> {
+        if self.is_closing || self.sink.is_none() {
+            return Poll::Ready(Err(self.out_error()));
+        }
+        if !self.own_out.is_empty() {
+            self.pump(false);
+        }
+        self.own_turns = TURNS;
+        if self.own_out.is_empty() {
+            return self.below(|sink, cx| sink.as_mut().poll_ready(cx));
+        }
+        Poll::Pending
     }
 
     /// Whether all that was taken of them is with the transport.
@@ -456,11 +503,7 @@ impl Inside {
         self.own_out.is_empty() && self.flushed >= self.own_through
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        self.is_closing
-    }
-
-    /// Takes a frame of the link's own; at once if there is room below, whatever of others waits.
+    /// Takes a frame of the link's own: behind [`Inside::poll_own`] there is room below, whatever of others waits.
     pub(super) fn send_own(&mut self, frame: Bytes) -> Result<(), LinkError> {
         if self.is_closing || self.sink.is_none() {
             return Err(self.out_error());
@@ -469,19 +512,23 @@ impl Inside {
         if len > max {
             return Err(LinkError::FrameTooLarge { len, max });
         }
-        if len == max && frame.first() == Some(&MARK) {
-            self.own_out.push_back(mark_before());
-            let rest = frame.slice(1..);
-            self.own_out.push_back(escaped(&rest).unwrap_or(rest));
-            return Ok(());
+        self.own_turns = 0;
+        if len < max || frame.first() != Some(&MARK) {
+            return self.give_own(escaped(&frame).unwrap_or(frame));
         }
-        let frame = escaped(&frame).unwrap_or(frame);
+        self.give_own(mark_before())?;
+        let rest = frame.slice(1..);
+        self.own_out.push_back(escaped(&rest).unwrap_or(rest));
+        Ok(())
+    }
+
+    fn give_own(&mut self, frame: Bytes) -> Result<(), LinkError> {
         if self.own_out.is_empty()
             && let Poll::Ready(ready) = self.below(|sink, cx| sink.as_mut().poll_ready(cx))
         {
-            ready?;
-            return self.give(frame, true);
+            return ready.and_then(|()| self.give(frame, true));
         }
+        // Others have used the room meanwhile: whoever asked for it came late.
         self.own_out.push_back(frame);
         Ok(())
     }

@@ -78,6 +78,11 @@ impl State {
         }
     }
 
+    /// Of the link's own frames one has begun and not come.
+    pub(super) fn is_within_frame(&self) -> bool {
+        self.mark_is_missing
+    }
+
     fn on_said(&mut self, said: Said) -> Result<(), Malformed> {
         if let Said::Hello { .. } = said {
             // Whatever is higher than ours, it is ours that is spoken.
@@ -172,26 +177,24 @@ impl State {
             || self.streams.values().any(|stream| stream.has_control() || stream.has_data())
     }
 
-    /// The next frame for the layer below: first what keeps others going, then a datagram or a piece of a stream in turn.
-    pub(super) fn next(&mut self) -> Option<Bytes> {
-        if !self.has_something() {
-            return None;
-        }
-        if !std::mem::replace(&mut self.has_greeted, true) {
+    /// The next frame for the layer below of those that keep others going. They are short and few.
+    pub(super) fn next_control(&mut self) -> Option<Bytes> {
+        if !self.has_greeted && self.has_something() {
+            self.has_greeted = true;
             return Some(Said::Hello { version: VERSION }.encode());
         }
-        let said = self.next_control().or_else(|| {
-            let datagram_first = !self.last_was_datagram;
-            let datagram = if datagram_first { self.next_datagram() } else { None };
-            datagram.or_else(|| self.next_data()).or_else(|| self.next_datagram())
-        })?;
-        self.last_was_datagram = matches!(said, Said::Datagram(_));
+        let said = self.streams.iter_mut().find_map(|(id, stream)| stream.next_control(*id))?;
         self.forget();
         Some(said.encode())
     }
 
-    fn next_control(&mut self) -> Option<Said> {
-        self.streams.iter_mut().find_map(|(id, stream)| stream.next_control(*id))
+    /// The next frame for the layer below of those that are many: a datagram or a piece of a stream in turn.
+    pub(super) fn next_bulk(&mut self) -> Option<Bytes> {
+        let datagram = if self.last_was_datagram { None } else { self.next_datagram() };
+        let said = datagram.or_else(|| self.next_data()).or_else(|| self.next_datagram())?;
+        self.last_was_datagram = matches!(said, Said::Datagram(_));
+        self.forget();
+        Some(said.encode())
     }
 
     fn next_datagram(&mut self) -> Option<Said> {

@@ -135,7 +135,7 @@ async fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 
 /// Lets everybody go on as far as they can.
 async fn settle() {
-    for _ in 0..50 {
+    for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
@@ -198,18 +198,46 @@ async fn chat_goes_first() {
         a.datagrams.send(Bytes::from_static(b"datagram")).unwrap();
     }
     settle().await;
+    // The greeting and the openings; what is so short goes at once.
+    for _ in 0..4 {
+        settle().await;
+        assert!(matches!(out.take().unwrap()[..2], [0xc5, 1 | 2]));
+    }
+    let (say, mut said) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(chat) = said.recv().await {
+            a.sink.send(chat).await.unwrap();
+        }
+        a
+    });
     for round in 0..20_u8 {
         // Something of others is on the line, and more waits.
+        settle().await;
         assert!(out.look(|line| line.frames.len()) == 1);
         let chat = Bytes::from(vec![0x82, round]);
-        let mut sends = std::pin::pin!(a.sink.send(chat.clone()));
-        assert!(polled(&mut sends).await.is_pending());
+        say.send(chat.clone()).await.unwrap();
+        settle().await;
         assert!(out.take().unwrap().len() <= CHUNK_BYTES + 7);
         settle().await;
         assert_eq!(out.take().unwrap(), chat);
-        sends.await.unwrap();
-        settle().await;
     }
+}
+
+/// Whoever wanted to say something and was dropped holds up nobody.
+#[tokio::test]
+async fn who_goes_without_a_word_holds_up_nobody() {
+    let (mut a, out, _back) = alone();
+    let (mut sink, _source) = a.streams.open().await.unwrap();
+    tokio::spawn(async move { sink.send(Bytes::from(vec![1; 200_000])).await });
+    let mut last = Bytes::new();
+    // The greeting, the opening, and thirteen pieces.
+    for _ in 0..15 {
+        settle().await;
+        drop(polled(&mut Box::pin(a.sink.send(Bytes::from_static(b"never said")))).await);
+        last = out.take().unwrap();
+        assert_eq!(last[0], 0xc5);
+    }
+    assert_eq!((last[1], last[6]), (3, 1), "the last piece of the frame");
 }
 
 #[tokio::test]
