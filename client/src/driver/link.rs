@@ -8,16 +8,18 @@ use chat_core::transport::{FrameSink, FrameSource, Link, LinkStats, Peer, emulat
 use chat_core::wire::{FromRelay, ToRelay};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::round_trip::RoundTrip;
 use crate::connect::{ConnectError, Connected, Connector};
 use crate::engine::LinkInfo;
-use super::round_trip::{Pings, RoundTrip};
 
 /// Records that may wait for the link. The engine's own window keeps it far below this.
 const QUEUED_RECORDS: usize = 4096;
 /// Longest time for one attempt: resolving, listening, a mailbox to be checked, the handshake.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+/// With nothing to say for so long, a ping keeps both sides sure of each other.
+const PING_AFTER: Duration = Duration::from_secs(10);
 /// A relay silent for so long, though pinged, is gone.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Longest time for one write, and for the closing of a link.
@@ -93,24 +95,25 @@ async fn use_link(connected: Connected, events: &mpsc::Sender<LinkEvent>) -> Opt
     // No service takes streams or datagrams of the relay yet: they are refused.
     let Link { peer, mut sink, source, stats, .. } = emulated::complete(link);
     let round_trip = RoundTrip::new(stats);
+    let stats = Arc::clone(&round_trip) as Arc<dyn LinkStats>;
     let fingerprint = match &peer {
         Peer::Key(key) => Some(key.peer_id()),
         Peer::Name(_) => None,
     };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     let (closer, closed) = oneshot::channel();
-    let stats = Arc::clone(&round_trip) as Arc<dyn LinkStats>;
+    let pings = records.downgrade();
     let info = LinkInfo { relay, fingerprint, hosting, listen, stats };
     events.send(LinkEvent::Up { info, records, closer }).await.ok()?;
     let reason = tokio::select! {
         biased;
         reason = read(source, events, &round_trip) => reason,
-        written = write(&mut sink, queue, Pings::new(&round_trip)) => written,
+        written = write(&mut sink, queue) => written,
         reason = closed => Some(reason.unwrap_or_else(|_| "closed".to_owned())),
         () = given_up(superseded) => Some("this program has become the relay".to_owned()),
-        () = round_trip.tell() => None,
+        never = round_trip.watch(pings) => match never {},
     };
-    round_trip.tell_now("the link ends");
+    round_trip.tell("the link ends");
     // A farewell, so that the relay need not wait for silence; a peer that doesn't take it is left.
     if let Ok(Err(error)) = timeout(CLOSE_DEADLINE, sink.close()).await {
         tracing::debug!(%error, "the link was not closed in good order");
@@ -141,28 +144,24 @@ async fn read(
             Err(_) => return Some("the relay is silent".to_owned()),
         };
         match FromRelay::decode(&frame) {
-            Ok(FromRelay::Pong { n }) => round_trip.on_pong(n),
-            Ok(record) => events.send(LinkEvent::Record(record)).await.ok()?,
+            Ok(record) => {
+                round_trip.on_record(&record);
+                events.send(LinkEvent::Record(record)).await.ok()?;
+            }
             Err(error) => return Some(format!("the relay sent what is no record: {error}")),
         }
     }
 }
 
 /// Writes records until the engine closes the queue (`None`) or the link fails.
-async fn write(
-    sink: &mut FrameSink,
-    mut queue: mpsc::Receiver<ToRelay>,
-    mut pings: Pings,
-) -> Option<String> {
+async fn write(sink: &mut FrameSink, mut queue: mpsc::Receiver<ToRelay>) -> Option<String> {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     loop {
-        match timeout_at(pings.next(), queue.recv_many(&mut batch, WRITE_BATCH)).await {
+        match timeout(PING_AFTER, queue.recv_many(&mut batch, WRITE_BATCH)).await {
             Ok(0) => return None,
-            Ok(_) => pings.said_something(),
-            // The next ping is due.
-            Err(_) => {}
+            Ok(_) => {}
+            Err(_) => batch.push(ToRelay::Ping { n: 0 }),
         }
-        batch.extend(pings.due().map(|n| ToRelay::Ping { n }));
         for record in batch.drain(..) {
             match timeout(WRITE_DEADLINE, sink.feed(record.encode().into())).await {
                 Ok(Ok(())) => {}

@@ -1,20 +1,25 @@
 //! What is known of a link's path: the transport's figures; the round trip of pings where the transport does not measure it;
 //! and lines of it in the log.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_core::transport::{LinkFigures, LinkStats};
+use chat_core::wire::{FromRelay, ToRelay};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::WeakSender;
 use tokio::time::{Instant, sleep};
 
-/// With nothing to say for so long, a ping keeps both sides sure of each other; and where the transport does not measure
-/// the round trip, one is due so long after the last, whatever else is said.
-const PING_AFTER: Duration = Duration::from_secs(10);
-/// The first one that measures: the relay has much to do when somebody comes.
+/// Between two pings that measure.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Before the first one: the relay has much to do when somebody comes.
 const FIRST_PING: Duration = Duration::from_secs(1);
 /// Between two lines about a link in the log.
 const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Numbers of these pings: of no others.
+const NUMBERS: u64 = 1 << 62;
 
 /// No ping was answered yet.
 const UNKNOWN: u64 = u64::MAX;
@@ -23,21 +28,26 @@ const UNKNOWN: u64 = u64::MAX;
 pub(super) struct RoundTrip {
     transport: Arc<dyn LinkStats>,
     srtt_us: AtomicU64,
-    last: Mutex<Option<(u64, Instant)>>,
+    /// The ping that is not answered.
+    asked: Mutex<Option<(u64, Instant)>>,
+    heard: Notify,
 }
 
 impl RoundTrip {
     pub(super) fn new(transport: Arc<dyn LinkStats>) -> Arc<Self> {
-        Arc::new(Self { transport, srtt_us: AtomicU64::new(UNKNOWN), last: Mutex::default() })
+        let (asked, heard) = (Mutex::default(), Notify::new());
+        Arc::new(Self { transport, srtt_us: AtomicU64::new(UNKNOWN), asked, heard })
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<(u64, Instant)>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asked(&self) -> MutexGuard<'_, Option<(u64, Instant)>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The relay has answered this ping.
-    pub(super) fn on_pong(&self, n: u64) {
-        let Some((_, sent)) = self.last().take_if(|(last, _)| *last == n) else { return };
+    /// The relay says something.
+    pub(super) fn on_record(&self, record: &FromRelay) {
+        self.heard.notify_one();
+        let FromRelay::Pong { n } = record else { return };
+        let Some((_, sent)) = self.asked().take_if(|(asked, _)| asked == n) else { return };
         let sample = u64::try_from(sent.elapsed().as_micros()).unwrap_or(UNKNOWN - 1);
         let smoothed = match self.srtt_us.load(Ordering::Relaxed) {
             UNKNOWN => sample,
@@ -47,16 +57,38 @@ impl RoundTrip {
         self.srtt_us.store(smoothed, Ordering::Relaxed);
     }
 
-    /// Writes the figures into the log from time to time. Never ends; cancel safe.
-    pub(super) async fn tell(&self) {
+    /// Measures, and writes figures into the log from time to time. Cancel safe.
+    pub(super) async fn watch(&self, records: WeakSender<ToRelay>) -> Infallible {
+        let (never, _) = tokio::join!(self.measure(records), self.keep_telling());
+        never
+    }
+
+    async fn measure(&self, records: WeakSender<ToRelay>) -> Infallible {
+        // Before it has welcomed us nothing but a greeting may be said.
+        self.heard.notified().await;
+        sleep(FIRST_PING).await;
+        for n in NUMBERS.. {
+            if self.transport.figures().srtt_us.is_none()
+                && let Some(records) = records.upgrade()
+            {
+                *self.asked() = Some((n, Instant::now()));
+                // If so much waits that there is no room, this is no time to measure.
+                drop(records.try_send(ToRelay::Ping { n }));
+            }
+            sleep(PING_EVERY).await;
+        }
+        std::future::pending().await
+    }
+
+    async fn keep_telling(&self) -> Infallible {
         loop {
             sleep(TELL_EVERY).await;
-            self.tell_now("link");
+            self.tell("link");
         }
     }
 
     /// Writes the figures into the log: numbers and no names.
-    pub(super) fn tell_now(&self, what: &'static str) {
+    pub(super) fn tell(&self, what: &'static str) {
         let LinkFigures { srtt_us, lost_packets, retransmits, sent_bytes, received_bytes, mtu, cwnd_bytes } =
             self.figures();
         tracing::debug!(
@@ -84,48 +116,10 @@ impl LinkStats for RoundTrip {
     }
 }
 
-/// When the next ping is due.
-pub(super) struct Pings {
-    round_trip: Arc<RoundTrip>,
-    measures: bool,
-    next: Instant,
-    number: u64,
-}
-
-impl Pings {
-    pub(super) fn new(round_trip: &Arc<RoundTrip>) -> Self {
-        let measures = round_trip.transport.figures().srtt_us.is_none();
-        let first = if measures { FIRST_PING } else { PING_AFTER };
-        Self { round_trip: Arc::clone(round_trip), measures, next: Instant::now() + first, number: 0 }
-    }
-
-    /// When something must be said, if nothing else is until then.
-    pub(super) fn next(&self) -> Instant {
-        self.next
-    }
-
-    /// Something was said. Pings that measure are due nevertheless.
-    pub(super) fn said_something(&mut self) {
-        if !self.measures {
-            self.next = Instant::now() + PING_AFTER;
-        }
-    }
-
-    /// The number of the ping that is due now, if one is.
-    pub(super) fn due(&mut self) -> Option<u64> {
-        let now = Instant::now();
-        if now < self.next {
-            return None;
-        }
-        self.next = now + PING_AFTER;
-        self.number += 1;
-        *self.round_trip.last() = Some((self.number, now));
-        Some(self.number)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
     struct Knows(Option<u64>);
@@ -136,42 +130,53 @@ mod tests {
         }
     }
 
+    const WELCOME: FromRelay = FromRelay::Moving;
+
+    async fn ping(records: &mut mpsc::Receiver<ToRelay>) -> u64 {
+        match records.recv().await {
+            Some(ToRelay::Ping { n }) => n,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The clock is the test's own.
     #[tokio::test(start_paused = true)]
     async fn pings_measure_what_the_transport_does_not() {
         let link = RoundTrip::new(Arc::new(Knows(None)));
-        let mut pings = Pings::new(&link);
-        assert_eq!((pings.due(), link.figures().srtt_us), (None, None));
-        tokio::time::advance(FIRST_PING).await;
-        let first = pings.due().unwrap();
+        let (sender, mut records) = mpsc::channel(4);
+        let (watched, pings) = (Arc::clone(&link), sender.downgrade());
+        tokio::spawn(async move { watched.watch(pings).await });
+        let greeted = tokio::time::timeout(Duration::from_secs(60), records.recv()).await;
+        assert!(greeted.is_err(), "nothing is said before the relay has said something");
+        link.on_record(&WELCOME);
+        let first = ping(&mut records).await;
         tokio::time::advance(Duration::from_millis(80)).await;
-        link.on_pong(first + 1);
-        assert_eq!(link.figures().srtt_us, None, "an answer to nothing");
-        link.on_pong(first);
-        link.on_pong(first);
+        link.on_record(&FromRelay::Pong { n: 0 });
+        assert_eq!(link.figures().srtt_us, None, "an answer to another");
+        link.on_record(&FromRelay::Pong { n: first });
+        link.on_record(&FromRelay::Pong { n: first });
         assert_eq!((link.figures().srtt_us, link.figures().sent_bytes), (Some(80_000), Some(7)));
-        tokio::time::advance(PING_AFTER - Duration::from_millis(81)).await;
-        pings.said_something();
-        assert_eq!(pings.due(), None);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        let second = pings.due().unwrap();
+        let second = ping(&mut records).await;
+        assert_ne!(first, second);
         tokio::time::advance(Duration::from_millis(160)).await;
-        link.on_pong(second);
+        link.on_record(&FromRelay::Pong { n: second });
         assert_eq!(link.figures().srtt_us, Some(90_000));
+        drop(sender);
+        assert!(records.recv().await.is_none(), "who measures keeps no link alive");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_the_transport_measures_a_ping_only_breaks_silence() {
+    async fn where_the_transport_measures_nobody_pings() {
         let link = RoundTrip::new(Arc::new(Knows(Some(5))));
-        let mut pings = Pings::new(&link);
-        for _ in 0..3 {
-            tokio::time::advance(PING_AFTER - Duration::from_millis(1)).await;
-            assert_eq!(pings.due(), None);
-            pings.said_something();
-        }
-        tokio::time::advance(PING_AFTER).await;
-        let n = pings.due().unwrap();
-        tokio::time::advance(PING_AFTER).await;
-        link.on_pong(n);
+        let (sender, mut records) = mpsc::channel(4);
+        link.on_record(&WELCOME);
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::select! {
+                never = link.watch(sender.downgrade()) => match never {},
+                said = records.recv() => said,
+            }
+        });
+        assert!(waited.await.is_err());
         assert_eq!(link.figures().srtt_us, Some(5));
     }
 }
