@@ -22,7 +22,8 @@ impl Engine {
     pub(super) fn load_closed(&self, room: ConversationId) -> Result<Option<Kind>, StoreError> {
         let mut log: Option<Log> = None;
         for bytes in self.store.room_operations(room)? {
-            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verify()) else {
+            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verified_before())
+            else {
                 return Ok(None);
             };
             let taken = match &mut log {
@@ -38,7 +39,7 @@ impl Engine {
         }
         let Some(log) = log.filter(|log| log.room() == room) else { return Ok(None) };
         let peers = self.store.room_peers(room)?.into_iter().collect();
-        Ok(Some(Kind::Closed(Box::new(Closed { log, peers }))))
+        Ok(Some(Kind::Closed(Box::new(Closed { peers, ..Closed::new(log) }))))
     }
 
     pub(super) fn closed_mut(&mut self, id: ConversationId) -> Option<&mut Closed> {
@@ -128,7 +129,7 @@ impl Engine {
             Err(error) => return Ok(Err(error)),
         };
         if self.closed(id).is_some_and(|closed| closed.log.is_member(peer)) {
-            return Ok(Ok(()));
+            return self.confirm_member(id, peer).map(Ok);
         }
         let contact = self.contacts.get(&peer);
         let refused_here = contact.filter(|contact| contact.row.problem.is_some() || self.is_shut_out(peer));
@@ -197,7 +198,7 @@ impl Engine {
         for &peer in before.union(&after) {
             self.tell_room(id, peer)?;
         }
-        Ok(Ok(()))
+        self.roster_decided(id).map(Ok)
     }
 
     /// Takes an operation into the log and the store; whether it was new.
@@ -242,6 +243,13 @@ impl Engine {
             let dropped = self.store.drop_copies_in(id, gone)?;
             for message in dropped {
                 self.was_for_nobody_else(message)?;
+            }
+        }
+        for &come in after.difference(before) {
+            if let Some(author) = self.closed(id).and_then(|closed| closed.log.removed_in_vain(come)) {
+                let what =
+                    format!("is a member, though {} removed it: by somebody senior", self.name_of(author));
+                self.roster_alarm(id, come, &what);
             }
         }
         let joined = self.rooms.get(&id).is_some_and(|room| room.joined);
