@@ -332,10 +332,18 @@ impl Seeds {
         self.add("emulated_streams", "finished", &[&[0, 2, 0], &opened, &accepts, &[0, 6, 0, 0, 1, 1, 3, 0]]);
         self.add("emulated_streams", "reset", &[&[0, 2, 0], &opened, &[0, 7, 0, 0, 1, 0, 8, 0, 0, 1]]);
         self.add("emulated_streams", "ours", &[&[0, 1, 0], &[1, 0, 0, 0, 1, 2, 0, 1, 0, 0, 0, 9, 0x80, 0]]);
-        self.add("emulated_streams", "datagrams", &[&[0, 2, 0], &[0, 10, 0, 0, 4, 1, 2, 3, 4, 1, 1, 6, 0, 3, 7, 7, 7]]);
+        self.add(
+            "emulated_streams",
+            "datagrams",
+            &[&[0, 2, 0], &[0, 10, 0, 0, 4, 1, 2, 3, 4, 1, 1, 6, 0, 3, 7, 7, 7]],
+        );
         self.add("emulated_streams", "not-greeted", &[&[0, 2, 1], &opened]);
         self.add("emulated_streams", "unknown", &[&[0, 2, 0, 0, 11, 0, 0, 3, 0x0a, 1, 2, 1]]);
-        self.add("emulated_streams", "escaped", &[&[0, 2, 0, 0, 11, 0, 0, 3, 0xc5, 1, 2, 1, 0, 0, 0, 0, 2, 7, 7]]);
+        self.add(
+            "emulated_streams",
+            "escaped",
+            &[&[0, 2, 0, 0, 11, 0, 0, 3, 0xc5, 1, 2, 1, 0, 0, 0, 0, 2, 7, 7]],
+        );
         for room in 0..3 {
             let step = [0, 0x20, 0, 0, 1, 0xff, 0xff, 1, 0, 0, 5, 0];
             let others = [1, 0, 0, 2, 0, 0, 0, 0, 0, 2, 2, 0, 0x10, 0, 1, 0, 0, 3, 6, 0, 2, 8, 8];

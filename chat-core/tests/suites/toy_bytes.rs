@@ -115,7 +115,8 @@ pub(crate) fn toy(slip: Slip, wired: bool) -> Subject {
 /// With the streams and datagrams that the core gives to a link that has none.
 pub(crate) fn completed() -> Subject {
     let net = Arc::<Net>::default();
-    let completed = move || Box::new(Complete(Box::new(Toy { net: Arc::clone(&net), slip: Slip::Nothing }))) as _;
+    let completed =
+        move || Box::new(Complete(Box::new(Toy { net: Arc::clone(&net), slip: Slip::Nothing }))) as _;
     Subject::new(completed, || "bytes:0".into()).on_virtual_time()
 }
 

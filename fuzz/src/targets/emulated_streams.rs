@@ -11,10 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use chat_core::transport::{
-    Datagrams, FrameSink, FrameSource, Link, NoStats, Peer, Streams, emulated,
-};
 use chat_core::LinkError;
+use chat_core::transport::{Datagrams, FrameSink, FrameSource, Link, NoStats, Peer, Streams, emulated};
 use futures_util::{Sink, Stream};
 
 use crate::alloc::bounded;

@@ -104,7 +104,9 @@ pub(super) async fn a_busy_stream_starves_nobody(bench: &Bench<'_>) -> Result<()
         let sent = async { send(&mut ours, number, 1000).await };
         let came = async { next(&mut theirs).await.must_be(number, 1000) };
         bench.both("a stream beside a busy one", sent, came).await?;
-        bench.both("the link beside a busy stream", pair.0.send(number, 900), pair.1.expect(number, 900)).await?;
+        bench
+            .both("the link beside a busy stream", pair.0.send(number, 900), pair.1.expect(number, 900))
+            .await?;
         let meanwhile = passed.load(Ordering::Relaxed) - before;
         ensure!(meanwhile <= MAX_UNREAD_BYTES, "{meanwhile} bytes of a busy stream went before a frame");
     }

@@ -13,10 +13,7 @@ use crate::transport::{FrameSink, FrameSource, Streams};
 
 pub(super) type Stream = (FrameSink, FrameSource);
 
-pub(super) fn of(
-    bench: &Bench<'_>,
-    pair: &(End, End),
-) -> Result<Option<[Arc<dyn Streams>; 2]>, Violation> {
+pub(super) fn of(bench: &Bench<'_>, pair: &(End, End)) -> Result<Option<[Arc<dyn Streams>; 2]>, Violation> {
     match (&pair.0.streams, &pair.1.streams) {
         (Some(a), Some(b)) => Ok(Some([Arc::clone(a), Arc::clone(b)])),
         (None, None) => {

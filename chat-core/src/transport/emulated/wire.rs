@@ -54,11 +54,17 @@ pub(super) enum ResetCode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
     /// The first one in each direction: the highest version that its sender speaks.
-    Hello { version: u8 },
+    Hello {
+        version: u8,
+    },
     /// A new stream of the sender's.
     Open(u32),
     /// A piece of a frame, the last one or not.
-    Data { id: StreamId, is_last: bool, bytes: Bytes },
+    Data {
+        id: StreamId,
+        is_last: bool,
+        bytes: Bytes,
+    },
     /// No frame follows on this stream, in this direction.
     Finish(StreamId),
     /// This direction is cut.

@@ -133,11 +133,8 @@ impl Pipe {
         let goes_last = self.fault == Fault::BusyStreamGoesFirst
             && self.sent.load(Ordering::Relaxed) < LARGE as u64
             && streamed > 3 * LARGE;
-        let others = if self.shares() && streamed < 3 * LARGE {
-            self.shared.used.load(Ordering::Relaxed)
-        } else {
-            0
-        };
+        let others =
+            if self.shares() && streamed < 3 * LARGE { self.shared.used.load(Ordering::Relaxed) } else { 0 };
         self.used.load(Ordering::Relaxed).max(others) < ROOM && !held_up && !goes_last
     }
 

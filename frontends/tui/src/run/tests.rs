@@ -129,7 +129,12 @@ fn an_answer_alone_wakes_the_screen() {
         assert_eq!(request.command, Command::Stack);
         settle(screen);
         let stack = screen.client.snapshot().stack.clone();
-        assert!(request.reply.send(Ok(Reply::Stack { stack, link: Default::default(), state: LinkState::Up })).is_ok());
+        assert!(
+            request
+                .reply
+                .send(Ok(Reply::Stack { stack, link: Default::default(), state: LinkState::Up }))
+                .is_ok()
+        );
         settle(screen);
         assert!(shown(screen).contains("forward secrecy: no"), "{}", shown(screen));
         assert!(screen.answers.is_empty());
