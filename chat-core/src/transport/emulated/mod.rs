@@ -20,7 +20,9 @@
 //! link's sink ends this direction of its streams and datagrams with it; dropping its source ends the other.
 
 mod ends;
+mod inside;
 mod over;
+mod own;
 mod queue;
 mod shared;
 mod state;
@@ -33,8 +35,9 @@ use std::sync::Arc;
 
 use super::Link;
 use crate::error::LinkError;
-use ends::{EmulatedDatagrams, EmulatedStreams, MainSink, MainSource};
+use ends::{EmulatedDatagrams, EmulatedStreams};
 pub use over::Complete;
+use own::{MainSink, MainSource};
 use shared::Shared;
 
 /// Version of what is said; both ends speak the lower one of theirs.
