@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::environment::{Environment, System};
-use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer};
+use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer, emulated};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
 use chat_core::{LinkError, PeerId, Timestamp};
@@ -266,6 +266,7 @@ async fn greet(inner: Arc<Inner>, arrival: Arrival, secure: Arc<dyn Secure>, tas
     let link = timeout(HANDSHAKE_DEADLINE, handshake)
         .await
         .unwrap_or(Err(LinkError::Timeout("handshake")))
+        .map(without_services)
         .and_then(|link| match &link.peer {
             Peer::Key(key) => Ok((key.peer_id(), link)),
             Peer::Name(_) => Err(LinkError::NotAuthenticated("a client proves its identity key, not a name")),
@@ -290,6 +291,13 @@ async fn greet(inner: Arc<Inner>, arrival: Arrival, secure: Arc<dyn Secure>, tas
             }
         }
     }
+}
+
+/// A link whose streams and datagrams are refused: the relay has no service for them. Emulated ones cost nothing until
+/// somebody tries.
+fn without_services(link: Link) -> Link {
+    let Link { peer, sink, source, stats, .. } = emulated::complete(link);
+    Link { peer, sink, source, datagrams: None, streams: None, stats }
 }
 
 fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, visit: Visit, task: OwnedSemaphorePermit) {

@@ -7,6 +7,9 @@
 //! TLS 1.3 with ALPN `chat/1`, no resumption, no early data, client certificates required; inside it frames:
 //! length, u32 big-endian ‖ as many bytes, 0 to 2 MiB. A direction ends in good order with `close_notify`; without it the
 //! link was cut.
+//!
+//! Streams and datagrams are the core's ([`chat_core::transport::emulated`]). What the kernel measures of the path has no safe
+//! interface among our dependencies: the figures are bytes alone, and a client measures the round trip by its pings.
 
 mod listener;
 mod options;
