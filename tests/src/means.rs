@@ -19,6 +19,8 @@ pub const WITHOUT: &str = "CHAT_CI_WITHOUT";
 /// Something that not every machine has, or lets everybody do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
+    /// QUIC by somebody else: aioquic, for Python.
+    Aioquic,
     /// Reading all packets of an address.
     Capture,
     /// Writing down the memory of a process.
@@ -27,55 +29,82 @@ pub enum Means {
     Mount,
     /// The program openssl.
     Openssl,
+    /// The scanner sslscan.
+    Sslscan,
     /// Making system calls fail.
     Strace,
+    /// The scanner testssl.sh.
+    Testssl,
 }
 
 impl Means {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Capture, Self::Core, Self::Mount, Self::Openssl, Self::Strace];
+    pub const ALL: [Self; 8] = [
+        Self::Aioquic,
+        Self::Capture,
+        Self::Core,
+        Self::Mount,
+        Self::Openssl,
+        Self::Sslscan,
+        Self::Strace,
+        Self::Testssl,
+    ];
 
     /// As `CHAT_CI_WITHOUT` has it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Aioquic => "aioquic",
             Self::Capture => "capture",
             Self::Core => "core",
             Self::Mount => "mount",
             Self::Openssl => "openssl",
+            Self::Sslscan => "sslscan",
             Self::Strace => "strace",
+            Self::Testssl => "testssl",
         }
     }
 
     /// What nobody knows without it.
     pub fn tests(self) -> &'static str {
         match self {
+            Self::Aioquic => "that another QUIC and the one here understand each other",
             Self::Capture => "that no secret is in any packet (but the recorder's own record is searched)",
             Self::Core => "that no secret is in the relay's memory",
             Self::Mount => "what a full disk does",
             Self::Openssl => "that openssl and TLS here understand each other",
+            Self::Sslscan => "that sslscan finds nothing wrong with TLS here",
             Self::Strace => "what failing system calls do",
+            Self::Testssl => "that testssl.sh finds nothing wrong with TLS here",
         }
     }
 
     /// What it takes.
     fn needs(self) -> &'static str {
         match self {
+            Self::Aioquic => {
+                "Python with the package aioquic (pip install aioquic), as python3 or what CHAT_TEST_PYTHON names"
+            }
             Self::Capture => "Linux, and the capability CAP_NET_RAW",
             Self::Core => "gcore of the package gdb, and the right to trace processes",
             Self::Mount => "Linux, and the right to mount a tmpfs: root, or the capability CAP_SYS_ADMIN",
             Self::Openssl => "the package openssl, of version 3 at least",
+            Self::Sslscan => "the package sslscan",
             Self::Strace => "the package strace, and the right to trace processes",
+            Self::Testssl => "the package testssl.sh, as testssl or testssl.sh",
         }
     }
 
     /// Tries it; why it can't be done here, if it can't.
     pub fn missing(self) -> Option<String> {
         match self {
+            Self::Aioquic => no_aioquic(),
             Self::Capture => packets::socket().err().map(|error| error.to_string()),
             Self::Core => no_core(),
             Self::Mount => no_mount(),
             Self::Openssl => no_openssl(),
+            Self::Sslscan => no_program("sslscan", "--version"),
             Self::Strace => no_strace(),
+            Self::Testssl => no_testssl(),
         }
     }
 
@@ -188,6 +217,37 @@ fn no_mount() -> Option<String> {
     None
 }
 
+/// The Python whose packages the tests use.
+pub fn python() -> OsString {
+    std::env::var_os("CHAT_TEST_PYTHON").unwrap_or_else(|| "python3".into())
+}
+
+fn no_aioquic() -> Option<String> {
+    let trial = Command::new(python()).args(["-c", "import aioquic"]).stdin(Stdio::null()).output();
+    match trial {
+        Err(error) => Some(format!("{} does not run: {error}", python().display())),
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            Some(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned())
+        }
+    }
+}
+
+fn no_program(name: &str, harmless: &str) -> Option<String> {
+    let trial = Command::new(name).arg(harmless).stdin(Stdio::null()).output();
+    trial.err().map(|error| format!("{name} does not run: {error}"))
+}
+
+/// What it is called here.
+pub fn testssl() -> Option<&'static str> {
+    // The first is Debian's.
+    ["testssl", "testssl.sh"].into_iter().find(|name| no_program(name, "--version").is_none())
+}
+
+fn no_testssl() -> Option<String> {
+    testssl().is_none().then(|| "testssl.sh does not run".to_owned())
+}
+
 fn no_openssl() -> Option<String> {
     match Command::new("openssl").arg("version").stdin(Stdio::null()).output() {
         Err(error) => Some(format!("openssl does not run: {error}")),
@@ -238,7 +298,8 @@ mod tests {
             let unknown = verdict(ci, Some("mount,everything")).unwrap_err();
             assert_eq!(
                 unknown,
-                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, openssl, strace"
+                "CHAT_CI_WITHOUT: everything: what may be missing are aioquic, capture, core, mount, openssl, sslscan, \
+                 strace, testssl"
             );
         }
     }
