@@ -33,22 +33,12 @@ pub enum Means {
     Sslscan,
     /// Making system calls fail.
     Strace,
-    /// The scanner testssl.sh.
-    Testssl,
 }
 
 impl Means {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Aioquic,
-        Self::Capture,
-        Self::Core,
-        Self::Mount,
-        Self::Openssl,
-        Self::Sslscan,
-        Self::Strace,
-        Self::Testssl,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Aioquic, Self::Capture, Self::Core, Self::Mount, Self::Openssl, Self::Sslscan, Self::Strace];
 
     /// As `CHAT_CI_WITHOUT` has it.
     pub fn name(self) -> &'static str {
@@ -60,7 +50,6 @@ impl Means {
             Self::Openssl => "openssl",
             Self::Sslscan => "sslscan",
             Self::Strace => "strace",
-            Self::Testssl => "testssl",
         }
     }
 
@@ -74,7 +63,6 @@ impl Means {
             Self::Openssl => "that openssl and TLS here understand each other",
             Self::Sslscan => "that sslscan finds nothing wrong with TLS here",
             Self::Strace => "what failing system calls do",
-            Self::Testssl => "that testssl.sh finds nothing wrong with TLS here",
         }
     }
 
@@ -90,7 +78,6 @@ impl Means {
             Self::Openssl => "the package openssl, of version 3 at least",
             Self::Sslscan => "the package sslscan",
             Self::Strace => "the package strace, and the right to trace processes",
-            Self::Testssl => "the package testssl.sh, as testssl or testssl.sh",
         }
     }
 
@@ -104,7 +91,6 @@ impl Means {
             Self::Openssl => no_openssl(),
             Self::Sslscan => no_program("sslscan", "--version"),
             Self::Strace => no_strace(),
-            Self::Testssl => no_testssl(),
         }
     }
 
@@ -238,16 +224,6 @@ fn no_program(name: &str, harmless: &str) -> Option<String> {
     trial.err().map(|error| format!("{name} does not run: {error}"))
 }
 
-/// What it is called here.
-pub fn testssl() -> Option<&'static str> {
-    // The first is Debian's.
-    ["testssl", "testssl.sh"].into_iter().find(|name| no_program(name, "--version").is_none())
-}
-
-fn no_testssl() -> Option<String> {
-    testssl().is_none().then(|| "testssl.sh does not run".to_owned())
-}
-
 fn no_openssl() -> Option<String> {
     match Command::new("openssl").arg("version").stdin(Stdio::null()).output() {
         Err(error) => Some(format!("openssl does not run: {error}")),
@@ -299,7 +275,7 @@ mod tests {
             assert_eq!(
                 unknown,
                 "CHAT_CI_WITHOUT: everything: what may be missing are aioquic, capture, core, mount, openssl, sslscan, \
-                 strace, testssl"
+                 strace"
             );
         }
     }

@@ -1,8 +1,6 @@
 //! What `openssl` makes and says of TLS, and what the program makes of that: certificates and keys in files, and a client
 //! that is nobody's.
 
-use std::path::PathBuf;
-
 use chat_tests::means::Means;
 use chat_tests::openssl::{certificate, openssl};
 use chat_tests::profiles::TLS_RSA;
