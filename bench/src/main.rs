@@ -55,6 +55,9 @@ struct Args {
     /// Where the transports are drawn; by default docs/transports.svg of this workspace.
     #[arg(long, value_name = "PATH")]
     svg: Option<PathBuf>,
+    /// Only these of the transports and libraries, for a look at them with `perf`; nothing is drawn. May be repeated.
+    #[arg(long, value_name = "STACK")]
+    stack: Vec<Stack>,
     /// Be the other end of a measurement of transports.
     #[arg(long, hide = true, value_name = "STACK")]
     serve: Option<Stack>,
@@ -89,7 +92,9 @@ pub(crate) struct Plan {
     program: Program,
     profiles: Vec<String>,
     rounds: u32,
-    svg: PathBuf,
+    /// None if nothing is to be drawn.
+    svg: Option<PathBuf>,
+    stacks: Vec<Stack>,
 }
 
 fn main() -> ExitCode {
@@ -116,8 +121,12 @@ fn run(args: &Args) -> Result<(), Fault> {
         }
         None => Program::build()?,
     };
-    let svg = args.svg.clone().unwrap_or_else(|| program::workspace().join("docs/transports.svg"));
-    let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds, svg };
+    let drawn = || args.svg.clone().unwrap_or_else(|| program::workspace().join("docs/transports.svg"));
+    let (svg, stacks) = match &args.stack[..] {
+        [] => (Some(drawn()), Stack::ALL.to_vec()),
+        some => (None, some.to_vec()),
+    };
+    let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds, svg, stacks };
     type Measure = fn(&Plan) -> Result<Vec<Table>, Fault>;
     let all: [(What, Measure); 9] = [
         (What::Start, |plan| start::measure(plan).map(one)),

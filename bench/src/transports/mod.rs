@@ -55,11 +55,12 @@ const LOADS: [Figure; 3] = [
 ];
 
 pub(crate) fn measure(plan: &Plan) -> Result<Vec<Table>, Fault> {
-    let svg = &plan.svg;
     let before = program::machine();
-    let rows = rows(plan.rounds)?;
-    let drawn = picture::draw(&rows, &before);
-    std::fs::write(svg, drawn).map_err(|error| format!("{}: {error}", svg.display()))?;
+    let rows = rows(plan)?;
+    if let Some(svg) = &plan.svg {
+        let drawn = picture::draw(&rows, &before);
+        std::fs::write(svg, drawn).map_err(|error| format!("{}: {error}", svg.display()))?;
+    }
     let of = format!("Medians of {} rounds.", plan.rounds);
     Ok(vec![
         loopback("transports: handshakes and round trips on loopback", &EXCHANGES, &rows).note(of.clone()),
@@ -68,13 +69,13 @@ pub(crate) fn measure(plan: &Plan) -> Result<Vec<Table>, Fault> {
     ])
 }
 
-fn rows(rounds: u32) -> Result<Vec<Row>, Fault> {
+fn rows(plan: &Plan) -> Result<Vec<Row>, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let is_used = |stack: &Stack| !matches!(stack, Stack::TcpFrames | Stack::TokioSnow);
-    let mut rows =
-        Stack::ALL.map(|stack| Row { stack, found: Vec::new(), delays: is_used(&stack).then(Vec::new) });
-    let chatting: Vec<Stack> = Stack::ALL.into_iter().filter(is_used).collect();
-    for round in 0..rounds {
+    let row = |stack: &Stack| Row { stack: *stack, found: Vec::new(), delays: is_used(stack).then(Vec::new) };
+    let mut rows: Vec<Row> = plan.stacks.iter().map(row).collect();
+    let chatting: Vec<Stack> = plan.stacks.iter().copied().filter(is_used).collect();
+    for round in 0..plan.rounds {
         let mut turns: Vec<&mut Row> = rows.iter_mut().collect();
         if round % 2 == 1 {
             turns.reverse();
@@ -88,7 +89,7 @@ fn rows(rounds: u32) -> Result<Vec<Row>, Fault> {
             of_row.push(delays);
         }
     }
-    Ok(rows.into())
+    Ok(rows)
 }
 
 fn peer_of<'a>(row: &Row, rows: &'a [Row]) -> Option<&'a Row> {

@@ -5,6 +5,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use chat_core::Dialed;
 use chat_core::transport::{BareLink, FrameSink, FrameSource, Link};
 use futures_util::{SinkExt as _, StreamExt as _};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Join};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -18,6 +19,8 @@ const READ_BYTES: usize = 128 << 10;
 /// As our own layer: `transport_noise`.
 const NOISE: &str = "Noise_XX_25519_AESGCM_SHA256";
 const TAG_BYTES: usize = 16;
+/// Of Ed25519.
+const KEY_BYTES: usize = 32;
 /// Longest message of a handshake.
 const HANDSHAKE_BYTES: usize = 512;
 
@@ -198,7 +201,7 @@ impl Drop for OneStream {
     }
 }
 
-/// Noise of `snow` over TCP, a message a frame. It proves no identity: that is what `tcp` has beyond it.
+/// Noise of `snow` over TCP, a message a frame. As with `tcp`, either end signs what was said before with a key that lasts.
 pub(crate) struct Sealed {
     framed: Framed<TcpStream>,
     noise: snow::TransportState,
@@ -207,27 +210,40 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    pub(crate) async fn dial(stream: TcpStream) -> Result<Self, Fault> {
-        Self::handshake(stream, true).await
+    pub(crate) async fn dial(stream: TcpStream, lasting: &Ed25519KeyPair) -> Result<Self, Fault> {
+        Self::handshake(stream, true, lasting).await
     }
 
-    pub(crate) async fn accept(stream: TcpStream) -> Result<Self, Fault> {
-        Self::handshake(stream, false).await
+    pub(crate) async fn accept(stream: TcpStream, lasting: &Ed25519KeyPair) -> Result<Self, Fault> {
+        Self::handshake(stream, false, lasting).await
     }
 
-    async fn handshake(stream: TcpStream, dials: bool) -> Result<Self, Fault> {
+    async fn handshake(stream: TcpStream, dials: bool, lasting: &Ed25519KeyPair) -> Result<Self, Fault> {
         let key = snow::Builder::new(NOISE.parse()?).generate_keypair()?.private;
         let builder = snow::Builder::new(NOISE.parse()?).local_private_key(&key)?;
         let mut noise = if dials { builder.build_initiator()? } else { builder.build_responder()? };
         let (mut framed, mut buf) = (Framed::new(stream), vec![0; HANDSHAKE_BYTES]);
+        let mut is_first = true;
         while !noise.is_handshake_finished() {
+            let said = noise.get_handshake_hash().to_vec();
             if noise.is_my_turn() {
-                let len = noise.write_message(&[], &mut buf)?;
+                // The first message is in the clear, and says nothing of who sends it.
+                let proof = match is_first {
+                    true => Vec::new(),
+                    false => [lasting.public_key().as_ref(), lasting.sign(&said).as_ref()].concat(),
+                };
+                let len = noise.write_message(&proof, &mut buf)?;
                 framed.io.write_all(&Frame::new(&buf[..len]).0).await?;
             } else {
                 let message = framed.recv().await?.ok_or("hung up in the handshake")?;
-                noise.read_message(message, &mut buf)?;
+                let len = noise.read_message(message, &mut buf)?;
+                if !is_first {
+                    let (public, signature) = buf[..len].split_at_checked(KEY_BYTES).ok_or("no proof")?;
+                    let public = UnparsedPublicKey::new(&ED25519, public);
+                    public.verify(&said, signature).map_err(|_| "a forged proof")?;
+                }
             }
+            is_first = false;
         }
         Ok(Self { framed, noise: noise.into_transport_mode()?, buf: Vec::new() })
     }

@@ -8,6 +8,7 @@ use chat_core::transport::Transport;
 use chat_core::{Address, Dialed, Identity, Incoming, Listener, Registry};
 use clap::ValueEnum;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -97,7 +98,7 @@ impl Stack {
         let serving = || Certificates::default().serving(&me, ALPN)?.config();
         let sort = match self {
             Self::TokioTcp => Sort::Tcp(TcpListener::bind(any).await?),
-            Self::TokioSnow => Sort::Snow(TcpListener::bind(any).await?),
+            Self::TokioSnow => Sort::Snow(TcpListener::bind(any).await?, lasting(2)?),
             Self::TokioRustls => {
                 let (config, _) = serving()?;
                 Sort::Tls(TcpListener::bind(any).await?, TlsAcceptor::from(Arc::new(config)))
@@ -121,17 +122,20 @@ impl Stack {
         let client = || Certificates::default().client(&me, None, ALPN);
         Ok(match self {
             Self::TokioTcp => Dialer::Tcp,
-            Self::TokioSnow => Dialer::Snow,
+            Self::TokioSnow => Dialer::Snow(lasting(1)?),
             Self::TokioRustls => Dialer::Tls(TlsConnector::from(Arc::new(client()?.0))),
             Self::Quinn => {
                 let crypto = QuicClientConfig::try_from(client()?.0)?;
-                let mut endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
-                endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
-                Dialer::Quinn(endpoint)
+                Dialer::Quinn(quinn::ClientConfig::new(Arc::new(crypto)))
             }
             ours => Dialer::Ours { plugin: ours.plugin()?, bare: ours == Self::TcpFrames, me },
         })
     }
+}
+
+/// A key of Ed25519 for a handshake that has none of its own.
+fn lasting(seed: u8) -> Result<Arc<Ed25519KeyPair>, Fault> {
+    Ok(Arc::new(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).map_err(|_| "no key")?))
 }
 
 /// Somebody who listens.
@@ -139,7 +143,7 @@ pub(crate) struct Listening(Sort);
 
 enum Sort {
     Tcp(TcpListener),
-    Snow(TcpListener),
+    Snow(TcpListener, Arc<Ed25519KeyPair>),
     Tls(TcpListener, TlsAcceptor),
     Quinn(quinn::Endpoint),
     Ours { listener: Box<dyn Listener>, bare: bool, me: Identity },
@@ -148,7 +152,7 @@ enum Sort {
 /// Somebody who came, before the handshake.
 pub(crate) enum Arrival {
     Tcp(TcpStream),
-    Snow(TcpStream),
+    Snow(TcpStream, Arc<Ed25519KeyPair>),
     Tls(TcpStream, TlsAcceptor),
     Quinn(quinn::Incoming),
     Ours { incoming: Box<dyn Incoming>, bare: bool, me: Identity },
@@ -157,7 +161,7 @@ pub(crate) enum Arrival {
 impl Listening {
     pub(crate) fn address(&self) -> Result<SocketAddr, Fault> {
         Ok(match &self.0 {
-            Sort::Tcp(socket) | Sort::Snow(socket) | Sort::Tls(socket, _) => socket.local_addr()?,
+            Sort::Tcp(socket) | Sort::Snow(socket, _) | Sort::Tls(socket, _) => socket.local_addr()?,
             Sort::Quinn(endpoint) => endpoint.local_addr()?,
             Sort::Ours { listener, .. } => listener.address().place.parse()?,
         })
@@ -166,7 +170,7 @@ impl Listening {
     pub(crate) async fn next(&mut self) -> Result<Arrival, Fault> {
         Ok(match &mut self.0 {
             Sort::Tcp(socket) => Arrival::Tcp(socket.accept().await?.0),
-            Sort::Snow(socket) => Arrival::Snow(socket.accept().await?.0),
+            Sort::Snow(socket, lasting) => Arrival::Snow(socket.accept().await?.0, Arc::clone(lasting)),
             Sort::Tls(socket, acceptor) => Arrival::Tls(socket.accept().await?.0, acceptor.clone()),
             Sort::Quinn(endpoint) => loop {
                 let incoming = endpoint.accept().await.ok_or("the endpoint has ended")?;
@@ -190,9 +194,9 @@ impl Arrival {
                 stream.set_nodelay(true)?;
                 Pipe::Tcp(Framed::new(stream))
             }
-            Self::Snow(stream) => {
+            Self::Snow(stream, lasting) => {
                 stream.set_nodelay(true)?;
-                Pipe::Snow(Box::new(Sealed::accept(stream).await?))
+                Pipe::Snow(Box::new(Sealed::accept(stream, &lasting).await?))
             }
             Self::Tls(stream, acceptor) => {
                 stream.set_nodelay(true)?;
@@ -216,9 +220,9 @@ impl Arrival {
 /// Somebody who dials.
 pub(crate) enum Dialer {
     Tcp,
-    Snow,
+    Snow(Arc<Ed25519KeyPair>),
     Tls(TlsConnector),
-    Quinn(quinn::Endpoint),
+    Quinn(quinn::ClientConfig),
     Ours { plugin: Box<dyn Transport>, bare: bool, me: Identity },
 }
 
@@ -231,14 +235,16 @@ impl Dialer {
         };
         Ok(match self {
             Self::Tcp => Pipe::Tcp(Framed::new(connect().await?)),
-            Self::Snow => Pipe::Snow(Box::new(Sealed::dial(connect().await?).await?)),
+            Self::Snow(lasting) => Pipe::Snow(Box::new(Sealed::dial(connect().await?, lasting).await?)),
             Self::Tls(connector) => {
                 let stream = connector.connect(ServerName::try_from(NO_NAME)?, connect().await?).await?;
                 transport_certificates::proved(stream.get_ref().1.peer_certificates())?;
                 Pipe::Tls(Box::new(Framed::new(TlsStream::Client(stream))))
             }
-            Self::Quinn(endpoint) => {
-                let connection = endpoint.connect(to, NO_NAME)?.await?;
+            Self::Quinn(config) => {
+                // As ours, and as anybody who has one server: a socket for the one connection there is.
+                let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
+                let connection = endpoint.connect_with(config.clone(), to, NO_NAME)?.await?;
                 let (send, receive) = connection.open_bi().await?;
                 Pipe::quinn(connection, send, receive)
             }
