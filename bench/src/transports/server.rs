@@ -64,9 +64,11 @@ pub(crate) fn serve(stack: Stack) -> Result<(), Fault> {
         loop {
             let arrival = listening.next().await?;
             tokio::spawn(async move {
-                if let Ok(pipe) = arrival.handshake().await {
+                match arrival.handshake().await {
                     // A client leaves without a word, with some stacks that is an error.
-                    answer(pipe).await.ok();
+                    Ok(pipe) => drop(answer(pipe).await),
+                    // With standard error closed there is nobody to tell.
+                    Err(error) => drop(writeln!(std::io::stderr(), "{}: {error}", stack.label())),
                 }
             });
         }

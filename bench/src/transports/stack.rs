@@ -8,6 +8,7 @@ use chat_core::transport::Transport;
 use chat_core::{Address, Dialed, Identity, Incoming, Listener, Registry};
 use clap::ValueEnum;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::RandomConnectionIdGenerator;
 use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
@@ -106,7 +107,11 @@ impl Stack {
             Self::Quinn => {
                 let crypto = QuicServerConfig::try_from(serving()?.0)?;
                 let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-                Sort::Quinn(quinn::Endpoint::server(config, any)?)
+                let mut ids = quinn::EndpointConfig::default();
+                // Its own default has ids of 24 bits, on which one dial in a crowd falls now and then, and waits for ever.
+                ids.cid_generator(|| Box::new(RandomConnectionIdGenerator::default()));
+                let (socket, runtime) = (std::net::UdpSocket::bind(any)?, Arc::new(quinn::TokioRuntime));
+                Sort::Quinn(quinn::Endpoint::new(ids, Some(config), socket, runtime)?)
             }
             ours => {
                 let listener = ours.plugin()?.listen(&Address::new(any.to_string()), &me).await?;

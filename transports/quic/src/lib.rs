@@ -35,6 +35,7 @@
 
 mod address;
 mod dial;
+mod ids;
 mod link;
 mod listener;
 mod options;

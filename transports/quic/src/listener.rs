@@ -26,8 +26,8 @@ impl QuicListener {
         let transport = side::transport(options, 1);
         let (config, _) = side::server(&serving, &transport)?;
         let socket = address::bind(on).await?;
-        let endpoint =
-            Endpoint::new(side::listening_endpoint(me), Some(config), socket, Arc::new(TokioRuntime))?;
+        let ours = side::listening_endpoint(me)?;
+        let endpoint = Endpoint::new(ours, Some(config), socket, Arc::new(TokioRuntime))?;
         let address = endpoint.local_addr()?;
         Ok(Self { endpoint, address, serving, transport })
     }
