@@ -1,8 +1,8 @@
 //! The ids by which who listens knows its connections (RFC 9000 §5.1).
 //!
-//! Those of the library have 24 random bits, and it compares the id in a Retry with none that is in use: of a thousand dials to
-//! a node that had a thousand links, at eight ids each, one or two fell on such an id, got no answer and ended at their
-//! deadline (quinn-rs/quinn#2883).
+//! Those of the library have 24 random bits, and it compares the id in a Retry with none that is in use: of the dials to a node
+//! that has a thousand links, at eight ids each, one in two thousand fell on such an id, got no answer and ended at its deadline
+//! (quinn-rs/quinn#2883).
 
 use std::time::Duration;
 
