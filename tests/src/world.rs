@@ -143,9 +143,9 @@ impl World {
     }
 
     /// Runs a command until it ends, with something on standard input.
-    pub fn run(&self, command: Command, input: &str) -> Finished {
+    pub fn run(&self, command: Command, input: impl AsRef<[u8]>) -> Finished {
         let process = self.inner.spawn("chat", command);
-        process.write(input.as_bytes());
+        process.write(input.as_ref());
         process.close_stdin();
         let exit = process.wait_exit();
         Finished { exit, stdout: process.stdout(), stderr: process.stderr() }

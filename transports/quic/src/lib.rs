@@ -37,6 +37,7 @@
 
 mod address;
 mod dial;
+mod ids;
 mod link;
 mod listener;
 mod options;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::{Address, Identity, LinkError, PeerId};
+use chat_core::{Address, Entropy, Identity, LinkError, OsEntropy, PeerId};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
-use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
 use rustls::pki_types::CertificateDer;
 use transport_certificates::{Serving, Verdict};
 
 use crate::ALPN;
+use crate::ids::Ids;
 use crate::options::QuicOptions;
 
 /// Bytes of one stream that came and were not read; one of the limits that decide how fast a long way can be.
@@ -65,16 +65,18 @@ pub(crate) fn endpoint() -> EndpointConfig {
 /// For who listens. What resets a link that nobody here knows any more (RFC 9000 §10.3), and what tells that its id was given
 /// out here, is made of the identity: a node that was started again frees its old peers at once, who else would wait for it
 /// until `idle_seconds` are over.
-pub(crate) fn listening_endpoint(me: &Identity) -> EndpointConfig {
+pub(crate) fn listening_endpoint(me: &Identity) -> Result<EndpointConfig, LinkError> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, me.seed().as_ref());
     let resets = hmac::sign(&key, b"chat/quic reset/1");
     let ids = hmac::sign(&key, b"chat/quic ids/1");
-    let ids = ids.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    let entropy: &mut dyn Entropy = &mut OsEntropy;
+    let start = entropy.bytes::<32>().map_err(unfit)?;
+    let [node, start] = [ids.as_ref(), &start].map(|key| hmac::Key::new(hmac::HMAC_SHA256, key));
     let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, resets.as_ref())));
     config
-        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)))
+        .cid_generator(move || Box::new(Ids::new(node.clone(), start.clone())))
         .supported_versions(vec![VERSION_1]);
-    config
+    Ok(config)
 }
 
 fn unfit(what: impl std::fmt::Display) -> LinkError {
