@@ -152,7 +152,8 @@ fn a_second_key_under_the_name_of_a_stranger_holds_up_nothing() {
     let now = world.now;
     let told = |world: &mut World, seed, nick: &str| {
         let (peer, bundle) = bundle_of([seed; 32], nick, now, world);
-        world.input("alice", vec![Input::Record(FromRelay::Peer { bundle, online: false })]);
+        world.input("alice", vec![Input::Record(FromRelay::Peer { bundle, online: true })]);
+        world.input("alice", vec![Input::Record(FromRelay::Presence { peer, online: false })]);
         peer
     };
     let (first, second) = (told(&mut world, 50, "mia"), told(&mut world, 51, "mia"));

@@ -166,8 +166,8 @@ mod tests {
         writer.forget_caches();
         let sql = "SELECT contacts, (SELECT count(*) FROM contacts WHERE peer = ?1) FROM peers WHERE id = ?1";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let (said, are): (u64, u64) = writer.db.query_row(sql, [owner], read).unwrap();
-        assert!(said == are && are <= writer.limits.contacts_per_peer, "{said} {are}");
+        let (said, are): (i64, i64) = writer.db.query_row(sql, [owner], read).unwrap();
+        assert!(said == are && are <= to_sql(writer.limits.contacts_per_peer), "{said} {are}");
     }
 
     fn left(writer: &mut Writer, owner: i64, of: &[i64]) -> usize {
