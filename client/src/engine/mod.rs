@@ -2,6 +2,7 @@
 //! after the commit.
 
 mod accept;
+mod answer;
 mod clock;
 mod commands;
 mod crowd;

@@ -285,7 +285,8 @@ fn found(messages: &[chat_core::api::MessageView], has_more: bool) -> String {
     let lines = messages.iter().map(|message| {
         let place = text::name(&message.address.to_string());
         let who = text::name(&message.from.nick);
-        let mark = if message.from.verified { " " } else { "~" };
+        let is_marked = !message.from.verified && message.delivery.is_none();
+        let mark = if is_marked { "~" } else { " " };
         format!("{mark} {place}  {who}: {}\n  {}", text::one_line(&message.text), message.id)
     });
     let mut lines = list(lines, "nothing was found");
