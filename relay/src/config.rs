@@ -154,8 +154,9 @@ pub struct MailboxLimits {
     /// all peers that are remembered, `max_peers` of them in equal parts. Nobody else has a part in it, so a crowd leaves
     /// each its own, whatever the crowd has become. 0 = nothing is kept.
     pub reserved_share: u64,
-    /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Further ones stay
-    /// strangers.
+    /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Beyond that, who was
+    /// written to longest ago gives way: of those first to whom it was done within one hour only, as long as they are more
+    /// than a quarter.
     pub contacts_per_peer: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,
