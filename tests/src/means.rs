@@ -39,13 +39,16 @@ pub enum Means {
 
 impl Means {
     /// All of them.
-<<<<<<< HEAD
-    pub const ALL: [Self; 6] =
-        [Self::Capture, Self::Core, Self::Mount, Self::Namespace, Self::Openssl, Self::Strace];
-=======
-    pub const ALL: [Self; 7] =
-        [Self::Aioquic, Self::Capture, Self::Core, Self::Mount, Self::Openssl, Self::Sslscan, Self::Strace];
->>>>>>> figures
+    pub const ALL: [Self; 8] = [
+        Self::Aioquic,
+        Self::Capture,
+        Self::Core,
+        Self::Mount,
+        Self::Namespace,
+        Self::Openssl,
+        Self::Sslscan,
+        Self::Strace,
+    ];
 
     /// As `CHAT_CI_WITHOUT` has it.
     pub fn name(self) -> &'static str {
@@ -216,7 +219,6 @@ fn no_mount() -> Option<String> {
     None
 }
 
-<<<<<<< HEAD
 fn no_namespace() -> Option<String> {
     let trial =
         Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "mtu", "576", "up"]).output();
@@ -229,7 +231,6 @@ fn no_namespace() -> Option<String> {
     }
 }
 
-=======
 /// The Python whose packages the tests use.
 pub fn python() -> OsString {
     std::env::var_os("CHAT_TEST_PYTHON").unwrap_or_else(|| "python3".into())
@@ -251,7 +252,6 @@ fn no_program(name: &str, harmless: &str) -> Option<String> {
     trial.err().map(|error| format!("{name} does not run: {error}"))
 }
 
->>>>>>> figures
 fn no_openssl() -> Option<String> {
     match Command::new("openssl").arg("version").stdin(Stdio::null()).output() {
         Err(error) => Some(format!("openssl does not run: {error}")),
@@ -302,12 +302,8 @@ mod tests {
             let unknown = verdict(ci, Some("mount,everything")).unwrap_err();
             assert_eq!(
                 unknown,
-<<<<<<< HEAD
-                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, namespace, openssl, strace"
-=======
-                "CHAT_CI_WITHOUT: everything: what may be missing are aioquic, capture, core, mount, openssl, sslscan, \
-                 strace"
->>>>>>> figures
+                "CHAT_CI_WITHOUT: everything: what may be missing are aioquic, capture, core, mount, namespace, openssl, \
+                 sslscan, strace"
             );
         }
     }

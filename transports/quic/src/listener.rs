@@ -27,14 +27,9 @@ impl QuicListener {
         let transport = side::transport(options, 1);
         let (config, _) = side::server(&serving, &transport)?;
         let socket = address::bind(on).await?;
-<<<<<<< HEAD
         let (socket, runtime) = (Listening::new(socket)?, Arc::new(TokioRuntime));
-        let endpoint =
-            Endpoint::new_with_abstract_socket(side::listening_endpoint(me), Some(config), socket, runtime)?;
-=======
         let ours = side::listening_endpoint(me)?;
-        let endpoint = Endpoint::new(ours, Some(config), socket, Arc::new(TokioRuntime))?;
->>>>>>> figures
+        let endpoint = Endpoint::new_with_abstract_socket(ours, Some(config), socket, runtime)?;
         let address = endpoint.local_addr()?;
         Ok(Self { endpoint, address, serving, transport })
     }
