@@ -159,7 +159,7 @@ pub(crate) enum Arrival {
     Tcp(TcpStream),
     Snow(TcpStream, Arc<Ed25519KeyPair>),
     Tls(TcpStream, TlsAcceptor),
-    Quinn(quinn::Incoming),
+    Quinn(Box<quinn::Incoming>),
     Ours { incoming: Box<dyn Incoming>, bare: bool, me: Identity },
 }
 
@@ -180,7 +180,7 @@ impl Listening {
             Sort::Quinn(endpoint) => loop {
                 let incoming = endpoint.accept().await.ok_or("the endpoint has ended")?;
                 if incoming.remote_address_validated() {
-                    break Arrival::Quinn(incoming);
+                    break Arrival::Quinn(Box::new(incoming));
                 }
                 // As ours: nothing is kept for who does not get mail at its address.
                 incoming.retry()?;
@@ -210,7 +210,7 @@ impl Arrival {
                 Pipe::Tls(Box::new(Framed::new(TlsStream::Server(stream))))
             }
             Self::Quinn(incoming) => {
-                let connection = incoming.await?;
+                let connection = (*incoming).await?;
                 let (send, receive) = connection.accept_bi().await?;
                 Pipe::quinn(connection, send, receive)
             }
