@@ -6,6 +6,9 @@
 //! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
 //! Seniority makes that well founded: a removal ends admissions that came after its author's own, and no other.
 
+mod set;
+mod share;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_core::ids::{ConversationId, PeerId};
@@ -13,16 +16,8 @@ use chat_core::nick::RoomName;
 use chat_core::wire::membership::{
     Change, MAX_OPERATIONS, MAX_ROOM_MEMBERS, OperationId, VerifiedOperation, log_hash, roster_hash,
 };
+use set::Set;
 
-/// Operations that are kept free for the room's creator, so that nobody can fill the log against a removal.
-const RESERVED: usize = MAX_OPERATIONS / 4;
-/// What all others share, and what of it an honest member begins nothing beyond: so much may be said at once by several
-/// without one taking what another does not.
-const SHARED: usize = MAX_OPERATIONS - RESERVED;
-const SHARED_BEFORE: usize = SHARED - MAX_OPERATIONS / 8;
-/// As long as there are not so many operations, a member leaves whatever others have said.
-const FAREWELLS: usize = MAX_OPERATIONS / 2;
-const WORDS: usize = MAX_OPERATIONS / 64;
 /// So many ways of knowing less are tried, before it is left open whether there is one.
 const MOST_TRIED: usize = 128;
 
@@ -60,62 +55,6 @@ pub(crate) enum NotTaken {
         "its author, with whom it brought in, has changed the room as often as leaves others room for it"
     )]
     Share,
-}
-
-/// A set of operations, by their place in the log.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Set([u64; WORDS]);
-
-impl Set {
-    fn first(count: usize) -> Self {
-        let mut all = Self([0; WORDS]);
-        (0..count).for_each(|at| all.add(at));
-        all
-    }
-
-    fn has(&self, at: usize) -> bool {
-        self.0.get(at / 64).is_some_and(|word| word & (1 << (at % 64)) != 0)
-    }
-
-    fn add(&mut self, at: usize) {
-        if let Some(word) = self.0.get_mut(at / 64) {
-            *word |= 1 << (at % 64);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    fn without(&self, at: usize) -> Self {
-        let mut less = self.clone();
-        if let Some(word) = less.0.get_mut(at / 64) {
-            *word &= !(1 << (at % 64));
-        }
-        less
-    }
-
-    /// What is in both.
-    fn common(&self, other: &Self) -> impl Iterator<Item = usize> {
-        let both = self.0.iter().zip(other.0).map(|(word, other)| word & other);
-        both.enumerate().filter(|(_, word)| *word != 0).flat_map(|(place, word)| {
-            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| place * 64 + bit)
-        })
-    }
-
-    /// Adds another one. What was not there before.
-    fn take_in(&mut self, other: &Self) -> Self {
-        let mut new = other.clone();
-        for (word, new) in self.0.iter_mut().zip(&mut new.0) {
-            *new &= !*word;
-            *word |= *new;
-        }
-        new
-    }
-
-    fn unite(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
-    }
 }
 
 /// A place in an order that is the same for everybody and in which everything stands behind its past.
@@ -199,8 +138,7 @@ impl Log {
             by_rank: Vec::new(),
             members: Standing::new(),
         };
-        let (past, enders) = (Set([0; WORDS]), Set([0; WORDS]));
-        log.push(Entry { operation, past, key, grant: 0, rank: key, enders });
+        log.push(Entry { operation, past: Set::empty(), key, grant: 0, rank: key, enders: Set::empty() });
         Some(log)
     }
 
@@ -250,7 +188,7 @@ impl Log {
         if operation.room != self.room || matches!(operation.change, Change::Create { .. }) {
             return Err(NotTaken::Elsewhere);
         }
-        let mut past = Set([0; WORDS]);
+        let mut past = Set::empty();
         let mut depth = 0;
         for parent in &operation.parents {
             let (at, entry) = self.entry(parent).ok_or(NotTaken::Orphan)?;
@@ -281,51 +219,12 @@ impl Log {
         if self.entries.len() >= MAX_OPERATIONS {
             return Err(NotTaken::Full);
         }
-        let leaves = matches!(operation.change, Change::Remove { peer } if peer == operation.author);
-        let is_farewell = leaves && self.entries.len() < FAREWELLS && !self.has_left(grant);
-        if is_new && operation.author != self.creator && !is_farewell {
-            // By its past everybody judges the same. Whoever says much at once is stopped here, by what has come.
-            self.has_share(grant, &past, SHARED_BEFORE).ok_or(NotTaken::Share)?;
-            self.has_share(grant, &Set::first(self.entries.len()), SHARED).ok_or(NotTaken::Full)?;
+        if is_new {
+            self.has_room_for(&operation, grant, &past)?;
         }
         let key = (depth, operation.id);
-        self.push(Entry { operation, past, key, grant, rank, enders: Set([0; WORDS]) });
+        self.push(Entry { operation, past, key, grant, rank, enders: Set::empty() });
         Ok(true)
-    }
-
-    /// Whether the holder of a grant has said that it leaves.
-    fn has_left(&self, grant: usize) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.grant == grant && entry.removed() == Some(entry.operation.author))
-    }
-
-    /// Nobody takes more than what is left to others, together with whom it brought in: nor does who brought it in, and
-    /// who brought that one in. So whoever fills the log, with any number of others that are only its own, leaves as much
-    /// as it took; and who let it in can remove it, too.
-    fn has_share(&self, grant: usize, set: &Set, most: usize) -> Option<()> {
-        let left = most.checked_sub(set.len())?;
-        (self.burden(grant, set) < left).then_some(())
-    }
-
-    /// What of a set was said by the holder of a grant and whom it brought in; the same of who granted it; and so on, up to
-    /// the creator. An operation counts as often as its author has come the same way.
-    fn burden(&self, grant: usize, set: &Set) -> usize {
-        let (mut way, mut at) = (Set([0; WORDS]), grant);
-        while at != 0 {
-            way.add(at);
-            at = self.entries.get(at).map_or(0, |entry| entry.grant);
-        }
-        let mut common: Vec<usize> = Vec::with_capacity(self.entries.len());
-        let mut burden = 0;
-        for (at, entry) in self.entries.iter().enumerate() {
-            let above = common.get(entry.grant).copied().unwrap_or_default();
-            common.push(above + usize::from(way.has(entry.grant)));
-            if set.has(at) {
-                burden += common.last().copied().unwrap_or_default();
-            }
-        }
-        burden
     }
 
     fn entry(&self, id: &OperationId) -> Option<(usize, &Entry)> {
@@ -340,7 +239,7 @@ impl Log {
 
     /// Who is a member after a set of operations that holds the past of each.
     fn standing(&self, set: &Set) -> Standing {
-        let mut holds = Set([0; WORDS]);
+        let mut holds = Set::empty();
         for &at in self.by_rank.iter().filter(|&&at| set.has(at)) {
             let Some(entry) = self.entries.get(at) else { continue };
             // What made its author a member, and whatever ended that, stands before it here: so it is decided.
@@ -462,7 +361,7 @@ impl Log {
     pub(crate) fn until_out(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
         let places = self.entries.iter().enumerate();
         let is_about = |entry: &Entry| [entry.admitted(), entry.removed()].contains(&Some(peer));
-        let mut known = Set([0; WORDS]);
+        let mut known = Set::empty();
         let about = places.clone().filter(|(at, entry)| *at != 0 && is_about(entry));
         let mut wanted: Vec<usize> = about.map(|(at, _)| at).inspect(|&at| known.add(at)).collect();
         while let Some(at) = wanted.pop() {
@@ -500,7 +399,7 @@ impl Log {
 
     /// Operations of a set that are in the past of none of it. Not the first one, without which there is no room.
     fn newest_of(&self, set: &Set) -> Vec<usize> {
-        let mut older = Set([0; WORDS]);
+        let mut older = Set::empty();
         let held = || self.entries.iter().enumerate().filter(|(at, _)| set.has(*at));
         held().for_each(|(_, entry)| older.unite(&entry.past));
         held().map(|(at, _)| at).filter(|&at| at != 0 && !older.has(at)).collect()

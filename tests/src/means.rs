@@ -25,6 +25,8 @@ pub enum Means {
     Core,
     /// Mounting a small disk.
     Mount,
+    /// Making a network of one's own.
+    Namespace,
     /// The program openssl.
     Openssl,
     /// Making system calls fail.
@@ -33,7 +35,8 @@ pub enum Means {
 
 impl Means {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Capture, Self::Core, Self::Mount, Self::Openssl, Self::Strace];
+    pub const ALL: [Self; 6] =
+        [Self::Capture, Self::Core, Self::Mount, Self::Namespace, Self::Openssl, Self::Strace];
 
     /// As `CHAT_CI_WITHOUT` has it.
     pub fn name(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Means {
             Self::Capture => "capture",
             Self::Core => "core",
             Self::Mount => "mount",
+            Self::Namespace => "namespace",
             Self::Openssl => "openssl",
             Self::Strace => "strace",
         }
@@ -52,6 +56,7 @@ impl Means {
             Self::Capture => "that no secret is in any packet (but the recorder's own record is searched)",
             Self::Core => "that no secret is in the relay's memory",
             Self::Mount => "what a full disk does",
+            Self::Namespace => "that texts arrive whole through paths of short packets",
             Self::Openssl => "that openssl and TLS here understand each other",
             Self::Strace => "what failing system calls do",
         }
@@ -63,6 +68,9 @@ impl Means {
             Self::Capture => "Linux, and the capability CAP_NET_RAW",
             Self::Core => "gcore of the package gdb, and the right to trace processes",
             Self::Mount => "Linux, and the right to mount a tmpfs: root, or the capability CAP_SYS_ADMIN",
+            Self::Namespace => {
+                "Linux, iproute2, and the right to make network namespaces: root, or CAP_SYS_ADMIN"
+            }
             Self::Openssl => "the package openssl, of version 3 at least",
             Self::Strace => "the package strace, and the right to trace processes",
         }
@@ -74,6 +82,7 @@ impl Means {
             Self::Capture => packets::socket().err().map(|error| error.to_string()),
             Self::Core => no_core(),
             Self::Mount => no_mount(),
+            Self::Namespace => no_namespace(),
             Self::Openssl => no_openssl(),
             Self::Strace => no_strace(),
         }
@@ -188,6 +197,18 @@ fn no_mount() -> Option<String> {
     None
 }
 
+fn no_namespace() -> Option<String> {
+    let trial =
+        Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "mtu", "576", "up"]).output();
+    match trial {
+        Err(error) => Some(format!("unshare does not run: {error}")),
+        Ok(output) if !output.status.success() => {
+            Some(format!("no network can be made here: {}", String::from_utf8_lossy(&output.stderr).trim()))
+        }
+        Ok(_) => None,
+    }
+}
+
 fn no_openssl() -> Option<String> {
     match Command::new("openssl").arg("version").stdin(Stdio::null()).output() {
         Err(error) => Some(format!("openssl does not run: {error}")),
@@ -238,7 +259,7 @@ mod tests {
             let unknown = verdict(ci, Some("mount,everything")).unwrap_err();
             assert_eq!(
                 unknown,
-                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, openssl, strace"
+                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, namespace, openssl, strace"
             );
         }
     }

@@ -42,6 +42,7 @@ mod listener;
 mod options;
 mod refusal;
 mod side;
+mod socket;
 
 use async_trait::async_trait;
 use chat_core::{Address, Dialed, Identity, LinkError, Listener, Plugin, ProfileError, Transport};

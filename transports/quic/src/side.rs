@@ -1,6 +1,7 @@
 //! What QUIC is told: limits, times, keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_core::{Address, Identity, LinkError, PeerId};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
@@ -25,6 +26,9 @@ pub(crate) const SPARE_STREAMS: u32 = 1 + MAX_STREAMS / 8;
 /// For the main stream, and those that either end opened: what nobody reads of one takes no room from another.
 pub(crate) const WINDOW_WITH_STREAMS: u32 = (1 + 2 * (MAX_STREAMS + SPARE_STREAMS)) * STREAM_WINDOW;
 const DATAGRAM_BUFFER: usize = 256 << 10;
+/// Until it is known. The RFC would have 333 ms (RFC 9002 §6.2.2), and a first packet that is lost would cost a second: three
+/// times this and more. On a path that is longer, one or two packets of a handshake are sent twice.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// RFC 9000; what drafts said is not spoken any more.
 const VERSION_1: u32 = 1;
 const MAX_UNTAKEN: usize = 1024;
@@ -36,6 +40,7 @@ const ALL_UNTAKEN_BYTES: u64 = 4 << 20;
 pub(crate) fn transport(options: &QuicOptions, streams: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
+        .initial_rtt(INITIAL_RTT)
         .max_concurrent_bidi_streams(streams.into())
         .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(STREAM_WINDOW.into())

@@ -48,7 +48,7 @@ async fn another_protocol_is_named_at_both_ends() {
     for (bytes, words) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "looks like HTTP"),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "looks like SSH"),
-        (b"chattcp\x01", "unknown bytes"),
+        (b"chattcp\x01", "looks like chat over tcp"),
     ] {
         let mut listener = listening(&*transport).await;
         let mut stream = tokio::net::TcpStream::connect(listener.address().place).await.unwrap();

@@ -15,6 +15,9 @@ use super::super::Engine;
 use crate::roster::{Log, NotTaken};
 use crate::store::{RoomPeer, StoreError};
 
+/// So many operations are as much work as a copy of a message.
+const OPERATIONS_A_COPY: usize = 8;
+
 /// The hash of operations that are in the order in which they came, with everything before them.
 fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] {
     let parents: BTreeSet<OperationId> =
@@ -82,13 +85,16 @@ impl Engine {
     }
 
     /// Tells a peer what it has not been told. What can't be sealed for it now is told when it can.
-    pub(super) fn tell_room(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+    pub(in crate::engine) fn tell_room(
+        &mut self,
+        id: ConversationId,
+        peer: PeerId,
+    ) -> Result<(), StoreError> {
         if peer == self.config.identity.peer_id() {
             return Ok(());
         }
         if !self.contacts.contains_key(&peer) {
-            self.ask_for(peer);
-            return Ok(());
+            return self.ask_for_member(id, peer);
         }
         let knows = self.knows(id, peer);
         let Some((known, log)) = self.for_peer(id, peer) else { return Ok(()) };
@@ -96,12 +102,23 @@ impl Engine {
         let operations: Vec<SignedOperation> =
             known.iter().skip(told).map(|operation| operation.signed.clone()).collect();
         let all = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        if operations.is_empty() {
+        if operations.is_empty() || self.waits_in_line(peer) {
             return Ok(());
         }
+        let work = 1 + operations.len() / OPERATIONS_A_COPY;
         let body = Body::RoomLog(RoomLog { room: id, log, operations });
         if self.send_control(peer, self.direct(peer), body)? {
+            self.backlog.has_done(work);
             self.set_knows(id, peer, RoomPeer { told: all, ..knows })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a member that is not known. If somebody else would have to be forgotten for it, only in a room that the
+    /// user has chosen: else two could take each other's place for ever.
+    fn ask_for_member(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        if !self.is_crowded() || self.is_chosen(id)? {
+            self.ask_for(peer);
         }
         Ok(())
     }
@@ -164,7 +181,7 @@ impl Engine {
         self.tell_of_doubtful_rooms();
         for (id, peer) in self.unconfirmed_in_rooms() {
             match self.contacts.get(&peer).map(|contact| contact.online) {
-                None => self.ask_for(peer),
+                None => self.ask_for_member(id, peer)?,
                 Some(true) => drop(self.tell_again(id, peer)?),
                 Some(false) => {}
             }
@@ -261,7 +278,8 @@ impl Engine {
                 return Ok(());
             }
             let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
-            self.enter(log)?;
+            let tie = self.tie_through(by)?;
+            self.enter(log, tie)?;
             if by != from {
                 // It was in a room before it, of which nothing is known here: perhaps it has been removed since, and this
                 // node, which has its identity from a backup, knew it once.
