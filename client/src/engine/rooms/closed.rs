@@ -20,7 +20,8 @@ impl Engine {
     pub(super) fn load_closed(&self, room: ConversationId) -> Result<Option<Kind>, StoreError> {
         let mut log: Option<Log> = None;
         for bytes in self.store.room_operations(room)? {
-            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verify()) else {
+            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verified_before())
+            else {
                 return Ok(None);
             };
             let taken = match &mut log {
@@ -36,7 +37,7 @@ impl Engine {
         }
         let Some(log) = log.filter(|log| log.room() == room) else { return Ok(None) };
         let peers = self.store.room_peers(room)?.into_iter().collect();
-        Ok(Some(Kind::Closed(Box::new(Closed { log, peers }))))
+        Ok(Some(Kind::Closed(Box::new(Closed { peers, ..Closed::new(log) }))))
     }
 
     pub(super) fn closed_mut(&mut self, id: ConversationId) -> Option<&mut Closed> {
@@ -117,7 +118,7 @@ impl Engine {
     pub(in crate::engine) fn admit(&mut self, of: &MemberOf) -> Answer<()> {
         let (id, peer) = self.member_of(of)?;
         if self.closed(id).is_some_and(|closed| closed.log.is_member(peer)) {
-            return Ok(());
+            return Ok(self.confirm_member(id, peer)?);
         }
         let contact = self.contacts.get(&peer);
         let refused_here = contact.filter(|contact| contact.row.problem.is_some() || self.is_shut_out(peer));
@@ -180,7 +181,7 @@ impl Engine {
         for &peer in before.union(&after) {
             self.tell_room(id, peer)?;
         }
-        Ok(())
+        Ok(self.roster_decided(id)?)
     }
 
     /// Takes an operation into the log and the store; whether it was new.
