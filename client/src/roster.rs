@@ -126,8 +126,7 @@ impl Log {
             by_rank: Vec::new(),
             members: Standing::new(),
         };
-        let (past, enders) = (Set::empty(), Set::empty());
-        log.push(Entry { operation, past, key, grant: 0, rank: key, enders });
+        log.push(Entry { operation, past: Set::empty(), key, grant: 0, rank: key, enders: Set::empty() });
         Some(log)
     }
 

@@ -125,9 +125,8 @@ impl Engine {
     }
 
     fn stack(&mut self) -> Reply {
-        self.read_figures();
-        let link = self.views.figures.clone();
-        Reply::Stack { stack: Arc::new(self.config.stack.clone()), link }
+        let link = self.read_figures().clone();
+        Reply::Stack { stack: Arc::new(self.config.stack.clone()), link, state: self.link_state.clone() }
     }
 
     fn history(&mut self, history: &History) -> Answer<Reply> {
