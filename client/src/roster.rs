@@ -6,31 +6,19 @@
 //! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
 //! Seniority makes that well founded: a removal ends admissions that came after its author's own, and no other.
 
+mod earlier;
 mod set;
 mod share;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_core::ids::{ConversationId, PeerId};
 use chat_core::nick::RoomName;
 use chat_core::wire::membership::{
     Change, MAX_OPERATIONS, MAX_ROOM_MEMBERS, OperationId, VerifiedOperation, log_hash, roster_hash,
 };
+pub(crate) use earlier::Earlier;
 use set::Set;
-
-/// So many ways of knowing less are tried, before it is left open whether there is one.
-const MOST_TRIED: usize = 128;
-
-/// What is found about a list of members that is not the present one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Earlier {
-    /// These, to somebody who knows less.
-    Were(BTreeSet<PeerId>),
-    /// No part of the known operations gives it.
-    Never,
-    /// There are too many parts to try.
-    Unknown,
-}
 
 /// Why an operation is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -372,37 +360,6 @@ impl Log {
             wanted.extend(new.common(&new));
         }
         places.filter(|(at, _)| known.has(*at)).map(|(_, entry)| &entry.operation).collect()
-    }
-
-    /// Whether these were the members at some time to somebody who had not heard of all operations yet. Whatever one
-    /// knows, one knows the past of it too; so it is looked for by taking the newest away, one by one.
-    pub(crate) fn earlier(&self, roster: [u8; 16]) -> Earlier {
-        let all = Set::first(self.entries.len());
-        let (mut seen, mut next) = (BTreeSet::from([all.clone()]), VecDeque::from([all]));
-        while let Some(known) = next.pop_front() {
-            let members = self.standing(&known);
-            if roster_hash(self.room, members.keys().copied()) == roster {
-                return Earlier::Were(members.into_keys().collect());
-            }
-            for newest in self.newest_of(&known) {
-                let less = known.without(newest);
-                if seen.len() >= MOST_TRIED && !seen.contains(&less) {
-                    return Earlier::Unknown;
-                }
-                if seen.insert(less.clone()) {
-                    next.push_back(less);
-                }
-            }
-        }
-        Earlier::Never
-    }
-
-    /// Operations of a set that are in the past of none of it. Not the first one, without which there is no room.
-    fn newest_of(&self, set: &Set) -> Vec<usize> {
-        let mut older = Set::empty();
-        let held = || self.entries.iter().enumerate().filter(|(at, _)| set.has(*at));
-        held().for_each(|(_, entry)| older.unite(&entry.past));
-        held().map(|(at, _)| at).filter(|&at| at != 0 && !older.has(at)).collect()
     }
 }
 

@@ -278,7 +278,7 @@ impl Engine {
                 return Ok(());
             }
             let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
-            let tie = self.tie_through(by)?;
+            let tie = self.tie_through(log.admitter(self.config.identity.peer_id()).unwrap_or(by))?;
             self.enter(log, tie)?;
             if by != from {
                 // It was in a room before it, of which nothing is known here: perhaps it has been removed since, and this
