@@ -17,7 +17,9 @@ mod screen;
 mod start;
 mod stats;
 mod strangers;
+mod svg;
 mod throughput;
+mod transports;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -27,6 +29,7 @@ use clap::{Parser, ValueEnum};
 
 use program::Program;
 use report::Table;
+use transports::Stack;
 
 /// Why something could not be measured.
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -49,6 +52,15 @@ struct Args {
     /// Measures this program instead of building one.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    /// Where the transports are drawn; by default docs/transports.svg of this workspace.
+    #[arg(long, value_name = "PATH")]
+    svg: Option<PathBuf>,
+    /// Only these of the transports and libraries, for a look at them with `perf`; nothing is drawn. May be repeated.
+    #[arg(long, value_name = "STACK")]
+    stack: Vec<Stack>,
+    /// Be the other end of a measurement of transports.
+    #[arg(long, hide = true, value_name = "STACK")]
+    serve: Option<Stack>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,6 +79,8 @@ enum What {
     Echo,
     /// Envelopes made durable by the relay's mailbox, beside redis-server and nats-server if they are installed.
     Mailbox,
+    /// Our transports beside the bare libraries beneath them; also drawn.
+    Transports,
     /// Cold builds and sizes. Takes minutes.
     Build,
     /// Everything, the cold builds last.
@@ -78,6 +92,9 @@ pub(crate) struct Plan {
     program: Program,
     profiles: Vec<String>,
     rounds: u32,
+    /// None if nothing is to be drawn.
+    svg: Option<PathBuf>,
+    stacks: Vec<Stack>,
 }
 
 fn main() -> ExitCode {
@@ -93,32 +110,48 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Fault> {
+    if let Some(stack) = args.serve {
+        return transports::serve(stack);
+    }
     let program = match &args.program {
         Some(path) => Program::given(path)?,
-        // It is the relay's library that is measured.
-        None if args.what == What::Mailbox => Program::given(&std::env::current_exe()?)?,
+        // It is libraries that are measured.
+        None if matches!(args.what, What::Mailbox | What::Transports) => {
+            Program::given(&std::env::current_exe()?)?
+        }
         None => Program::build()?,
     };
-    let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds };
-    type Measure = fn(&Plan) -> Result<Table, Fault>;
-    let all: [(What, Measure); 8] = [
-        (What::Start, start::measure),
-        (What::Latency, latency::measure),
-        (What::Throughput, throughput::measure),
-        (What::Idle, idle::measure),
-        (What::Strangers, strangers::measure),
-        (What::Echo, echo::measure),
-        (What::Mailbox, mailbox::measure),
-        (What::Build, cold_build::measure),
+    let drawn = || args.svg.clone().unwrap_or_else(|| program::workspace().join("docs/transports.svg"));
+    let (svg, stacks) = match &args.stack[..] {
+        [] => (Some(drawn()), Stack::ALL.to_vec()),
+        some => (None, some.to_vec()),
+    };
+    let plan = Plan { program, profiles: args.profile.clone(), rounds: args.rounds, svg, stacks };
+    type Measure = fn(&Plan) -> Result<Vec<Table>, Fault>;
+    let all: [(What, Measure); 9] = [
+        (What::Start, |plan| start::measure(plan).map(one)),
+        (What::Latency, |plan| latency::measure(plan).map(one)),
+        (What::Throughput, |plan| throughput::measure(plan).map(one)),
+        (What::Idle, |plan| idle::measure(plan).map(one)),
+        (What::Strangers, |plan| strangers::measure(plan).map(one)),
+        (What::Echo, |plan| echo::measure(plan).map(one)),
+        (What::Mailbox, |plan| mailbox::measure(plan).map(one)),
+        (What::Transports, transports::measure),
+        (What::Build, |plan| cold_build::measure(plan).map(one)),
     ];
     for (what, measure) in all {
         if args.what == what || args.what == What::All {
             let before = program::machine();
-            let table = measure(&plan)?.note(before);
-            show(&table, args.json)?;
+            for table in measure(&plan)? {
+                show(&table.note(before.clone()), args.json)?;
+            }
         }
     }
     Ok(())
+}
+
+fn one(table: Table) -> Vec<Table> {
+    vec![table]
 }
 
 fn show(table: &Table, json: bool) -> Result<(), Fault> {

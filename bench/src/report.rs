@@ -1,5 +1,6 @@
 //! Tables of figures, for people and for programs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
@@ -61,13 +62,20 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(title: &'static str, columns: &[&'static str]) -> Self {
+        // They are the names in JSON.
+        debug_assert!(columns.iter().collect::<BTreeSet<_>>().len() == columns.len(), "{columns:?}");
         Self { title, columns: columns.to_vec(), rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a row, of as many cells as there are columns.
     pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
-        debug_assert_eq!(N, self.columns.len());
-        self.rows.push(cells.into());
+        self.cells(cells.into());
+    }
+
+    /// The same where columns are counted when it runs.
+    pub(crate) fn cells(&mut self, cells: Vec<Cell>) {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells);
     }
 
     /// Adds a line below the table.

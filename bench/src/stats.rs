@@ -29,6 +29,10 @@ impl Samples {
         100.0 * within as f64 / self.0.len() as f64
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn max(&self) -> f64 {
         self.percentile(100)
     }

@@ -16,6 +16,7 @@ use crate::error::LinkError;
 use crate::identity::{Identity, PeerKey};
 use crate::ids::PeerId;
 
+pub mod emulated;
 mod receive;
 
 pub use receive::ReceiveMemory;
@@ -193,9 +194,9 @@ pub struct Link {
     pub sink: FrameSink,
     /// Frames in.
     pub source: FrameSource,
-    /// Unreliable datagrams, if the transport has them.
+    /// Unreliable datagrams, if the transport has them; [`emulated::complete`] gives them to any link.
     pub datagrams: Option<Arc<dyn Datagrams>>,
-    /// Independent byte streams, if the transport has them.
+    /// Independent streams, if the transport has them; [`emulated::complete`] gives them to any link.
     pub streams: Option<Arc<dyn Streams>>,
     /// Figures of the path.
     pub stats: Arc<dyn LinkStats>,
@@ -220,10 +221,15 @@ pub trait Datagrams: Send + Sync {
     fn emulated(&self) -> bool;
 }
 
-/// Streams of frames beside the main one, which do not block each other.
+/// Streams of frames beside the main one, which do not block each other: none takes another's room or turn, and what waits
+/// unread on one is bounded. Each end may have eight of its own at least. One direction may be closed while the other goes
+/// on; dropping a sink that was not closed cuts its direction, which is an error at the other end, and dropping a source tells
+/// whoever writes. What was flushed arrives while the link lives: close the link last. Once an end has dropped the last handle
+/// to its `Streams`, nobody takes streams there, and the other's are refused: at once by emulated ones, after
+/// [`HANDSHAKE_DEADLINE`] at the latest by others.
 #[async_trait]
 pub trait Streams: Send + Sync {
-    /// Opens a stream towards the peer. Cancel safe.
+    /// Opens a stream towards the peer; waits for [`HANDSHAKE_DEADLINE`] at most if there are too many. Cancel safe.
     ///
     /// # Errors
     /// The end of the link, or its limit of streams.
@@ -252,11 +258,11 @@ pub trait LinkStats: Send + Sync {
 /// What a link knows about its path; `None` where the transport can't tell.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct LinkFigures {
-    /// Smoothed round-trip time in microseconds.
+    /// Smoothed round-trip time in microseconds: of the transport, or of the client's pings where that can't tell.
     pub srtt_us: Option<u64>,
     /// Packets declared lost.
     pub lost_packets: Option<u64>,
-    /// Packets sent again.
+    /// Packets sent again, or as many packets' worth.
     pub retransmits: Option<u64>,
     /// Bytes handed to the network.
     pub sent_bytes: Option<u64>,

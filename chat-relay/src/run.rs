@@ -33,7 +33,7 @@ pub fn run(args: &RelayArgs) -> Result<(), Failure> {
         listen.push(Listen { kind, transport, address });
     }
     let (mut config, limits) = limits(&profile.relay);
-    files::provide(&mut config);
+    files::provide(&mut config, listen.len());
     // What waits to be sent has the other half.
     ReceiveMemory::limit(usize::try_from(profile.relay.max_memory_bytes / 2).unwrap_or(usize::MAX));
     let secure = |identity: &Identity| Arc::new(Noise(identity.clone())) as Arc<dyn Secure>;
@@ -85,12 +85,12 @@ pub fn limits(section: &RelaySection) -> (RelayConfig, MailboxLimits) {
 
 fn failure(error: HostError) -> Failure {
     match &error {
-        HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => {
-            Failure::failed(format!("{error}; choose another address with --listen or topology.relay"))
-        }
+        HostError::Listen { source: LinkError::AddressInUse { .. }, .. } => Failure::failed(format!(
+            "{error}; choose another address with --listen, relay.listen or topology.relay"
+        )),
         HostError::Listen { source: LinkError::Resolve { .. }, .. } => Failure::new(
             Code::Unreachable,
-            format!("{error}; check the address (--listen or topology.relay) and the network"),
+            format!("{error}; check the address (--listen, relay.listen or topology.relay) and the network"),
         ),
         _ => Failure::failed(error),
     }

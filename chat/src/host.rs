@@ -253,7 +253,7 @@ impl Shared {
     async fn open_relay(&self) -> Result<Relay, Obstacle> {
         let Place { relay, mailbox, environment, .. } = &self.place;
         let (mut relay, open) = (relay.clone(), Arc::clone(mailbox));
-        chat_relay::files::provide(&mut relay);
+        chat_relay::files::provide(&mut relay, 1);
         let (tell, told) = oneshot::channel();
         // Whoever asked may be gone.
         let opening = environment.spawn("mailbox-opening", Box::pin(async move { drop(tell.send(open())) }));

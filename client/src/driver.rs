@@ -2,6 +2,8 @@
 
 mod link;
 mod making;
+mod round_trip;
+mod shown;
 mod unsent;
 
 use std::sync::Arc;
@@ -177,6 +179,7 @@ impl Node {
             one_time_keys,
             environment,
             began: None,
+            shown: shown::Shown::default(),
         };
         Ok((Self { driver, connector, max_backoff, ready, keys_made }, handle))
     }
@@ -190,6 +193,8 @@ impl Node {
 }
 
 struct Driver {
+    /// What the last snapshot showed of the link.
+    shown: shown::Shown,
     /// When it began to run.
     began: Option<Instant>,
     environment: Arc<dyn Environment>,
@@ -321,7 +326,7 @@ impl Driver {
         let at = self.moment();
         let Turn { records, events, answers, drop_link, want_keys, want_one_time_keys, stop, damaged } =
             self.engine.turn(at, inputs);
-        if !events.is_empty() || !silent {
+        if !events.is_empty() || !silent || self.has_new_figures() {
             self.publish(events);
         }
         let mut drop_link = drop_link;
@@ -355,9 +360,13 @@ impl Driver {
         }
     }
 
+    fn has_new_figures(&mut self) -> bool {
+        self.shown.may_change() && self.shown.differs(self.engine.read_figures())
+    }
+
     fn publish(&mut self, events: Vec<Event>) {
         let engine = &mut self.engine;
-        engine.read_figures();
+        self.shown.shows(engine.read_figures());
         self.side.publish(events, |event| engine.snapshot(event));
     }
 }

@@ -6,31 +6,19 @@
 //! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
 //! Seniority makes that well founded: a removal ends admissions that came after its author's own, and no other.
 
+mod earlier;
 mod set;
 mod share;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_core::ids::{ConversationId, PeerId};
 use chat_core::nick::RoomName;
 use chat_core::wire::membership::{
     Change, MAX_OPERATIONS, MAX_ROOM_MEMBERS, OperationId, VerifiedOperation, log_hash, roster_hash,
 };
+pub(crate) use earlier::Earlier;
 use set::Set;
-
-/// So many ways of knowing less are tried, before it is left open whether there is one.
-const MOST_TRIED: usize = 128;
-
-/// What is found about a list of members that is not the present one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Earlier {
-    /// These, to somebody who knows less.
-    Were(BTreeSet<PeerId>),
-    /// No part of the known operations gives it.
-    Never,
-    /// There are too many parts to try.
-    Unknown,
-}
 
 /// Why an operation is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,9 +56,28 @@ struct Entry {
     /// What made its author a member in its past, and by whose key it therefore acts. Itself, if it begins the room.
     grant: usize,
     rank: Key,
+    /// If it makes somebody a member, the removals that end that, if they count.
+    enders: Set,
 }
 
 impl Entry {
+    /// Whom it makes a member, if it does.
+    fn admitted(&self) -> Option<PeerId> {
+        match self.operation.change {
+            Change::Create { .. } => Some(self.operation.author),
+            Change::Admit { peer } => Some(peer),
+            Change::Remove { .. } => None,
+        }
+    }
+
+    /// Whether it ends this admission of the same peer, if it counts. It must have been made by a senior, or, to leave, by
+    /// the same right: somebody may have been admitted by two who didn't know of each other, and who removes the junior that
+    /// the one made it has no say about the other. And an admission that was made in the knowledge of a removal is a return;
+    /// any other loses against it.
+    fn ends(&self, own_place: usize, admission: &Self) -> bool {
+        self.rank <= admission.key && !admission.past.has(own_place)
+    }
+
     /// Whom it removes, if it does.
     fn removed(&self) -> Option<PeerId> {
         match self.operation.change {
@@ -119,12 +126,21 @@ impl Log {
             by_rank: Vec::new(),
             members: Standing::new(),
         };
-        log.push(Entry { operation, past: Set::empty(), key, grant: 0, rank: key });
+        log.push(Entry { operation, past: Set::empty(), key, grant: 0, rank: key, enders: Set::empty() });
         Some(log)
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, mut entry: Entry) {
         let (at, id) = (self.entries.len(), entry.operation.id);
+        let (admitted, removed) = (entry.admitted(), entry.removed());
+        for (other_at, other) in self.entries.iter_mut().enumerate() {
+            if admitted.is_some() && other.removed() == admitted && other.ends(other_at, &entry) {
+                entry.enders.add(other_at);
+            }
+            if removed.is_some() && other.admitted() == removed && entry.ends(at, other) {
+                other.enders.add(at);
+            }
+        }
         for parent in &entry.operation.parents {
             self.heads.remove(parent);
         }
@@ -133,8 +149,14 @@ impl Log {
         let before = |&other: &usize| self.entries.get(other).is_some_and(|it| it.order() < entry.order());
         let place = self.by_rank.partition_point(before);
         self.by_rank.insert(place, at);
+        let knew_all = entry.past.len() == at;
         self.entries.push(entry);
-        self.members = self.standing(&Set::first(self.entries.len()));
+        match (admitted, removed) {
+            // It undoes nothing but what it names, and nothing undoes it.
+            (Some(peer), _) if knew_all => drop(self.members.insert(peer, at)),
+            (_, Some(peer)) if knew_all => drop(self.members.remove(&peer)),
+            _ => self.members = self.standing(&Set::first(self.entries.len())),
+        }
     }
 
     /// Takes an operation; `false` if it is known. Nothing has changed if it is refused.
@@ -162,7 +184,13 @@ impl Log {
             past.add(at);
             depth = depth.max(entry.key.0 + 1);
         }
-        let standing = self.standing(&past);
+        let later;
+        let standing = if past.len() == self.entries.len() {
+            &self.members
+        } else {
+            later = self.standing(&past);
+            &later
+        };
         let grant = *standing.get(&operation.author).ok_or(NotTaken::NoRight)?;
         let rank = self.key_of(grant);
         match &operation.change {
@@ -183,7 +211,7 @@ impl Log {
             self.has_room_for(&operation, grant, &past)?;
         }
         let key = (depth, operation.id);
-        self.push(Entry { operation, past, key, grant, rank });
+        self.push(Entry { operation, past, key, grant, rank, enders: Set::empty() });
         Ok(true)
     }
 
@@ -200,48 +228,34 @@ impl Log {
     /// Who is a member after a set of operations that holds the past of each.
     fn standing(&self, set: &Set) -> Standing {
         let mut holds = Set::empty();
-        let mut removals: BTreeMap<PeerId, Vec<usize>> = BTreeMap::new();
-        let mut grants: Vec<(usize, PeerId)> = Vec::new();
         for &at in self.by_rank.iter().filter(|&&at| set.has(at)) {
             let Some(entry) = self.entries.get(at) else { continue };
-            // What made its author a member stands before it here, so it is decided.
+            // What made its author a member, and whatever ended that, stands before it here: so it is decided.
             let granted = entry.grant == at || holds.has(entry.grant);
-            let made_before =
-                |&removal: &usize| self.entries.get(removal).is_some_and(|removal| removal.past.has(at));
-            let ends = |removal: &usize| self.ends(*removal, entry.grant) && !made_before(removal);
-            let mut of_author = removals.get(&entry.operation.author).into_iter().flatten();
-            if !granted || of_author.any(ends) {
-                continue;
-            }
-            holds.add(at);
-            match &entry.operation.change {
-                Change::Create { .. } => grants.push((at, entry.operation.author)),
-                Change::Admit { peer } => grants.push((at, *peer)),
-                Change::Remove { peer } => removals.entry(*peer).or_default().push(at),
+            if granted && !self.undoers(at).any(|removal| holds.has(removal)) {
+                holds.add(at);
             }
         }
-        grants.retain(|(at, peer)| {
-            !removals.get(peer).into_iter().flatten().any(|&removal| self.ends(removal, *at))
-        });
         let mut members = Standing::new();
-        for (at, peer) in grants {
+        for (at, entry) in self.entries.iter().enumerate().filter(|(at, _)| holds.has(*at)) {
+            let Some(peer) = entry.admitted() else { continue };
+            if entry.enders.common(&holds).next().is_some() {
+                continue;
+            }
             let first = members.entry(peer).or_insert(at);
-            if self.key_of(at) < self.key_of(*first) {
+            if entry.key < self.key_of(*first) {
                 *first = at;
             }
         }
         members
     }
 
-    /// Whether a removal, if it counts, ends what was admitted by this. It must have been made by a senior, or, to leave,
-    /// by the same right: somebody may have been admitted by two who didn't know of each other, and who removes the junior
-    /// that the one made it has no say about the other. And an admission that was made in the knowledge of a removal is
-    /// a return; any other loses against it.
-    fn ends(&self, removal: usize, grant: usize) -> bool {
-        let (Some(by), Some(admission)) = (self.entries.get(removal), self.entries.get(grant)) else {
-            return false;
-        };
-        by.rank <= admission.key && !admission.past.has(removal)
+    /// The removals of an operation's author that make it void, if they count: they end what it acts by, and were not made
+    /// upon it.
+    fn undoers(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+        let grant = self.entries.get(at).and_then(|entry| self.entries.get(entry.grant));
+        let removals = grant.into_iter().flat_map(|grant| grant.enders.common(&grant.enders));
+        removals.filter(move |&removal| self.entries.get(removal).is_some_and(|it| !it.past.has(at)))
     }
 
     /// Who removed a member without knowing of what makes it one.
@@ -271,6 +285,13 @@ impl Log {
     /// Everybody in it.
     pub(crate) fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.members.keys().copied()
+    }
+
+    /// The same, who has been there longest first.
+    pub(crate) fn by_seniority(&self) -> Vec<PeerId> {
+        let mut members: Vec<PeerId> = self.members().collect();
+        members.sort_by_key(|member| self.members.get(member).map(|&grant| self.key_of(grant)));
+        members
     }
 
     pub(crate) fn is_member(&self, peer: PeerId) -> bool {
@@ -326,57 +347,19 @@ impl Log {
     /// author of that had lost its place meanwhile, for an admission may count for nothing though nobody was removed by name.
     /// Of that follows that it is none. Empty if nobody ever wished it to be one.
     pub(crate) fn until_out(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
-        let about = |entry: &Entry| match entry.operation.change {
-            Change::Admit { peer: it } | Change::Remove { peer: it } => it == peer,
-            Change::Create { .. } => false,
-        };
         let places = self.entries.iter().enumerate();
-        let mut wanted: Vec<usize> =
-            places.clone().filter(|(_, entry)| about(entry)).map(|(at, _)| at).collect();
+        let is_about = |entry: &Entry| [entry.admitted(), entry.removed()].contains(&Some(peer));
         let mut known = Set::empty();
+        let about = places.clone().filter(|(at, entry)| *at != 0 && is_about(entry));
+        let mut wanted: Vec<usize> = about.map(|(at, _)| at).inspect(|&at| known.add(at)).collect();
         while let Some(at) = wanted.pop() {
-            let Some(entry) = self.entries.get(at).filter(|_| !known.has(at)) else { continue };
-            known.add(at);
-            wanted.extend((0..self.entries.len()).filter(|&before| entry.past.has(before)));
-            let undoes = |(other, removal): &(usize, &Entry)| {
-                matches!(removal.operation.change, Change::Remove { peer: it } if it == entry.operation.author)
-                    && !entry.past.has(*other)
-                    && !removal.past.has(at)
-            };
-            wanted.extend(places.clone().filter(undoes).map(|(other, _)| other));
+            let Some(entry) = self.entries.get(at) else { continue };
+            let mut also = entry.past.clone();
+            self.undoers(at).for_each(|removal| also.add(removal));
+            let new = known.take_in(&also);
+            wanted.extend(new.common(&new));
         }
         places.filter(|(at, _)| known.has(*at)).map(|(_, entry)| &entry.operation).collect()
-    }
-
-    /// Whether these were the members at some time to somebody who had not heard of all operations yet. Whatever one
-    /// knows, one knows the past of it too; so it is looked for by taking the newest away, one by one.
-    pub(crate) fn earlier(&self, roster: [u8; 16]) -> Earlier {
-        let all = Set::first(self.entries.len());
-        let (mut seen, mut next) = (BTreeSet::from([all.clone()]), VecDeque::from([all]));
-        while let Some(known) = next.pop_front() {
-            let members = self.standing(&known);
-            if roster_hash(self.room, members.keys().copied()) == roster {
-                return Earlier::Were(members.into_keys().collect());
-            }
-            for newest in self.newest_of(&known) {
-                let less = known.without(newest);
-                if seen.len() >= MOST_TRIED && !seen.contains(&less) {
-                    return Earlier::Unknown;
-                }
-                if seen.insert(less.clone()) {
-                    next.push_back(less);
-                }
-            }
-        }
-        Earlier::Never
-    }
-
-    /// Operations of a set that are in the past of none of it. Not the first one, without which there is no room.
-    fn newest_of(&self, set: &Set) -> Vec<usize> {
-        let mut older = Set::empty();
-        let held = || self.entries.iter().enumerate().filter(|(at, _)| set.has(*at));
-        held().for_each(|(_, entry)| older.unite(&entry.past));
-        held().map(|(at, _)| at).filter(|&at| at != 0 && !older.has(at)).collect()
     }
 }
 

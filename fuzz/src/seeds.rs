@@ -300,6 +300,7 @@ impl Seeds {
         self.add("tcp_frame", "over-the-limit", &[&[1, 0, 5], b"\0\x01\0\0"]);
         self.add("tcp_frame", "http", &[&[0, 0, 1], b"GET / HTTP/1.1\r\n"]);
         self.add("tcp_frame", "written", &[&[2, 3, 7], &[0, 0, 5, 1, 0, 0, 3, 0x40, 0, 2, 1, 1]]);
+        self.streams();
         self.add("noise_frame", "sink", &[&[0], &[0, 0, 5, 1, 0, 0, 3, 0xff, 0xff]]);
         self.add(
             "noise_frame",
@@ -321,6 +322,33 @@ impl Seeds {
         self.add("noise_handshake", "low-order", &[&low_order]);
         self.add("noise_handshake", "wrong-name", &[&[2, 2]]);
         self.add("noise_handshake", "wrong-purpose", &[&[3, 3]]);
+    }
+
+    fn streams(&mut self) {
+        // Room for two frames, greeted; then what a peer says, and what the program does with it.
+        let opened = [0, 2, 0, 0, 0, 0, 3, 0x80, 0, 3, 1, 2, 3, 1];
+        let accepts = [1, 1, 0, 1, 1, 3, 0, 1];
+        self.add("emulated_streams", "accepted", &[&[0, 2, 0], &opened, &accepts]);
+        self.add("emulated_streams", "finished", &[&[0, 2, 0], &opened, &accepts, &[0, 6, 0, 0, 1, 1, 3, 0]]);
+        self.add("emulated_streams", "reset", &[&[0, 2, 0], &opened, &[0, 7, 0, 0, 1, 0, 8, 0, 0, 1]]);
+        self.add("emulated_streams", "ours", &[&[0, 1, 0], &[1, 0, 0, 0, 1, 2, 0, 1, 0, 0, 0, 9, 0x80, 0]]);
+        self.add(
+            "emulated_streams",
+            "datagrams",
+            &[&[0, 2, 0], &[0, 10, 0, 0, 4, 1, 2, 3, 4, 1, 1, 6, 0, 3, 7, 7, 7]],
+        );
+        self.add("emulated_streams", "not-greeted", &[&[0, 2, 1], &opened]);
+        self.add("emulated_streams", "unknown", &[&[0, 2, 0, 0, 11, 0, 0, 3, 0x0a, 1, 2, 1]]);
+        self.add(
+            "emulated_streams",
+            "escaped",
+            &[&[0, 2, 0, 0, 11, 0, 0, 3, 0xc5, 1, 2, 1, 0, 0, 0, 0, 2, 7, 7]],
+        );
+        for room in 0..3 {
+            let step = [0, 0x20, 0, 0, 1, 0xff, 0xff, 1, 0, 0, 5, 0];
+            let others = [1, 0, 0, 2, 0, 0, 0, 0, 0, 2, 2, 0, 0x10, 0, 1, 0, 0, 3, 6, 0, 2, 8, 8];
+            self.add("emulated_streams", format!("two-{room}"), &[&[1, room], &step, &others, &step, &step]);
+        }
     }
 
     fn arq(&mut self) {

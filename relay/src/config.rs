@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct RelayConfig {
     /// Most clients at a time; one more is told so and closed.
     pub max_clients: usize,
-    /// Most connections that have not said `Hello` yet; one more closes the oldest of whoever
+    /// Most connections of one listener that have not said `Hello` yet; one more closes the oldest of whoever
     /// has most of them: an IPv4 address, or an IPv6 network of 64 bits.
     pub max_handshakes: usize,
     /// Most links of one network address at a time: an IPv4 address, or an IPv6 network of 64 bits.
@@ -99,23 +99,30 @@ impl Default for RelayConfig {
     }
 }
 
+/// So many must be possible on each listener: with fewer, two people who come at once are in each other's way.
+const FEWEST_HANDSHAKES: usize = 4;
+
 impl RelayConfig {
     /// Most links at a time: those of clients, and those that were replaced or refused and are on their way out.
     pub(crate) fn max_links(&self) -> usize {
         self.max_clients.saturating_add(self.max_clients / 8).saturating_add(16)
     }
 
-    /// Most connections at a time: each may take an open file.
-    pub fn max_connections(&self) -> usize {
-        self.max_links().saturating_add(self.max_handshakes)
+    /// Most connections at a time, of so many listeners: each may take an open file.
+    pub fn max_connections(&self, listeners: usize) -> usize {
+        self.max_links().saturating_add(self.max_handshakes.saturating_mul(listeners))
     }
 
-    /// Lowers [`RelayConfig::max_clients`] so that there are no more connections than this; one client stays.
-    pub fn limit_connections(&mut self, most: usize) {
-        if self.max_connections() > most {
-            let links = most.saturating_sub(self.max_handshakes).saturating_sub(16);
-            self.max_clients = (links / 9 * 8).max(1);
+    /// Lowers [`RelayConfig::max_handshakes`], so that they are a quarter of all at most, and
+    /// [`RelayConfig::max_clients`], so that there are no more connections than this. A few of both stay.
+    pub fn limit_connections(&mut self, most: usize, listeners: usize) {
+        if self.max_connections(listeners) <= most {
+            return;
         }
+        let each = (most / 4 / listeners.max(1)).max(FEWEST_HANDSHAKES);
+        self.max_handshakes = self.max_handshakes.min(each);
+        let links = most.saturating_sub(self.max_handshakes.saturating_mul(listeners)).saturating_sub(16);
+        self.max_clients = self.max_clients.min((links / 9 * 8).max(1));
     }
 
     /// [`RelayConfig::submit_bytes`] in KiB.
@@ -147,8 +154,9 @@ pub struct MailboxLimits {
     /// all peers that are remembered, `max_peers` of them in equal parts. Nobody else has a part in it, so a crowd leaves
     /// each its own, whatever the crowd has become. 0 = nothing is kept.
     pub reserved_share: u64,
-    /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Further ones stay
-    /// strangers.
+    /// Peers to whom one peer has written and who are remembered for that: no strangers to it. Beyond that, who was
+    /// written to longest ago gives way: of those first to whom it was done within one hour only, as long as they are more
+    /// than a quarter.
     pub contacts_per_peer: u64,
     /// Most bytes waiting for everybody together.
     pub stored_bytes: u64,
@@ -236,13 +244,19 @@ mod tests {
 
     #[test]
     fn clients_are_as_many_as_there_may_be_connections() {
-        for (max_clients, most, expected) in
-            [(10_000, 20_000, 10_000), (10_000, 1000, 640), (100, 1, 1), (1, 500, 1)]
-        {
+        for (max_clients, most, listeners, expected) in [
+            (10_000, 20_000, 4, (10_000, 256)),
+            (10_000, 1000, 1, (648, 250)),
+            (10_000, 1000, 4, (648, 62)),
+            (10_000, 64, 4, (24, 4)),
+            (100, 1, 1, (1, 4)),
+            (1, 500, 1, (1, 256)),
+            (1, 200, 1, (1, 50)),
+        ] {
             let mut config = RelayConfig { max_clients, ..RelayConfig::default() };
-            config.limit_connections(most);
-            assert_eq!(config.max_clients, expected, "{most}");
-            assert!(config.max_connections() <= most.max(274));
+            config.limit_connections(most, listeners);
+            assert_eq!((config.max_clients, config.max_handshakes), expected, "{most} {listeners}");
+            assert!(config.max_connections(listeners) <= most.max(17 + 4 * listeners), "{most} {listeners}");
         }
     }
 }

@@ -59,7 +59,7 @@ impl Drop for Attachment<'_> {
 pub(crate) async fn run(relay: Arc<Inner>, link: Link, peer: PeerId, visit: Visit) {
     let account = Account::new(Arc::clone(&relay.memory), Arc::clone(&visit.memory));
     let client = Arc::new(Client::new(peer, &relay.config, Arc::clone(&relay.counters), account));
-    let Link { sink, source, datagrams: _datagrams, streams: _streams, stats, .. } = link;
+    let Link { sink, source, stats, .. } = link;
     let mut writer = pin!(Writer { relay: &relay, client: &client, sink, stats }.run());
     if let Err(refused) = attach(&relay, &client, &visit).await {
         say!(relay, info, peer = %peer.short(), "not taken");

@@ -1,7 +1,9 @@
 //! Connections that have not said `Hello`, and who has how many of them.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::origins::Origin;
@@ -10,26 +12,45 @@ use crate::origins::Origin;
 /// way only; an honest client is done long before.
 pub(crate) struct Handshakes {
     max: usize,
+    /// A permit each connection that lives: there are never more, and so never more open files.
+    places: Arc<Semaphore>,
     /// Oldest first.
     running: VecDeque<(Origin, AbortHandle)>,
 }
 
+/// Of a connection that has not said `Hello`; it goes with the connection.
+pub(crate) type Place = OwnedSemaphorePermit;
+
 impl Handshakes {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max: max.max(1), running: VecDeque::new() }
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        Self { max, places: Arc::new(Semaphore::new(max)), running: VecDeque::new() }
     }
 
-    pub(crate) fn push(&mut self, origin: Origin, task: AbortHandle) {
-        if self.running.len() >= self.max {
-            self.running.retain(|(_, task)| !task.is_finished());
+    /// A place for a newcomer. If there is none, somebody has to go, and has gone with all that was its own when this is
+    /// done. Cancel safe, but for who was pushed out. `None` never happens: the semaphore is not closed.
+    pub(crate) async fn place(&mut self, origin: Origin) -> Option<Place> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
         }
-        if self.running.len() >= self.max
-            && let Some((_, dropped)) = self.greediest(origin).and_then(|i| self.running.remove(i))
-        {
+        self.forget_finished();
+        if let Some((_, dropped)) = self.greediest(origin).and_then(|i| self.running.remove(i)) {
             tracing::debug!("too many handshakes at a time; the oldest of whoever has most is dropped");
             dropped.abort();
         }
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// The task of a newcomer, which has its place.
+    pub(crate) fn push(&mut self, origin: Origin, task: AbortHandle) {
+        if self.running.len() >= self.max {
+            self.forget_finished();
+        }
         self.running.push_back((origin, task));
+    }
+
+    fn forget_finished(&mut self) {
+        self.running.retain(|(_, task)| !task.is_finished());
     }
 
     /// The oldest of the origin that has most once `newcomer` has one more; of several such, the oldest of all.
@@ -59,11 +80,17 @@ mod tests {
         let mut handshakes = Handshakes::new(max);
         let mut tasks = Vec::new();
         for remote in remotes {
-            let task = tokio::spawn(std::future::pending::<()>());
-            handshakes.push(Origin::of(remote), task.abort_handle());
+            let origin = Origin::of(remote);
+            let place = handshakes.place(origin).await.unwrap();
+            let task = tokio::spawn(async move {
+                let _place = place;
+                std::future::pending::<()>().await;
+            });
+            handshakes.push(origin, task.abort_handle());
             tasks.push(task.abort_handle());
+            let alive = tasks.iter().filter(|task| !task.is_finished()).count();
+            assert!(alive <= max, "{alive}");
         }
-        assert!(handshakes.running.len() <= max);
         let left =
             |task: &AbortHandle| handshakes.running.iter().any(|(_, running)| running.id() == task.id());
         (0..tasks.len()).filter(|i| tasks.get(*i).is_some_and(left)).collect()

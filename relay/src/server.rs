@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::environment::{Environment, System};
-use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer};
+use chat_core::transport::{Dialed, HANDSHAKE_DEADLINE, Incoming, Link, Listener, Peer, emulated};
 use chat_core::wire::relay::Refusal;
 use chat_core::wire::{FromRelay, ToRelay, WIRE_VERSION};
 use chat_core::{LinkError, PeerId, Timestamp};
@@ -20,7 +20,7 @@ use crate::config::{MailboxLimits, RelayConfig};
 use crate::connection;
 use crate::figures::{Counters, Figures};
 use crate::gate::Gate;
-use crate::handshakes::Handshakes;
+use crate::handshakes::{Handshakes, Place};
 use crate::hub::{Hub, error};
 use crate::mail::Window;
 use crate::mailbox::{Mailbox, MailboxError, SqliteMailbox, Swept, Write};
@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) submitting: Arc<Semaphore>,
     /// Of lines about links.
     pub(crate) log: Gate,
+    /// Of lines about those who speak something else.
+    foreign: Gate,
     swept: AtomicBool,
 }
 
@@ -114,6 +116,7 @@ impl Relay {
             memory,
             submitting,
             log,
+            foreign: Gate::new(),
             swept,
         };
         Self { inner: Arc::new(inner) }
@@ -150,6 +153,7 @@ impl Relay {
         }
         let mut closing = self.inner.closing.subscribe();
         let mut handshakes = Handshakes::new(self.inner.config.max_handshakes);
+        let at: Arc<str> = listener.address().place.into();
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -166,7 +170,9 @@ impl Relay {
             let Ok(task) = Arc::clone(&self.inner.tasks).try_acquire_owned() else { continue };
             self.inner.counters.accepted.one();
             let origin = Origin::of(&incoming.remote());
-            let greeting = greet(Arc::clone(&self.inner), incoming, origin, Arc::clone(&secure), task);
+            let Some(place) = handshakes.place(origin).await else { continue };
+            let arrival = Arrival { incoming, origin, at: Arc::clone(&at), _place: place };
+            let greeting = greet(Arc::clone(&self.inner), arrival, Arc::clone(&secure), task);
             handshakes.push(origin, tokio::spawn(greeting).abort_handle());
         }
     }
@@ -197,7 +203,7 @@ async fn summarise(inner: Arc<Inner>) {
             () = until_closing(&mut closing) => return,
             _ = every.tick() => {}
         }
-        let left_out = inner.log.left_out();
+        let left_out = inner.log.left_out() + inner.foreign.left_out();
         if left_out > 0 {
             let figures = inner.counters.figures();
             tracing::info!(left_out, clients = figures.clients, "lines about links, in the last minute");
@@ -242,19 +248,25 @@ async fn sweep_piece(inner: &Inner, now: Timestamp, online: Vec<PeerId>) -> bool
     })
 }
 
-/// From a connection's first byte to its `Hello`; then a task of its own serves it.
-async fn greet(
-    inner: Arc<Inner>,
+/// Somebody new.
+struct Arrival {
     incoming: Box<dyn Incoming>,
     origin: Origin,
-    secure: Arc<dyn Secure>,
-    task: OwnedSemaphorePermit,
-) {
+    /// Of the listener.
+    at: Arc<str>,
+    /// Given back once it is known what becomes of the connection.
+    _place: Place,
+}
+
+/// From a connection's first byte to its `Hello`; then a task of its own serves it.
+async fn greet(inner: Arc<Inner>, arrival: Arrival, secure: Arc<dyn Secure>, task: OwnedSemaphorePermit) {
+    let Arrival { incoming, origin, at, _place } = arrival;
     let remote = incoming.remote();
     let handshake = async { secure.secure(incoming.handshake().await?).await };
     let link = timeout(HANDSHAKE_DEADLINE, handshake)
         .await
         .unwrap_or(Err(LinkError::Timeout("handshake")))
+        .map(without_services)
         .and_then(|link| match &link.peer {
             Peer::Key(key) => Ok((key.peer_id(), link)),
             Peer::Name(_) => Err(LinkError::NotAuthenticated("a client proves its identity key, not a name")),
@@ -270,9 +282,22 @@ async fn greet(
         Ok((peer, link, visit)) => serve_link(inner, peer, link, visit, task),
         Err(error) => {
             inner.counters.failed_handshakes.one();
-            tracing::debug!(%remote, %error, "a connection ended before `Hello`");
+            // Whoever is at the wrong port is to be found without looking for it.
+            let is_foreign = matches!(error, LinkError::ForeignProtocol { .. });
+            if is_foreign && inner.foreign.lets_through() {
+                tracing::info!(%remote, %at, %error, "a connection ended before `Hello`");
+            } else {
+                tracing::debug!(%remote, %at, %error, "a connection ended before `Hello`");
+            }
         }
     }
+}
+
+/// A link whose streams and datagrams are refused: the relay has no service for them. Emulated ones cost nothing until
+/// somebody tries.
+fn without_services(link: Link) -> Link {
+    let Link { peer, sink, source, stats, .. } = emulated::complete(link);
+    Link { peer, sink, source, datagrams: None, streams: None, stats }
 }
 
 fn serve_link(inner: Arc<Inner>, peer: PeerId, link: Link, visit: Visit, task: OwnedSemaphorePermit) {

@@ -1,12 +1,17 @@
 //! A relay that strangers attack, and an honest pair on it.
 
-use crate::memory::{Figures, figures};
+use std::time::Duration;
+
+use crate::memory::{Figures, figures, processor_time_in};
 use crate::{Exit, Node, Profile, Recorder, Relay, World};
 
 /// What the relay may grow by, whatever strangers do. Generous: allocators keep what was given back.
 const MAX_GROWTH_BYTES: u64 = 48 << 20;
 /// Address space counts as well: 4 GiB set aside and never touched would show here.
 const MAX_VIRTUAL_BYTES: u64 = 1 << 30;
+
+/// What a relay may be busy, in how long, once nobody wants anything of it: a loop without end takes all of it.
+const IDLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// A relay with an honest pair on it, and what one of them sent to come in, piece by piece.
 pub struct Besieged {
@@ -67,15 +72,23 @@ impl Besieged {
         assert!(counted.is_some(), "not {came} have come, or not {gone} gone");
     }
 
-    /// Somebody new can come, the relay has not grown, and it leaves in good order.
+    /// Somebody new can come, the relay has not grown, is idle, and leaves in good order.
     pub fn survived(self) {
-        let carol = self.world.node(self.profile, "carol", self.relay.address()).guest().start();
-        carol.meet(&["alice", "bob"]);
+        self.survived_with("carol");
+    }
+
+    /// The same; the newcomer is called so.
+    pub fn survived_with(self, nick: &str) {
+        let newcomer = self.world.node(self.profile, nick, self.relay.address()).guest().start();
+        newcomer.meet(&["alice", "bob"]);
         if let (Some(before), Some(after)) = (self.before, figures(self.relay.process().pid())) {
             let grown = after.resident.saturating_sub(before.resident);
             assert!(grown < MAX_GROWTH_BYTES, "grown by {grown} bytes: {before:?} {after:?}");
             let grown = after.peak_virtual.saturating_sub(before.peak_virtual);
             assert!(grown < MAX_VIRTUAL_BYTES, "set aside {grown} bytes: {before:?} {after:?}");
+        }
+        if let Some(busy) = processor_time_in(self.relay.process().pid(), IDLE.1) {
+            assert!(busy < IDLE.0, "busy for {busy:?} of {:?}", IDLE.1);
         }
         for node in [&self.alice, &self.bob] {
             let bad: Vec<_> = node.events().into_iter().filter(|event| event.method == "link.down").collect();

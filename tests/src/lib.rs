@@ -35,6 +35,7 @@ pub mod impair;
 pub mod means;
 pub mod memory;
 pub mod node;
+pub mod openssl;
 pub mod process;
 pub mod profiles;
 pub mod recorder;

@@ -19,29 +19,47 @@ pub const WITHOUT: &str = "CHAT_CI_WITHOUT";
 /// Something that not every machine has, or lets everybody do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
+    /// QUIC by somebody else: aioquic, for Python.
+    Aioquic,
     /// Reading all packets of an address.
     Capture,
     /// Writing down the memory of a process.
     Core,
     /// Mounting a small disk.
     Mount,
+    /// Making a network of one's own.
+    Namespace,
     /// The program openssl.
     Openssl,
+    /// The scanner sslscan.
+    Sslscan,
     /// Making system calls fail.
     Strace,
 }
 
 impl Means {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Capture, Self::Core, Self::Mount, Self::Openssl, Self::Strace];
+    pub const ALL: [Self; 8] = [
+        Self::Aioquic,
+        Self::Capture,
+        Self::Core,
+        Self::Mount,
+        Self::Namespace,
+        Self::Openssl,
+        Self::Sslscan,
+        Self::Strace,
+    ];
 
     /// As `CHAT_CI_WITHOUT` has it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Aioquic => "aioquic",
             Self::Capture => "capture",
             Self::Core => "core",
             Self::Mount => "mount",
+            Self::Namespace => "namespace",
             Self::Openssl => "openssl",
+            Self::Sslscan => "sslscan",
             Self::Strace => "strace",
         }
     }
@@ -49,10 +67,13 @@ impl Means {
     /// What nobody knows without it.
     pub fn tests(self) -> &'static str {
         match self {
+            Self::Aioquic => "that another QUIC and the one here understand each other",
             Self::Capture => "that no secret is in any packet (but the recorder's own record is searched)",
             Self::Core => "that no secret is in the relay's memory",
             Self::Mount => "what a full disk does",
+            Self::Namespace => "that texts arrive whole through paths of short packets",
             Self::Openssl => "that openssl and TLS here understand each other",
+            Self::Sslscan => "that sslscan finds nothing wrong with TLS here",
             Self::Strace => "what failing system calls do",
         }
     }
@@ -60,10 +81,17 @@ impl Means {
     /// What it takes.
     fn needs(self) -> &'static str {
         match self {
+            Self::Aioquic => {
+                "Python with the package aioquic (pip install aioquic), as python3 or what CHAT_TEST_PYTHON names"
+            }
             Self::Capture => "Linux, and the capability CAP_NET_RAW",
             Self::Core => "gcore of the package gdb, and the right to trace processes",
             Self::Mount => "Linux, and the right to mount a tmpfs: root, or the capability CAP_SYS_ADMIN",
+            Self::Namespace => {
+                "Linux, iproute2, and the right to make network namespaces: root, or CAP_SYS_ADMIN"
+            }
             Self::Openssl => "the package openssl, of version 3 at least",
+            Self::Sslscan => "the package sslscan",
             Self::Strace => "the package strace, and the right to trace processes",
         }
     }
@@ -71,10 +99,13 @@ impl Means {
     /// Tries it; why it can't be done here, if it can't.
     pub fn missing(self) -> Option<String> {
         match self {
+            Self::Aioquic => no_aioquic(),
             Self::Capture => packets::socket().err().map(|error| error.to_string()),
             Self::Core => no_core(),
             Self::Mount => no_mount(),
+            Self::Namespace => no_namespace(),
             Self::Openssl => no_openssl(),
+            Self::Sslscan => no_program("sslscan", "--version"),
             Self::Strace => no_strace(),
         }
     }
@@ -188,6 +219,39 @@ fn no_mount() -> Option<String> {
     None
 }
 
+fn no_namespace() -> Option<String> {
+    let trial =
+        Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "mtu", "576", "up"]).output();
+    match trial {
+        Err(error) => Some(format!("unshare does not run: {error}")),
+        Ok(output) if !output.status.success() => {
+            Some(format!("no network can be made here: {}", String::from_utf8_lossy(&output.stderr).trim()))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// The Python whose packages the tests use.
+pub fn python() -> OsString {
+    std::env::var_os("CHAT_TEST_PYTHON").unwrap_or_else(|| "python3".into())
+}
+
+fn no_aioquic() -> Option<String> {
+    let trial = Command::new(python()).args(["-c", "import aioquic"]).stdin(Stdio::null()).output();
+    match trial {
+        Err(error) => Some(format!("{} does not run: {error}", python().display())),
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            Some(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned())
+        }
+    }
+}
+
+fn no_program(name: &str, harmless: &str) -> Option<String> {
+    let trial = Command::new(name).arg(harmless).stdin(Stdio::null()).output();
+    trial.err().map(|error| format!("{name} does not run: {error}"))
+}
+
 fn no_openssl() -> Option<String> {
     match Command::new("openssl").arg("version").stdin(Stdio::null()).output() {
         Err(error) => Some(format!("openssl does not run: {error}")),
@@ -238,7 +302,8 @@ mod tests {
             let unknown = verdict(ci, Some("mount,everything")).unwrap_err();
             assert_eq!(
                 unknown,
-                "CHAT_CI_WITHOUT: everything: what may be missing are capture, core, mount, openssl, strace"
+                "CHAT_CI_WITHOUT: everything: what may be missing are aioquic, capture, core, mount, namespace, openssl, \
+                 sslscan, strace"
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
 
 use crate::files::find;
 
@@ -28,6 +29,26 @@ pub fn figures(pid: u32) -> Option<Figures> {
     };
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
     Some(Figures { resident: bytes("VmRSS:")?, peak_virtual: bytes("VmPeak:")?, files })
+}
+
+/// Processor time that a process has used, all its threads together; nothing where the system does not say.
+pub fn processor_time(pid: u32) -> Option<Duration> {
+    /// `USER_HZ`, which is the same on every Linux.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may have anything in it: utime and stime are the 14th and the 15th field of all.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let used = ticks()? + ticks()?;
+    Some(Duration::from_millis(used * 1000 / TICKS_PER_SECOND))
+}
+
+/// Processor time that a process uses while this window passes, which is waited for: what is looked for is that nothing
+/// happens.
+pub fn processor_time_in(pid: u32, window: Duration) -> Option<Duration> {
+    let before = processor_time(pid)?;
+    std::thread::sleep(window);
+    Some(processor_time(pid)?.saturating_sub(before))
 }
 
 /// Which of the needles are in the writable memory of a process, or why that can't be known here. Pages that

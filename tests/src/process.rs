@@ -162,6 +162,16 @@ impl Process {
         assert!(told.expect("sh runs").success(), "{} can't be signalled", self.label);
     }
 
+    /// Stops it where it is, as a machine does that falls asleep, or lets it go on.
+    #[cfg(unix)]
+    pub fn suspend(&self, suspended: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        assert!(self.is_alive(), "{} has ended before it was told to", self.label);
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("the number of a process");
+        let signal = if suspended { Signal::STOP } else { Signal::CONT };
+        kill_process(pid, signal).expect("the process can be signalled");
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
         lock(&self.child).try_wait().expect("the process can be asked for").is_none()

@@ -29,6 +29,7 @@ pub(crate) struct Inner {
     ip: Ipv4Addr,
     processes: Mutex<Vec<Arc<Process>>>,
     labels: AtomicU32,
+    limit: Duration,
     watch: Watch,
 }
 
@@ -61,6 +62,11 @@ impl World {
     /// An empty world.
     #[expect(clippy::new_without_default, reason = "a world has effects")]
     pub fn new() -> Self {
+        Self::lasting(LIMIT)
+    }
+
+    /// One whose processes may take as long as this.
+    pub fn lasting(limit: Duration) -> Self {
         binary::chat();
         let folder = tempfile::Builder::new().prefix("chat-test-").tempdir().expect("a temporary folder");
         for part in ["home", "tmp", "runtime"] {
@@ -71,6 +77,7 @@ impl World {
             ip: own_address(),
             processes: Mutex::default(),
             labels: AtomicU32::new(0),
+            limit,
             watch: Watch::default(),
         });
         let watched = Arc::clone(&inner);
@@ -136,9 +143,9 @@ impl World {
     }
 
     /// Runs a command until it ends, with something on standard input.
-    pub fn run(&self, command: Command, input: &str) -> Finished {
+    pub fn run(&self, command: Command, input: impl AsRef<[u8]>) -> Finished {
         let process = self.inner.spawn("chat", command);
-        process.write(input.as_bytes());
+        process.write(input.as_ref());
         process.close_stdin();
         let exit = process.wait_exit();
         Finished { exit, stdout: process.stdout(), stderr: process.stderr() }
@@ -210,7 +217,7 @@ impl Inner {
     fn watch(&self) {
         let state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
         let running = |state: &mut WatchState| *state == WatchState::Running;
-        let waited = self.watch.ended.wait_timeout_while(state, LIMIT, running);
+        let waited = self.watch.ended.wait_timeout_while(state, self.limit, running);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if *state == WatchState::Running {
             *state = WatchState::Overtime;
@@ -237,7 +244,7 @@ impl Drop for World {
             processes.iter().for_each(|process| show(process));
             return;
         }
-        assert!(!overtime, "the test took more than {LIMIT:?}");
+        assert!(!overtime, "the test took more than {:?}", self.inner.limit);
         for process in &processes {
             let panicked = process.look(|said| String::from_utf8_lossy(&said.stderr).contains("panicked at"));
             assert!(!panicked, "{} panicked:\n{}", process.label(), process.stderr());

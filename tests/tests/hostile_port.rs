@@ -15,6 +15,7 @@ const HALF_OPEN: usize = 200;
 /// A TLS 1.2 record with the beginning of a ClientHello (RFC 8446 §4.1.2, §5.1).
 const TLS_HELLO: &[u8] = b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03................................\x00";
 const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+const SSH: &[u8] = b"SSH-2.0-OpenSSH_9.9\r\n";
 /// What each side of the transport `tcp` says first.
 const TCP_PREAMBLE: &[u8] = b"chattcp\x01";
 
@@ -57,6 +58,7 @@ fn streams_of_anything() {
         ("garbage", garbage(1, 4096)),
         ("HTTP", HTTP.to_vec()),
         ("TLS", TLS_HELLO.to_vec()),
+        ("SSH", SSH.to_vec()),
         ("zeros", vec![0; 100_000]),
         ("another version", b"chattcp\x02".to_vec()),
         ("a frame of 4 GiB", frame(u32::MAX, &garbage(2, 1000))),
@@ -120,7 +122,6 @@ fn half_open(scene: &Besieged) -> Vec<TcpStream> {
 /// should is closed before the handshake's deadline, but for what could still become a handshake.
 #[test]
 fn tls_records_of_anything() {
-    const SSH: &[u8] = b"SSH-2.0-OpenSSH_9.9\r\n";
     let mut scene = Besieged::new(TLS_RSA);
     let hello = scene.honest[0].clone();
     assert!(hello.starts_with(&[0x16, 3]) && hello.len() > 100, "a ClientHello");
@@ -187,6 +188,7 @@ fn datagrams_of_anything(profile: Profile) {
         ("every first byte", (0..=255).map(|first| [&[first][..], &garbage(7, 1199)].concat()).collect()),
         ("text", vec![HTTP.to_vec(), TLS_HELLO.to_vec(), vec![0xff; 65_000], vec![0; 1200], Vec::new()]),
     ];
+    attacks.push(("version negotiation", version_junk()));
     let honest = scene.honest.clone();
     assert!(honest.len() > 5, "a recording of an honest client");
     attacks.push(("replays", honest.clone()));
@@ -222,6 +224,23 @@ fn datagrams_of_anything(profile: Profile) {
         assert!(got <= 3 * 3 * first.len(), "{got} bytes for a handshake of {} bytes", first.len());
     }
     scene.survived();
+}
+
+/// What only an answer of QUIC's would say, and first packets of versions that there are not (RFC 9000 §17.2.1), long and short.
+fn version_junk() -> Vec<Vec<u8>> {
+    let ids = [&[8][..], &[0xaa; 8], &[8], &[0xbb; 8]].concat();
+    let mut junk = Vec::new();
+    for version in [[0; 4], [0, 0, 0, 2], [0xff, 0, 0, 29], [0x1a, 0x2a, 0x3a, 0x4a], [0xff; 4]] {
+        for rest in
+            [&[][..], &[0, 0, 0, 1], &[0, 0, 0, 1, 0x6b, 0x33, 0x43, 0xcf, 1], &[0x5a; 1200], &[0; 1180]]
+        {
+            junk.push([&[0xc0][..], &version, &ids, rest].concat());
+            junk.push([&[0x80][..], &version, &[0xff; 20], rest].concat());
+        }
+    }
+    // A server that hears itself: an offer of versions from somebody whose id is one of its own.
+    junk.extend((0..200).map(|n| [&[0xc0, 0, 0, 0, 0][..], &ids, &[n; 64]].concat()));
+    junk
 }
 
 /// How many bytes have come in answer.

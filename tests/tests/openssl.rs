@@ -1,32 +1,10 @@
 //! What `openssl` makes and says of TLS, and what the program makes of that: certificates and keys in files, and a client
 //! that is nobody's.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use chat_tests::means::Means;
+use chat_tests::openssl::{certificate, openssl};
 use chat_tests::profiles::TLS_RSA;
-use chat_tests::world::Finished;
 use chat_tests::{Exit, Relay, World};
-
-/// Runs it; what it says, whatever it makes of it.
-fn openssl(world: &World, arguments: &[&str], input: &str) -> Finished {
-    let mut command = Command::new("openssl");
-    command.args(arguments).current_dir(world.folder());
-    world.run(command, input)
-}
-
-/// A certificate by itself for a name, with a key of a kind, as the profile tells one to make it.
-fn certificate(world: &World, name: &str, key: &[&str], host: &str) -> [PathBuf; 2] {
-    let paths = ["pem", "key"].map(|end| world.path(format!("{name}.{end}")));
-    let [pem, key_file] = paths.each_ref().map(|path| path.to_str().expect("a path in UTF-8"));
-    let (subject, names) = (format!("/CN={host}"), format!("subjectAltName=DNS:{host}"));
-    let made = ["-keyout", key_file, "-out", pem, "-days", "2", "-subj", &subject, "-addext", &names];
-    let ended = openssl(world, &[&["req", "-x509", "-nodes"], key, &made].concat(), "");
-    // It says on standard error how it gets on.
-    assert_eq!(ended.exit, Exit::Code(0), "{}", ended.stderr);
-    paths
-}
 
 /// A relay shows a certificate that openssl made, whatever kind of key it is of; who trusts the file and expects the name
 /// comes in, and who expects anything else is told what is wrong and ends with 3.
@@ -90,7 +68,7 @@ fn a_client_of_openssl_is_understood_and_refused_by_name() {
     }
     let world = World::new();
     let relay = Relay::start_with(&world, TLS_RSA, &["log.level=debug"]);
-    let client = |arguments: &[&str], input: &str| {
+    let client = |arguments: &[&str], input: &[u8]| {
         let all = [&["s_client", "-connect", relay.address(), "-ign_eof"], arguments].concat();
         openssl(&world, &all, input)
     };
@@ -99,13 +77,13 @@ fn a_client_of_openssl_is_understood_and_refused_by_name() {
             relay.process().wait(|said| String::from_utf8_lossy(&said.stderr).contains(words).then_some(()));
         assert!(seen.is_some(), "no {words} in {}", relay.process().stderr());
     };
-    let said = client(&["-alpn", "h2"], "");
+    let said = client(&["-alpn", "h2"], &[]);
     assert!(said.stderr.contains("no application protocol"), "{}", said.stderr);
     logged("no chat in it");
-    let said = client(&["-tls1_2"], "");
+    let said = client(&["-tls1_2"], &[]);
     assert!(said.stderr.contains("protocol version"), "{}", said.stderr);
     logged("older than 1.3");
-    let said = client(&["-alpn", "chat/1"], "");
+    let said = client(&["-alpn", "chat/1"], &[]);
     assert!(
         said.stdout.contains("ALPN protocol: chat/1") && said.stdout.contains("TLSv1.3"),
         "{}",
@@ -115,17 +93,42 @@ fn a_client_of_openssl_is_understood_and_refused_by_name() {
     logged("no certificate");
 
     let [pem, key] = certificate(&world, "rsa", &["-newkey", "rsa:2048"], "nobody.example");
-    let with = |pem: &PathBuf, key: &PathBuf| {
-        let [pem, key] = [pem, key].map(|path| path.to_str().expect("a path in UTF-8"));
-        client(&["-alpn", "chat/1", "-cert", pem, "-key", key], "this is no record of the relay's\n")
-    };
-    let said = with(&pem, &key);
+    let shown = ["-alpn", "chat/1", "-cert", &pem.to_string_lossy(), "-key", &key.to_string_lossy()];
+    let said = client(&shown, b"this is no record of the relay's\n");
     assert!(said.stderr.contains("alert"), "{}", said.stderr);
-    // An Ed25519 key is an identity, whoever made it: its owner is let in as far as anybody, and says nothing that is known.
+    assert!(!relay.process().stderr().contains(" connected peer"), "{}", relay.process().stderr());
+
+    // An Ed25519 key is an identity, whoever made it: its owner is let in as far as anybody.
     let [pem, key] = certificate(&world, "ed25519", &["-newkey", "ed25519"], "somebody.example");
-    let said = with(&pem, &key);
-    assert!(!said.stderr.contains("alert"), "{}", said.stderr);
-    let log = relay.process().stderr();
-    assert!(!log.contains(" connected peer"), "{log}");
+    let identity = ["-cert", &pem.to_string_lossy(), "-key", &key.to_string_lossy()];
+    // But with nothing agreed on that could be spoken: told so by the end, which is one of good order.
+    let said = client(&identity, &[]);
+    assert!(said.stdout.contains("No ALPN negotiated"), "{}", said.stdout);
+    assert!(!said.stderr.contains("unexpected eof"), "{}", said.stderr);
+    assert!(!relay.process().stderr().contains(" connected peer"), "{}", relay.process().stderr());
+    // `Hello` as chat-core/WIRE.md has it, behind its length; and once more, which ends the link.
+    let hello = [0, 0, 0, 4, 0x82, 0, 0x81, 1].repeat(2);
+    let said = client(&[&["-quiet", "-alpn", "chat/1"][..], &identity].concat(), &hello);
+    logged(" connected peer");
+    // What is no UTF-8 has been replaced.
+    let (welcome, refused) = ("\u{fffd}\0\u{fffd}\u{1}", "is the first record, and no other");
+    assert!(said.stdout.contains(welcome) && said.stdout.contains(refused), "{:?}", said.stdout);
     assert_eq!(relay.leave(), Exit::Code(0));
+}
+
+/// Whoever knows no newer TLS than 1.2 gets none, with any cipher.
+#[test]
+fn older_versions_are_refused_whatever_the_cipher() {
+    if !Means::Openssl.are_there() {
+        return;
+    }
+    let world = World::new();
+    let relay = Relay::start(&world, TLS_RSA);
+    for version in ["-tls1", "-tls1_1", "-tls1_2"] {
+        // Without the level, openssl itself refuses what is oldest.
+        let arguments = ["s_client", "-connect", relay.address(), version, "-cipher", "ALL:@SECLEVEL=0"];
+        let said = openssl(&world, &arguments, &[]);
+        assert!(said.stderr.contains(" alert "), "{version}: {}", said.stderr);
+        assert!(said.stdout.contains("Cipher is (NONE)"), "{version}: {}", said.stdout);
+    }
 }

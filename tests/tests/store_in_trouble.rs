@@ -352,7 +352,8 @@ fn another_identity_in_the_clear_in_place_of_the_sealed_one() {
     fs::write(&key, [7; 32]).unwrap();
     let before = files(alice.folder());
     for _ in 0..2 {
-        let says = ["identity.key is the key of", "belongs to another", "Put the key back", "Nothing was changed"];
+        let says =
+            ["identity.key is the key of", "belongs to another", "Put the key back", "Nothing was changed"];
         try_in(&world, alice.folder(), Some(&lock)).refused(1, &says);
         assert_eq!(files(alice.folder()), before, "nothing was changed");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::snapshot::{ConversationView, MessageView, PeerView, StackView};
+use super::snapshot::{ConversationView, LinkState, MessageView, PeerView, StackView};
 use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::room::RoomAddress;
 use crate::transport::LinkFigures;
@@ -63,6 +63,8 @@ pub enum Reply {
         stack: Arc<StackView>,
         /// Figures of the path to the relay.
         link: LinkFigures,
+        /// Whether there is one.
+        state: LinkState,
     },
     /// The effective profile with the origin of each value.
     Config {

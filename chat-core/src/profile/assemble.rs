@@ -84,9 +84,11 @@ impl Chosen<'_> {
         self.transports.iter().filter_map(|options| problems.take(registry.build(options))).collect()
     }
 
-    /// Those that are not the profile's own transports once more.
+    /// Those that have not the very options of the profile's own transports.
     fn listeners(&self, registry: &Registry, problems: &mut Problems) {
-        let own = |listen: &&Listen| self.transports.iter().any(|own| own.kind() == listen.options.kind());
+        let own = |listen: &&Listen| {
+            self.transports.iter().any(|own| own.chosen_at() == listen.options.chosen_at())
+        };
         for listen in self.listen.iter().filter(|listen| !own(listen)) {
             problems.take(registry.build::<dyn Transport>(&listen.options));
         }

@@ -56,6 +56,8 @@ enum Room {
     Plugin(PluginKind),
     /// An option of a plugin, or inside of it: the core knows its type when the plugin has read it.
     Option,
+    /// `relay.listen`: texts, or tables of transports.
+    Listeners,
     /// A key that the core knows: none of them holds a secret.
     Known,
     /// Nobody knows.
@@ -76,9 +78,11 @@ impl Room {
                 Some((_, Content::Later)) | None => Self::Unknown,
             },
             Self::Keys(table) => match table.key(key) {
+                Some(key) if matches!(key.shape, Shape::Listeners { .. }) => Self::Listeners,
                 Some(key) if !matches!(key.shape, Shape::Later) => Self::Known,
                 _ => Self::Unknown,
             },
+            Self::Listeners => Self::Plugin(PluginKind::Transport).enter(key),
             Self::Plugin(_) if key == super::options::KIND_KEY => Self::Known,
             Self::Plugin(PluginKind::Transport) if key == super::options::ADDRESS_KEY => Self::Known,
             Self::Plugin(_) | Self::Option => Self::Option,
@@ -93,7 +97,7 @@ impl Room {
     /// How a text, or another scalar, is hidden here.
     fn cover(self, is_text: bool) -> Cover {
         match self {
-            Self::Known => Cover::Elsewhere,
+            Self::Known | Self::Listeners => Cover::Elsewhere,
             Self::Option if is_text => Cover::UnlessWord,
             Self::Option => Cover::Elsewhere,
             // A table of this name was expected: what stands there instead has no key.

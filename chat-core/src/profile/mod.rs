@@ -24,6 +24,7 @@ mod closed;
 mod de;
 mod diagnostics;
 mod layers;
+mod listen;
 mod locate;
 mod masks;
 mod nesting;
@@ -164,11 +165,11 @@ pub struct RelaySection {
     pub max_mailbox_bytes: u64,
 }
 
-/// An entry of `relay.listen`. Displays as it is written: `udp-arq://127.0.0.1:12345`.
+/// An entry of `relay.listen`. Displays as `udp-arq://127.0.0.1:12345`, whichever way it is written.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Listen {
-    /// The transport: with the options of `[transport]` if it is the same one, else without options.
+    /// The transport. Of a table: its own options. Of a text: those of `[transport]` if it is the same one, else none.
     pub options: Options,
     /// Where; never pinned.
     pub address: Address,
@@ -274,7 +275,8 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     let address = transport
         .as_ref()
         .and_then(|options| sections::transport_address(&tree, options, relay_address.as_ref(), problems));
-    let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), problems);
+    let listeners = inputs.check.as_ref().map(|check| check.names(PluginKind::Transport)).unwrap_or_default();
+    let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), &listeners, problems);
     let policy = sections::policy(&tree, problems);
     closed::check(&mut tree, &policy, problems);
     at_rest::check(&mut tree, &policy, problems);

@@ -112,6 +112,11 @@ impl Options {
         &self.kind
     }
 
+    /// The names of the options that are given.
+    pub fn given(&self) -> impl Iterator<Item = &str> {
+        self.table.keys()
+    }
+
     /// Where the plugin is chosen.
     pub fn chosen_at(&self) -> &Place {
         &self.kind_place

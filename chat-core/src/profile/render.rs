@@ -8,7 +8,7 @@ use crate::nick::{Nick, is_unsafe_to_show};
 
 use super::Profile;
 use super::options::{ADDRESS_KEY, KIND_KEY};
-use super::secrets::is_secret;
+use super::secrets::is_secret_in;
 use super::source::{MASK, Origin, Place};
 use super::spec::{self, Content, SCHEMA_VERSION_KEY};
 use super::tree::{Entry, Node, Table, Value};
@@ -108,7 +108,6 @@ impl Line {
     }
 
     fn value(name: &str, entry: &Entry, secret: bool) -> Self {
-        let secret = secret || is_secret(name);
         let text = format!("{} = {}", key(name), value(&entry.node, secret));
         Self { text, origin: Some(origin(&entry.node.place)) }
     }
@@ -129,10 +128,11 @@ fn show_table(path: &[&str], table: &Table, order: &[&str], secret: bool, lines:
     let entries = ordered(table, order.iter().copied());
     let (tables, values): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(_, entry)| entry.node.table().is_some());
-    lines.extend(values.into_iter().map(|(name, entry)| Line::value(name, entry, secret)));
+    let is_secret = |name: &str| secret || is_secret_in(table, name);
+    lines.extend(values.into_iter().map(|(name, entry)| Line::value(name, entry, is_secret(name))));
     for (name, entry) in tables {
         if let Some(inner) = entry.node.table() {
-            show_table(&[path, &[name]].concat(), inner, &[], secret || is_secret(name), lines);
+            show_table(&[path, &[name]].concat(), inner, &[], is_secret(name), lines);
         }
     }
 }
@@ -142,7 +142,8 @@ fn show_item(name: &str, table: &Table, lines: &mut Vec<Line>) {
     lines.push(Line::bare(String::new()));
     lines.push(Line::bare(format!("[[{}]]", key(name))));
     let order = spec::table(name).map(known_order).unwrap_or_default();
-    lines.extend(ordered(table, order).into_iter().map(|(name, entry)| Line::value(name, entry, false)));
+    let line = |(name, entry): (&str, &Entry)| Line::value(name, entry, is_secret_in(table, name));
+    lines.extend(ordered(table, order).into_iter().map(line));
 }
 
 fn write_lines(lines: &[Line]) -> String {
@@ -199,10 +200,10 @@ fn value(node: &Node, secret: bool) -> String {
             format!("[{}]", items.join(", "))
         }
         Value::Table(table) => {
-            let entries: Vec<String> = table
-                .iter()
+            let entries: Vec<String> = ordered(table, [KIND_KEY, ADDRESS_KEY])
+                .into_iter()
                 .map(|(name, entry)| {
-                    format!("{} = {}", key(name), value(&entry.node, secret || is_secret(name)))
+                    format!("{} = {}", key(name), value(&entry.node, secret || is_secret_in(table, name)))
                 })
                 .collect();
             if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
@@ -222,8 +223,9 @@ fn float(number: f64) -> String {
 }
 
 fn json_table(table: &Table, secret: bool) -> serde_json::Value {
-    let entry =
-        |(name, entry): (&str, &Entry)| (name.to_owned(), json_value(&entry.node, secret || is_secret(name)));
+    let entry = |(name, entry): (&str, &Entry)| {
+        (name.to_owned(), json_value(&entry.node, secret || is_secret_in(table, name)))
+    };
     serde_json::Value::Object(table.iter().map(entry).collect::<Map<_, _>>())
 }
 

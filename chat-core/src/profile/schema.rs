@@ -19,7 +19,7 @@ pub fn schema(registry: &Registry) -> Value {
     let mut required = vec![spec::SCHEMA_VERSION_KEY, "topology"];
     for table in spec::TABLES {
         let schema = match table.content {
-            Content::Keys(_) => keys_schema(table, &defaults),
+            Content::Keys(_) => with_listeners(table, keys_schema(table, &defaults), registry),
             Content::List(_, max) => list_schema(table, max),
             Content::Plugin(kind) => {
                 required.push(table.name);
@@ -106,6 +106,11 @@ fn key_schema(key: &KeySpec) -> Value {
             "type": "array", "items": { "type": "string", "minLength": 1 }, "maxItems": max,
             "description": description,
         }),
+        // The tables among them are put in by who knows the plugins.
+        Shape::Listeners { max } => json!({
+            "type": "array", "minItems": 1, "maxItems": max, "description": description,
+            "items": { "anyOf": [{ "type": "string", "minLength": 1 }] },
+        }),
         Shape::Flag => json!({ "type": "boolean", "description": description }),
         Shape::Integer { min, max } => {
             json!({ "type": "integer", "minimum": min, "maximum": max, "description": description })
@@ -118,19 +123,51 @@ fn reference(key: &str, value: Value) -> Value {
     json!({ "type": "object", "properties": { key: value }, "required": [key], "additionalProperties": false })
 }
 
+/// The tables that `relay.listen` takes beside texts: of each transport one, with its options.
+fn with_listeners(table: &TableSpec, mut schema: Value, registry: &Registry) -> Value {
+    for key in table.keys().filter(|key| matches!(key.shape, Shape::Listeners { .. })) {
+        let pointer = format!("/properties/{}/items/anyOf", key.name);
+        if let Some(Value::Array(accepted)) = schema.pointer_mut(&pointer) {
+            let transports = registry.iter().filter(|entry| entry.kind == PluginKind::Transport);
+            accepted
+                .extend(transports.map(|entry| entry_schema(entry, PluginKind::Transport, Use::Listener)));
+        }
+    }
+    schema
+}
+
 fn plugin_schema(table: &TableSpec, kind: PluginKind, registry: &Registry) -> Value {
     let entries = registry.iter().filter(|entry| entry.kind == kind);
-    let choices: Vec<Value> = entries.map(|entry| entry_schema(entry, kind)).collect();
+    let choices: Vec<Value> = entries.map(|entry| entry_schema(entry, kind, Use::Table)).collect();
     json!({ "type": "object", "description": table.summary, "required": [KIND_KEY], "oneOf": choices })
 }
 
+/// Where the table of a plugin stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// By itself.
+    Table,
+    /// In `relay.listen`.
+    Listener,
+}
+
+impl Use {
+    /// What tells the schemas of the same plugin apart.
+    fn name(self, kind: PluginKind) -> &'static str {
+        match self {
+            Self::Table => kind.table(),
+            Self::Listener => "listen",
+        }
+    }
+}
+
 /// The schema of one plugin's table: its options, and the keys that are the core's.
-fn entry_schema(entry: &PluginEntry, kind: PluginKind) -> Value {
+fn entry_schema(entry: &PluginEntry, kind: PluginKind, used: Use) -> Value {
     let mut schema = entry.schema().to_value();
     let Value::Object(object) = &mut schema else { return schema };
     object.remove("$schema");
     // A resource of its own, so that `#/$defs/…` inside it means its own definitions.
-    object.insert("$id".to_owned(), json!(format!("urn:chat:{}:{}", kind.table(), entry.name)));
+    object.insert("$id".to_owned(), json!(format!("urn:chat:{}:{}", used.name(kind), entry.name)));
     object.insert("title".to_owned(), json!(entry.name));
     object.insert("description".to_owned(), json!(entry.summary));
     object.insert("type".to_owned(), json!("object"));
@@ -139,7 +176,10 @@ fn entry_schema(entry: &PluginEntry, kind: PluginKind) -> Value {
     if let Value::Object(properties) = properties {
         properties.insert(KIND_KEY.to_owned(), json!({ "const": entry.name }));
         if kind == PluginKind::Transport {
-            let description = "Where to dial, in place of topology.relay.";
+            let description = match used {
+                Use::Table => "Where to dial, in place of topology.relay.",
+                Use::Listener => "Where to listen: host:port.",
+            };
             properties
                 .insert(ADDRESS_KEY.to_owned(), json!({ "type": "string", "description": description }));
         }
@@ -147,6 +187,9 @@ fn entry_schema(entry: &PluginEntry, kind: PluginKind) -> Value {
     let required = object.entry("required").or_insert_with(|| json!([]));
     if let Value::Array(required) = required {
         required.insert(0, json!(KIND_KEY));
+        if used == Use::Listener {
+            required.insert(1, json!(ADDRESS_KEY));
+        }
     }
     schema
 }

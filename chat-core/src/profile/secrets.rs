@@ -27,9 +27,22 @@ pub(super) fn is_secret(name: &str) -> bool {
         || misspelled()
 }
 
+/// Whether the value of `name` in this table is a secret: beside `certificate`, a `key` is the name of the file it is in, if
+/// it looks like one. A key itself, in hex or in base64, has no point, and does not begin like a path.
+pub(super) fn is_secret_in(table: &Table, name: &str) -> bool {
+    let is_path = |text: &str| {
+        !text.contains(['\n', '\r']) && !text.contains("--") && (text.starts_with('/') || text.contains('.'))
+    };
+    let names_a_file = || {
+        let value = table.node(name).and_then(super::tree::Node::text);
+        name == "key" && table.get("certificate").is_some() && value.is_some_and(is_path)
+    };
+    is_secret(name) && !names_a_file()
+}
+
 /// Whether the value of `name` is secret, inside a value that is secret or not.
-fn hides(name: &str, inside: bool) -> bool {
-    is_secret(name) || (inside && !REFERENCES.contains(&name))
+fn hides(table: &Table, name: &str, inside: bool) -> bool {
+    is_secret_in(table, name) || (inside && !REFERENCES.contains(&name))
 }
 
 /// Whether a secret name stands in `text` as a word.
@@ -62,14 +75,16 @@ pub(super) fn leaks(message: &str, table: &Table) -> bool {
         }
     }
     fn leaks_table(message: &str, table: &Table, inside: bool) -> bool {
-        table.iter().any(|(name, entry)| leaks_value(message, &entry.node.value, hides(name, inside)))
+        table.iter().any(|(name, entry)| leaks_value(message, &entry.node.value, hides(table, name, inside)))
     }
     leaks_table(message, table, false)
 }
 
 /// The keys of `table` that hold a secret themselves.
 pub(super) fn inline(table: &Table) -> impl Iterator<Item = (&str, &super::tree::Entry)> {
-    table.iter().filter(|(name, entry)| is_secret(name) && !matches!(entry.node.value, Value::Table(_)))
+    table
+        .iter()
+        .filter(|(name, entry)| is_secret_in(table, name) && !matches!(entry.node.value, Value::Table(_)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::plugin::PluginKind;
 use crate::transport::Address;
 
 use super::diagnostics::{Diagnostic, Problems};
+use super::listen;
 use super::masks::without_userinfo;
 use super::options::{ADDRESS_KEY, Options};
 use super::source::Place;
@@ -190,7 +191,7 @@ fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Optio
 }
 
 /// What is wrong with an address, without what may be a password in it.
-fn said(error: LinkError) -> String {
+pub(super) fn said(error: LinkError) -> String {
     match error {
         LinkError::BadAddress { address, reason } => {
             LinkError::BadAddress { address: without_userinfo(&address), reason }.to_string()
@@ -200,7 +201,7 @@ fn said(error: LinkError) -> String {
 }
 
 /// Whether the built-in transport `kind` can read the address.
-fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut Problems) {
+pub(super) fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut Problems) {
     if HOST_PORT_TRANSPORTS.contains(&kind)
         && let Err(reason) = address.host_port()
     {
@@ -263,41 +264,24 @@ pub(super) fn transport_address(
     Some(address)
 }
 
-/// `[relay]`, listening by default where the profile's clients dial.
+/// `[relay]`, listening by default where the profile's clients dial. `plugins` are the transports that may listen.
 pub(super) fn relay(
     tree: &Table,
     transport: Option<(&Options, &Address)>,
+    plugins: &[&str],
     problems: &mut Problems,
 ) -> Option<RelaySection> {
     let section = Section::of(tree, "relay");
-    let mut listen: Vec<Listen> = Vec::new();
-    for (text, place) in section.texts("listen") {
-        match read_listen(text, place, transport.map(|(options, _)| options)) {
-            Ok(new) => {
-                check_host_port(new.options.kind(), &new.address, place, problems);
-                let is_new = |known: &&Listen| known.to_string() == new.to_string();
-                if listen.iter().any(|known| is_new(&known)) {
-                    problems.push(Diagnostic::error(place, "this is in the list twice"));
-                }
-                listen.push(new);
-            }
-            Err(error) => problems.push(error),
-        }
-    }
-    match section.node("listen") {
-        Some(node) if node.array().is_some_and(<[Node]>::is_empty) => {
-            let error = Diagnostic::error(&node.place, "a relay listens at one address at least");
-            problems.push(error.note("without `listen` it listens where the profile's clients dial"));
-        }
-        Some(_) => {}
+    let listen = match section.node("listen") {
+        Some(node) => listen::entries(node, transport.map(|(options, _)| options), plugins, problems),
         None => {
             let at_the_profile = transport.map(|(options, address)| Listen {
                 options: options.clone(),
                 address: Address::new(address.place.clone()),
             });
-            listen.extend(at_the_profile);
+            at_the_profile.into_iter().collect()
         }
-    }
+    };
     Some(RelaySection {
         listen,
         access: (section.text("access")?.0 == "open").then_some(Access::Open)?,
@@ -310,21 +294,4 @@ pub(super) fn relay(
         max_memory_bytes: section.integer("max_memory_bytes")?,
         max_mailbox_bytes: section.integer("max_mailbox_bytes")?,
     })
-}
-
-fn read_listen(text: &str, place: &Place, transport: Option<&Options>) -> Result<Listen, Diagnostic> {
-    let error = |message: &str| {
-        Diagnostic::error(place, message).note("accepted: transport://host:port, as in tcp://0.0.0.0:12346")
-    };
-    let (kind, address) = text.split_once("://").ok_or_else(|| error("the transport is missing"))?;
-    let address: Address = address.parse().map_err(|reason| error(&said(reason)))?;
-    if address.pin.is_some() {
-        return Err(error("one listens without a fingerprint: it is the node's own"));
-    }
-    let table = PluginKind::Transport.table();
-    let options = match transport.filter(|transport| transport.kind() == kind) {
-        Some(transport) => transport.clone(),
-        None => Options::bare(table, kind, place),
-    };
-    Ok(Listen { options, address })
 }

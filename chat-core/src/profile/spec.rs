@@ -76,6 +76,8 @@ pub(super) enum Shape {
     Choices(&'static [&'static str]),
     /// A list of texts, so many at most.
     Texts { max: usize },
+    /// Where a relay listens, at so many places at most; judged by [`super::listen`].
+    Listeners { max: usize },
     /// A whole number, bounds included.
     Integer { min: u64, max: u64 },
     /// A secret, or where it is; judged by [`super::store`].
@@ -146,8 +148,8 @@ const MIN_MAILBOX_BYTES: u64 = MAX_FRAME_BYTES as u64;
 const RELAY: &[KeySpec] = &[
     key(
         "listen",
-        Shape::Texts { max: 16 },
-        "Where the relay listens, each as `transport://host:port`; default: the transport and address of the profile.",
+        Shape::Listeners { max: 16 },
+        "Where the relay listens: each as `transport://host:port`, or a table with `kind`, `address` and options of its own; default: the transport and address of the profile.",
     ),
     key(
         "access",

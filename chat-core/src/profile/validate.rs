@@ -143,6 +143,7 @@ fn value(key: &KeySpec, table: &TableSpec, entry: &Entry, problems: &mut Problem
                 text(item, problems);
             }
         }
+        Shape::Listeners { max } => super::listen::shape(node, max, problems),
         Shape::Integer { min, max } => integer(node, min, max, problems),
         // By `store`.
         Shape::Secret | Shape::Retention => {}

@@ -5,6 +5,7 @@
 
 mod hostile;
 mod layers;
+mod listeners;
 mod malformed;
 mod plugins;
 mod secrecy;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use chat_core::testing::transport::{Line, Lines, Subject, Wire};
+use chat_core::transport::emulated::Complete;
 use chat_core::transport::{BareLink, FrameSource, HANDSHAKE_DEADLINE, MAX_FRAME_BYTES, NoStats, Role};
 use chat_core::{Address, Dialed, Identity, Incoming, LinkError, Listener, Transport};
 use futures_util::stream::unfold;
@@ -109,6 +110,14 @@ pub(crate) fn toy(slip: Slip, wired: bool) -> Subject {
     let subject = Subject::new(move || Box::new(Toy { net: Arc::clone(&net), slip }), || "bytes:0".into());
     let subject = subject.on_virtual_time();
     if wired { subject.with_wire(ToyWire(world)).noticing_silence_within(SILENCE) } else { subject }
+}
+
+/// With the streams and datagrams that the core gives to a link that has none.
+pub(crate) fn completed() -> Subject {
+    let net = Arc::<Net>::default();
+    let completed =
+        move || Box::new(Complete(Box::new(Toy { net: Arc::clone(&net), slip: Slip::Nothing }))) as _;
+    Subject::new(completed, || "bytes:0".into()).on_virtual_time()
 }
 
 #[async_trait]

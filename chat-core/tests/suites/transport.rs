@@ -29,6 +29,13 @@ mod bare {
     chat_core::transport_suite!(subject: toy(Fault::Nothing, true));
 }
 
+/// Beside the native ones of the toy, those that the core emulates: over the toy's bytes, which have none.
+mod completed {
+    use crate::toy_bytes::completed;
+
+    chat_core::transport_suite!(subject: completed());
+}
+
 mod over_bytes {
     use crate::toy_bytes::{Slip, toy};
     chat_core::transport_suite!(subject: toy(Slip::Nothing, true));
@@ -158,6 +165,17 @@ const FAULTS: &[(Wrong, &[&str])] = &[
     (Wrong::Secure(Fault::StreamCloseEndsTheLink), &["a_stream_ends_by_itself"]),
     (Wrong::Secure(Fault::AcceptTakesThenWaits), &["dropping_open_or_accept_loses_no_stream"]),
     (Wrong::Secure(Fault::StreamsOutliveTheLink), &["streams_end_with_their_link"]),
+    (Wrong::Secure(Fault::StreamsTakeShortFramesOnly), &["frames_of_every_size_pass_a_stream"]),
+    (Wrong::Secure(Fault::StreamNextBeginsAnew), &["dropping_calls_of_a_stream_tears_nothing"]),
+    (Wrong::Secure(Fault::BusyStreamGoesFirst), &["a_busy_stream_starves_nobody"]),
+    (Wrong::Secure(Fault::StreamsAreCountedForEver), &["as_many_streams_as_promised_again_and_again"]),
+    (
+        Wrong::Secure(Fault::StreamCloseEndsBothDirections),
+        &["closing_one_direction_of_a_stream_leaves_the_other"],
+    ),
+    (Wrong::Secure(Fault::StreamCutLooksLikeAClose), &["a_stream_that_is_dropped_is_a_cut"]),
+    (Wrong::Secure(Fault::StreamWriterIsNotTold), &["who_writes_to_a_stream_that_nobody_reads_is_told"]),
+    (Wrong::Secure(Fault::UntakenStreamsHang), &["streams_that_nobody_takes_are_refused"]),
 ];
 
 #[test]

@@ -52,6 +52,7 @@ fn text(profile: &str) -> Result<String, Failure> {
     text.push_str(&format!(
         "\nA relay sees who writes to whom, when, and {length}; it can delay or drop, which shows.\n"
     ));
+    text.push_str(&listeners(&profile));
     text.push_str(&trust(&profile));
     text.push_str(
         "Open rooms are encrypted to the members that the relay names; a closed room has the members that its members\n\
@@ -82,6 +83,28 @@ fn text(profile: &str) -> Result<String, Failure> {
         }
     });
     Ok(text)
+}
+
+/// Where the relay of this profile is to be found, if the profile says it for itself.
+fn listeners(profile: &Profile) -> String {
+    if profile.place("relay.listen").is_none() {
+        return String::new();
+    }
+    let mut text = "Run as a relay (chat relay, chat-relay), it listens here; who comes one way chats with who comes another, \
+                    and each way is encrypted up to the relay:\n"
+        .to_owned();
+    for listen in &profile.relay.listen {
+        let given: Vec<&str> = listen.options.given().collect();
+        let given = if given.is_empty() { String::new() } else { format!(" ({})", given.join(", ")) };
+        let trusted = match listen.options.given().any(|option| option == "certificate") {
+            true => {
+                "; it shows a certificate of files, so its clients name `ca` (and `server_name`) to trust it"
+            }
+            false => "",
+        };
+        text.push_str(&format!("- {listen}{given}{trusted}\n"));
+    }
+    text
 }
 
 /// Whose keys are believed, and what becomes of the others.
@@ -140,6 +163,22 @@ mod tests {
         assert_eq!(said("auto", store), (false, false, true));
         assert_eq!(said("never", store), (true, false, false));
         assert_eq!(said("never", &format!("{store}\n[identity]\nkey_file = \"/k\"")), (false, true, false));
+    }
+
+    #[test]
+    fn each_listener_of_a_relay_is_said_with_its_options() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        let listen = "[relay]\nlisten = [\"udp-arq://127.0.0.1:7\", { kind = \"tls\", address = \"127.0.0.1:7\", \
+                      certificate = \"a.pem\", key = \"a.key\" }]\n";
+        std::fs::write(&path, format!("{}{listen}", profile_with_host())).unwrap();
+        let said = text(path.to_str().unwrap()).unwrap();
+        for piece in
+            ["\n- udp-arq://127.0.0.1:7\n", "\n- tls://127.0.0.1:7 (certificate, key); it shows", "name `ca`"]
+        {
+            assert!(said.contains(piece), "no {piece} in {said}");
+        }
+        assert!(!text("tcp-x25519.toml").unwrap().contains("it listens here"));
     }
 
     fn profile_with_host() -> &'static str {

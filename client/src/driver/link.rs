@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::entropy::Entropy;
-use chat_core::transport::{FrameSink, FrameSource, Peer};
+use chat_core::transport::{FrameSink, FrameSource, Link, LinkStats, Peer, emulated};
 use chat_core::wire::{FromRelay, ToRelay};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::round_trip::RoundTrip;
 use crate::connect::{ConnectError, Connected, Connector};
 use crate::engine::LinkInfo;
 
@@ -91,22 +92,28 @@ fn jittered(wait: Duration, entropy: &mut dyn Entropy) -> Duration {
 /// Uses a link until it ends; the reason, or `None` if the engine has ended.
 async fn use_link(connected: Connected, events: &mpsc::Sender<LinkEvent>) -> Option<String> {
     let Connected { link, relay, hosting, listen, superseded } = connected;
-    let fingerprint = match &link.peer {
+    // No service takes streams or datagrams of the relay yet: they are refused.
+    let Link { peer, mut sink, source, stats, .. } = emulated::complete(link);
+    let round_trip = RoundTrip::new(stats);
+    let stats = Arc::clone(&round_trip) as Arc<dyn LinkStats>;
+    let fingerprint = match &peer {
         Peer::Key(key) => Some(key.peer_id()),
         Peer::Name(_) => None,
     };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     let (closer, closed) = oneshot::channel();
-    let info = LinkInfo { relay, fingerprint, hosting, listen, stats: Arc::clone(&link.stats) };
+    let pings = records.downgrade();
+    let info = LinkInfo { relay, fingerprint, hosting, listen, stats };
     events.send(LinkEvent::Up { info, records, closer }).await.ok()?;
-    let mut sink = link.sink;
     let reason = tokio::select! {
         biased;
-        reason = read(link.source, events) => reason,
+        reason = read(source, events, &round_trip) => reason,
         written = write(&mut sink, queue) => written,
         reason = closed => Some(reason.unwrap_or_else(|_| "closed".to_owned())),
         () = given_up(superseded) => Some("this program has become the relay".to_owned()),
+        never = round_trip.watch(pings) => match never {},
     };
+    round_trip.tell("the link ends");
     // A farewell, so that the relay need not wait for silence; a peer that doesn't take it is left.
     if let Ok(Err(error)) = timeout(CLOSE_DEADLINE, sink.close()).await {
         tracing::debug!(%error, "the link was not closed in good order");
@@ -124,7 +131,11 @@ async fn given_up(superseded: Option<oneshot::Receiver<()>>) {
     std::future::pending().await
 }
 
-async fn read(mut source: FrameSource, events: &mpsc::Sender<LinkEvent>) -> Option<String> {
+async fn read(
+    mut source: FrameSource,
+    events: &mpsc::Sender<LinkEvent>,
+    round_trip: &RoundTrip,
+) -> Option<String> {
     loop {
         let frame = match timeout(SILENCE, source.next()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -133,7 +144,10 @@ async fn read(mut source: FrameSource, events: &mpsc::Sender<LinkEvent>) -> Opti
             Err(_) => return Some("the relay is silent".to_owned()),
         };
         match FromRelay::decode(&frame) {
-            Ok(record) => events.send(LinkEvent::Record(record)).await.ok()?,
+            Ok(record) => {
+                round_trip.on_record(&record);
+                events.send(LinkEvent::Record(record)).await.ok()?;
+            }
             Err(error) => return Some(format!("the relay sent what is no record: {error}")),
         }
     }

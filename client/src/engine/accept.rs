@@ -5,11 +5,12 @@ use std::sync::Arc;
 use chat_core::api::event::AlarmKind;
 use chat_core::error::CryptoError;
 use chat_core::ids::{OneTimeKeyId, PeerId, SessionId, Timestamp};
-use chat_core::key_exchange::{Context, OwnBundle, PeerBundle};
+use chat_core::key_exchange::{Context, OwnBundle, PeerBundle, SavedSession, StateChange};
 use chat_core::wire::Envelope;
 use chat_core::wire::bundle::{Handshake, SignedBundle, VerifiedBundle, binding};
 use zeroize::Zeroizing;
 
+use super::looked_at::Outcome;
 use super::refusal::{
     one_time_key_used_before, refusal_of, refused, unknown_keys, unknown_one_time_key, unknown_session,
 };
@@ -21,7 +22,7 @@ use crate::watch::Call;
 /// How long a first message that was accepted is remembered, beyond any bundle's life.
 const HANDSHAKE_MEMORY_MS: u64 = 60 * super::DAY_MS;
 
-/// The initiator of a session that was just accepted.
+/// The initiator of a session that was accepted, and that session. Secret, so it is never shown.
 pub(super) struct Accepted {
     pub(super) verified: VerifiedBundle,
     /// Its bundle as signed.
@@ -30,23 +31,76 @@ pub(super) struct Accepted {
     keys_expire: Timestamp,
     /// What its first message is remembered by, beside the session.
     transcript: SessionId,
-    /// The one-time key that it has used up.
+    /// The one-time key that it uses up.
     one_time: Option<OneTimeKeyId>,
+    binding: [u8; 32],
+    /// The session before any frame of it was opened.
+    saved: SavedSession,
+}
+
+impl Accepted {
+    /// All of the session as it began, for the store.
+    fn begun(&self) -> StateChange {
+        let SavedSession { main, rows } = self.saved.clone();
+        StateChange { main: Some(main), put: rows.into_iter().collect(), delete: Vec::new() }
+    }
+}
+
+fn accepted_before(peer: PeerId) -> Fault {
+    refused(AlarmKind::Replayed, peer, "a first message that was accepted before")
+}
+
+fn too_many_known(peer: PeerId) -> Fault {
+    refused(AlarmKind::Refused, peer, "a first message of a stranger: too many peers are known")
 }
 
 impl Engine {
-    /// The handshake of an envelope, and the bundle in it, which is its sender's and of this stack.
-    fn first_message(&self, envelope: &Envelope) -> Result<(Handshake, VerifiedBundle), Fault> {
-        let from = envelope.from;
+    /// Accepts the handshake of an envelope, without writing anything. A copy of one that was looked at costs a lookup.
+    pub(super) fn accept(&mut self, envelope: &Envelope) -> Result<(Live, Option<Arc<Accepted>>), Fault> {
+        let (from, id) = (envelope.from, envelope.session);
         let Some(bytes) = &envelope.handshake else {
             return Err(unknown_session(from, "a frame for a session that is not here"));
         };
-        if Handshake::session_id(bytes) != envelope.session {
+        if Handshake::session_id(bytes) != id {
             return Err(refused(AlarmKind::Tampered, from, "a handshake for another session"));
         }
-        if self.store.handshake_is_known(envelope.session)? {
+        if self.store.handshake_is_known(id)? {
             return Err(unknown_session(from, "a first message that was accepted before"));
         }
+        let outcome = match self.looked_at.outcome(from, id, self.up) {
+            Some(outcome) => {
+                self.may_begin_still(from, outcome.as_ref().ok())?;
+                outcome
+            }
+            None => self.look_at(envelope, bytes)?,
+        };
+        let accepted = outcome.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
+        let exchange = Arc::clone(&self.config.key_exchange);
+        let cipher = Arc::clone(&self.config.cipher);
+        let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding: [0; 32] };
+        let session = self
+            .watch
+            .guarded(Call::Restore, || exchange.restore(&accepted.saved, &mut cx))
+            .map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
+        let row = self.new_row(id, from, accepted.binding, None);
+        Ok((Live { row, session }, Some(accepted)))
+    }
+
+    /// What may have changed since a first message was looked at.
+    fn may_begin_still(&mut self, from: PeerId, accepted: Option<&Arc<Accepted>>) -> Result<(), Fault> {
+        let Some(accepted) = accepted else { return Ok(()) };
+        if self.store.handshake_is_known(accepted.transcript)? {
+            return Err(accepted_before(from));
+        }
+        accepted.one_time.map(|id| self.own_one_time_key(from, id)).transpose()?;
+        if !self.contacts.contains_key(&from) && !self.has_room_for_contact()? {
+            return Err(too_many_known(from));
+        }
+        Ok(())
+    }
+
+    /// The handshake of an envelope, and the bundle in it, which is its sender's and of this stack.
+    fn first_message(&self, from: PeerId, bytes: &[u8]) -> Result<(Handshake, VerifiedBundle), Fault> {
         let handshake = Handshake::decode(bytes).map_err(|e| refused(AlarmKind::Tampered, from, e))?;
         let theirs = SignedBundle::verify(&handshake.bundle)
             .map_err(|e| refusal_of(&e, from, "the bundle of a first message"))?;
@@ -81,30 +135,26 @@ impl Engine {
         Ok((handshake, theirs))
     }
 
-    /// Accepts the handshake of an envelope, without writing anything.
-    pub(super) fn accept(&mut self, envelope: &Envelope) -> Result<(Live, Option<Accepted>), Fault> {
+    /// Uses the private key for a first message that was not looked at before. Each use is counted.
+    fn look_at(&mut self, envelope: &Envelope, bytes: &[u8]) -> Result<Outcome, Fault> {
         let from = envelope.from;
-        let (handshake, theirs) = self.first_message(envelope)?;
+        let (handshake, theirs) = self.first_message(from, bytes)?;
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
             return Err(unknown_keys(from));
         };
         let stranger = !self.contacts.contains_key(&from);
         if stranger && !self.has_room_for_contact()? {
-            return Err(refused(
-                AlarmKind::Refused,
-                from,
-                "a first message of a stranger: too many peers are known",
-            ));
+            return Err(too_many_known(from));
         }
-        if !self.rates.may_accept(from, envelope.session, stranger, self.up) {
-            return Err(refused(AlarmKind::Refused, from, "too many first messages within an hour"));
+        if !self.rates.may_accept(from, stranger, self.up) {
+            return Err(refused(AlarmKind::Refused, from, "too many first messages in a short time"));
         }
         let own_verified =
             SignedBundle::verify(&own.signed).map_err(|e| refusal_of(&e, from, "one's own stored bundle"))?;
         let binding = binding(&theirs, &own_verified);
         let transcript = handshake.transcript(&binding);
         if self.store.handshake_is_known(transcript)? {
-            return Err(refused(AlarmKind::Replayed, from, "a first message that was accepted before"));
+            return Err(accepted_before(from));
         }
         let one_time = handshake.one_time.map(|id| self.own_one_time_key(from, id)).transpose()?;
         let ours = OwnBundle {
@@ -117,23 +167,30 @@ impl Engine {
         let exchange = Arc::clone(&self.config.key_exchange);
         let cipher = Arc::clone(&self.config.cipher);
         let mut cx = Context { now: self.now, entropy: &mut *self.entropy, cipher, binding };
-        let session =
-            self.watch.guarded(Call::Accept, || exchange.accept(&ours, &peer, &handshake.first, &mut cx));
-        if !matches!(session, Err(CryptoError::Forged | CryptoError::Malformed(_))) {
-            self.rates.accepted(from, envelope.session, stranger, self.up);
-        }
-        let session = session.map_err(|e| refusal_of(&e, from, "a first message was refused"))?;
-        let row = self.new_row(envelope.session, from, binding, None);
-        Ok((
-            Live { row, session },
-            Some(Accepted {
+        let saved = self.watch.guarded(Call::Accept, || {
+            let mut saved = SavedSession::default();
+            saved.apply(exchange.accept(&ours, &peer, &handshake.first, &mut cx)?.save());
+            Ok(saved)
+        });
+        let forged = matches!(saved, Err(CryptoError::Forged | CryptoError::Malformed(_)));
+        self.rates.accepted(from, forged, stranger, self.up);
+        let outcome = saved.map(|saved| {
+            Arc::new(Accepted {
                 verified: theirs,
                 signed: handshake.bundle,
                 keys_expire: own.expires,
                 transcript,
                 one_time: handshake.one_time,
-            }),
-        ))
+                binding,
+                saved,
+            })
+        });
+        // Without randomness nothing is known about it yet.
+        if !matches!(outcome, Err(CryptoError::Entropy)) {
+            let known = self.contacts.get(&from).is_some_and(|contact| contact.row.had != 0);
+            self.looked_at.remember((from, envelope.session), known, outcome.clone(), self.up);
+        }
+        Ok(outcome)
     }
 
     /// The secret of the one-time key that a first message names.
@@ -144,23 +201,28 @@ impl Engine {
     }
 
     /// Writes an opened envelope's session; a new one with everything that belongs to its acceptance.
-    pub(super) fn keep_opened(&mut self, live: Live, accepted: Option<Accepted>) -> Result<(), StoreError> {
+    pub(super) fn keep_opened(
+        &mut self,
+        live: Live,
+        accepted: Option<Arc<Accepted>>,
+    ) -> Result<(), StoreError> {
         let (id, peer) = (live.row.id, live.row.peer);
-        let Some(Accepted { verified, signed, keys_expire, transcript, one_time }) = accepted else {
-            return self.put_live(live);
-        };
+        let Some(accepted) = accepted else { return self.put_live(live) };
+        self.looked_at.forget(peer, id);
         self.store.insert_session(&live.row)?;
-        if let Some(id) = one_time {
+        // The session itself knows only what has changed since.
+        self.store.save_session(id, &accepted.begun())?;
+        if let Some(id) = accepted.one_time {
             self.store.use_one_time_key(id)?;
             self.has_erased_keys = true;
         }
         // However the clock goes: as long as the keys are here that it was accepted with, and longer.
-        let from = self.now.max(keys_expire);
-        for known_by in [id, transcript] {
+        let from = self.now.max(accepted.keys_expire);
+        for known_by in [id, accepted.transcript] {
             self.store.remember_handshake(known_by, from.plus_ms(HANDSHAKE_MEMORY_MS))?;
         }
         self.put_live(live)?;
-        self.learn_bundle(verified, signed)?;
+        self.learn_bundle(accepted.verified.clone(), accepted.signed.clone())?;
         if !self.own_flight_wins(peer)? {
             self.set_sending(peer, id)?;
         }

@@ -29,9 +29,10 @@ impl Engine {
         if !self.is_crowded() {
             return Ok(true);
         }
-        let chosen = self.members_by_choice()?;
+        let mut kept = self.members_by_choice()?;
+        kept.extend(self.rivals_in_question()?);
         let mut strangers: Vec<(Worth, PeerId)> =
-            self.contacts.values().filter_map(|it| Some((self.worth(it, &chosen)?, it.row.peer))).collect();
+            self.contacts.values().filter_map(|it| Some((self.worth(it, &kept)?, it.row.peer))).collect();
         if strangers.len() > LOOKED_AT {
             strangers.select_nth_unstable(LOOKED_AT);
             strangers.truncate(LOOKED_AT);
@@ -69,11 +70,44 @@ impl Engine {
         Ok(members)
     }
 
-    /// `None` of whom the user has decided anything about.
-    fn worth(&self, contact: &Contact, chosen: &BTreeSet<PeerId>) -> Option<Worth> {
+    /// Keys that claim the names of people whom the user knows: he is asked about them.
+    fn rivals_in_question(&self) -> Result<Vec<PeerId>, StoreError> {
+        let mut rivals = Vec::new();
+        for contact in self.contacts.values() {
+            if let Some(rival) = contact.row.rival
+                && self.is_known_by_choice(contact.row.peer)?
+            {
+                rivals.push(rival);
+            }
+        }
+        Ok(rivals)
+    }
+
+    /// Whether the user has nothing to do with a peer: nothing of it was ever opened, there is no session with it, and he has
+    /// neither written to it nor decided anything about it.
+    pub(super) fn is_stranger(&self, peer: PeerId) -> Result<bool, StoreError> {
+        if let Some(Contact { row, .. }) = self.contacts.get(&peer)
+            && (row.had != 0 || row.settled || row.blocked)
+        {
+            return Ok(false);
+        }
+        if self.is_known_by_choice(peer)? || !self.store.sessions_of(peer)?.is_empty() {
+            return Ok(false);
+        }
+        for (&id, room) in &self.rooms {
+            if !room.is_open() && room.has(peer) && self.is_chosen(id)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// `None` of whom the user has decided anything about. That another key claims its name keeps nobody: both may be made
+    /// up.
+    fn worth(&self, contact: &Contact, kept: &BTreeSet<PeerId>) -> Option<Worth> {
         let row = &contact.row;
-        let decided = self.is_decided(contact) || row.blocked || row.rival.is_some();
-        if decided || chosen.contains(&row.peer) {
+        let decided = row.settled || self.is_verified(contact) || row.blocked;
+        if decided || kept.contains(&row.peer) {
             return None;
         }
         let is_in_a_room = self.rooms.values().any(|room| room.has(row.peer));
@@ -101,7 +135,18 @@ impl Engine {
         self.contacts.remove(&peer);
         self.former_names.retain(|_, owner| *owner != peer);
         self.directs.remove(&self.direct(peer));
-        Ok(())
+        self.forget_claims_of(peer)
+    }
+
+    /// Nobody claims a name who is not known any more.
+    fn forget_claims_of(&mut self, rival: PeerId) -> Result<(), StoreError> {
+        let mut claimed = Vec::new();
+        for contact in self.contacts.values_mut().filter(|it| it.row.rival == Some(rival)) {
+            contact.row.rival = None;
+            self.store.put_contact(&contact.row, None)?;
+            claimed.push(contact.row.peer);
+        }
+        claimed.into_iter().try_for_each(|peer| self.reconsider(peer))
     }
 
     /// Remembers that a name was this peer's, so that nobody else gets it: of peers whom the user has decided about or

@@ -2,6 +2,7 @@
 //! after the commit.
 
 mod accept;
+mod answer;
 mod clock;
 mod commands;
 mod crowd;
@@ -13,6 +14,7 @@ mod housekeeping;
 mod inbound;
 mod keys;
 mod link;
+mod looked_at;
 mod one_time;
 mod outbound;
 mod peers;
@@ -48,6 +50,7 @@ use crate::watch::Watch;
 use clock::Clock;
 pub(crate) use clock::{Moment, Uptime};
 use keys::OwnKeys;
+use looked_at::LookedAt;
 use one_time::{Asked, Stock};
 use peers::Contact;
 use rates::Rates;
@@ -128,8 +131,9 @@ pub(crate) struct Engine {
     /// A backup was put back: so many sessions are to be renewed, and the user is still to be told.
     restored: Option<u64>,
     rates: Rates,
-    /// Peers to renew with as soon as the directory knows them.
-    renew_when_known: BTreeSet<PeerId>,
+    looked_at: LookedAt,
+    /// Peers to renew with as soon as the directory knows them, and since when they are looked for.
+    renew_when_known: BTreeMap<PeerId, Uptime>,
     link: Option<LinkInfo>,
     link_state: LinkState,
     /// Why the relay was lost or not reached the last time.
@@ -207,7 +211,8 @@ impl Engine {
             has_moved_sessions: false,
             restored: None,
             rates: Rates::default(),
-            renew_when_known: BTreeSet::new(),
+            looked_at: LookedAt::default(),
+            renew_when_known: BTreeMap::new(),
             link: None,
             link_state: LinkState::Connecting,
             down_reason: None,

@@ -10,6 +10,7 @@ use chat_core::room::RoomAddress;
 use chat_core::wire::{Body, Plaintext};
 
 use super::Engine;
+use super::answer::Answer;
 use super::commands::{Target, not_found};
 use super::rooms::{Kind, Room};
 use crate::store::{DeliveryRow, DeliveryState, MessageRow, NewMessage, StoreError};
@@ -22,8 +23,6 @@ const MAX_CLIENT_ID_BYTES: usize = 128;
 /// Most others whom a message in a room goes to: each gets a copy of its own. As many as a closed room can have, four times.
 pub(super) const MAX_RECIPIENTS: usize = 1_024;
 
-type Answer<T> = Result<Result<T, CommandError>, StoreError>;
-
 impl Engine {
     pub(super) fn new_id(&mut self) -> Result<[u8; 16], CommandError> {
         let id = self.entropy.bytes::<16>();
@@ -32,36 +31,25 @@ impl Engine {
 
     /// `msg.send`
     pub(super) fn send(&mut self, send: &Send) -> Answer<MessageId> {
-        if let Err(error) = check_text(send) {
-            return Ok(Err(error));
-        }
+        check_text(send)?;
         if let Some(client_id) = &send.client_id
             && let Some(id) = self.store.message_by_client_id(client_id)?
         {
-            return Ok(Ok(id));
+            return Ok(id);
         }
-        let target = match self.target(&send.to) {
-            Ok(target) => target,
-            Err(error) => return Ok(Err(error)),
-        };
+        let target = self.target(&send.to)?;
         if let Some(error) = self.refusal(&target) {
-            return Ok(Err(error));
+            return Err(error.into());
         }
-        let recipients = match self.recipients(&target) {
-            Ok(recipients) => recipients,
-            Err(error) => return Ok(Err(error)),
-        };
+        let recipients = self.recipients(&target)?;
         if !self.has_room_in_outbox(&target)? {
             let message =
                 format!("{MAX_OPEN_DELIVERIES} messages wait already; wait until some are delivered");
-            return Ok(Err(CommandError::new(ErrorKind::TooLarge, message)));
+            return Err(CommandError::new(ErrorKind::TooLarge, message).into());
         }
-        let id = match self.new_id() {
-            Ok(id) => MessageId(id),
-            Err(error) => return Ok(Err(error)),
-        };
+        let id = MessageId(self.new_id()?);
         self.write(id, send, &target, recipients.as_deref())?;
-        Ok(Ok(id))
+        Ok(id)
     }
 
     /// Who gets it; `None` in a room whose roster this link has not told yet: it waits for that.

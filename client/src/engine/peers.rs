@@ -101,8 +101,8 @@ impl Engine {
         }
         self.presence(peer, online)?;
         self.tell_of_downgrade(peer);
-        if self.renew_when_known.remove(&peer) {
-            self.renew(peer, Renewal::OverAny)?;
+        if self.renew_when_known.remove(&peer).is_some() {
+            self.renew_with(peer, Renewal::OverAny)?;
         }
         self.seal_waiting(peer)
     }

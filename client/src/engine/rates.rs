@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chat_core::ids::{ConversationId, PeerId, SessionId};
+use chat_core::ids::{ConversationId, PeerId};
 
-use super::{Engine, HOUR_MS, MINUTE_MS, Uptime};
-use crate::store::StoreError;
+use super::{HOUR_MS, MINUTE_MS, Uptime};
 
 /// First messages of one peer that are looked at in an hour.
 const ACCEPTS_A_PEER: usize = 10;
-/// First messages of all strangers together that are looked at in an hour: identities are free.
+/// First messages in the name of one peer, of which none was its own, that are looked at in a minute. Anybody can make them,
+/// so whoever does keeps it from beginning a session no longer than that.
+const FORGED_A_PEER: usize = 10;
+/// First messages of all strangers together that are looked at in an hour, whosever they are: identities are free.
 const ACCEPTS_OF_STRANGERS: usize = 5_000;
+/// Renewals that frames of strangers bring about in an hour, of whom nothing is known that could be renewed. They may be
+/// people whom this node knew before its data was lost; and anybody can make such frames.
+const RENEWALS_WITH_STRANGERS: usize = 16;
 
 /// What is asked or told is asked or told again after a minute, then two, four … at most so many doublings: an hour.
 const SELDOM: Pace = Pace { first_ms: MINUTE_MS, doublings: 6 };
@@ -28,8 +33,9 @@ const FORGOTTEN_AT_ONCE: usize = 1_000;
 
 /// What is limited per time.
 pub(crate) struct Rates {
-    accepts: BTreeMap<PeerId, VecDeque<(Uptime, SessionId)>>,
-    strangers: VecDeque<(Uptime, SessionId)>,
+    accepts: BTreeMap<PeerId, Accepts>,
+    strangers: VecDeque<Uptime>,
+    renewals_with_strangers: VecDeque<Uptime>,
     renewals: Backoff<PeerId>,
     wishes: Backoff<PeerId>,
     questions: Backoff<PeerId>,
@@ -43,6 +49,7 @@ impl Default for Rates {
         Self {
             accepts: BTreeMap::new(),
             strangers: VecDeque::new(),
+            renewals_with_strangers: VecDeque::new(),
             renewals: Backoff::new(RENEWALS),
             wishes: Backoff::new(WISHES),
             questions: Backoff::new(SELDOM),
@@ -53,49 +60,75 @@ impl Default for Rates {
     }
 }
 
-fn within(times: &mut VecDeque<(Uptime, SessionId)>, now: Uptime, most: usize) -> bool {
-    while times.front().is_some_and(|&(at, _)| now.ms_since(at) >= HOUR_MS) {
+/// How often the private key was used for one peer.
+#[derive(Default)]
+struct Accepts {
+    /// For first messages of its own, in the last hour.
+    its_own: VecDeque<Uptime>,
+    /// For others in its name, in the last minute.
+    forged: VecDeque<Uptime>,
+}
+
+impl Accepts {
+    fn forget_old(&mut self, now: Uptime) {
+        within(&mut self.its_own, now, HOUR_MS);
+        within(&mut self.forged, now, MINUTE_MS);
+    }
+}
+
+/// How many of these times are no longer ago than that; the others are forgotten.
+fn within(times: &mut VecDeque<Uptime>, now: Uptime, ms: u64) -> usize {
+    while times.front().is_some_and(|&at| now.ms_since(at) >= ms) {
         times.pop_front();
     }
-    times.len() < most
+    times.len()
 }
 
 impl Rates {
-    /// Whether a first message of this peer is looked at. Strangers share one budget, so that they can't use up
-    /// that of people one knows. A copy of one that was looked at is: anybody can send copies, and must not use up what is
-    /// its author's.
-    pub(super) fn may_accept(&mut self, peer: PeerId, id: SessionId, stranger: bool, now: Uptime) -> bool {
-        let looked_at =
-            self.accepts.get(&peer).is_some_and(|times| times.iter().any(|(_, known)| *known == id));
-        if looked_at {
-            return true;
-        }
-        if stranger && !within(&mut self.strangers, now, ACCEPTS_OF_STRANGERS) {
+    /// Whether the private key is used for a first message of this peer. Strangers share one budget, so that they can't
+    /// use up that of people one knows. Copies of one that was looked at are not asked about here: see
+    /// [`super::looked_at`].
+    pub(super) fn may_accept(&mut self, peer: PeerId, stranger: bool, now: Uptime) -> bool {
+        if stranger && within(&mut self.strangers, now, HOUR_MS) >= ACCEPTS_OF_STRANGERS {
             return false;
         }
-        self.accepts.get_mut(&peer).is_none_or(|times| within(times, now, ACCEPTS_A_PEER))
+        self.accepts.get_mut(&peer).is_none_or(|of| {
+            of.forget_old(now);
+            of.its_own.len() < ACCEPTS_A_PEER && of.forged.len() < FORGED_A_PEER
+        })
     }
 
-    /// A first message cost what a genuine one costs. One whose signature or MAC was wrong is not counted: anybody
-    /// can send it in another's name.
-    pub(super) fn accepted(&mut self, peer: PeerId, id: SessionId, stranger: bool, now: Uptime) {
-        self.accepts.retain(|_, times| {
-            within(times, now, usize::MAX);
-            !times.is_empty()
+    /// It was used. A first message whose signature or MAC was wrong is `forged`: anybody can send it in another's name.
+    pub(super) fn accepted(&mut self, peer: PeerId, forged: bool, stranger: bool, now: Uptime) {
+        self.accepts.retain(|_, of| {
+            of.forget_old(now);
+            !(of.its_own.is_empty() && of.forged.is_empty())
         });
-        let times = self.accepts.entry(peer).or_default();
-        if times.iter().any(|(_, known)| *known == id) {
-            return;
-        }
-        times.push_back((now, id));
+        let of = self.accepts.entry(peer).or_default();
+        let times = if forged { &mut of.forged } else { &mut of.its_own };
+        times.push_back(now);
         if stranger {
-            self.strangers.push_back((now, id));
+            self.strangers.push_back(now);
         }
+    }
+
+    /// Whether a frame that does not open brings about a renewal with a stranger.
+    pub(super) fn may_renew_with_stranger(&mut self, now: Uptime) -> bool {
+        let may = within(&mut self.renewals_with_strangers, now, HOUR_MS) < RENEWALS_WITH_STRANGERS;
+        if may {
+            self.renewals_with_strangers.push_back(now);
+        }
+        may
     }
 
     /// Whether to begin a new session because a peer's frames can't be opened.
     pub(super) fn may_renew(&mut self, peer: PeerId, known: bool, now: Uptime) -> bool {
         self.renewals.may(peer, known, now)
+    }
+
+    /// Whether a renewal with a peer was begun not long ago.
+    pub(super) fn has_renewed(&self, peer: PeerId, now: Uptime) -> bool {
+        self.renewals.last.get(&peer).is_some_and(|done| now.ms_since(done.at) < MEMORY_MS)
     }
 
     /// The renewal could not be done yet after all.
@@ -202,16 +235,6 @@ impl<K: Ord> Backoff<K> {
     }
 }
 
-impl Engine {
-    /// Whether this user has to do with a peer: something of it was opened, or the user has verified it, written to it, or is
-    /// in a closed room with it.
-    pub(super) fn has_to_do_with(&self, peer: PeerId) -> Result<bool, StoreError> {
-        let had = self.contacts.get(&peer).is_some_and(|contact| contact.row.had != 0);
-        let in_a_room = || self.rooms.values().any(|room| room.closed().is_some() && room.has(peer));
-        Ok(had || in_a_room() || self.is_known_by_choice(peer)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,27 +243,38 @@ mod tests {
     #[test]
     fn a_peer_has_ten_first_messages_an_hour() {
         let (mut rates, peer) = (Rates::default(), PeerId([1; 32]));
-        let id = |n: usize| SessionId([n as u8; 16]);
         for taken in 0..ACCEPTS_A_PEER {
-            // Any number of copies of one count as one.
-            for _ in 0..3 {
-                assert!(rates.may_accept(peer, id(taken), false, Uptime(taken as u64)), "{taken}");
-                rates.accepted(peer, id(taken), false, Uptime(taken as u64));
+            assert!(rates.may_accept(peer, false, Uptime(taken as u64)), "{taken}");
+            rates.accepted(peer, false, false, Uptime(taken as u64));
+        }
+        assert!(!rates.may_accept(peer, false, Uptime(HOUR_MS - 1)));
+        assert!(rates.may_accept(PeerId([2; 32]), false, Uptime(HOUR_MS - 1)), "others are not kept out");
+        // An hour after the first there is one again, and no more.
+        assert!(rates.may_accept(peer, false, Uptime(HOUR_MS)));
+        rates.accepted(peer, false, false, Uptime(HOUR_MS));
+        assert!(!rates.may_accept(peer, false, Uptime(HOUR_MS)));
+    }
+
+    #[test]
+    fn forged_first_messages_are_counted_and_keep_nobody_out_for_longer_than_a_minute() {
+        let (mut rates, peer) = (Rates::default(), PeerId([1; 32]));
+        for n in 0..100 {
+            let (at, may) = (Uptime(n), n < FORGED_A_PEER as u64);
+            assert_eq!(rates.may_accept(peer, false, at), may, "{n}");
+            if may {
+                rates.accepted(peer, true, false, at);
             }
         }
-        assert!(!rates.may_accept(peer, id(100), false, Uptime(HOUR_MS - 1)));
-        assert!(
-            rates.may_accept(peer, id(5), false, Uptime(HOUR_MS - 1)),
-            "a copy, or the genuine one after copies"
-        );
-        assert!(
-            rates.may_accept(PeerId([2; 32]), id(100), false, Uptime(HOUR_MS - 1)),
-            "others are not kept out"
-        );
-        // An hour after the first there is one again, and no more.
-        assert!(rates.may_accept(peer, id(100), false, Uptime(HOUR_MS)));
-        rates.accepted(peer, id(100), false, Uptime(HOUR_MS));
-        assert!(!rates.may_accept(peer, id(101), false, Uptime(HOUR_MS)));
+        assert!(!rates.may_accept(peer, false, Uptime(MINUTE_MS - 1)));
+        assert!(rates.may_accept(peer, false, Uptime(MINUTE_MS)));
+        // Of strangers they are counted with all others.
+        for n in 0..ACCEPTS_OF_STRANGERS as u64 {
+            let mut stranger = PeerId([2; 32]);
+            stranger.0[..8].copy_from_slice(&n.to_be_bytes());
+            assert!(rates.may_accept(stranger, true, Uptime(0)));
+            rates.accepted(stranger, true, true, Uptime(0));
+        }
+        assert!(!rates.may_accept(PeerId([3; 32]), true, Uptime(0)));
     }
 
     /// Else a peer's own renewals would use up what it may begin.
@@ -266,25 +300,13 @@ mod tests {
             PeerId(id)
         };
         for n in 0..ACCEPTS_OF_STRANGERS {
-            assert!(rates.may_accept(stranger(n), SessionId::default(), true, Uptime(0)), "{n}");
-            rates.strangers.push_back((Uptime(0), SessionId::default()));
+            assert!(rates.may_accept(stranger(n), true, Uptime(0)), "{n}");
+            rates.strangers.push_back(Uptime(0));
         }
-        assert!(!rates.may_accept(
-            stranger(ACCEPTS_OF_STRANGERS),
-            SessionId::default(),
-            true,
-            Uptime(HOUR_MS - 1)
-        ));
-        assert!(
-            rates.may_accept(stranger(0), SessionId::default(), false, Uptime(HOUR_MS - 1)),
-            "one who is known"
-        );
-        assert!(rates.may_accept(
-            stranger(ACCEPTS_OF_STRANGERS),
-            SessionId::default(),
-            true,
-            Uptime(HOUR_MS)
-        ));
+        let one_more = stranger(ACCEPTS_OF_STRANGERS);
+        assert!(!rates.may_accept(one_more, true, Uptime(HOUR_MS - 1)));
+        assert!(rates.may_accept(stranger(0), false, Uptime(HOUR_MS - 1)), "one who is known");
+        assert!(rates.may_accept(one_more, true, Uptime(HOUR_MS)));
     }
 
     /// Nobody is kept waiting by a crowd: not who was never seen before, nor whoever comes last of it; and whom the user has

@@ -7,7 +7,7 @@ use chat_core::ids::{PeerId, SessionId};
 use chat_core::wire::Body;
 
 use super::peers::Contact;
-use super::{Engine, Renewal};
+use super::{Engine, MINUTE_MS, Renewal};
 use crate::store::StoreError;
 
 /// Most unknown peers whose bundle is waited for.
@@ -33,7 +33,7 @@ impl Engine {
     /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
     /// which the peer certainly has.
     pub(super) fn renewed(&mut self, from: PeerId, session: SessionId) -> Result<(), StoreError> {
-        let known = self.has_to_do_with(from)?;
+        let known = !self.is_stranger(from)?;
         if !self.rates.may_seal_anew(from, known, self.up) {
             postpone(&mut self.postponed.wishes, from, session);
             return Ok(());
@@ -42,9 +42,19 @@ impl Engine {
         self.seal_anew(from)
     }
 
-    /// Asks a peer whose frames can't be opened to seal them anew.
+    /// Asks a peer whose frames can't be opened to seal them anew. Of strangers few are asked: whoever has no session here
+    /// can send a first message, and what is sent to anybody makes him a correspondent at the relay.
     pub(super) fn renew(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
-        let known = self.has_to_do_with(peer)?;
+        let is_under_way = self.renew_when_known.contains_key(&peer) || self.rates.has_renewed(peer, self.up);
+        if !is_under_way && self.is_stranger(peer)? && !self.rates.may_renew_with_stranger(self.up) {
+            return Ok(());
+        }
+        self.renew_with(peer, how)
+    }
+
+    /// The same, whoever it is.
+    pub(super) fn renew_with(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
+        let known = !self.is_stranger(peer)?;
         if !self.rates.may_renew(peer, known, self.up) {
             let before = self.postponed.renewals.get(&peer).copied();
             let how = before.map_or(how, |before| before.max(how));
@@ -58,18 +68,26 @@ impl Engine {
         };
         if !self.contacts.get(&peer).is_some_and(usable) {
             self.rates.forget_renewal(peer);
-            if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {
-                self.ask_for(peer);
-            }
+            self.want(peer);
             return Ok(());
         }
         self.begin_renewal(peer, how)
     }
 
-    /// The same because the user has decided something about the peer, which nobody else can make happen: at once.
+    /// Looks for the bundle of a peer to renew with. A relay need not answer: who is looked for in vain gives way.
+    pub(super) fn want(&mut self, peer: PeerId) {
+        let now = self.up;
+        self.renew_when_known.retain(|_, since| now.ms_since(*since) < MINUTE_MS);
+        if self.renew_when_known.len() < MAX_WANTED && !self.renew_when_known.contains_key(&peer) {
+            self.renew_when_known.insert(peer, now);
+            self.ask_for(peer);
+        }
+    }
+
+    /// Renews because the user has decided something about the peer, which nobody else can make happen: at once.
     pub(super) fn renew_as_decided(&mut self, peer: PeerId) -> Result<(), StoreError> {
         self.rates.forget_renewal(peer);
-        self.renew(peer, Renewal::Anew)
+        self.renew_with(peer, Renewal::Anew)
     }
 
     /// Begins the session over which the peer is asked, as soon as there may be one.
@@ -89,7 +107,7 @@ impl Engine {
     pub(super) fn renew_postponed(&mut self) -> Result<(), StoreError> {
         let Postponed { renewals, wishes } = std::mem::take(&mut self.postponed);
         for (peer, how) in renewals {
-            self.renew(peer, how)?;
+            self.renew_with(peer, how)?;
         }
         for (peer, session) in wishes {
             self.renewed(peer, session)?;

@@ -4,15 +4,14 @@ use chat_core::api::{CommandError, ErrorKind};
 use chat_core::ids::{MessageId, PeerId, Timestamp};
 
 use super::Engine;
+use super::answer::Answer;
 use crate::store::{DeliveryRow, DeliveryState, MessageRow, StoreError};
-
-type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
 impl Engine {
     /// `msg.retry`
     pub(super) fn retry(&mut self, id: MessageId) -> Answer<()> {
         let Some(row) = self.store.message(self.config.identity.peer_id(), id)? else {
-            return Ok(Err(CommandError::new(ErrorKind::NotFound, "there is no such message of yours")));
+            return Err(CommandError::new(ErrorKind::NotFound, "there is no such message of yours").into());
         };
         let mut failed = self.store.deliveries_of(id)?;
         failed.retain(|delivery| delivery.state == DeliveryState::Failed);
@@ -23,7 +22,7 @@ impl Engine {
             && (unaddressed || !(failed.is_empty() && gone.is_empty()))
             && let Some(error) = self.no_retry(&row, failed.is_empty() && !gone.is_empty())
         {
-            return Ok(Err(error));
+            return Err(error.into());
         }
         for copy in gone {
             self.store.remove_delivery(id, copy.peer)?;
@@ -35,14 +34,14 @@ impl Engine {
                 self.address_waiting(row.conversation)?;
             }
         } else if failed.is_empty() {
-            return Ok(Err(CommandError::new(ErrorKind::NotAllowed, "that message has not failed")));
+            return Err(CommandError::new(ErrorKind::NotAllowed, "that message has not failed").into());
         }
         for delivery in failed {
             self.store.revive_delivery(id, delivery.peer, self.now)?;
             self.seal_waiting(delivery.peer)?;
         }
         self.touched.insert(id);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Who is no longer a member of a closed room gets nothing any more, also of what it was meant to get.

@@ -87,11 +87,10 @@ impl Engine {
 
     /// Whether a peer has to wait for its turn; it stands in line then.
     pub(super) fn waits_in_line(&mut self, peer: PeerId) -> bool {
-        let waits = self.backlog.is_spent() || self.backlog.places.contains_key(&peer);
-        if waits {
-            // Of what it waited for already, the place is the one it has.
-            let behind = self.backlog.places.get(&peer).copied().unwrap_or_default();
-            self.backlog.push(peer, behind);
+        let stands = self.backlog.places.contains_key(&peer);
+        let waits = stands || self.backlog.is_spent();
+        if waits && !stands {
+            self.backlog.push(peer, 0);
         }
         waits
     }

@@ -37,7 +37,7 @@ pub(super) struct Opened {
     /// The session, moved out of the cache while its change is not committed.
     pub(super) live: Live,
     /// The session is new.
-    pub(super) accepted: Option<Accepted>,
+    pub(super) accepted: Option<Arc<Accepted>>,
 }
 
 impl Engine {

@@ -204,9 +204,13 @@ impl Engine {
     }
 
     /// Another key claims the name of a known peer. If that peer is not there, it may have come back with a new identity:
-    /// direct messages to it wait. Whether that is so.
+    /// direct messages to it wait. Whether that is so. Of somebody with whom the user has nothing to do there is nothing to
+    /// decide: a relay can make up any number of pairs.
     pub(super) fn is_claimed(&mut self, known: PeerId, newcomer: PeerId) -> Result<bool, StoreError> {
         let is_pinned = self.is_pinned(known);
+        if self.is_stranger(known)? {
+            return Ok(false);
+        }
         let Some(contact) = self.contacts.get(&known) else { return Ok(false) };
         if contact.row.settled || is_pinned {
             return Ok(false);

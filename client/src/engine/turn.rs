@@ -189,6 +189,7 @@ impl Engine {
         // With every message would cost more syncs than the message.
         self.has_erased_keys |= std::mem::take(&mut self.has_moved_sessions);
         self.tell_of_suppressed_alarms();
+        self.looked_at.forget_old(self.up);
         if self.announce_at.is_some_and(|at| at <= self.up) {
             self.announce_at = None;
             self.announce();

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use chat_core::api::command::SetTyping;
 use chat_core::api::event::Typing;
-use chat_core::api::{CommandError, Event, Reply};
+use chat_core::api::{Event, Reply};
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
+use super::answer::Answer;
 use super::commands::Target;
 use super::inbound::{hash_of, id_for};
 use super::rooms::Room;
@@ -42,11 +43,8 @@ impl Writing {
 
 impl Engine {
     /// `typing.set`
-    pub(super) fn set_typing(&mut self, set: &SetTyping) -> Result<Result<Reply, CommandError>, StoreError> {
-        let target = match self.target(&set.to) {
-            Ok(target) => target,
-            Err(error) => return Ok(Err(error)),
-        };
+    pub(super) fn set_typing(&mut self, set: &SetTyping) -> Answer<Reply> {
+        let target = self.target(&set.to)?;
         let conversation = self.conversation_of(&target);
         let said = self.writing.said.get(&conversation).map(|at| self.up.ms_since(*at));
         let news = match set.typing {
@@ -61,7 +59,7 @@ impl Engine {
                 self.writing.said.insert(conversation, self.up);
             }
         }
-        Ok(Ok(Reply::Done {}))
+        Ok(Reply::Done {})
     }
 
     /// A message ends the writing of it, for whoever gets it.

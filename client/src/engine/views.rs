@@ -289,10 +289,11 @@ impl Engine {
 
     /// Asks the transport for the figures of the link, for the next snapshots: not while one is made, which holds up
     /// every frontend. A transport that panics over its figures has none.
-    pub(crate) fn read_figures(&mut self) {
+    pub(crate) fn read_figures(&mut self) -> &LinkFigures {
         let watch = &self.watch;
         let figures = |link: &LinkInfo| watch.guarded(Call::Figures, || Ok(link.stats.figures()));
         self.views.figures = self.link.as_ref().and_then(|link| figures(link).ok()).unwrap_or_default();
+        &self.views.figures
     }
 }
 

@@ -41,6 +41,24 @@ impl Set {
         less
     }
 
+    /// What is in both.
+    pub(super) fn common(&self, other: &Self) -> impl Iterator<Item = usize> {
+        let both = self.0.iter().zip(other.0).map(|(word, other)| word & other);
+        both.enumerate().filter(|(_, word)| *word != 0).flat_map(|(place, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| place * 64 + bit)
+        })
+    }
+
+    /// Adds another one. What was not there before.
+    pub(super) fn take_in(&mut self, other: &Self) -> Self {
+        let mut new = other.clone();
+        for (word, new) in self.0.iter_mut().zip(&mut new.0) {
+            *new &= !*word;
+            *word |= *new;
+        }
+        new
+    }
+
     pub(super) fn unite(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
     }

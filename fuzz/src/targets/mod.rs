@@ -5,6 +5,7 @@ pub mod arq_listener;
 pub mod arq_packet;
 pub mod arq_pair;
 pub mod bundle;
+pub mod emulated_streams;
 pub mod first_message;
 pub mod frame_body;
 pub mod jsonrpc_line;
@@ -41,6 +42,7 @@ targets!(
     sealed_row,
     archive,
     tcp_frame,
+    emulated_streams,
     noise_frame,
     noise_handshake,
     arq_packet,

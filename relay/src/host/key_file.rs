@@ -5,8 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use chat_core::{CryptoError, PeerId};
 use chat_core::identity::Identity;
+use chat_core::{CryptoError, PeerId};
 use zeroize::Zeroizing;
 
 use super::files::{not_a_file, private};

@@ -71,6 +71,30 @@ async fn a_crowd_that_was_answered_leaves_his_friends_their_room() {
     node.stop().await;
 }
 
+/// More of them were answered than there are places for contacts. Whom he writes to after that is one all the same.
+#[tokio::test]
+async fn a_crowd_that_was_answered_leaves_new_friends_a_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = MailboxLimits { mailbox_bytes: 400_000, contacts_per_peer: 16, ..MailboxLimits::default() };
+    let node = Node::start_with(dir.path(), RelayConfig::default(), limits);
+    let (alice, bob) = (identity(1), identity(2));
+    let mut b = node.connect(&bob).await;
+    let mut crowd = Vec::new();
+    for n in 1..=CROWD {
+        let (me, mut client) = arrive(&node, n).await;
+        exchange((&me, &mut client), (&bob, &mut b)).await;
+        crowd.push((me, client));
+    }
+    let mut a = node.connect(&alice).await;
+    exchange((&alice, &mut a), (&bob, &mut b)).await;
+    drop(b);
+    for (me, client) in &mut crowd {
+        fill(client, me, &to(&bob)).await;
+    }
+    assert!(fill(&mut a, &alice, &to(&bob)).await >= 2);
+    node.stop().await;
+}
+
 /// They write to one another, until the relay holds as much as it takes: that is nobody's mailbox but theirs.
 #[tokio::test]
 async fn a_crowd_that_fills_the_relay_leaves_everybody_else_their_room() {

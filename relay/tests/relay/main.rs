@@ -29,6 +29,8 @@ mod storage_failure;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

@@ -94,9 +94,14 @@ pub(crate) struct Watched {
 struct Current {
     certified: Arc<CertifiedKey>,
     /// Of both files, when they were read.
-    changed: [Option<SystemTime>; 2],
+    stamps: Stamps,
+    /// Of files that were no good, and were told of.
+    refused: Option<Stamps>,
     looked: Instant,
 }
+
+/// When each of two files was changed, and its length: a clock may stand still while a file is written.
+type Stamps = [Option<(SystemTime, u64)>; 2];
 
 impl Watched {
     pub(crate) fn new(
@@ -104,9 +109,9 @@ impl Watched {
         key: PathBuf,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, LinkError> {
-        let changed = changed(&chain, &key);
+        let stamps = stamps(&chain, &key);
         let certified = load(&provider, &chain, &key)?;
-        let now = Mutex::new(Current { certified, changed, looked: Instant::now() });
+        let now = Mutex::new(Current { certified, stamps, refused: None, looked: Instant::now() });
         Ok(Self { chain, key, provider, now })
     }
 
@@ -114,15 +119,19 @@ impl Watched {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if now.looked.elapsed() >= LOOK_EVERY {
             now.looked = Instant::now();
-            let changed = changed(&self.chain, &self.key);
-            if changed != now.changed {
-                now.changed = changed;
+            let stamps = stamps(&self.chain, &self.key);
+            if stamps != now.stamps {
                 match load(&self.provider, &self.chain, &self.key) {
                     Ok(certified) => {
                         tracing::info!("the certificate was exchanged");
-                        now.certified = certified;
+                        (now.certified, now.stamps, now.refused) = (certified, stamps, None);
                     }
-                    Err(error) => tracing::warn!(%error, "the new certificate is no good, the old one stays"),
+                    // Perhaps it is being written: it is tried again at each look, and told of once.
+                    Err(error) if now.refused != Some(stamps) => {
+                        now.refused = Some(stamps);
+                        tracing::warn!(%error, "the new certificate is no good, the old one stays");
+                    }
+                    Err(error) => tracing::debug!(%error, "the new certificate is still no good"),
                 }
             }
         }
@@ -130,8 +139,11 @@ impl Watched {
     }
 }
 
-fn changed(chain: &Path, key: &Path) -> [Option<SystemTime>; 2] {
-    [chain, key].map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
+fn stamps(chain: &Path, key: &Path) -> Stamps {
+    [chain, key].map(|path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.modified().ok()?, file.len()))
+    })
 }
 
 impl ResolvesServerCert for Watched {

@@ -1,7 +1,7 @@
 //! Certificates: one's own made of the identity key, and what those of others prove.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_core::identity::PeerKey;
 use chat_core::{Identity, LinkError};
@@ -28,21 +28,37 @@ pub(crate) fn identity_of(certificate: &CertificateDer<'_>) -> Result<PeerKey, R
     PeerKey::from_bytes(key).map_err(|_| Refusal::NO_IDENTITY)
 }
 
+/// The certificate that was made last and whose it is: a node has one identity, and needs it for each link.
+static LAST: Mutex<Option<(PeerKey, CertificateDer<'static>)>> = Mutex::new(None);
+
 /// A certificate of the identity's own key, by itself, for ever. The same in every run.
 pub(crate) fn certificate(me: &Identity) -> Result<Arc<CertifiedKey>, LinkError> {
+    let key = IdentityKey { me: me.clone(), public: me.public() };
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = match &*last {
+        Some((whose, made)) if *whose == key.public => made.clone(),
+        _ => {
+            let made = make(me, &key)?;
+            *last = Some((key.public, made.clone()));
+            made
+        }
+    };
+    Ok(Arc::new(CertifiedKey::new(vec![made], Arc::new(key))))
+}
+
+fn make(me: &Identity, key: &IdentityKey) -> Result<CertificateDer<'static>, LinkError> {
     let failed = |error: &dyn fmt::Display| {
         LinkError::Io(std::io::Error::other(format!("making a certificate failed: {error}")))
     };
-    let key = IdentityKey { me: me.clone(), public: me.public() };
     let name = me.peer_id().to_string();
     // A name is needed; nobody resolves one under `.invalid` (RFC 2606).
     let mut params =
         CertificateParams::new(vec![format!("{}.chat.invalid", &name[..32])]).map_err(|e| failed(&e))?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.serial_number = Some(SerialNumber::from_slice(&me.public().as_bytes()[..16]));
-    let certificate = params.self_signed(&key).map_err(|e| failed(&e))?;
-    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::new(key))))
+    params.serial_number = Some(SerialNumber::from_slice(&key.public.as_bytes()[..16]));
+    let certificate = params.self_signed(key).map_err(|e| failed(&e))?;
+    Ok(certificate.der().clone())
 }
 
 /// The identity key, for what signs in TLS.
@@ -91,5 +107,21 @@ impl Signer for IdentityKey {
 
     fn scheme(&self) -> SignatureScheme {
         SignatureScheme::ED25519
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_identity_shows_its_own_certificate_whoever_showed_one_before() {
+        let [a, b] = [1, 2].map(|seed| Identity::from_seed(&[seed; 32]));
+        let shown = |me: &Identity| certificate(me).unwrap().cert.clone();
+        let made = [shown(&a), shown(&a), shown(&b), shown(&a)];
+        assert_eq!([&made[1], &made[3]], [&made[0]; 2]);
+        for (shown, me) in made.iter().zip([&a, &a, &b, &a]) {
+            assert_eq!(identity_of(&shown[0]).unwrap(), me.public());
+        }
     }
 }

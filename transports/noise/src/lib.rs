@@ -76,7 +76,7 @@ mod primitives;
 mod secure;
 
 pub use error::HandshakeError;
-pub use foreign::looks_like;
+pub use foreign::{Strangers, datagram_looks_like, looks_like};
 pub use handshake::{Handshake, MESSAGE_LENGTHS, Secured};
 pub use messages::MAX_MESSAGE_BYTES;
 pub use over::OverNoise;

@@ -5,7 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use chat_core::{Address, LinkError};
+use socket2::SockRef;
 use transport_tcp::connect::resolve;
+
+/// Bytes that a listening socket holds until they are read: some thousand first packets.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// An answer from far away takes no longer, and most come at once.
 const SCOUT_AFTER: Duration = Duration::from_millis(300);
@@ -28,7 +32,10 @@ pub(crate) async fn bind(on: &Address) -> Result<UdpSocket, LinkError> {
     let mut last = None;
     for address in resolve(on).await? {
         match UdpSocket::bind(address) {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => {
+                hold_more(&socket);
+                return Ok(socket);
+            }
             Err(error) => last = Some(error),
         }
         if last.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
@@ -36,6 +43,14 @@ pub(crate) async fn bind(on: &Address) -> Result<UdpSocket, LinkError> {
         }
     }
     Err(transport_tcp::connect::not_bound(on, last))
+}
+
+/// In a flood of first packets those of honest dialers are lost where the system has no room for them, and the next try is a
+/// third of a second away. The system may allow less than is asked for.
+fn hold_more(socket: &UdpSocket) {
+    if let Err(error) = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BUFFER) {
+        tracing::debug!(%error, "the system holds no more datagrams than usual");
+    }
 }
 
 /// Whether the machine at the address has answered that nobody listens there; what else can go wrong says nothing of it.

@@ -31,15 +31,19 @@
 //! | datagrams that wait, each way; longest | 256 KiB, older ones are dropped; 1150 bytes |
 //! | handshakes that nobody has taken up, and bytes that wait for them | 1024, 4 MiB |
 //!
+//! Streams are refused to whoever opens them towards an end that uses none: it waits ten seconds and is told.
+//!
 //! What the library keeps until it is acknowledged it tells nobody, so `waiting_bytes` is 0, as where the system keeps it.
 
 mod address;
 mod dial;
+mod ids;
 mod link;
 mod listener;
 mod options;
 mod refusal;
 mod side;
+mod socket;
 
 use async_trait::async_trait;
 use chat_core::{Address, Dialed, Identity, LinkError, Listener, Plugin, ProfileError, Transport};

@@ -267,8 +267,8 @@ impl LinkStats for Figures {
         LinkFigures {
             srtt_us: u64::try_from(stats.path.rtt.as_micros()).ok(),
             lost_packets: Some(stats.path.lost_packets),
-            // The library sends bytes again, not packets, and does not count them.
-            retransmits: None,
+            // The library sends what a lost packet carried again in others, and counts the lost ones alone.
+            retransmits: Some(stats.path.lost_packets),
             sent_bytes: Some(stats.udp_tx.bytes),
             received_bytes: Some(stats.udp_rx.bytes),
             mtu: Some(stats.path.current_mtu.into()),

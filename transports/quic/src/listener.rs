@@ -11,6 +11,7 @@ use transport_certificates::{Serving, proved};
 use transport_tcp::in_time;
 
 use crate::options::QuicOptions;
+use crate::socket::Listening;
 use crate::{ALPN, address, link, refusal, side};
 
 pub(crate) struct QuicListener {
@@ -26,8 +27,9 @@ impl QuicListener {
         let transport = side::transport(options, 1);
         let (config, _) = side::server(&serving, &transport)?;
         let socket = address::bind(on).await?;
-        let endpoint =
-            Endpoint::new(side::listening_endpoint(me), Some(config), socket, Arc::new(TokioRuntime))?;
+        let (socket, runtime) = (Listening::new(socket)?, Arc::new(TokioRuntime));
+        let ours = side::listening_endpoint(me)?;
+        let endpoint = Endpoint::new_with_abstract_socket(ours, Some(config), socket, runtime)?;
         let address = endpoint.local_addr()?;
         Ok(Self { endpoint, address, serving, transport })
     }

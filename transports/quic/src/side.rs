@@ -1,16 +1,17 @@
 //! What QUIC is told: limits, times, keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chat_core::{Address, Identity, LinkError, PeerId};
+use chat_core::{Address, Entropy, Identity, LinkError, OsEntropy, PeerId};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
-use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
 use rustls::pki_types::CertificateDer;
 use transport_certificates::{Serving, Verdict};
 
 use crate::ALPN;
+use crate::ids::Ids;
 use crate::options::QuicOptions;
 
 /// Bytes of one stream that came and were not read; one of the limits that decide how fast a long way can be.
@@ -25,6 +26,9 @@ pub(crate) const SPARE_STREAMS: u32 = 1 + MAX_STREAMS / 8;
 /// For the main stream, and those that either end opened: what nobody reads of one takes no room from another.
 pub(crate) const WINDOW_WITH_STREAMS: u32 = (1 + 2 * (MAX_STREAMS + SPARE_STREAMS)) * STREAM_WINDOW;
 const DATAGRAM_BUFFER: usize = 256 << 10;
+/// Until it is known. The RFC would have 333 ms (RFC 9002 §6.2.2), and a first packet that is lost would cost a second: three
+/// times this and more. On a path that is longer, one or two packets of a handshake are sent twice.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// RFC 9000; what drafts said is not spoken any more.
 const VERSION_1: u32 = 1;
 const MAX_UNTAKEN: usize = 1024;
@@ -36,6 +40,7 @@ const ALL_UNTAKEN_BYTES: u64 = 4 << 20;
 pub(crate) fn transport(options: &QuicOptions, streams: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
+        .initial_rtt(INITIAL_RTT)
         .max_concurrent_bidi_streams(streams.into())
         .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(STREAM_WINDOW.into())
@@ -60,16 +65,18 @@ pub(crate) fn endpoint() -> EndpointConfig {
 /// For who listens. What resets a link that nobody here knows any more (RFC 9000 §10.3), and what tells that its id was given
 /// out here, is made of the identity: a node that was started again frees its old peers at once, who else would wait for it
 /// until `idle_seconds` are over.
-pub(crate) fn listening_endpoint(me: &Identity) -> EndpointConfig {
+pub(crate) fn listening_endpoint(me: &Identity) -> Result<EndpointConfig, LinkError> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, me.seed().as_ref());
     let resets = hmac::sign(&key, b"chat/quic reset/1");
     let ids = hmac::sign(&key, b"chat/quic ids/1");
-    let ids = ids.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    let entropy: &mut dyn Entropy = &mut OsEntropy;
+    let start = entropy.bytes::<32>().map_err(unfit)?;
+    let [node, start] = [ids.as_ref(), &start].map(|key| hmac::Key::new(hmac::HMAC_SHA256, key));
     let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, resets.as_ref())));
     config
-        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)))
+        .cid_generator(move || Box::new(Ids::new(node.clone(), start.clone())))
         .supported_versions(vec![VERSION_1]);
-    config
+    Ok(config)
 }
 
 fn unfit(what: impl std::fmt::Display) -> LinkError {

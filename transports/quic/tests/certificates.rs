@@ -20,27 +20,7 @@ fn make(certificates: Certificates) -> Box<dyn Transport> {
     Quic::build(QuicOptions { certificate, key, ca, server_name, ..QuicOptions::default() }).unwrap()
 }
 
-macro_rules! tests {
-    ($($name:ident)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            suite::$name(make).await;
-        }
-    )*};
-}
-
-tests! {
-    a_self_made_certificate_in_the_trusted_file_proves_its_name
-    a_certificate_of_a_trusted_authority_proves_its_name
-    each_bad_certificate_is_refused_in_its_own_words
-    a_certificate_that_nobody_vouches_for_is_refused
-    files_that_are_no_good_are_named_and_nothing_listens
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_new_certificate_is_shown_to_the_next_and_links_go_on() {
-    suite::a_new_certificate_is_shown_to_the_next_and_links_go_on(make).await;
-}
+suite::tests!(make);
 
 fn quic() -> Box<dyn Transport> {
     make(Certificates::default())

@@ -22,3 +22,20 @@ mod secured {
 
     chat_core::transport_suite!(subject: secured());
 }
+
+/// With the streams and datagrams that the core gives to a link that has none.
+mod completed {
+    use chat_core::Plugin as _;
+    use chat_core::testing::transport::{Subject, TcpWire};
+    use chat_core::transport::emulated::Complete;
+    use transport_noise::OverNoise;
+    use transport_tcp::{Tcp, TcpOptions};
+
+    fn completed() -> Subject {
+        let tcp = || Tcp::build(TcpOptions::default()).unwrap();
+        let completed = move || Box::new(Complete(Box::new(OverNoise(tcp())))) as _;
+        Subject::new(completed, || "127.0.0.1:0".into()).with_wire(TcpWire)
+    }
+
+    chat_core::transport_suite!(subject: completed());
+}

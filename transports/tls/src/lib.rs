@@ -7,6 +7,9 @@
 //! TLS 1.3 with ALPN `chat/1`, no resumption, no early data, client certificates required; inside it frames:
 //! length, u32 big-endian ‖ as many bytes, 0 to 2 MiB. A direction ends in good order with `close_notify`; without it the
 //! link was cut.
+//!
+//! Streams and datagrams are the core's ([`chat_core::transport::emulated`]). What the kernel measures of the path has no safe
+//! interface among our dependencies: the figures are bytes alone, and a client measures the round trip by its pings.
 
 mod listener;
 mod options;
@@ -19,7 +22,7 @@ use async_trait::async_trait;
 use chat_core::transport::{Link, Peer};
 use chat_core::{Address, Dialed, Identity, LinkError, Listener, Plugin, ProfileError, Transport};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use transport_certificates::{Certificates, proved};
 use transport_tcp::framing::{Reader, Writer};
@@ -107,11 +110,15 @@ where
     let counters = Arc::new(Counters::default());
     let wire = Wire::new(stream, Arc::clone(&counters));
     let accepted = acceptor.accept(wire).into_fallible().await;
-    let stream = accepted.map_err(|(error, wire)| explain(error, wire.first_bytes()))?;
-    let session = stream.get_ref().1;
-    if session.alpn_protocol() != Some(ALPN) {
+    let mut stream = accepted.map_err(|(error, wire)| explain(error, wire.first_bytes()))?;
+    if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+        // Who named no protocol has not been refused by the library. It is told the end, whether it takes it or not.
+        if let Err(error) = stream.shutdown().await {
+            tracing::trace!(%error, "a stranger has gone before it was told to");
+        }
         return Err(LinkError::ForeignProtocol { looks_like: "speaks TLS, but no chat in it" });
     }
+    let session = stream.get_ref().1;
     let peer = Peer::Key(proved(session.peer_certificates())?);
     Ok(link(peer, stream, counters))
 }

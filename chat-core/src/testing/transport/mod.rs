@@ -35,8 +35,10 @@ mod delivery;
 mod frames;
 mod identity;
 mod listening;
+mod many_streams;
 mod pressure;
 mod strangers;
+mod stream_ends;
 mod streams;
 mod subject;
 mod tap;
@@ -170,6 +172,18 @@ macro_rules! __transport_rules {
                 a_stream_ends_by_itself,
                 dropping_open_or_accept_loses_no_stream,
                 streams_end_with_their_link
+            }
+            many_streams::{
+                frames_of_every_size_pass_a_stream,
+                dropping_calls_of_a_stream_tears_nothing,
+                a_busy_stream_starves_nobody,
+                as_many_streams_as_promised_again_and_again
+            }
+            stream_ends::{
+                closing_one_direction_of_a_stream_leaves_the_other,
+                a_stream_that_is_dropped_is_a_cut,
+                who_writes_to_a_stream_that_nobody_reads_is_told,
+                streams_that_nobody_takes_are_refused
             }
         }
     };

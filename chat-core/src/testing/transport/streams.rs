@@ -11,9 +11,9 @@ use crate::testing::Violation;
 use crate::testing::rule::{Must as _, ensure};
 use crate::transport::{FrameSink, FrameSource, Streams};
 
-type Stream = (FrameSink, FrameSource);
+pub(super) type Stream = (FrameSink, FrameSource);
 
-fn of(bench: &Bench<'_>, pair: &(End, End)) -> Result<Option<[Arc<dyn Streams>; 2]>, Violation> {
+pub(super) fn of(bench: &Bench<'_>, pair: &(End, End)) -> Result<Option<[Arc<dyn Streams>; 2]>, Violation> {
     match (&pair.0.streams, &pair.1.streams) {
         (Some(a), Some(b)) => Ok(Some([Arc::clone(a), Arc::clone(b)])),
         (None, None) => {
@@ -24,16 +24,16 @@ fn of(bench: &Bench<'_>, pair: &(End, End)) -> Result<Option<[Arc<dyn Streams>; 
     }
 }
 
-async fn next(stream: &mut Stream) -> Seen {
+pub(super) async fn next(stream: &mut Stream) -> Seen {
     Seen::of(frames::next(&mut stream.1).await)
 }
 
-async fn send(stream: &mut Stream, number: u64, len: usize) -> Result<(), Violation> {
+pub(super) async fn send(stream: &mut Stream, number: u64, len: usize) -> Result<(), Violation> {
     frames::send(&mut stream.0, frame(number, len)).await.must("sending a frame")
 }
 
 /// Opens a stream, with a first frame that makes it known to the other end whatever the transport, and accepts it there.
-async fn opened(
+pub(super) async fn opened(
     bench: &Bench<'_>,
     from: &dyn Streams,
     to: &dyn Streams,

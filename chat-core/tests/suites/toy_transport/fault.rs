@@ -92,4 +92,33 @@ pub(crate) enum Fault {
     StreamCloseEndsTheLink,
     AcceptTakesThenWaits,
     StreamsOutliveTheLink,
+    StreamsTakeShortFramesOnly,
+    /// What has come of a stream's frame belongs to whoever asked for it.
+    StreamNextBeginsAnew,
+    /// Once a stream has sent megabytes, others wait.
+    BusyStreamGoesFirst,
+    /// Those that have ended count, too.
+    StreamsAreCountedForEver,
+    StreamCloseEndsBothDirections,
+    StreamCutLooksLikeAClose,
+    StreamWriterIsNotTold,
+    /// Who opens a stream that nobody takes waits for an answer for ever.
+    UntakenStreamsHang,
+}
+
+impl Fault {
+    /// Whether it is one of the pipes of streams.
+    pub(crate) fn is_of_streams(self) -> bool {
+        matches!(
+            self,
+            Self::StreamsShareTheirRoom
+                | Self::StreamCloseEndsTheLink
+                | Self::StreamsTakeShortFramesOnly
+                | Self::StreamNextBeginsAnew
+                | Self::BusyStreamGoesFirst
+                | Self::StreamCloseEndsBothDirections
+                | Self::StreamCutLooksLikeAClose
+                | Self::StreamWriterIsNotTold
+        )
+    }
 }

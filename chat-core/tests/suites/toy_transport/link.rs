@@ -1,6 +1,6 @@
 //! A link from both of its ends, with datagrams and streams of its own.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
@@ -175,6 +175,7 @@ struct ToyStreams {
     out: mpsc::Sender<Stream>,
     back: AsyncMutex<mpsc::Receiver<Stream>>,
     last: Mutex<Option<Arc<Pipe>>>,
+    opened: AtomicUsize,
     _open: Option<mpsc::Sender<Stream>>,
 }
 
@@ -189,6 +190,7 @@ fn streams(fault: Fault, shared: &Arc<Shared>, main: &Arc<Pipe>) -> [Arc<ToyStre
             out: out.clone(),
             back: AsyncMutex::new(back),
             last: Mutex::default(),
+            opened: AtomicUsize::new(0),
             _open: open,
         })
     };
@@ -200,7 +202,13 @@ impl Streams for ToyStreams {
     async fn open(&self) -> Result<Stream, LinkError> {
         let (there, back) =
             (Pipe::new(self.fault, false, &self.shared), Pipe::new(self.fault, false, &self.shared));
-        *there.other.lock().unwrap() = Some(self.main.clone());
+        *there.other.lock().unwrap() = match self.fault {
+            Fault::StreamCloseEndsBothDirections => Some(Arc::downgrade(&back)),
+            _ => Some(self.main.clone()),
+        };
+        if self.opened.fetch_add(1, Ordering::Relaxed) > 20 && self.fault == Fault::StreamsAreCountedForEver {
+            return Err(LinkError::Timeout("a stream"));
+        }
         let before = self.last.lock().unwrap().replace(Arc::clone(&there));
         *there.wrong.lock().unwrap() = before;
         there.mixes.store(self.fault == Fault::MixesStreams, Ordering::Relaxed);
@@ -209,7 +217,10 @@ impl Streams for ToyStreams {
         };
         let (ours, theirs) = (stream(&there, &back), stream(&back, &there));
         tokio::task::yield_now().await;
-        self.out.send(theirs).await.map_err(|_| LinkError::Closed)?;
+        match self.out.send(theirs).await {
+            Err(untaken) if self.fault == Fault::UntakenStreamsHang => std::mem::forget(untaken),
+            sent => sent.map_err(|_| LinkError::Closed)?,
+        }
         Ok(ours)
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) used: AtomicUsize,
     /// Datagrams that wait.
     pub(crate) datagrams: AtomicUsize,
+    /// Bytes that went over streams.
+    streamed: AtomicUsize,
 }
 
 /// A direction.
@@ -81,6 +83,8 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     pub(crate) fn new(fault: Fault, is_main: bool, shared: &Arc<Shared>) -> Arc<Self> {
+        // What is wrong with the link's own frames is not wrong with streams.
+        let fault = if is_main || fault.is_of_streams() { fault } else { Fault::Nothing };
         Arc::new(Self {
             fault,
             is_main,
@@ -99,19 +103,39 @@ impl Pipe {
         self.state.lock().unwrap()
     }
 
-    fn used(&self) -> &AtomicUsize {
-        let shares = match self.is_main {
+    /// Whether it has to do with the room of others.
+    fn shares(&self) -> bool {
+        match self.is_main {
             true => self.fault == Fault::SharesItsRoom,
             false => self.fault == Fault::StreamsShareTheirRoom,
-        };
-        if shares { &self.shared.used } else { &self.used }
+        }
+    }
+
+    fn take_room(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        if self.shares() {
+            self.shared.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn give_room(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if self.shares() {
+            self.shared.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     fn has_room(&self) -> bool {
         let held_up = self.fault == Fault::DatagramsHoldUpFrames
             && self.is_main
             && self.shared.datagrams.load(Ordering::Relaxed) > ROOM / 2;
-        self.used().load(Ordering::Relaxed) < ROOM && !held_up
+        let streamed = self.shared.streamed.load(Ordering::Relaxed);
+        let goes_last = self.fault == Fault::BusyStreamGoesFirst
+            && self.sent.load(Ordering::Relaxed) < LARGE as u64
+            && streamed > 3 * LARGE;
+        let others =
+            if self.shares() && streamed < 3 * LARGE { self.shared.used.load(Ordering::Relaxed) } else { 0 };
+        self.used.load(Ordering::Relaxed).max(others) < ROOM && !held_up && !goes_last
     }
 
     fn cost(&self, chunk: &Bytes) -> usize {
@@ -129,8 +153,11 @@ impl Pipe {
     }
 
     fn push_here(&self, chunk: Bytes, is_last: bool) {
-        self.used().fetch_add(self.cost(&chunk), Ordering::Relaxed);
+        self.take_room(self.cost(&chunk));
         self.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        if !self.is_main {
+            self.shared.streamed.fetch_add(chunk.len(), Ordering::Relaxed);
+        }
         let mut state = self.state();
         if state.end != End::Open {
             return;
@@ -171,7 +198,9 @@ impl Pipe {
             wake(state.reader.take());
         }
         drop(state);
-        let both = self.fault == Fault::StreamCloseEndsTheLink && how == End::Closed && !self.is_main;
+        let spreads =
+            matches!(self.fault, Fault::StreamCloseEndsTheLink | Fault::StreamCloseEndsBothDirections);
+        let both = spreads && how == End::Closed && !self.is_main;
         let other = self.other.lock().unwrap().as_ref().and_then(Weak::upgrade);
         if let (true, Some(other)) = (both, other) {
             other.end(End::Closed);
@@ -267,6 +296,9 @@ impl ToySink {
     fn refuse(&mut self, frame: &Bytes) -> Result<(), LinkError> {
         let (len, max) = (frame.len(), MAX_FRAME_BYTES);
         match self.pipe.fault {
+            Fault::StreamsTakeShortFramesOnly if !self.pipe.is_main && len > LARGE => {
+                Err(LinkError::FrameTooLarge { len, max: LARGE })
+            }
             _ if len <= max => Ok(()),
             Fault::TakesAnyLength => Ok(()),
             Fault::RefusesWithoutReason => Err(cut()),
@@ -380,7 +412,11 @@ impl ToySource {
         if again && end == End::Closed && fault == Fault::EndIsToldOnce {
             return Poll::Pending;
         }
-        if end != End::Gone || fault == Fault::CutLooksLikeAClose {
+        let looks_good = match self.pipe.is_main {
+            true => fault == Fault::CutLooksLikeAClose,
+            false => fault == Fault::StreamCutLooksLikeAClose,
+        };
+        if end != End::Gone || looks_good {
             return Poll::Ready(None);
         }
         self.pipe.state().end = End::Told;
@@ -396,7 +432,8 @@ impl Stream for ToySource {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let another = self.asked.as_ref().is_some_and(|waker| !waker.will_wake(cx.waker()));
-        if another && self.pipe.fault == Fault::NextBeginsAnew {
+        let anew = if self.pipe.is_main { Fault::NextBeginsAnew } else { Fault::StreamNextBeginsAnew };
+        if another && self.pipe.fault == anew {
             self.partial.clear();
         }
         loop {
@@ -415,7 +452,7 @@ impl Stream for ToySource {
                 self.asked = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            self.pipe.used().fetch_sub(self.pipe.cost(&chunk), Ordering::Relaxed);
+            self.pipe.give_room(self.pipe.cost(&chunk));
             self.pipe.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             let writer = state.writer.take();
             drop(state);
@@ -431,8 +468,13 @@ impl Stream for ToySource {
 
 impl Drop for ToySource {
     fn drop(&mut self) {
+        if self.pipe.fault == Fault::StreamWriterIsNotTold && !self.pipe.is_main {
+            return;
+        }
         let mut state = self.pipe.state();
         state.source_gone = true;
+        let left: Vec<_> = state.chunks.drain(..).collect();
+        left.iter().for_each(|(chunk, _)| self.pipe.give_room(self.pipe.cost(chunk)));
         if self.pipe.fault != Fault::ForgetsTheWriterWhenTheReaderGoes {
             wake(state.writer.take());
         }

@@ -30,6 +30,7 @@ use chat_core::room::RoomAddress;
 use chat_core::wire::envelope::open_room_conversation;
 
 use super::Engine;
+use super::answer::Answer;
 use crate::roster::Log;
 use crate::store::{RoomPeer, RoomRow, StoreError};
 use names::Tie;
@@ -44,8 +45,6 @@ const MAX_ROOMS: usize = 256;
 const MAX_ROOMS_OF_OTHERS: usize = MAX_ROOMS / 4 * 3;
 /// Most rooms that are remembered of those one is not in any more.
 const MAX_LEFT_ROOMS: usize = 256;
-
-type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
 /// A room ever joined, or one that admitted this node.
 pub(crate) struct Room {
@@ -74,11 +73,23 @@ pub(crate) struct Closed {
     pub(crate) log: Log,
     /// What others know of it.
     peers: BTreeMap<PeerId, RoomPeer>,
+    /// What they are to know, as far as it was asked for.
+    owed: BTreeMap<PeerId, sync::Owed>,
+    /// Members of whom the user has said that they are some, in a room out of a backup.
+    confirmed: BTreeSet<PeerId>,
+    /// Who admitted this node, if somebody else told of the room first: its word is enough, as if it had come first.
+    brought_by: Option<PeerId>,
 }
 
 impl Closed {
     fn new(log: Log) -> Self {
-        Self { log, peers: BTreeMap::new() }
+        Self {
+            log,
+            peers: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
+            brought_by: None,
+        }
     }
 }
 
@@ -205,12 +216,8 @@ impl Engine {
 
     /// `room.join`
     pub(super) fn join(&mut self, at: &InRoom) -> Answer<()> {
-        let name = match self.open_room_meant(&at.room)? {
-            Ok(Some(name)) => name,
-            Ok(None) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
-        };
-        let refuse = |kind, message: String| Ok(Err(CommandError::new(kind, message)));
+        let Some(name) = self.open_room_meant(&at.room)? else { return Ok(()) };
+        let refuse = |kind, message: String| Err(CommandError::new(kind, message).into());
         if self.config.closed_rooms_only {
             let message = "the profile requires closed-rooms, and an open room admits whom the relay admits; \
                            /create makes a closed one";
@@ -221,15 +228,13 @@ impl Engine {
             let message = format!("you are in {MAX_ROOMS} rooms already; leave one first");
             return refuse(ErrorKind::TooLarge, message);
         }
-        self.join_open(&name).map(Ok)
+        Ok(self.join_open(&name)?)
     }
 
     /// `room.leave`
     pub(super) fn leave(&mut self, at: &InRoom) -> Answer<()> {
-        let (id, open) = match self.joined_at(&at.room) {
-            Ok((id, room)) => (id, room.is_open()),
-            Err(error) => return Ok(Err(error)),
-        };
-        if open { self.leave_open(id).map(Ok) } else { self.leave_closed(id) }
+        let (id, room) = self.joined_at(&at.room)?;
+        let left = if room.is_open() { self.leave_open(id) } else { self.leave_closed(id) };
+        Ok(left?)
     }
 }

@@ -9,6 +9,7 @@ use chat_core::room::RoomAddress;
 use chat_core::wire::envelope::open_room_conversation;
 
 use super::super::Engine;
+use super::super::answer::Answer;
 use super::{Kind, Room};
 use crate::store::StoreError;
 
@@ -161,29 +162,27 @@ impl Engine {
     }
 
     /// The open room that `room.join` means; `None` if it means a room that one is in, or why it means none.
-    pub(super) fn open_room_meant(
-        &self,
-        address: &RoomAddress,
-    ) -> Result<Result<Option<RoomName>, CommandError>, StoreError> {
+    pub(super) fn open_room_meant(&self, address: &RoomAddress) -> Answer<Option<RoomName>> {
         let open = open_room_conversation(address.name());
-        let name = || Ok(Ok(Some(address.name().clone())));
+        let name = || Ok(Some(address.name().clone()));
         let Some((id, room)) = self.room_at(address) else {
             let is_open = address.plain().is_some() || address.has_digits_of(open);
-            return if is_open { name() } else { Ok(Err(self.no_room(address))) };
+            return if is_open { name() } else { Err(self.no_room(address).into()) };
         };
         if id == open {
             let is_called_so = room.joined && room.address == *address;
-            return if is_called_so { Ok(Ok(None)) } else { name() };
+            return if is_called_so { Ok(None) } else { name() };
         }
         match self.tie(id, room)? {
-            Tie::Chosen | Tie::OfProfile => Ok(Ok(None)),
+            Tie::Chosen | Tie::OfProfile => Ok(None),
             // Strangers, and rooms of before, keep nobody out of the open room of that name.
             _ if address.plain().is_some() => name(),
-            Tie::Loose => Ok(Ok(None)),
-            Tie::Left => Ok(Err(CommandError::new(
+            Tie::Loose => Ok(None),
+            Tie::Left => Err(CommandError::new(
                 ErrorKind::NotAllowed,
                 format!("{address} is a closed room: somebody who is in it has to admit you"),
-            ))),
+            )
+            .into()),
         }
     }
 }

@@ -3,10 +3,13 @@
 use chat_core::api::MessageState;
 use chat_core::ids::{ConversationId, PeerId};
 use chat_core::nick::RoomName;
+use chat_core::wire::FromRelay;
 use chat_core::wire::envelope::open_room_conversation;
 use chat_core::wire::membership::{Change, Operation, SignedOperation};
 
+use super::hostile::bundle_of;
 use super::world::World;
+use crate::engine::Input;
 use crate::engine::crowd::MAX_CONTACTS;
 use crate::engine::peers::Contact;
 
@@ -102,4 +105,62 @@ fn members_of_strangers_rooms_are_forgotten_and_those_of_chosen_ones_are_not() {
     let knows = |peer: PeerId| engine.contacts.contains_key(&peer);
     assert!(!knows(made_up(0)), "that it is in a room says a stranger");
     assert!(knows(made_up(1)) && knows(made_up(2)) && knows(mallory));
+}
+
+/// A relay tells of a second key under the name of each whom it has made up; an older version asked about them.
+#[test]
+fn pairs_that_a_relay_has_made_up_are_forgotten_and_whom_the_user_is_asked_about_is_not() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.send("alice", "bob", "hello");
+    world.settle();
+    let (bob, now) = (world.id("bob"), world.now);
+    world.disconnect("bob");
+    crowd(&mut world, bob);
+    let (claims_bob, claimed) = (made_up(0), made_up(2));
+    let engine = &mut world.person("alice").engine;
+    for n in 0..MAX_CONTACTS as u64 {
+        let row = &mut engine.contacts.get_mut(&made_up(n)).unwrap().row;
+        row.rival = Some(made_up(n ^ 1));
+        // Nobody was seen less than the first two.
+        row.last_seen = if n < 2 { Default::default() } else { now };
+    }
+    engine.contacts.get_mut(&bob).unwrap().row.rival = Some(claims_bob);
+    // Somebody who was heard of; who claims that name goes.
+    let row = &mut engine.contacts.get_mut(&claimed).unwrap().row;
+    (row.had, row.rival) = (1, Some(made_up(1)));
+    world.now = world.now.plus_ms(1_000);
+    world.add("carol", "carol", 9, "aes-256-gcm");
+    world.settle();
+    let id = world.send("carol", "alice", "I am new here");
+    world.settle();
+    assert_eq!(world.state("carol", id), MessageState::Delivered);
+    let engine = &world.person("alice").engine;
+    assert!(!engine.contacts.contains_key(&made_up(1)));
+    assert_eq!(engine.contacts[&claimed].row.rival, None);
+    assert_eq!(engine.contacts[&bob].row.rival, Some(claims_bob));
+    assert!(engine.contacts.contains_key(&claims_bob), "the user is to decide about it");
+    let left = engine.contacts.values().filter_map(|contact| contact.row.rival);
+    assert!(
+        left.into_iter().all(|rival| engine.contacts.contains_key(&rival)),
+        "nobody claims who is forgotten"
+    );
+}
+
+#[test]
+fn a_second_key_under_the_name_of_a_stranger_holds_up_nothing() {
+    let mut world = World::of(&["alice"]);
+    let now = world.now;
+    let told = |world: &mut World, seed, nick: &str| {
+        let (peer, bundle) = bundle_of([seed; 32], nick, now, world);
+        world.input("alice", vec![Input::Record(FromRelay::Peer { bundle, online: true })]);
+        world.input("alice", vec![Input::Record(FromRelay::Presence { peer, online: false })]);
+        peer
+    };
+    let (first, second) = (told(&mut world, 50, "mia"), told(&mut world, 51, "mia"));
+    let held = |world: &mut World, peer| world.person("alice").engine.contacts[&peer].row.rival;
+    assert_eq!((held(&mut world, first), held(&mut world, second)), (None, None));
+    // Once the user has written to whom he knows as mia, he is asked.
+    world.send("alice", &first.to_string(), "is it you?");
+    let third = told(&mut world, 52, "mia");
+    assert_eq!(held(&mut world, first), Some(third));
 }

@@ -13,7 +13,7 @@ fn rec(world: &mut World, who: &str, record: FromRelay) {
     world.input(who, vec![Input::Record(record)]);
 }
 
-fn forged(from: PeerId, to: PeerId, n: u8) -> Envelope {
+pub(super) fn forged(from: PeerId, to: PeerId, n: u8) -> Envelope {
     Envelope {
         id: EnvelopeId([n; 16]),
         to: Recipient::Peer(to),
@@ -26,7 +26,7 @@ fn forged(from: PeerId, to: PeerId, n: u8) -> Envelope {
     }
 }
 
-fn bundle_of(seed: [u8; 32], nick: &str, now: Timestamp, world: &mut World) -> (PeerId, Vec<u8>) {
+pub(super) fn bundle_of(seed: [u8; 32], nick: &str, now: Timestamp, world: &mut World) -> (PeerId, Vec<u8>) {
     let me = Identity::from_seed(&seed);
     let payload = world.person("alice").engine.keys.as_ref().unwrap().stored.payload.clone();
     let bundle = Bundle {

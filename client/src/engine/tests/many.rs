@@ -146,6 +146,7 @@ fn without_a_word_of_the_relay_a_slice_follows_with_each_tick() {
     let mut crowd = Crowd::of(300);
     let (id, first) = crowd.say("hello");
     let mut count = first.len();
+    assert!(count <= A_SLICE, "{count}");
     for _ in 0..10 {
         let more = submitted(&crowd.world.turn("alice", vec![Input::Tick])).len();
         assert!(more <= A_SLICE, "{more}");

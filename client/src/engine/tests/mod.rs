@@ -8,6 +8,7 @@ mod closed_races;
 mod closed_restored;
 mod closed_retry;
 mod closed_rooms;
+mod copies;
 mod crowd;
 mod first_messages;
 mod history;

@@ -8,7 +8,7 @@ use chat_core::api::command::Verification;
 use chat_core::api::event::notification_schemas;
 use chat_core::api::handle::KEPT_EVENTS;
 use chat_core::api::table::COMMANDS;
-use chat_core::api::{Command, MessageState, Reply};
+use chat_core::api::{Command, LinkState, MessageState, Reply};
 use chat_core::transport::LinkFigures;
 use frontend_jsonrpc::{Connection, schema};
 use serde_json::{Value, json};
@@ -77,7 +77,11 @@ fn reply(command: &Command) -> Reply {
             Reply::Created { room: "#den".parse().unwrap(), conversation_id: samples::LOBBY }
         }
         Command::Members(_) => Reply::Members { members: vec![Arc::new(samples::bob())] },
-        Command::Stack => Reply::Stack { stack: Arc::new(samples::stack()), link: LinkFigures::default() },
+        Command::Stack => Reply::Stack {
+            stack: Arc::new(samples::stack()),
+            link: LinkFigures::default(),
+            state: LinkState::Up,
+        },
         Command::Config => Reply::Config { toml: "schema_version = 1".into() },
         _ => Reply::Done {},
     }

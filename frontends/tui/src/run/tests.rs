@@ -3,7 +3,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use chat_core::api::handle::{EngineSide, StopReason, channel};
-use chat_core::api::{Reply, Snapshot};
+use chat_core::api::{LinkState, Reply, Snapshot};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::backend::TestBackend;
 
@@ -129,7 +129,12 @@ fn an_answer_alone_wakes_the_screen() {
         assert_eq!(request.command, Command::Stack);
         settle(screen);
         let stack = screen.client.snapshot().stack.clone();
-        assert!(request.reply.send(Ok(Reply::Stack { stack, link: Default::default() })).is_ok());
+        assert!(
+            request
+                .reply
+                .send(Ok(Reply::Stack { stack, link: Default::default(), state: LinkState::Up }))
+                .is_ok()
+        );
         settle(screen);
         assert!(shown(screen).contains("forward secrecy: no"), "{}", shown(screen));
         assert!(screen.answers.is_empty());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chat_core::api::command::{History, MarkRead, Verification};
 use chat_core::api::{
-    Command, CommandError, ConversationKind, ConversationView, Destination, PeerView, Reply, StackView, Trust,
+    Command, CommandError, ConversationKind, ConversationView, Destination, LinkState, PeerView, Reply,
+    StackView, Trust,
 };
 use chat_core::transport::LinkFigures;
 use chat_core::{ConversationId, MessageId};
@@ -199,7 +200,7 @@ impl State {
                 Some(list(rooms.iter().map(|room| room_line(room)), "you are in no room"))
             }
             Reply::Found { messages, has_more } => Some(found(&messages, has_more)),
-            Reply::Stack { stack, link } => Some(stack_lines(&stack, &link)),
+            Reply::Stack { stack, link, state } => Some(stack_lines(&stack, &link, &state)),
             Reply::Config { toml } => Some(toml),
             Reply::Decided { said } => Some(said),
             Reply::History { .. } | Reply::Sent { .. } | Reply::Done {} => None,
@@ -285,7 +286,8 @@ fn found(messages: &[chat_core::api::MessageView], has_more: bool) -> String {
     let lines = messages.iter().map(|message| {
         let place = text::name(&message.address.to_string());
         let who = text::name(&message.from.nick);
-        let mark = if message.from.verified { " " } else { "~" };
+        let is_marked = !message.from.verified && message.delivery.is_none();
+        let mark = if is_marked { "~" } else { " " };
         format!("{mark} {place}  {who}: {}\n  {}", text::one_line(&message.text), message.id)
     });
     let mut lines = list(lines, "nothing was found");
@@ -295,7 +297,7 @@ fn found(messages: &[chat_core::api::MessageView], has_more: bool) -> String {
     lines
 }
 
-fn stack_lines(stack: &StackView, link: &LinkFigures) -> String {
+fn stack_lines(stack: &StackView, link: &LinkFigures, state: &LinkState) -> String {
     let gives = stack.properties;
     let word = |given| if given { "yes" } else { "no" };
     let mut text = stack.line();
@@ -309,6 +311,12 @@ fn stack_lines(stack: &StackView, link: &LinkFigures) -> String {
     for (name, given) in properties {
         text.push_str(&format!("\n{name}: {}", word(given)));
     }
+    let state = match state {
+        LinkState::Connecting => "connecting".to_owned(),
+        LinkState::Up => "up".to_owned(),
+        LinkState::Down { reason } => format!("down: {}", text::one_line(reason)),
+    };
+    text.push_str(&format!("\nlink: {state}"));
     let figures = [
         ("round trip, microseconds", link.srtt_us),
         ("packets lost", link.lost_packets),

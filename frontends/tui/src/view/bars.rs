@@ -2,6 +2,7 @@
 
 use chat_core::api::snapshot::LinkView;
 use chat_core::api::{ConversationKind, ConversationView, LinkState, PeerView, Snapshot, Trust};
+use chat_core::transport::LinkFigures;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -166,9 +167,22 @@ fn link(link: &LinkView) -> (String, String) {
             let listen = link.listen.first().map_or(relay, |listen| text::one_line(listen));
             ("hosting".to_owned(), format!(" {listen}"))
         }
-        LinkState::Up => ("up".to_owned(), format!(" {relay}")),
+        LinkState::Up => ("up".to_owned(), format!("{} {relay}", path(&link.figures))),
         LinkState::Down { reason } => ("down".to_owned(), format!(": {}", text::one_line(reason))),
     }
+}
+
+/// The round trip, and losses if there were any.
+fn path(figures: &LinkFigures) -> String {
+    let mut path = match figures.srtt_us {
+        None => String::new(),
+        Some(us) if us < 1000 => " <1 ms".to_owned(),
+        Some(us) => format!(" {} ms", us / 1000),
+    };
+    if let Some(lost) = figures.lost_packets.filter(|&lost| lost > 0) {
+        path.push_str(&format!(" {lost} lost"));
+    }
+    path
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use chat_core::api::{LinkState, MessageState, Trust};
+use chat_core::transport::LinkFigures;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};
@@ -61,6 +62,29 @@ fn the_screen_at_80x24() {
     assert!(buffer[(11, 0)].modifier.contains(Modifier::REVERSED));
     assert!(buffer[(22, 0)].modifier.contains(Modifier::BOLD));
     assert_eq!(buffer[(22, 0)].fg, Color::Yellow);
+}
+
+#[test]
+fn the_status_line_tells_how_good_the_link_is() {
+    let mut world = World::new();
+    let mut state = world.state(110, 24);
+    let mut status = |world: &mut World, srtt_us, lost_packets| {
+        world.link.figures = LinkFigures { srtt_us, lost_packets, ..LinkFigures::default() };
+        state.news(world.news(vec![]));
+        row(&screen(&mut state, 110, 24, COLOUR), 22)
+    };
+    for (srtt_us, lost, expected) in [
+        (None, None, "│ up 127.0.0.1:12345"),
+        (Some(400), Some(0), "│ up <1 ms 127.0.0.1:12345"),
+        (Some(82_900), Some(0), "│ up 82 ms 127.0.0.1:12345"),
+        (Some(82_900), Some(14), "│ up 82 ms 14 lost 127.0.0.1:12345"),
+    ] {
+        let status = status(&mut world, srtt_us, lost);
+        assert!(status.ends_with(expected), "{status}");
+    }
+    world.link.state = LinkState::Down { reason: "gone".into() };
+    let status = status(&mut world, None, None);
+    assert!(status.ends_with("│ down: gone"), "{status}");
 }
 
 #[test]

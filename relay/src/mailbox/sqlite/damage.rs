@@ -368,7 +368,7 @@ fn a_kill_at_any_point_of_the_migration_loses_nothing() {
         let mut opened = open(&copied).unwrap();
         assert_eq!(everything(&opened), expected, "{what}");
         let version: i64 = opened.1.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 5, "{what}");
+        assert_eq!(version, 6, "{what}");
         let [anna, bob] = [ANNA, BOB].map(|peer| opened.0.known_peer(peer).unwrap().unwrap());
         assert!(
             opened.0.has_written(bob, anna).unwrap() && opened.0.has_written(anna, bob).unwrap(),

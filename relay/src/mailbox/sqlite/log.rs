@@ -73,7 +73,7 @@ impl Writer {
             self.forget_ids(&[(box_id, envelope.id.as_ref().to_vec())])?;
         }
         if box_id > 0 {
-            self.note_written(sender, box_id)?;
+            self.note_written(sender, box_id, now)?;
         }
         self.insert(box_id, sent, size, envelope, now).map(Outcome::Stored)
     }

@@ -1,7 +1,10 @@
 //! The tables, and the way from one schema version to the next. A new database takes the same steps from version 3 on.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params};
 
+use super::contacts::ONCE_MS;
 use super::{boxes, checksum};
 
 /// Version 3. A box is a peer's (`peers.id`, positive) or a room's (`-rooms.id`, negative). Numbers in `log` are given
@@ -179,4 +182,98 @@ UPDATE counters SET seen_n = next_n;
 pub(super) fn from_version_4(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(FROM_VERSION_4)?;
     boxes::list_all(db)
+}
+
+/// Of version 5 to 6: since when a contact is one, so that places can be given to new ones.
+const FROM_VERSION_5: &str = "
+ALTER TABLE contacts ADD COLUMN written_at INTEGER NOT NULL DEFAULT 0;  -- ms; when it was written to last, to the hour
+ALTER TABLE contacts ADD COLUMN again INTEGER NOT NULL DEFAULT 0;  -- 1 = also an hour or more after the first time
+";
+
+/// Makes version 6 of version 5. When somebody was written to is read from the ids that are remembered; who was not since is
+/// the first to give way.
+pub(super) fn from_version_5(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(FROM_VERSION_5)?;
+    let mut written: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+    let mut ids = db.prepare(
+        "SELECT sender, box, stored_at FROM seen UNION ALL SELECT sender, box, stored_at FROM fresh
+         UNION ALL SELECT sender, box, stored_at FROM log",
+    )?;
+    let mut rows = ids.query([])?;
+    while let Some(row) = rows.next()? {
+        let [sender, box_id, at] = [0, 1, 2].map(|column| checksum::number(row, column));
+        if sender > 0 && box_id > 0 {
+            let (first, last) = written.entry((sender, box_id)).or_insert((at, at));
+            (*first, *last) = (at.min(*first), at.max(*last));
+        }
+    }
+    let mut update =
+        db.prepare("UPDATE contacts SET written_at = ?3, again = ?4 WHERE peer = ?1 AND contact = ?2")?;
+    for ((peer, contact), (first, last)) in written {
+        update.execute(params![peer, contact, last, last.abs_diff(first) >= ONCE_MS])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::open;
+    use super::super::shape;
+
+    const TO_VERSION_5: &str =
+        "ALTER TABLE contacts DROP COLUMN written_at; ALTER TABLE contacts DROP COLUMN again;
+         PRAGMA user_version = 5;";
+    const TO_VERSION_4: &str =
+        "DROP TABLE boxes; ALTER TABLE counters DROP COLUMN listed_n; ALTER TABLE counters DROP COLUMN seen_n;
+         CREATE INDEX log_box ON log(box, n, sender, size, payer, stranger); PRAGMA user_version = 4;";
+    const TO_VERSION_3: &str =
+        "DROP TABLE contacts; DROP TABLE fresh; ALTER TABLE peers DROP COLUMN acked_sum;
+         ALTER TABLE peers DROP COLUMN contacts; ALTER TABLE members DROP COLUMN since_sum; DROP INDEX log_box;
+         ALTER TABLE log DROP COLUMN payer; ALTER TABLE log DROP COLUMN stranger;
+         CREATE INDEX log_box ON log(box, n, sender, size); PRAGMA user_version = 3;";
+    const TO_VERSION_2: &str = "DROP TABLE one_time_keys; DROP TABLE one_time_keys_given;
+         ALTER TABLE peers DROP COLUMN gave_at; PRAGMA user_version = 2;";
+    const TO_VERSION_1: &str = "DROP INDEX seen_sender; ALTER TABLE seen DROP COLUMN sender;
+         ALTER TABLE counters DROP COLUMN swept_at; ALTER TABLE counters DROP COLUMN jumped_at;
+         INSERT INTO seen VALUES(1, x'00', 1, 1); PRAGMA user_version = 1;";
+
+    #[test]
+    fn a_database_of_an_earlier_version_becomes_one_like_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        let new = shape::of(&open(&path, None, None).unwrap().writer).unwrap();
+        let back = [TO_VERSION_5, TO_VERSION_4, TO_VERSION_3, TO_VERSION_2, TO_VERSION_1];
+        for steps in 1..=back.len() {
+            let opened = open(&path, None, None).unwrap();
+            for step in &back[..steps] {
+                opened.writer.execute_batch(step).unwrap();
+                assert_ne!(shape::of(&opened.writer).unwrap(), new);
+            }
+            drop(opened);
+            let opened = open(&path, None, None).unwrap();
+            assert_eq!(shape::of(&opened.writer).unwrap(), new, "{steps} steps back");
+        }
+        let opened = open(&path, None, None).unwrap();
+        let sender: i64 = opened.writer.query_row("SELECT sender FROM seen", [], |row| row.get(0)).unwrap();
+        assert_eq!(sender, 0);
+    }
+
+    #[test]
+    fn when_contacts_of_an_earlier_version_were_written_to_is_read_from_the_ids() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay.db");
+        let opened = open(&path, None, None).unwrap();
+        opened.writer.execute_batch(TO_VERSION_5).unwrap();
+        // In two hours, in one, and in none that is remembered.
+        const CONTACTS: &str = "INSERT INTO contacts VALUES(1, 2), (1, 3), (1, 4);
+             INSERT INTO seen VALUES(2, x'00', 1, 5, 1), (3, x'02', 3, 7, 1);
+             INSERT INTO fresh VALUES(2, 2, x'01', 3600005, 1);";
+        opened.writer.execute_batch(CONTACTS).unwrap();
+        drop(opened);
+        let opened = open(&path, None, None).unwrap();
+        let mut contacts = opened.writer.prepare("SELECT contact, written_at, again FROM contacts").unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+        let contacts: Vec<[i64; 3]> = contacts.query_map([], read).unwrap().map(Result::unwrap).collect();
+        assert_eq!(contacts, [[2, 3_600_005, 1], [3, 7, 0], [4, 0, 0]]);
+    }
 }

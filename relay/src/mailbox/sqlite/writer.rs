@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::super::{Done, MailboxError, Write};
 use super::boxes::{Recent, Round};
+use super::contacts::Contact;
 use super::group::{GROUP_FRAMES, Late};
 use super::quiet::Unyielding;
 use super::repair::{self, is_damage};
@@ -56,8 +57,8 @@ pub(super) struct Writer {
     /// Boxes and senders ever put into `usage`.
     pub(super) usage_entries: usize,
     pub(super) peer_ids: BTreeMap<PeerId, i64>,
-    /// Whether a peer has written to another.
-    pub(super) contacts: BTreeMap<(i64, i64), bool>,
+    /// Whether a peer has written to another, and when.
+    pub(super) contacts: BTreeMap<(i64, i64), Option<Contact>>,
     pub(super) totals: Totals,
     pub(super) fresh: Fresh,
     pub(super) round: Round,

@@ -15,6 +15,29 @@ use transport_certificates::Certificates;
 /// Makes the transport with these certificates, and defaults otherwise.
 pub(crate) type Make = fn(Certificates) -> Box<dyn Transport>;
 
+/// All tests of this suite, for a transport that such a function makes.
+macro_rules! tests {
+    ($make:path) => {
+        $crate::suite::tests! { $make, #[tokio::test]:
+            a_self_made_certificate_in_the_trusted_file_proves_its_name
+            a_certificate_of_a_trusted_authority_proves_its_name
+            each_bad_certificate_is_refused_in_its_own_words
+            a_certificate_that_nobody_vouches_for_is_refused
+            files_that_are_no_good_are_named_and_nothing_listens
+        }
+        $crate::suite::tests! { $make, #[tokio::test(start_paused = true)]:
+            a_new_certificate_is_shown_to_the_next_and_links_go_on
+        }
+    };
+    ($make:path, #[$test:meta]: $($name:ident)*) => {$(
+        #[$test]
+        async fn $name() {
+            $crate::suite::$name($make).await;
+        }
+    )*};
+}
+pub(crate) use tests;
+
 pub(crate) fn link(dialed: Dialed) -> Link {
     match dialed {
         Dialed::Secure(link) => link,
@@ -218,8 +241,12 @@ pub(crate) async fn a_new_certificate_is_shown_to_the_next_and_links_go_on(make:
     let (refused, _) = attempt(&mut *listener, &*client).await;
     assert!(refused.err().unwrap().to_string().contains("signed by nobody"), "the old one is shown");
 
+    // What was looked at while it was being written is looked at again, though its time is the same.
     for name in ["pem", "key"] {
-        std::fs::copy(files.path(&format!("trusted.{name}")), files.path(&format!("server.{name}"))).unwrap();
+        let path = files.path(&format!("server.{name}"));
+        let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+        std::fs::copy(files.path(&format!("trusted.{name}")), &path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
     }
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
     let (dialed_anew, _) = attempt(&mut *listener, &*client).await;

@@ -59,6 +59,9 @@ impl Endpoint {
             if self.discarded.garbage.is_power_of_two() {
                 tracing::debug!(discarded = self.discarded.garbage, "datagrams that are not for us");
             }
+            if self.listening {
+                self.strangers.note(from.remote, datagram);
+            }
         }
     }
 

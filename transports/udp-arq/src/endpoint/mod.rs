@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use chat_core::transport::HANDSHAKE_DEADLINE;
 use chat_core::{Identity, LinkError, PeerId};
+use transport_noise::Strangers;
 
 use crate::EntropySource;
 use crate::config::Config;
@@ -99,6 +100,7 @@ pub(crate) struct Endpoint {
     notices: VecDeque<(Route, Vec<u8>)>,
     notice_budget: dispatch::Budget,
     discarded: Discarded,
+    strangers: Strangers,
 }
 
 impl Endpoint {
@@ -122,6 +124,7 @@ impl Endpoint {
             notices: VecDeque::new(),
             notice_budget: dispatch::Budget::default(),
             discarded: Discarded::default(),
+            strangers: Strangers::default(),
         }
     }
 

@@ -71,7 +71,10 @@ fn that_a_room_is_called_otherwise_is_said() {
     state.news(world.news(vec![changed(true, &[ME, BOB], None)]));
     state.arrange(100, 30);
     let rows = seen(&state).join("\n");
-    assert!(rows.contains("this room is called #den·0a0a from now on: #lobby is, or will be, another"), "{rows}");
+    assert!(
+        rows.contains("this room is called #den·0a0a from now on: #lobby is, or will be, another"),
+        "{rows}"
+    );
 }
 
 #[test]

@@ -65,7 +65,10 @@ fn each_message_says_whether_its_author_is_verified() {
     state.arrange(80, 24);
     let marks = |author: &str| {
         let rows = seen(&state);
-        rows.iter().filter(|row| row.contains(&format!("  {author}: "))).map(|row| row.contains("~ ")).collect::<Vec<_>>()
+        rows.iter()
+            .filter(|row| row.contains(&format!("  {author}: ")))
+            .map(|row| row.contains("~ "))
+            .collect::<Vec<_>>()
     };
     assert_eq!((marks("bob"), marks("carol"), marks("alice")), (vec![true], vec![false], vec![false]));
     let asked = commands(enter(&mut state, "/members #lobby"));
