@@ -10,8 +10,9 @@ use crate::transport::Address;
 
 use super::diagnostics::{Diagnostic, Problems};
 use super::masks::without_userinfo;
-use super::options::{ADDRESS_KEY, Options};
+use super::options::Options;
 use super::source::Place;
+use super::transports::Transports;
 use super::tree::{Node, Table};
 use super::{
     Access, Host, IdentitySection, Listen, LogLevel, LogSection, Padding, Pin, Policy, Privacy, Property,
@@ -183,7 +184,7 @@ pub(super) fn relay_address(tree: &Table, file: &Place, problems: &mut Problems)
     section.text("relay").and_then(|address| read_address(address, problems))
 }
 
-fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Option<Address> {
+pub(super) fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Option<Address> {
     let error =
         |reason| Diagnostic::error(place, said(reason)).note("accepted: host:port, or FINGERPRINT@host:port");
     text.parse().map_err(|reason| problems.push(error(reason))).ok()
@@ -200,7 +201,7 @@ fn said(error: LinkError) -> String {
 }
 
 /// Whether the built-in transport `kind` can read the address.
-fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut Problems) {
+pub(super) fn check_host_port(kind: &str, address: &Address, place: &Place, problems: &mut Problems) {
     if HOST_PORT_TRANSPORTS.contains(&kind)
         && let Err(reason) = address.host_port()
     {
@@ -222,57 +223,19 @@ pub(super) fn plugin(
         problems.push(error.note(format!("write [{name}], and under it: kind = \"…\"")));
         return None;
     };
-    match node.array() {
-        None => Options::read(name, node, plugins, problems),
-        Some(entries) => {
-            let second = entries.get(1).filter(|entry| entry.table().is_some());
-            let place = second.map_or(&node.place, |entry| &entry.place);
-            let error = match second {
-                Some(_) if kind == PluginKind::Transport => {
-                    Diagnostic::error(place, "failover from one transport to another is not built in yet")
-                        .note("keep one [[transport]]")
-                }
-                _ => Diagnostic::error(place, format!("one table [{name}] is expected here, not a list")),
-            };
-            problems.push(error);
-            None
-        }
-    }
-}
-
-/// The address of the transport: its own, or that of the topology.
-pub(super) fn transport_address(
-    tree: &Table,
-    options: &Options,
-    relay: Option<&Address>,
-    problems: &mut Problems,
-) -> Option<Address> {
-    let section = Section::of(tree, PluginKind::Transport.table());
-    let own = section.node(ADDRESS_KEY);
-    if let Some(node) = own
-        && node.text().is_none()
-    {
-        let message = format!("expected a string, found {}", node.value.describe());
-        problems.push(Diagnostic::error(&node.place, message));
-    }
-    let (address, place) = match own {
-        Some(node) => (read_address((node.text()?, &node.place), problems)?, &node.place),
-        None => (relay?.clone(), Section::of(tree, "topology").text("relay")?.1),
-    };
-    check_host_port(options.kind(), &address, place, problems);
-    Some(address)
+    let Some(entries) = node.array() else { return Options::read(name, node, plugins, problems) };
+    let second = entries.get(1).filter(|entry| entry.table().is_some());
+    let place = second.map_or(&node.place, |entry| &entry.place);
+    problems.push(Diagnostic::error(place, format!("one table [{name}] is expected here, not a list")));
+    None
 }
 
 /// `[relay]`, listening by default where the profile's clients dial.
-pub(super) fn relay(
-    tree: &Table,
-    transport: Option<(&Options, &Address)>,
-    problems: &mut Problems,
-) -> Option<RelaySection> {
+pub(super) fn relay(tree: &Table, transports: &Transports, problems: &mut Problems) -> Option<RelaySection> {
     let section = Section::of(tree, "relay");
     let mut listen: Vec<Listen> = Vec::new();
     for (text, place) in section.texts("listen") {
-        match read_listen(text, place, transport.map(|(options, _)| options)) {
+        match read_listen(text, place, transports) {
             Ok(new) => {
                 check_host_port(new.options.kind(), &new.address, place, problems);
                 let is_new = |known: &&Listen| known.to_string() == new.to_string();
@@ -291,9 +254,9 @@ pub(super) fn relay(
         }
         Some(_) => {}
         None => {
-            let at_the_profile = transport.map(|(options, address)| Listen {
-                options: options.clone(),
-                address: Address::new(address.place.clone()),
+            let at_the_profile = transports.entries().map(|entry| Listen {
+                options: entry.options.clone(),
+                address: Address::new(entry.address.place.clone()),
             });
             listen.extend(at_the_profile);
         }
@@ -312,7 +275,7 @@ pub(super) fn relay(
     })
 }
 
-fn read_listen(text: &str, place: &Place, transport: Option<&Options>) -> Result<Listen, Diagnostic> {
+fn read_listen(text: &str, place: &Place, transports: &Transports) -> Result<Listen, Diagnostic> {
     let error = |message: &str| {
         Diagnostic::error(place, message).note("accepted: transport://host:port, as in tcp://0.0.0.0:12346")
     };
@@ -322,8 +285,10 @@ fn read_listen(text: &str, place: &Place, transport: Option<&Options>) -> Result
         return Err(error("one listens without a fingerprint: it is the node's own"));
     }
     let table = PluginKind::Transport.table();
-    let options = match transport.filter(|transport| transport.kind() == kind) {
-        Some(transport) => transport.clone(),
+    let own = || transports.entries().filter(|entry| entry.options.kind() == kind);
+    let same_place = own().find(|entry| entry.address.place == address.place);
+    let options = match same_place.or_else(|| own().next()) {
+        Some(entry) => entry.options.clone(),
         None => Options::bare(table, kind, place),
     };
     Ok(Listen { options, address })

@@ -11,3 +11,4 @@ mod secrecy;
 mod shipped;
 mod show;
 mod stack;
+mod transports;

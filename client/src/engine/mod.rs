@@ -29,6 +29,7 @@ mod views;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
+use chat_core::api::event::AlarmKind;
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
 use chat_core::entropy::Entropy;
@@ -68,6 +69,10 @@ pub(crate) enum Input {
     Command(Request),
     /// There is a link.
     LinkUp(LinkInfo),
+    /// There is a link in place of the one before, which is given up.
+    LinkMoved(LinkInfo),
+    /// Somebody who is not the relay answers where it should be; in words.
+    Impostor(String),
     /// There is no link (any more).
     LinkDown { reason: String },
     /// The relay is being dialed.
@@ -89,6 +94,8 @@ pub(crate) struct LinkInfo {
     pub(crate) hosting: bool,
     pub(crate) listen: Vec<String>,
     pub(crate) stats: Arc<dyn LinkStats>,
+    /// Which transport of the profile's list it is over, and why; none if there is no choice.
+    pub(crate) choice: Option<(usize, Option<String>)>,
 }
 
 type Answer = (oneshot::Sender<Result<Reply, CommandError>>, Result<Reply, CommandError>);
@@ -170,6 +177,9 @@ pub(crate) struct Engine {
     welcomed: bool,
     /// The user knows that the relay's clock and this one don't agree.
     told_of_clock: bool,
+    /// Peers that were there on the link before, and of whom the present one has said nothing yet; until then it may.
+    unconfirmed: BTreeSet<PeerId>,
+    confirm_until: Option<Uptime>,
     relay: String,
     listen: Vec<String>,
     submission: Submission,
@@ -241,6 +251,8 @@ impl Engine {
             down_reason: None,
             welcomed: false,
             told_of_clock: false,
+            unconfirmed: BTreeSet::new(),
+            confirm_until: None,
             relay: String::new(),
             listen: Vec::new(),
             submission: Submission::default(),
@@ -346,7 +358,8 @@ impl Engine {
             Input::LinkDown { reason } => self.forget_link(reason),
             Input::Keys(_) => self.keys_wanted = false,
             Input::OneTimeKeys(_) => self.forget_asked(),
-            Input::LinkUp(_) | Input::Dialing | Input::Record(_) | Input::Tick => {}
+            Input::LinkMoved(_) => self.forget_link("a turn could not be committed".to_owned()),
+            Input::LinkUp(_) | Input::Impostor(_) | Input::Dialing | Input::Record(_) | Input::Tick => {}
         }
     }
 
@@ -354,6 +367,11 @@ impl Engine {
         match input {
             Input::Command(request) => self.command(request),
             Input::LinkUp(link) => self.link_up(link),
+            Input::LinkMoved(link) => self.link_moved(link),
+            Input::Impostor(who) => {
+                self.alarm(AlarmKind::Refused, None, who);
+                Ok(())
+            }
             Input::LinkDown { reason } => self.link_down(reason),
             Input::Dialing => {
                 self.link_state = LinkState::Connecting;
@@ -437,6 +455,7 @@ impl Engine {
             self.announce();
         }
         self.end_writing(false);
+        self.miss_unconfirmed()?;
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;

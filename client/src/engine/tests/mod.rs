@@ -13,6 +13,7 @@ mod first_messages;
 mod history;
 mod hostile;
 mod life;
+mod moved;
 mod names;
 mod one_time;
 mod onlooker;
