@@ -321,6 +321,7 @@ fn a_host_listens_on_all() {
     let bob = world.node(FAILOVER, "bob", &udp).set("transport.kind=udp-arq").guest().start();
     let carol = world.node(FAILOVER, "carol", &tcp).set("transport.kind=tcp").guest().start();
     bob.meet(&["alice", "carol"]);
+    carol.meet(&["bob"]);
     let id = carol.send("bob", "by another way");
     carol.wait_state(&id, "delivered");
     bob.wait_text("by another way");

@@ -97,7 +97,7 @@ fn ways(profile: &Profile, registry: &Registry) -> String {
         let (kind, place) = (entry.options.kind(), &entry.address.place);
         let known = |known: &&PluginEntry| known.kind == PluginKind::Transport && known.name == kind;
         let summary = registry.iter().find(known).map_or("", |entry| entry.summary);
-        text.push_str(&format!("  {kind}://{place}: {summary}\n"));
+        text.push_str(&format!("- {kind}://{place}: {summary}\n"));
     }
     text.push_str(
         "When one is blocked or falls silent the next takes over, and back when a better one works again; you are told each\n\
@@ -149,6 +149,20 @@ mod tests {
             for piece in pieces {
                 assert!(text.contains(piece), "no {piece} in {text}");
             }
+        }
+    }
+
+    #[test]
+    fn every_way_to_the_relay_is_said() {
+        let text = text("failover.toml").unwrap();
+        for piece in [
+            "udp-arq, else tcp, else tls · x25519-ratchet",
+            "- udp-arq://127.0.0.1:12354: reliable frames over UDP",
+            "- tls://127.0.0.1:12355: ",
+            "Never another than these",
+            "No way is pinned",
+        ] {
+            assert!(text.contains(piece), "no {piece} in {text}");
         }
     }
 

@@ -121,6 +121,7 @@ impl Life {
     }
 
     fn look(&self) -> Option<State> {
+        self.pulse.as_ref()?;
         // A transport that panics over its figures has none.
         let figures = catch_unwind(AssertUnwindSafe(|| self.stats.figures()));
         let received = figures.ok().and_then(|figures| figures.received_bytes);
