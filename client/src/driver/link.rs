@@ -104,7 +104,7 @@ enum End {
     /// The link has.
     Lost(String),
     /// It is given up for another one.
-    Moved(Connected, Retired),
+    Moved(Box<Connected>, Retired),
 }
 
 /// A link that was given up: nobody reads it any more.
@@ -124,7 +124,7 @@ async fn stay_linked(
         match use_link(connected, retired, &mut rate, connector, events).await {
             End::Over => return None,
             End::Lost(reason) => return Some(reason),
-            End::Moved(next, old) => (connected, retired) = (next, Some(old)),
+            End::Moved(next, old) => (connected, retired) = (*next, Some(old)),
         }
     }
 }
@@ -170,7 +170,7 @@ async fn use_link(
         never = retire(retired) => match never {},
     };
     let reason = match next {
-        Ok(next) => return End::Moved(next, Retired { _sink: sink, _source: source }),
+        Ok(next) => return End::Moved(Box::new(next), Retired { _sink: sink, _source: source }),
         Err(reason) => reason,
     };
     // A farewell, so that the relay need not wait for silence; a peer that doesn't take it is left.
