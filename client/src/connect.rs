@@ -57,6 +57,8 @@ pub struct Choice {
     pub reason: Option<String>,
     /// What is found out about the others while the link is in use; the sender stops looking when this is dropped.
     pub news: mpsc::Receiver<News>,
+    /// To be called when the link is taken into use: one that was made may be dropped instead.
+    pub taken: Box<dyn FnOnce() + Send>,
 }
 
 /// What is found out about the transports that are not in use.

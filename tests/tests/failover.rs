@@ -247,6 +247,21 @@ fn a_link_is_kept_as_long_as_there_is_no_other() {
     assert!(pair.iter().all(|node| !node.events().iter().any(told)));
 }
 
+/// A long text on links so slow that they are taken for silent: it is not begun for ever, and arrives once.
+#[test]
+fn a_link_that_is_only_slow_costs_time_at_most() {
+    let mut scene = Scene::new(&["tcp", "tls"]);
+    for way in &mut scene.ways {
+        way.proxy = Impair::start(&scene.world, Network::Tcp, &way.to, &["--rate", "512kbit"]);
+    }
+    let pair = scene.pair();
+    let long: String = (0..384 << 10).map(|n| char::from(b'!' + (n * 7 % 89) as u8)).collect();
+    let sent = [vec![long], vec![]];
+    let ids = [pair[0].send_all("bob", &sent[0]), vec![]];
+    all_is_well(&pair, &sent, &ids);
+    println!("moved {} times", changes(&pair[0]));
+}
+
 /// P8: whoever answers with another key than the pinned one is no reason to go on with the next way.
 #[test]
 fn an_impostor_is_not_gone_around() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::transport::Peer;
-use chat_core::{Address, Link, LinkError};
+use chat_core::{Address, Link, LinkError, PeerId};
 use client::{Choice, ConnectError, Connected, News};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -60,7 +60,7 @@ impl Shared {
         match self.race(&order).await {
             Finish::Link { way, link, failed } => {
                 let reason = self.why_not_before(way, &failed);
-                Ok(self.connected(way, link, reason)?)
+                Ok(self.connected(way, link, reason, None)?)
             }
             Finish::Impostor(way, error) => Err(self.judge(self.way(way)?, error, taken)),
             Finish::None(failed) => {
@@ -98,13 +98,13 @@ impl Shared {
             Finish::Link { way, link, failed } => {
                 let mut reasons = Vec::new();
                 if let Some(silent) = silent {
-                    self.state().links.standing.lost(silent, Instant::now());
                     reasons.push(format!("{} gives no answer", self.way(silent)?.line()));
                 }
                 reasons
                     .extend(self.why_not_before(way, &failed).filter(|_| silent.is_some_and(|it| it < way)));
                 reasons.dedup();
-                Ok(self.connected(way, link, (!reasons.is_empty()).then(|| reasons.join("; ")))?)
+                let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+                Ok(self.connected(way, link, reason, silent)?)
             }
             Finish::Impostor(way, error) => {
                 let told = self.tell_impostor(way, &error);
@@ -133,50 +133,57 @@ impl Shared {
         failed.iter().map(reason).collect::<Vec<_>>().join("; ")
     }
 
-    /// Takes a link into use. Runs on the network.
+    /// A link that was made, to be taken into use, in place of one over the way `silent` if there is one. Runs on the
+    /// network.
     fn connected(
         self: &Arc<Self>,
         number: usize,
         link: Link,
         reason: Option<String>,
+        silent: Option<usize>,
     ) -> Result<Connected, ConnectError> {
         let way = self.way(number)?;
-        let relay_key = match &link.peer {
-            Peer::Key(key) => Some(key.peer_id()),
-            Peer::Name(_) => None,
-        };
-        let has_choice = self.place.ways.len() > 1;
-        let (news, told) = mpsc::channel(1);
         let (before, may_follow) = {
             let mut state = self.state();
             state.connected = true;
-            let links = &mut state.links;
-            links.way = Some(number);
-            links.standing.up(number, Instant::now());
-            links.news = has_choice.then(|| news.clone());
-            let before = links.relay;
-            links.relay = relay_key.or(before);
-            (before, state.may_follow)
+            (state.links.relay, state.may_follow)
         };
         let superseded = may_follow.then(|| {
             let (sender, receiver) = oneshot::channel();
             tokio::spawn(Arc::clone(self).watch(sender));
             receiver
         });
-        let reason = match (before, relay_key) {
-            (Some(before), Some(now)) if before != now && has_choice => {
-                let other = format!("the relay there is {now}, and was {before}: the profile pins neither");
-                Some(reason.into_iter().chain([other]).collect::<Vec<_>>().join("; "))
-            }
-            _ => reason,
+        let relay_key = match &link.peer {
+            Peer::Key(key) => Some(key.peer_id()),
+            Peer::Name(_) => None,
         };
-        let choice = has_choice.then(|| {
+        let choice = (self.place.ways.len() > 1).then(|| {
+            let another = before.zip(relay_key).filter(|(before, now)| before != now).map(|(before, now)| {
+                format!("the relay there is {now}, and was {before}: the profile pins neither")
+            });
+            let reasons: Vec<String> = reason.into_iter().chain(another).collect();
+            let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+            let (sender, news) = mpsc::channel(1);
             if number > 0 {
-                tokio::spawn(Arc::clone(self).look_for_better(number, news));
+                tokio::spawn(Arc::clone(self).look_for_better(number, sender.clone()));
             }
-            Choice { number, reason, news: told }
+            let shared = Arc::clone(self);
+            let taken = Box::new(move || shared.taken(number, relay_key, silent, sender));
+            Choice { number, reason, news, taken }
         });
         Ok(Connected { link, relay: way.line(), hosting: false, listen: Vec::new(), superseded, choice })
+    }
+
+    /// A link is in use now, over this way and to this relay, in place of one over the way `silent`.
+    fn taken(&self, number: usize, relay: Option<PeerId>, silent: Option<usize>, news: mpsc::Sender<News>) {
+        let (links, now) = (&mut self.state().links, Instant::now());
+        if let Some(silent) = silent {
+            links.standing.lost(silent, now);
+        }
+        links.standing.up(number, now);
+        links.way = Some(number);
+        links.relay = relay.or(links.relay);
+        links.news = Some(news);
     }
 
     /// Tries the ways before the one in use again and again, and hands over the first link that comes of it.
@@ -215,7 +222,7 @@ impl Shared {
 
     async fn hand_over(self: &Arc<Self>, number: usize, link: Link, news: &mpsc::Sender<News>) {
         let reason = self.way(number).map(|way| format!("{} works again", way.line())).ok();
-        let Ok(connected) = self.connected(number, link, reason) else { return };
+        let Ok(connected) = self.connected(number, link, reason, None) else { return };
         if news.send(News::Better(Box::new(connected))).await.is_err() {
             tracing::debug!("the link in use had ended by itself");
         }

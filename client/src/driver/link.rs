@@ -144,7 +144,10 @@ async fn use_link(
         Peer::Name(_) => None,
     };
     let (choice, news) = match choice {
-        Some(Choice { number, reason, news }) => (Some((number, reason)), Some(news)),
+        Some(Choice { number, reason, news, taken }) => {
+            taken();
+            (Some((number, reason)), Some(news))
+        }
         None => (None, None),
     };
     let life = Life::new(news.is_some(), Arc::clone(&stats), *rate);
