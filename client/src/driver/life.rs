@@ -57,7 +57,7 @@ impl Life {
 
     /// What rate the next link is trusted to have, if this one was given up for its silence.
     pub(super) fn next_rate(&self) -> u64 {
-        self.pulse().map_or_else(Pulse::first_rate, |pulse| pulse.given_up())
+        self.pulse().map_or_else(Pulse::first_rate, |pulse| pulse.given_up(Instant::now()))
     }
 
     /// Asks through `questions`, and waits until the link is silent and there is another one. Cancel safe.

@@ -16,14 +16,17 @@ const ROUND_TRIPS: u32 = 4;
 const RATE: u64 = 256 << 10;
 /// Below it no path is of use.
 const MIN_RATE: u64 = 1 << 10;
-/// Less than this under way explains no silence.
-const SMALL: u64 = 64 << 10;
+/// Less than this under way explains no silence on any path of use.
+const SMALL: u64 = 4 << 10;
+/// A link that lived so long says nothing against paths any more.
+const STEADY: Duration = Duration::from_secs(60);
 /// The longest an answer may take, whatever is under way; the same as without another transport.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// What is known of one link.
 #[derive(Debug)]
 pub(super) struct Pulse {
+    began: Instant,
     heard: Instant,
     asked: Option<Asked>,
     questions: u64,
@@ -62,7 +65,16 @@ pub(super) enum State {
 impl Pulse {
     /// A link that is there since now. `rate` is what [`Pulse::given_up`] said of the one before.
     pub(super) fn new(now: Instant, rate: u64) -> Self {
-        Self { heard: now, asked: None, questions: 0, srtt: None, under_way: 0, received: None, rate }
+        Self {
+            began: now,
+            heard: now,
+            asked: None,
+            questions: 0,
+            srtt: None,
+            under_way: 0,
+            received: None,
+            rate,
+        }
     }
 
     /// The rate that paths are trusted to have at first.
@@ -125,20 +137,18 @@ impl Pulse {
 
     fn patience(&self, asked: Asked) -> Duration {
         let round_trips = self.srtt.map_or(Duration::ZERO, |srtt| srtt * ROUND_TRIPS);
-        let queued = match asked.before {
-            small if small < SMALL => Duration::ZERO,
-            bytes => Duration::from_millis(bytes.saturating_mul(1000) / self.rate.max(1)),
-        };
+        // Half of the patience there is anyhow is enough for what passes in it.
+        let queued = asked.before.saturating_sub(self.rate / 2);
+        let queued = Duration::from_millis(queued.saturating_mul(1000) / self.rate.max(1));
         PATIENCE.max(round_trips).saturating_add(queued).min(LONGEST)
     }
 
     /// The link was given up for its silence: what rate the next one is trusted to have. If much was under way, the path
     /// may just be slow, and asking less of the next keeps a long text from being begun for ever.
-    pub(super) fn given_up(&self) -> u64 {
-        match self.under_way {
-            small if small < SMALL => self.rate,
-            _ => (self.rate / 2).max(MIN_RATE),
-        }
+    pub(super) fn given_up(&self, now: Instant) -> u64 {
+        let lived = now.saturating_duration_since(self.began);
+        let rate = if lived >= STEADY { RATE } else { self.rate };
+        if self.under_way < SMALL { rate } else { (rate / 2).max(MIN_RATE) }
     }
 }
 
@@ -209,12 +219,18 @@ mod tests {
     fn what_has_to_pass_first_takes_its_time_and_a_slow_path_is_trusted_more_each_time() {
         let (start, mut pulse) = begin();
         pulse.sent(1 << 20);
-        assert_eq!(silent_at(&mut pulse, start) - start, ms(6000));
-        let rate = pulse.given_up();
+        assert_eq!(silent_at(&mut pulse, start) - start, ms(5500));
+        let rate = pulse.given_up(start + ms(5500));
         assert_eq!(rate, RATE / 2);
         let mut next = Pulse::new(start, rate);
         next.sent(1 << 20);
-        assert_eq!(silent_at(&mut next, start) - start, ms(10_000));
+        assert_eq!(silent_at(&mut next, start) - start, ms(9500));
+        assert_eq!(next.given_up(start + ms(9500)), RATE / 4);
+        assert_eq!(next.given_up(start + STEADY), RATE / 2, "one that lived long begins anew");
+        // What a chat says in a moment makes nobody patient.
+        let (start, mut chat) = begin();
+        chat.sent(100 << 10);
+        assert_eq!(silent_at(&mut chat, start) - start, ms(2000));
         // Confirmed, it explains nothing any more.
         let (start, mut pulse) = begin();
         pulse.sent(1 << 20);
@@ -222,11 +238,11 @@ mod tests {
         pulse.sent(100);
         pulse.answered(n, start + ms(10));
         assert_eq!(silent_at(&mut pulse, start + ms(10)) - start, ms(2010));
-        assert_eq!(pulse.given_up(), RATE);
+        assert_eq!(pulse.given_up(start), RATE);
         let mut slow = Pulse::new(start, MIN_RATE);
         slow.sent(1 << 30);
         assert_eq!(silent_at(&mut slow, start) - start, ASK_AFTER + LONGEST);
-        assert_eq!(slow.given_up(), MIN_RATE);
+        assert_eq!(slow.given_up(start), MIN_RATE);
     }
 
     #[test]
