@@ -247,6 +247,44 @@ fn a_link_is_kept_as_long_as_there_is_no_other() {
     assert!(pair.iter().all(|node| !node.events().iter().any(told)));
 }
 
+/// One way after the other is swallowed or refused, whichever is in use, while both talk: nothing is lost or doubled.
+#[test]
+fn whatever_becomes_of_the_ways() {
+    let mut scene = Scene::new(&["udp-arq", "tls", "tcp"]);
+    let pair = scene.pair();
+    let (mut sent, mut ids) = Default::default();
+    let in_use = |node: &Node| {
+        let stack = node.ask("stack.get", serde_json::json!({}));
+        let ways = stack["stack"]["transports"].as_array().expect("the list");
+        ways.iter().position(|way| way["in_use"] == true).expect("one is in use")
+    };
+    for round in 0..6 {
+        let (way, before) = (in_use(&pair[0]), changes(&pair[0]));
+        if round % 3 == 2 {
+            scene.ways[way].proxy.process().kill9();
+        } else {
+            scene.ways[way].proxy.process().freeze();
+        }
+        talk(&pair, &format!("round {round}"), &mut sent, &mut ids);
+        let began = Instant::now();
+        pair[0].wait("another way", |events| {
+            let changes = events.iter().filter(|event| event.method == "stack.changed").count();
+            (changes > before).then_some(())
+        });
+        println!("round {round}: from way {way} to {} in {:?}", in_use(&pair[0]), began.elapsed());
+        match round % 3 {
+            2 => scene.restart(way),
+            _ => scene.ways[way].proxy.process().thaw(),
+        }
+        talk(&pair, &format!("behind round {round}"), &mut sent, &mut ids);
+    }
+    for (n, (nick, heard)) in [("alice", &pair[1]), ("bob", &pair[0])].into_iter().enumerate() {
+        pair[n].wait_states(&ids[n], &["delivered"]);
+        assert_eq!(heard.wait_texts(sent[n].len()), sent[n], "what was told of {nick}");
+        assert!(heard.events().iter().all(|event| event.method != "alarm"));
+    }
+}
+
 /// A long text on links so slow that they are taken for silent: it is not begun for ever, and arrives once.
 #[test]
 fn a_link_that_is_only_slow_costs_time_at_most() {

@@ -62,7 +62,13 @@ impl Shared {
                 let reason = self.why_not_before(way, &failed);
                 Ok(self.connected(way, link, reason, None)?)
             }
-            Finish::Impostor(way, error) => Err(self.judge(self.way(way)?, error, taken)),
+            Finish::Impostor(number, error) => {
+                let told = self.about_impostor(number, &error);
+                match self.judge(self.way(number)?, error, taken) {
+                    ConnectError::Retry(_) => Err(ConnectError::Retry(told)),
+                    fatal => Err(fatal),
+                }
+            }
             Finish::None(failed) => {
                 let unreachable =
                     |(_, error): &(usize, LinkError)| matches!(error, LinkError::Unreachable { .. });
@@ -230,8 +236,7 @@ impl Shared {
 
     /// Tells the user of somebody who is not the relay, once; what is told.
     fn tell_impostor(&self, number: usize, error: &LinkError) -> String {
-        let line = self.place.ways.get(number).map(Way::line).unwrap_or_default();
-        let told = format!("whoever answers at {line} is not the relay, and is not used: {error}");
+        let told = self.about_impostor(number, error);
         let news = {
             let links = &mut self.state().links;
             let is_new = links.impostors.len() < MAX_IMPOSTORS && links.impostors.insert(told.clone());
@@ -242,6 +247,11 @@ impl Shared {
             tracing::warn!(told, "the user could not be told");
         }
         told
+    }
+
+    fn about_impostor(&self, number: usize, error: &LinkError) -> String {
+        let line = self.place.ways.get(number).map(Way::line).unwrap_or_default();
+        format!("whoever answers at {line} is not the relay, and is not used: {error}")
     }
 
     fn jittered(&self, wait: Duration) -> Duration {

@@ -211,7 +211,9 @@ async fn an_impostor_is_fatal_at_the_start_and_told_later() {
     assert!(who.contains("way0://lies-a") && who.contains("forged"), "{who}");
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(choice.news.try_recv().is_err(), "it is told once");
-    // Looking for another way, he is not gone around either.
+    // Looking for another way, or for a new link, he is not gone around either; the reason names him.
+    let (code, reason) = said(guest.network.connect().await);
+    assert!(code == 0 && reason.contains("way0://lies-a is not the relay"), "{reason}");
     let (code, reason) = said(guest.network.another().await);
     assert!(code == 0 && reason.contains("forged"), "{reason}");
     assert_eq!(guest.gates[2].dialed(), 0);
