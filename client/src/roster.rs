@@ -4,7 +4,7 @@
 //! An operation's hash covers its *past*: the operations it was made upon. Of it and its past alone follows whether its
 //! author might do that ([`Log::insert`]); such an operation is refused by everybody, for ever. What was allowed can still
 //! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
-//! Seniority makes that well founded: one may remove only who came after oneself.
+//! Seniority makes that well founded: a removal ends admissions that came after its author's own, and no other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -113,6 +113,24 @@ struct Entry {
     rank: Key,
 }
 
+impl Entry {
+    /// Whom it removes, if it does.
+    fn removed(&self) -> Option<PeerId> {
+        match self.operation.change {
+            Change::Remove { peer } => Some(peer),
+            Change::Create { .. } | Change::Admit { .. } => None,
+        }
+    }
+
+    /// Its place among those that can undo each other: seniors first; and of what one says by the same right, that one
+    /// leaves, so that an older copy of whoever has left says nothing any more.
+    fn order(&self) -> (Key, bool, Key) {
+        let leaves = self.removed() == Some(self.operation.author);
+        let begins = self.rank == self.key;
+        (self.rank, !leaves && !begins, self.key)
+    }
+}
+
 /// Members, and what made each of them one.
 type Standing = BTreeMap<PeerId, usize>;
 
@@ -124,7 +142,7 @@ pub(crate) struct Log {
     entries: Vec<Entry>,
     places: BTreeMap<OperationId, usize>,
     heads: BTreeSet<OperationId>,
-    /// Places by the rank of the author, then by key: who can undo something stands before it.
+    /// Places by [`Entry::order`]: what can undo something stands before it.
     by_rank: Vec<usize>,
     members: Standing,
 }
@@ -155,9 +173,8 @@ impl Log {
         }
         self.heads.insert(id);
         self.places.insert(id, at);
-        let before = |&other: &usize| {
-            self.entries.get(other).is_some_and(|it| (it.rank, it.key) < (entry.rank, entry.key))
-        };
+        let before =
+            |&other: &usize| self.entries.get(other).is_some_and(|it| it.order() < entry.order());
         let place = self.by_rank.partition_point(before);
         self.by_rank.insert(place, at);
         self.entries.push(entry);
@@ -220,11 +237,9 @@ impl Log {
 
     /// Whether the holder of a grant has said that it leaves.
     fn has_left(&self, grant: usize) -> bool {
-        self.entries.iter().any(|entry| {
-            let author = entry.operation.author;
-            entry.grant == grant
-                && matches!(entry.operation.change, Change::Remove { peer } if peer == author)
-        })
+        self.entries
+            .iter()
+            .any(|entry| entry.grant == grant && entry.removed() == Some(entry.operation.author))
     }
 
     /// Nobody takes more than what is left to others, together with whom it brought in: nor does who brought it in, and
@@ -274,11 +289,11 @@ impl Log {
             let Some(entry) = self.entries.get(at) else { continue };
             // What made its author a member stands before it here, so it is decided.
             let granted = entry.grant == at || holds.has(entry.grant);
-            let knew = |&removal: &usize| entry.past.has(removal);
             let made_before =
                 |&removal: &usize| self.entries.get(removal).is_some_and(|removal| removal.past.has(at));
-            let of_author = removals.get(&entry.operation.author).into_iter().flatten();
-            if !granted || of_author.into_iter().any(|removal| !knew(removal) && !made_before(removal)) {
+            let ends = |removal: &usize| self.ends(*removal, entry.grant) && !made_before(removal);
+            let mut of_author = removals.get(&entry.operation.author).into_iter().flatten();
+            if !granted || of_author.any(ends) {
                 continue;
             }
             holds.add(at);
@@ -288,10 +303,8 @@ impl Log {
                 Change::Remove { peer } => removals.entry(*peer).or_default().push(at),
             }
         }
-        // An admission counts if it was made in the knowledge of every removal: else the removal wins.
         grants.retain(|(at, peer)| {
-            let Some(entry) = self.entries.get(*at) else { return false };
-            removals.get(peer).into_iter().flatten().all(|&removal| entry.past.has(removal))
+            !removals.get(peer).into_iter().flatten().any(|&removal| self.ends(removal, *at))
         });
         let mut members = Standing::new();
         for (at, peer) in grants {
@@ -301,6 +314,26 @@ impl Log {
             }
         }
         members
+    }
+
+    /// Whether a removal, if it counts, ends what was admitted by this. It must have been made by a senior, or, to leave,
+    /// by the same right: somebody may have been admitted by two who didn't know of each other, and who removes the junior
+    /// that the one made it has no say about the other. And an admission that was made in the knowledge of a removal is
+    /// a return; any other loses against it.
+    fn ends(&self, removal: usize, grant: usize) -> bool {
+        let (Some(by), Some(admission)) = (self.entries.get(removal), self.entries.get(grant)) else {
+            return false;
+        };
+        by.rank <= admission.key && !admission.past.has(removal)
+    }
+
+    /// Who removed a member without knowing of what makes it one.
+    pub(crate) fn removed_in_vain(&self, member: PeerId) -> Option<PeerId> {
+        let admission = self.entries.get(*self.members.get(&member)?)?;
+        let in_vain = |(at, entry): &(usize, &Entry)| {
+            entry.removed() == Some(member) && entry.operation.author != member && !admission.past.has(*at)
+        };
+        self.entries.iter().enumerate().rfind(in_vain).map(|(_, entry)| entry.operation.author)
     }
 
     /// The room.

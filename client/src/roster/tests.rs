@@ -180,6 +180,97 @@ fn who_was_removed_can_date_nothing_back() {
     assert_eq!(seats[0].members(), sorted(&[1, 2, 4]));
 }
 
+/// 1 and 2 made the room; 1 admits 3 and 4, and 4 admits 5 and removes it, while 2, who hears of none of it, admits 5.
+fn admitted_twice() -> Vec<Seat> {
+    let mut seats = room(2);
+    for peer in [3, 4] {
+        assert_eq!(seats[0].says(admit(peer)), Ok(true));
+    }
+    let mut four = Seat { log: Log::begin(create(1)).unwrap(), me: 4 };
+    four.hear(&seats[0]);
+    assert_eq!((four.says(admit(5)), four.says(remove(5))), (Ok(true), Ok(true)));
+    assert_eq!(seats[1].says(admit(5)), Ok(true));
+    seats.push(four);
+    seats
+}
+
+/// 5 was in it before 4 was: so 4 has no say about it, and whoever has removes it.
+#[test]
+fn a_removal_ends_no_admission_that_is_senior_to_its_author() {
+    let mut seats = admitted_twice();
+    let unaware = seats[1].log.parents();
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1, 2, 3, 4, 5]));
+    assert_eq!(seats[0].log.removed_in_vain(id(5)), Some(id(4)));
+    assert_eq!(seats[2].says(remove(5)), Err(NotTaken::NoRight));
+    assert_eq!(seats[1].says(remove(5)), Ok(true));
+    meet(&mut seats);
+    // Whatever it builds upon, and by whichever admission it acts.
+    let room = seats[0].log.room();
+    for (parents, change) in [(unaware.clone(), admit(9)), (unaware, remove(4))] {
+        offer(&mut seats[0].log, &signed(5, room, parents, change));
+        assert_eq!(seats[0].members(), sorted(&[1, 2, 3, 4]));
+    }
+    assert_eq!(seats[0].log.removed_in_vain(id(5)), None);
+}
+
+/// 4 admits and removes 2 upon what it says it knew before it heard that 2 was there.
+#[test]
+fn nobody_who_came_later_removes_who_was_there_by_admitting_it_again() {
+    let mut first = Seat { log: Log::begin(create(1)).unwrap(), me: 1 };
+    assert_eq!(first.says(admit(3)), Ok(true));
+    let without_two = first.log.parents();
+    assert_eq!((first.says(admit(2)), first.says(admit(5))), (Ok(true), Ok(true)));
+    let mut three = Seat { log: Log::begin(create(1)).unwrap(), me: 3 };
+    first.log.from(1).take(1).for_each(|operation| assert!(offer(&mut three.log, operation)));
+    assert_eq!(three.log.parents(), without_two);
+    // Junior to 2, and to 5.
+    for peer in [6, 7, 4] {
+        assert_eq!(three.says(admit(peer)), Ok(true));
+    }
+    three.me = 4;
+    assert_eq!((three.says(admit(2)), three.says(remove(2))), (Ok(true), Ok(true)));
+    let mut seats = [first, three];
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1, 2, 3, 4, 5, 6, 7]));
+}
+
+/// What is known of a removal may be said to be void by a removal of its author that is void itself.
+#[test]
+fn a_removal_that_looked_void_counts_when_it_is_not() {
+    let mut seats = room(4);
+    let early = seats[0].log.parents();
+    // 3 removes 4; 2 removes 3 without knowing it; and 1 removes 2 without knowing that.
+    assert_eq!(seats[2].says(remove(4)), Ok(true));
+    assert_eq!(seats[1].says(remove(3)), Ok(true));
+    let cut = signed(1, seats[0].log.room(), early, remove(2));
+    let (two, three) = (seats.remove(1), seats.remove(1));
+    let four = &mut seats[1];
+    four.hear(&two);
+    four.hear(&three);
+    assert!(four.log.is_member(id(4)), "as far as it has heard");
+    assert_eq!(four.says(admit(9)), Ok(true));
+    assert!(offer(&mut seats[0].log, &cut));
+    meet(&mut seats);
+    assert_eq!(seats[0].members(), sorted(&[1, 3]));
+}
+
+/// Somebody who has left has a copy of what it knew before.
+#[test]
+fn who_has_left_can_date_nothing_back() {
+    let mut seats = room(3);
+    let (room, early) = (seats[1].log.room(), seats[1].log.parents());
+    for _ in 0..4 {
+        assert_eq!((seats[1].says(admit(8)), seats[1].says(remove(8))), (Ok(true), Ok(true)));
+    }
+    assert_eq!(seats[1].says(remove(2)), Ok(true));
+    meet(&mut seats);
+    for change in [admit(9), remove(3)] {
+        offer(&mut seats[0].log, &signed(2, room, early.clone(), change));
+        assert_eq!(seats[0].members(), sorted(&[1, 3]));
+    }
+}
+
 #[test]
 fn a_creator_who_leaves_stays_out_and_the_room_goes_on() {
     let mut seats = room(3);
@@ -376,12 +467,32 @@ impl Dice {
     }
 }
 
+/// Whoever is no member says anything upon anything. So many lies were taken; none changed who is one.
+fn lie_about_anything(seat: &mut Seat, dice: &mut Dice, seed: u64) -> u32 {
+    let members = seat.members();
+    let mut taken = 0;
+    for _ in 0..100 {
+        let liar = 2 + dice.roll(6) as u8;
+        if members.contains(&id(liar)) {
+            continue;
+        }
+        let known: Vec<OperationId> = seat.log.from(0).map(|it| it.id).collect();
+        let parents = BTreeSet::from([0; 2].map(|_| known[dice.roll(known.len())]));
+        let peer = 2 + dice.roll(8) as u8;
+        let change = if dice.roll(2) == 0 { admit(peer) } else { remove(peer) };
+        let lie = signed(liar, seat.log.room(), parents.into_iter().collect(), change);
+        taken += u32::from(seat.log.insert(lie).is_ok());
+        assert_eq!(seat.members(), members, "seed {seed}: {liar} is no member");
+    }
+    taken
+}
+
 /// Random histories: whoever is a member by its own view says something, hears another, or, once removed, lies as well as
 /// it can from anything it ever knew. All who hear all agree, in whatever order they heard it; and whom the creator
 /// removed, and nobody admitted again in the knowledge of it, is out.
 #[test]
 fn whoever_hears_the_same_says_the_same() {
-    let (mut refused, mut void, mut gone) = (0, 0, 0);
+    let (mut refused, mut void, mut gone, mut lies) = (0, 0, 0, 0);
     for seed in 0..60 {
         let mut dice = Dice(seed);
         let mut seats = room(5);
@@ -427,6 +538,7 @@ fn whoever_hears_the_same_says_the_same() {
         assert_eq!(before, after, "seed {seed}: what the removed one says changes nothing");
         assert!(!seats[0].log.is_member(id(victim)), "seed {seed}");
         gone += 1;
+        lies += lie_about_anything(&mut seats[0], &mut dice, seed);
     }
-    assert!(refused > 30 && void > 100 && gone > 20, "{refused} {void} {gone}");
+    assert!(refused > 30 && void > 100 && gone > 20 && lies > 100, "{refused} {void} {gone} {lies}");
 }

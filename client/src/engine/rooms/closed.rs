@@ -244,6 +244,13 @@ impl Engine {
                 self.was_for_nobody_else(message)?;
             }
         }
+        for &come in after.difference(before) {
+            if let Some(author) = self.closed(id).and_then(|closed| closed.log.removed_in_vain(come)) {
+                let what =
+                    format!("is a member, though {} removed it: by somebody senior", self.name_of(author));
+                self.roster_alarm(id, come, &what);
+            }
+        }
         let joined = self.rooms.get(&id).is_some_and(|room| room.joined);
         match after.contains(&me) {
             true if !joined => self.set_joined(id, true)?,

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::super::{IsOnline, MailboxError, NewEnvelope, Outcome, Page};
 use super::checksum::LogRow;
+use super::repair::is_damage;
 use super::schema::{self, Opened};
 use super::shares::Sent;
 use super::writer::Writer;
@@ -119,12 +120,17 @@ fn flip_every(step: usize) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at / step % 8);
         std::fs::write(&damaged, bytes).unwrap();
-        let Ok(opened) = open(&damaged) else {
+        let Ok(mut opened) = open(&damaged) else {
             refused += 1;
             continue;
         };
         let mut lost = 0;
         for (peer, expected) in &expected {
+            if waiting(&opened, *peer).is_err_and(|error| is_damage(&error)) {
+                // An index that leads nowhere is made anew.
+                opened.0.met_damage();
+                opened.0.repair();
+            }
             let (page, _) = waiting(&opened, *peer).unwrap_or_else(|error| panic!("{at}: {error}"));
             for item in &page.items {
                 // What was acknowledged may come again, but only to whom it was sent.

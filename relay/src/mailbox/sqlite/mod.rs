@@ -210,10 +210,17 @@ impl SqliteMailbox {
     {
         let place = Arc::clone(&self.read_places).acquire_owned().await.map_err(|_| MailboxError::Closed)?;
         let (answer, answered) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
         let read: Read = Box::new(move |db| {
             // Kept until here, also if the one who asked has gone: so the channel is never full.
             let _place = place;
-            let result = contained(|| query(db).map_err(schema::storage)).and_then(|result| result);
+            let result = contained(|| query(db)).and_then(|found| {
+                // An index that is damaged is made anew before the next commit.
+                if found.as_ref().is_err_and(repair::is_damage) {
+                    shared.damaged.store(true, Ordering::Relaxed);
+                }
+                found.map_err(schema::storage)
+            });
             drop(answer.send(result));
         });
         let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
