@@ -173,8 +173,7 @@ impl Log {
         }
         self.heads.insert(id);
         self.places.insert(id, at);
-        let before =
-            |&other: &usize| self.entries.get(other).is_some_and(|it| it.order() < entry.order());
+        let before = |&other: &usize| self.entries.get(other).is_some_and(|it| it.order() < entry.order());
         let place = self.by_rank.partition_point(before);
         self.by_rank.insert(place, at);
         self.entries.push(entry);

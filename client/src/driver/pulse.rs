@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Quiet for so long, the other end is asked. A radio that never sleeps is the price of a takeover within three seconds.
-const ASK_AFTER: Duration = Duration::from_secs(1);
+const ASK_AFTER: Duration = Duration::from_millis(700);
 /// An answer takes no longer than this on a path whose round trip is not known to be long.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Nor than so many of its round trips.
@@ -182,13 +182,13 @@ mod tests {
     #[test]
     fn silence_is_noticed_within_two_seconds_of_the_last_sign() {
         let (start, mut pulse) = begin();
-        assert_eq!(silent_at(&mut pulse, start) - start, ms(2000));
+        assert_eq!(silent_at(&mut pulse, start) - start, ms(1700));
         let (start, mut pulse) = begin();
         assert_eq!(pulse.state(start + ms(1000)), State::Quiet);
         let n = pulse.ask(start + ms(1000));
         pulse.answered(n, start + ms(1020));
         let silent = silent_at(&mut pulse, start + ms(1020));
-        assert_eq!(silent - start, ms(3020));
+        assert_eq!(silent - start, ms(2720));
     }
 
     #[test]
@@ -219,25 +219,25 @@ mod tests {
     fn what_has_to_pass_first_takes_its_time_and_a_slow_path_is_trusted_more_each_time() {
         let (start, mut pulse) = begin();
         pulse.sent(1 << 20);
-        assert_eq!(silent_at(&mut pulse, start) - start, ms(5500));
-        let rate = pulse.given_up(start + ms(5500));
+        assert_eq!(silent_at(&mut pulse, start) - start, ms(5200));
+        let rate = pulse.given_up(start + ms(5200));
         assert_eq!(rate, RATE / 2);
         let mut next = Pulse::new(start, rate);
         next.sent(1 << 20);
-        assert_eq!(silent_at(&mut next, start) - start, ms(9500));
-        assert_eq!(next.given_up(start + ms(9500)), RATE / 4);
+        assert_eq!(silent_at(&mut next, start) - start, ms(9200));
+        assert_eq!(next.given_up(start + ms(9200)), RATE / 4);
         assert_eq!(next.given_up(start + STEADY), RATE / 2, "one that lived long begins anew");
         // What a chat says in a moment makes nobody patient.
         let (start, mut chat) = begin();
         chat.sent(100 << 10);
-        assert_eq!(silent_at(&mut chat, start) - start, ms(2000));
+        assert_eq!(silent_at(&mut chat, start) - start, ms(1700));
         // Confirmed, it explains nothing any more.
         let (start, mut pulse) = begin();
         pulse.sent(1 << 20);
         let n = pulse.ask(start);
         pulse.sent(100);
         pulse.answered(n, start + ms(10));
-        assert_eq!(silent_at(&mut pulse, start + ms(10)) - start, ms(2010));
+        assert_eq!(silent_at(&mut pulse, start + ms(10)) - start, ms(1710));
         assert_eq!(pulse.given_up(start), RATE);
         let mut slow = Pulse::new(start, MIN_RATE);
         slow.sent(1 << 30);
