@@ -11,8 +11,8 @@ use crate::nick::{NameError, RoomName};
 /// Most digits behind a name: those of a whole conversation id.
 const MAX_DIGITS: usize = 2 * ConversationId::LEN;
 
-/// What a room is called here: `#lobby`, or `#lobby·7f3a` if another room of that name was here first. A name is only a
-/// label, chosen by whoever made the room; an address means one room of this node.
+/// What a room is called here: `#lobby`, or `#lobby·7f3a` if another room of this node is called `#lobby`. A name is only a
+/// label, chosen by whoever made the room; an address means one room.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RoomAddress {
@@ -30,6 +30,11 @@ impl RoomAddress {
     /// The name without digits, which several rooms may have.
     pub fn name(&self) -> &RoomName {
         &self.name
+    }
+
+    /// Whether it says digits, and the id of a room begins with them.
+    pub fn has_digits_of(&self, id: ConversationId) -> bool {
+        self.digits.as_ref().is_some_and(|digits| id.to_string().starts_with(digits.as_str()))
     }
 
     /// The name, if that is the whole address.
@@ -115,6 +120,8 @@ mod tests {
             (Ok(long.clone()), Ok(RoomAddress::from(name.clone())))
         );
         assert_eq!((long.name(), long.plain()), (&name, None));
+        assert!(long.has_digits_of(id) && !long.has_digits_of(ConversationId([0x7e; 16])));
+        assert!(!RoomAddress::from(name.clone()).has_digits_of(id));
         let again = RoomAddress::from(name.clone());
         assert!(long != name && again == name);
         assert_eq!(RoomAddress::with_digits(name, id, 99).to_string().chars().count(), 6 + 1 + 32);

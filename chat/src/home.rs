@@ -2,6 +2,8 @@
 
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
+#[cfg(not(test))]
+use std::thread::sleep as wait;
 use std::time::Duration;
 
 use chat_core::entropy::OsEntropy;
@@ -16,6 +18,8 @@ use chat_relay::exit::{Failure, say};
 use chat_relay::folder::root;
 
 use crate::secret;
+#[cfg(test)]
+use tests::wait;
 
 /// The engine's store.
 const STORE_FILE: &str = "client.db";
@@ -67,7 +71,11 @@ impl Home {
     /// The node's identity, made at the first start. A key that others can read is refused: it may be known already.
     /// It is sealed if the vault is, and lies in the clear if the vault does.
     pub(crate) fn identity(&self, key_file: Option<&Path>, vault: &Vault) -> Result<Identity, Failure> {
-        self.dir.identity_under(key_file, Some(&Sealing(vault)), &mut OsEntropy).map_err(host_failure)
+        self.dir.identity_under(key_file, Some(&self.sealing(vault)), &mut OsEntropy).map_err(host_failure)
+    }
+
+    fn sealing<'v>(&self, vault: &'v Vault) -> Sealing<'v> {
+        Sealing { vault, store: self.path().join(STORE_FILE) }
     }
 
     /// Whether there is an identity in here.
@@ -77,7 +85,7 @@ impl Home {
 
     /// Puts an identity into the folder, which has none.
     pub(crate) fn put_identity(&self, identity: &Identity, vault: &Vault) -> Result<(), Failure> {
-        self.dir.put_identity(identity, Some(&Sealing(vault))).map_err(host_failure)
+        self.dir.put_identity(identity, Some(&self.sealing(vault))).map_err(host_failure)
     }
 
     /// The path of the engine's store, which nobody else can read.
@@ -122,19 +130,26 @@ impl Home {
 }
 
 /// The vault's seal on the identity.
-struct Sealing<'v>(&'v Vault);
+struct Sealing<'v> {
+    vault: &'v Vault,
+    store: PathBuf,
+}
 
 impl IdentityLock for Sealing<'_> {
     fn seals(&self) -> bool {
-        self.0.is_sealed()
+        self.vault.is_sealed()
     }
 
     fn seal(&self, identity: &Identity) -> Result<Vec<u8>, CryptoError> {
-        self.0.seal_identity(identity.public().as_bytes(), &identity.seed(), &mut OsEntropy)
+        self.vault.seal_identity(identity.public().as_bytes(), &identity.seed(), &mut OsEntropy)
+    }
+
+    fn owner(&self) -> Option<PeerId> {
+        client::owner(&self.store, self.vault.key())
     }
 
     fn open(&self, public: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-        self.0.open_identity(public, sealed)
+        self.vault.open_identity(public, sealed)
     }
 }
 
@@ -189,7 +204,7 @@ fn mode_for_others(_path: &Path) -> Option<u32> {
 
 /// Whoever guesses waits.
 pub(crate) fn after_a_wrong_passphrase() {
-    std::thread::sleep(AFTER_A_WRONG_PASSPHRASE);
+    wait(AFTER_A_WRONG_PASSPHRASE);
 }
 
 /// Why there is no key. A wrong one is told after a while.
@@ -358,7 +373,44 @@ pub(crate) fn login_nick() -> Result<Nick, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use client::{ArchiveError, PortableError};
+
     use super::*;
+
+    thread_local! {
+        static WAITED: RefCell<Vec<Duration>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Counted, in place of waiting.
+    pub(super) fn wait(time: Duration) {
+        WAITED.with_borrow_mut(|waited| waited.push(time));
+    }
+
+    /// How long who asked so had to wait.
+    fn waited<T>(ask: impl FnOnce() -> T) -> Duration {
+        WAITED.with_borrow_mut(Vec::clear);
+        ask();
+        WAITED.with_borrow(|waited| waited.iter().sum())
+    }
+
+    /// A second for each try, and for nothing else.
+    #[test]
+    fn whoever_guesses_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = open_client(Some(folder.path()), None).unwrap();
+        let lock = |text: &str| Lock::Passphrase(Zeroizing::new(text.to_owned()));
+        home.vault(&lock("hunter2")).unwrap();
+        for (guess, seconds) in [("hunter3", 1), ("hunter2", 0), ("x", 1)] {
+            let expected = Duration::from_secs(seconds);
+            assert_eq!(waited(|| home.vault(&lock(guess))), expected);
+            assert_eq!(waited(|| home.vault_as_it_is(&lock(guess))), expected);
+        }
+        assert_eq!(waited(|| home.vault(&Lock::Beside)), Duration::ZERO, "that is no guess");
+        let wrong = ArchiveError::Portable(PortableError::Wrong);
+        assert_eq!(waited(|| crate::commands::db::failure(&wrong)), Duration::from_secs(1));
+    }
 
     #[test]
     fn an_identity_is_shown_only_if_there_is_one() {

@@ -39,5 +39,5 @@ pub use archive::{
 pub use config::{ClientConfig, Rules, StorePlace};
 pub use connect::{Choice, ConnectError, Connected, Connector, News};
 pub use driver::{Client, Node, StartError, Unsent};
-pub use store::{StoreError, mark_restored};
+pub use store::{StoreError, mark_restored, owner};
 pub use vault::{Lock, StoreKey, Vault, VaultError};

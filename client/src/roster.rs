@@ -6,6 +6,9 @@
 //! be undone by a removal of its author that it didn't know of: then the two are *concurrent*, and the removal wins.
 //! Seniority makes that well founded: a removal ends admissions that came after its author's own, and no other.
 
+mod set;
+mod share;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_core::ids::{ConversationId, PeerId};
@@ -13,16 +16,8 @@ use chat_core::nick::RoomName;
 use chat_core::wire::membership::{
     Change, MAX_OPERATIONS, MAX_ROOM_MEMBERS, OperationId, VerifiedOperation, log_hash, roster_hash,
 };
+use set::Set;
 
-/// Operations that are kept free for the room's creator, so that nobody can fill the log against a removal.
-const RESERVED: usize = MAX_OPERATIONS / 4;
-/// What all others share, and what of it an honest member begins nothing beyond: so much may be said at once by several
-/// without one taking what another does not.
-const SHARED: usize = MAX_OPERATIONS - RESERVED;
-const SHARED_BEFORE: usize = SHARED - MAX_OPERATIONS / 8;
-/// As long as there are not so many operations, a member leaves whatever others have said.
-const FAREWELLS: usize = MAX_OPERATIONS / 2;
-const WORDS: usize = MAX_OPERATIONS / 64;
 /// So many ways of knowing less are tried, before it is left open whether there is one.
 const MOST_TRIED: usize = 128;
 
@@ -62,44 +57,6 @@ pub(crate) enum NotTaken {
     Share,
 }
 
-/// A set of operations, by their place in the log.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Set([u64; WORDS]);
-
-impl Set {
-    fn first(count: usize) -> Self {
-        let mut all = Self([0; WORDS]);
-        (0..count).for_each(|at| all.add(at));
-        all
-    }
-
-    fn has(&self, at: usize) -> bool {
-        self.0.get(at / 64).is_some_and(|word| word & (1 << (at % 64)) != 0)
-    }
-
-    fn add(&mut self, at: usize) {
-        if let Some(word) = self.0.get_mut(at / 64) {
-            *word |= 1 << (at % 64);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    fn without(&self, at: usize) -> Self {
-        let mut less = self.clone();
-        if let Some(word) = less.0.get_mut(at / 64) {
-            *word &= !(1 << (at % 64));
-        }
-        less
-    }
-
-    fn unite(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
-    }
-}
-
 /// A place in an order that is the same for everybody and in which everything stands behind its past.
 type Key = (u32, OperationId);
 
@@ -111,9 +68,28 @@ struct Entry {
     /// What made its author a member in its past, and by whose key it therefore acts. Itself, if it begins the room.
     grant: usize,
     rank: Key,
+    /// If it makes somebody a member, the removals that end that, if they count.
+    enders: Set,
 }
 
 impl Entry {
+    /// Whom it makes a member, if it does.
+    fn admitted(&self) -> Option<PeerId> {
+        match self.operation.change {
+            Change::Create { .. } => Some(self.operation.author),
+            Change::Admit { peer } => Some(peer),
+            Change::Remove { .. } => None,
+        }
+    }
+
+    /// Whether it ends this admission of the same peer, if it counts. It must have been made by a senior, or, to leave, by
+    /// the same right: somebody may have been admitted by two who didn't know of each other, and who removes the junior that
+    /// the one made it has no say about the other. And an admission that was made in the knowledge of a removal is a return;
+    /// any other loses against it.
+    fn ends(&self, own_place: usize, admission: &Self) -> bool {
+        self.rank <= admission.key && !admission.past.has(own_place)
+    }
+
     /// Whom it removes, if it does.
     fn removed(&self) -> Option<PeerId> {
         match self.operation.change {
@@ -162,12 +138,21 @@ impl Log {
             by_rank: Vec::new(),
             members: Standing::new(),
         };
-        log.push(Entry { operation, past: Set([0; WORDS]), key, grant: 0, rank: key });
+        log.push(Entry { operation, past: Set::empty(), key, grant: 0, rank: key, enders: Set::empty() });
         Some(log)
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, mut entry: Entry) {
         let (at, id) = (self.entries.len(), entry.operation.id);
+        let (admitted, removed) = (entry.admitted(), entry.removed());
+        for (other_at, other) in self.entries.iter_mut().enumerate() {
+            if admitted.is_some() && other.removed() == admitted && other.ends(other_at, &entry) {
+                entry.enders.add(other_at);
+            }
+            if removed.is_some() && other.admitted() == removed && entry.ends(at, other) {
+                other.enders.add(at);
+            }
+        }
         for parent in &entry.operation.parents {
             self.heads.remove(parent);
         }
@@ -176,8 +161,14 @@ impl Log {
         let before = |&other: &usize| self.entries.get(other).is_some_and(|it| it.order() < entry.order());
         let place = self.by_rank.partition_point(before);
         self.by_rank.insert(place, at);
+        let knew_all = entry.past.len() == at;
         self.entries.push(entry);
-        self.members = self.standing(&Set::first(self.entries.len()));
+        match (admitted, removed) {
+            // It undoes nothing but what it names, and nothing undoes it.
+            (Some(peer), _) if knew_all => drop(self.members.insert(peer, at)),
+            (_, Some(peer)) if knew_all => drop(self.members.remove(&peer)),
+            _ => self.members = self.standing(&Set::first(self.entries.len())),
+        }
     }
 
     /// Takes an operation; `false` if it is known. Nothing has changed if it is refused.
@@ -197,7 +188,7 @@ impl Log {
         if operation.room != self.room || matches!(operation.change, Change::Create { .. }) {
             return Err(NotTaken::Elsewhere);
         }
-        let mut past = Set([0; WORDS]);
+        let mut past = Set::empty();
         let mut depth = 0;
         for parent in &operation.parents {
             let (at, entry) = self.entry(parent).ok_or(NotTaken::Orphan)?;
@@ -205,7 +196,13 @@ impl Log {
             past.add(at);
             depth = depth.max(entry.key.0 + 1);
         }
-        let standing = self.standing(&past);
+        let later;
+        let standing = if past.len() == self.entries.len() {
+            &self.members
+        } else {
+            later = self.standing(&past);
+            &later
+        };
         let grant = *standing.get(&operation.author).ok_or(NotTaken::NoRight)?;
         let rank = self.key_of(grant);
         match &operation.change {
@@ -222,51 +219,12 @@ impl Log {
         if self.entries.len() >= MAX_OPERATIONS {
             return Err(NotTaken::Full);
         }
-        let leaves = matches!(operation.change, Change::Remove { peer } if peer == operation.author);
-        let is_farewell = leaves && self.entries.len() < FAREWELLS && !self.has_left(grant);
-        if is_new && operation.author != self.creator && !is_farewell {
-            // By its past everybody judges the same. Whoever says much at once is stopped here, by what has come.
-            self.has_share(grant, &past, SHARED_BEFORE).ok_or(NotTaken::Share)?;
-            self.has_share(grant, &Set::first(self.entries.len()), SHARED).ok_or(NotTaken::Full)?;
+        if is_new {
+            self.has_room_for(&operation, grant, &past)?;
         }
         let key = (depth, operation.id);
-        self.push(Entry { operation, past, key, grant, rank });
+        self.push(Entry { operation, past, key, grant, rank, enders: Set::empty() });
         Ok(true)
-    }
-
-    /// Whether the holder of a grant has said that it leaves.
-    fn has_left(&self, grant: usize) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.grant == grant && entry.removed() == Some(entry.operation.author))
-    }
-
-    /// Nobody takes more than what is left to others, together with whom it brought in: nor does who brought it in, and
-    /// who brought that one in. So whoever fills the log, with any number of others that are only its own, leaves as much
-    /// as it took; and who let it in can remove it, too.
-    fn has_share(&self, grant: usize, set: &Set, most: usize) -> Option<()> {
-        let left = most.checked_sub(set.len())?;
-        (self.burden(grant, set) < left).then_some(())
-    }
-
-    /// What of a set was said by the holder of a grant and whom it brought in; the same of who granted it; and so on, up to
-    /// the creator. An operation counts as often as its author has come the same way.
-    fn burden(&self, grant: usize, set: &Set) -> usize {
-        let (mut way, mut at) = (Set([0; WORDS]), grant);
-        while at != 0 {
-            way.add(at);
-            at = self.entries.get(at).map_or(0, |entry| entry.grant);
-        }
-        let mut common: Vec<usize> = Vec::with_capacity(self.entries.len());
-        let mut burden = 0;
-        for (at, entry) in self.entries.iter().enumerate() {
-            let above = common.get(entry.grant).copied().unwrap_or_default();
-            common.push(above + usize::from(way.has(entry.grant)));
-            if set.has(at) {
-                burden += common.last().copied().unwrap_or_default();
-            }
-        }
-        burden
     }
 
     fn entry(&self, id: &OperationId) -> Option<(usize, &Entry)> {
@@ -281,49 +239,35 @@ impl Log {
 
     /// Who is a member after a set of operations that holds the past of each.
     fn standing(&self, set: &Set) -> Standing {
-        let mut holds = Set([0; WORDS]);
-        let mut removals: BTreeMap<PeerId, Vec<usize>> = BTreeMap::new();
-        let mut grants: Vec<(usize, PeerId)> = Vec::new();
+        let mut holds = Set::empty();
         for &at in self.by_rank.iter().filter(|&&at| set.has(at)) {
             let Some(entry) = self.entries.get(at) else { continue };
-            // What made its author a member stands before it here, so it is decided.
+            // What made its author a member, and whatever ended that, stands before it here: so it is decided.
             let granted = entry.grant == at || holds.has(entry.grant);
-            let made_before =
-                |&removal: &usize| self.entries.get(removal).is_some_and(|removal| removal.past.has(at));
-            let ends = |removal: &usize| self.ends(*removal, entry.grant) && !made_before(removal);
-            let mut of_author = removals.get(&entry.operation.author).into_iter().flatten();
-            if !granted || of_author.any(ends) {
-                continue;
-            }
-            holds.add(at);
-            match &entry.operation.change {
-                Change::Create { .. } => grants.push((at, entry.operation.author)),
-                Change::Admit { peer } => grants.push((at, *peer)),
-                Change::Remove { peer } => removals.entry(*peer).or_default().push(at),
+            if granted && !self.undoers(at).any(|removal| holds.has(removal)) {
+                holds.add(at);
             }
         }
-        grants.retain(|(at, peer)| {
-            !removals.get(peer).into_iter().flatten().any(|&removal| self.ends(removal, *at))
-        });
         let mut members = Standing::new();
-        for (at, peer) in grants {
+        for (at, entry) in self.entries.iter().enumerate().filter(|(at, _)| holds.has(*at)) {
+            let Some(peer) = entry.admitted() else { continue };
+            if entry.enders.common(&holds).next().is_some() {
+                continue;
+            }
             let first = members.entry(peer).or_insert(at);
-            if self.key_of(at) < self.key_of(*first) {
+            if entry.key < self.key_of(*first) {
                 *first = at;
             }
         }
         members
     }
 
-    /// Whether a removal, if it counts, ends what was admitted by this. It must have been made by a senior, or, to leave,
-    /// by the same right: somebody may have been admitted by two who didn't know of each other, and who removes the junior
-    /// that the one made it has no say about the other. And an admission that was made in the knowledge of a removal is
-    /// a return; any other loses against it.
-    fn ends(&self, removal: usize, grant: usize) -> bool {
-        let (Some(by), Some(admission)) = (self.entries.get(removal), self.entries.get(grant)) else {
-            return false;
-        };
-        by.rank <= admission.key && !admission.past.has(removal)
+    /// The removals of an operation's author that make it void, if they count: they end what it acts by, and were not made
+    /// upon it.
+    fn undoers(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+        let grant = self.entries.get(at).and_then(|entry| self.entries.get(entry.grant));
+        let removals = grant.into_iter().flat_map(|grant| grant.enders.common(&grant.enders));
+        removals.filter(move |&removal| self.entries.get(removal).is_some_and(|it| !it.past.has(at)))
     }
 
     /// Who removed a member without knowing of what makes it one.
@@ -353,6 +297,13 @@ impl Log {
     /// Everybody in it.
     pub(crate) fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.members.keys().copied()
+    }
+
+    /// The same, who has been there longest first.
+    pub(crate) fn by_seniority(&self) -> Vec<PeerId> {
+        let mut members: Vec<PeerId> = self.members().collect();
+        members.sort_by_key(|member| self.members.get(member).map(|&grant| self.key_of(grant)));
+        members
     }
 
     pub(crate) fn is_member(&self, peer: PeerId) -> bool {
@@ -408,24 +359,17 @@ impl Log {
     /// author of that had lost its place meanwhile, for an admission may count for nothing though nobody was removed by name.
     /// Of that follows that it is none. Empty if nobody ever wished it to be one.
     pub(crate) fn until_out(&self, peer: PeerId) -> Vec<&VerifiedOperation> {
-        let about = |entry: &Entry| match entry.operation.change {
-            Change::Admit { peer: it } | Change::Remove { peer: it } => it == peer,
-            Change::Create { .. } => false,
-        };
         let places = self.entries.iter().enumerate();
-        let mut wanted: Vec<usize> =
-            places.clone().filter(|(_, entry)| about(entry)).map(|(at, _)| at).collect();
-        let mut known = Set([0; WORDS]);
+        let is_about = |entry: &Entry| [entry.admitted(), entry.removed()].contains(&Some(peer));
+        let mut known = Set::empty();
+        let about = places.clone().filter(|(at, entry)| *at != 0 && is_about(entry));
+        let mut wanted: Vec<usize> = about.map(|(at, _)| at).inspect(|&at| known.add(at)).collect();
         while let Some(at) = wanted.pop() {
-            let Some(entry) = self.entries.get(at).filter(|_| !known.has(at)) else { continue };
-            known.add(at);
-            wanted.extend((0..self.entries.len()).filter(|&before| entry.past.has(before)));
-            let undoes = |(other, removal): &(usize, &Entry)| {
-                matches!(removal.operation.change, Change::Remove { peer: it } if it == entry.operation.author)
-                    && !entry.past.has(*other)
-                    && !removal.past.has(at)
-            };
-            wanted.extend(places.clone().filter(undoes).map(|(other, _)| other));
+            let Some(entry) = self.entries.get(at) else { continue };
+            let mut also = entry.past.clone();
+            self.undoers(at).for_each(|removal| also.add(removal));
+            let new = known.take_in(&also);
+            wanted.extend(new.common(&new));
         }
         places.filter(|(at, _)| known.has(*at)).map(|(_, entry)| &entry.operation).collect()
     }
@@ -455,7 +399,7 @@ impl Log {
 
     /// Operations of a set that are in the past of none of it. Not the first one, without which there is no room.
     fn newest_of(&self, set: &Set) -> Vec<usize> {
-        let mut older = Set([0; WORDS]);
+        let mut older = Set::empty();
         let held = || self.entries.iter().enumerate().filter(|(at, _)| set.has(*at));
         held().for_each(|(_, entry)| older.unite(&entry.past));
         held().map(|(at, _)| at).filter(|&at| at != 0 && !older.has(at)).collect()

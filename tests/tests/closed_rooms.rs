@@ -7,7 +7,7 @@ use serde_json::json;
 on_main_profiles!(a_room_of_ones_own, typed_lines);
 // Where keys are made at once, and so in the relay's directory as soon as somebody is there.
 on_profile!(tcp_x25519_alone, chat_tests::profiles::TCP_X25519, only_closed_rooms);
-on_profile!(relay_ratchet_alone, chat_tests::profiles::RELAY_RATCHET, only_closed_rooms);
+on_profile!(relay_ratchet_alone, chat_tests::profiles::RELAY_RATCHET, only_closed_rooms, names_of_rooms);
 
 fn three(world: &World, profile: Profile) -> (Relay, [Node; 3]) {
     let relay = Relay::start(world, profile);
@@ -80,6 +80,42 @@ fn a_room_of_ones_own(profile: Profile) {
             assert_eq!(chat_tests::files::find(&file.1, secret.as_bytes()), None, "{secret} in {:?}", file.0);
         }
     }
+}
+
+/// P7: carol makes a closed room of a name and brings alice into it, who is not asked. The open room of that name is alice's
+/// to join and to write to, also after she was killed; and a name that is no room is not answered by advice to join it.
+fn names_of_rooms(profile: Profile) {
+    const NAME: &str = "#general";
+    let world = World::new();
+    let (_relay, [mut alice, bob, carol]) = three(&world, profile);
+    let made = carol.ask("room.create", json!({ "room": NAME }));
+    let id = made["conversation_id"].as_str().unwrap();
+    carol.ask("room.admit", json!({ "room": NAME, "peer": "alice" }));
+    alice.wait_event("room.changed", &[("room", NAME), ("conversation_id", id)]);
+    for node in [&bob, &alice] {
+        node.ask("room.join", json!({ "room": NAME }));
+    }
+    let digits = format!("{NAME}·{}", &id[..4]);
+    alice.wait_event("room.changed", &[("room", &digits), ("conversation_id", id)]);
+    wait_members(&alice, NAME, 2);
+    for text in ["to the open one", "and again"] {
+        let sent = alice.send(NAME, text);
+        alice.wait_state(&sent, "delivered");
+        bob.wait_text(text);
+        let rooms = alice.ask("room.list", json!({}));
+        let names: Vec<_> =
+            rooms["rooms"].as_array().unwrap().iter().map(|it| (&it["name"], &it["open"])).collect();
+        for expected in [(&json!(NAME), &json!(true)), (&json!(digits), &json!(false))] {
+            assert!(names.contains(&expected), "{names:?}");
+        }
+        alice.kill9();
+        alice.restart();
+        wait_members(&alice, NAME, 2);
+    }
+    alice.wait_state(&alice.send("carol", "fence"), "delivered");
+    assert!(!carol.texts().iter().any(|text| text.contains("open one") || text == "and again"));
+    let slip = alice.call("msg.send", json!({ "to": "#genral", "text": "psst" })).unwrap_err();
+    assert!(slip.kind == "not_found" && !slip.message.contains("/join"), "{slip:?}");
 }
 
 /// The same by lines as they are typed; an open and a closed room of one name stay apart.

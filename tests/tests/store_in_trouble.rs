@@ -7,7 +7,6 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use chat_tests::files::contents;
 use chat_tests::means::{Means, mount_tmpfs};
@@ -340,9 +339,33 @@ fn a_lock_that_was_tampered_with() {
     assert_eq!(alice.peer_id(), was);
 }
 
-/// Each guess takes a second at least, whatever asks; it changes nothing, and the answer tells nothing but that it is wrong.
+/// Somebody else's identity, put in the clear into a sealed directory, is not made its own by sealing it, too.
 #[test]
-fn whoever_guesses_waits() {
+fn another_identity_in_the_clear_in_place_of_the_sealed_one() {
+    let world = World::new();
+    let lock = passphrase(&world, "passphrase", "correct horse\n");
+    let mut alice = world.node(TCP_X25519, "alice", &world.any_port()).set(&lock).start();
+    let was = alice.peer_id();
+    assert_eq!(alice.leave(), Exit::Code(0));
+    let key = alice.folder().join("identity.key");
+    let good = fs::read(&key).unwrap();
+    fs::write(&key, [7; 32]).unwrap();
+    let before = files(alice.folder());
+    for _ in 0..2 {
+        let says =
+            ["identity.key is the key of", "belongs to another", "Put the key back", "Nothing was changed"];
+        try_in(&world, alice.folder(), Some(&lock)).refused(1, &says);
+        assert_eq!(files(alice.folder()), before, "nothing was changed");
+    }
+    fs::write(&key, good).unwrap();
+    alice.restart();
+    assert_eq!(alice.peer_id(), was);
+}
+
+/// Whoever guesses changes nothing, and the answer tells nothing but that it is wrong. That it takes a second each time,
+/// whatever asks, is counted where the waiting is done: see `chat/src/home.rs`.
+#[test]
+fn whoever_guesses_learns_nothing() {
     let world = World::new();
     let lock = passphrase(&world, "passphrase", "correct horse\n");
     let mut alice = world.node(TCP_X25519, "alice", &world.any_port()).set(&lock).start();
@@ -354,11 +377,8 @@ fn whoever_guesses_waits() {
         let wrong = passphrase(&world, "wrong", guess);
         let folder = alice.folder().to_str().unwrap();
         let verify = ["db", "verify", "--config", TCP_X25519.name, "--set", &wrong, "--data-dir", folder];
-        let began = Instant::now();
         said.push(try_in(&world, alice.folder(), Some(&wrong)).stderr);
         said.push(world.chat(&verify).stderr);
-        // A lower bound: a busy machine only makes it longer.
-        assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     }
     assert!(said[0].contains("does not open the data directory; nothing was changed"), "{said:?}");
     assert!(said.iter().all(|other| *other == said[0]), "{said:?}");

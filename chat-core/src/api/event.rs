@@ -300,7 +300,7 @@ pub struct PeerKeyChanged {
 /// [`Event::RoomChanged`]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RoomChanged {
-    /// The room.
+    /// What it is called from now on: it may have had its name without digits until now, or have it again.
     pub room: RoomAddress,
     /// The id of its conversation.
     #[serde(rename = "conversation_id")]

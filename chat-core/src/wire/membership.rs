@@ -167,16 +167,41 @@ impl SignedOperation {
     /// [`CryptoError::Malformed`] for another form than [`SignedOperation::sign`] writes, else as
     /// [`PeerKey::verify`].
     pub fn verify(&self) -> Result<VerifiedOperation, CryptoError> {
+        let (key, operation) = self.opened()?;
+        key.verify(SignedAs::Membership, &self.id().0, &self.signature)?;
+        Ok(self.told(&key, operation))
+    }
+
+    /// Checks the form alone: for what was verified before it was kept where nobody else writes.
+    ///
+    /// # Errors
+    /// As [`SignedOperation::verify`], but for the signature.
+    pub fn verified_before(&self) -> Result<VerifiedOperation, CryptoError> {
+        let (key, operation) = self.opened()?;
+        Ok(self.told(&key, operation))
+    }
+
+    /// What it says, and who it says has said it; nobody may have.
+    ///
+    /// # Errors
+    /// As [`SignedOperation::verified_before`].
+    pub fn claims(&self) -> Result<(PeerId, Change), CryptoError> {
+        self.opened().map(|(key, operation)| (key.peer_id(), operation.change))
+    }
+
+    fn opened(&self) -> Result<(PeerKey, Operation), CryptoError> {
         let operation = self.checked().map_err(|_| CryptoError::Malformed("membership operation"))?;
-        let key = PeerKey::from_bytes(&operation.author)?;
-        let id = self.id();
-        key.verify(SignedAs::Membership, &id.0, &self.signature)?;
+        Ok((PeerKey::from_bytes(&operation.author)?, operation))
+    }
+
+    fn told(&self, key: &PeerKey, operation: Operation) -> VerifiedOperation {
         let room = match operation.change {
             Change::Create { .. } => room_of(&self.operation),
             _ => operation.room,
         };
         let Operation { parents, change, .. } = operation;
-        Ok(VerifiedOperation { id, room, author: key.peer_id(), parents, change, signed: self.clone() })
+        let (id, author) = (self.id(), key.peer_id());
+        VerifiedOperation { id, room, author, parents, change, signed: self.clone() }
     }
 
     fn checked(&self) -> Result<Operation, WireError> {

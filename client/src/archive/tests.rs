@@ -92,7 +92,7 @@ fn what_was_exported_comes_back_under_another_key_and_without_sessions() {
     assert_eq!(texts(&after), texts(&before));
     assert_eq!(after.rooms().unwrap(), before.rooms().unwrap());
     assert!(after.open_envelopes().unwrap().is_empty(), "it is sealed anew");
-    assert_eq!(after.unsealed_deliveries(PeerId([2; 32])).unwrap().len(), 100);
+    assert_eq!(after.unsealed_deliveries(PeerId([2; 32]), 0, 1_000).unwrap().len(), 100);
     for (store, restored) in [(&before, None), (&after, Some(0))] {
         store.begin().unwrap();
         assert_eq!(store.begin_anew().unwrap(), restored);

@@ -35,8 +35,8 @@ pub(super) struct Accepted {
 }
 
 impl Engine {
-    /// Accepts the handshake of an envelope, without writing anything.
-    pub(super) fn accept(&mut self, envelope: &Envelope) -> Result<(Live, Option<Accepted>), Fault> {
+    /// The handshake of an envelope, and the bundle in it, which is its sender's and of this stack.
+    fn first_message(&self, envelope: &Envelope) -> Result<(Handshake, VerifiedBundle), Fault> {
         let from = envelope.from;
         let Some(bytes) = &envelope.handshake else {
             return Err(unknown_session(from, "a frame for a session that is not here"));
@@ -78,6 +78,13 @@ impl Engine {
                 "a first message under a nick pinned to another key",
             ));
         }
+        Ok((handshake, theirs))
+    }
+
+    /// Accepts the handshake of an envelope, without writing anything.
+    pub(super) fn accept(&mut self, envelope: &Envelope) -> Result<(Live, Option<Accepted>), Fault> {
+        let from = envelope.from;
+        let (handshake, theirs) = self.first_message(envelope)?;
         let Some(own) = self.store.bundle(&handshake.peer_bundle_hash)? else {
             return Err(unknown_keys(from));
         };

@@ -8,6 +8,7 @@ use chat_core::wire::ToRelay;
 use std::sync::Arc;
 
 use super::Engine;
+use super::answer::{Answer, Denied};
 use super::peers::Contact;
 use crate::store::StoreError;
 
@@ -23,18 +24,18 @@ pub(super) enum Target {
     Room(ConversationId),
 }
 
-type Answer = Result<Result<Reply, CommandError>, StoreError>;
-
-fn not_found(what: impl std::fmt::Display) -> CommandError {
+pub(super) fn not_found(what: impl std::fmt::Display) -> CommandError {
     CommandError::new(ErrorKind::NotFound, what)
 }
 
-/// An error about somebody who is not known yet, and for whom the relay is asked.
-fn asked(mut error: CommandError, unknown: bool) -> CommandError {
-    if unknown {
-        error.message.push_str("; the relay is asked, so try again in a moment");
+/// Adds to an error about somebody who is not known yet that the relay is asked.
+fn asked(unknown: bool) -> impl Fn(Denied) -> Denied {
+    move |mut denied| {
+        if let (true, Denied::Command(error)) = (unknown, &mut denied) {
+            error.message.push_str("; the relay is asked, so try again in a moment");
+        }
+        denied
     }
-    error
 }
 
 /// An error that says by which names each of several can be meant.
@@ -52,18 +53,26 @@ fn ambiguous(name: &str, several: &[&Contact]) -> CommandError {
     CommandError::new(ErrorKind::Ambiguous, message)
 }
 
+fn done((): ()) -> Reply {
+    Reply::Done {}
+}
+
 /// Admits or removes somebody, or says why not.
-type ChangeOfMember = fn(&mut Engine, &MemberOf) -> Result<Result<(), CommandError>, StoreError>;
+type ChangeOfMember = fn(&mut Engine, &MemberOf) -> Answer<()>;
 
 impl Engine {
     pub(super) fn command(&mut self, request: Request) -> Result<(), StoreError> {
         let Request { command, reply } = request;
         match self.run(command) {
-            Ok(answer) => {
-                self.out.answers.push((reply, answer));
+            Ok(done) => {
+                self.out.answers.push((reply, Ok(done)));
                 Ok(())
             }
-            Err(error) => {
+            Err(Denied::Command(error)) => {
+                self.out.answers.push((reply, Err(error)));
+                Ok(())
+            }
+            Err(Denied::Store(error)) => {
                 let message = format!("nothing was changed: {error}");
                 self.out.answers.push((reply, Err(CommandError::new(ErrorKind::Store, message))));
                 Err(error)
@@ -71,47 +80,48 @@ impl Engine {
         }
     }
 
-    fn run(&mut self, command: Command) -> Answer {
+    fn run(&mut self, command: Command) -> Answer<Reply> {
         match command {
             Command::Send(send) => {
                 let unknown = self.look_for(&send.to);
-                Ok(self.send(&send)?.map_err(|error| asked(error, unknown)).map(|id| Reply::Sent { id }))
+                let id = self.send(&send).map_err(asked(unknown))?;
+                Ok(Reply::Sent { id })
             }
-            Command::Retry(retry) => Ok(self.retry(retry.id)?.map(|()| Reply::Done {})),
+            Command::Retry(retry) => self.retry(retry.id).map(done),
             Command::History(history) => self.history(&history),
             Command::MarkRead(mark) => self.mark(&mark),
             Command::Search(search) => self.search(&search),
             Command::Delete(delete) => self.delete(&delete),
             Command::DeleteAll(delete) => self.delete_all(&delete),
-            Command::Peers => Ok(Ok(Reply::Peers { peers: self.peer_views() })),
+            Command::Peers => Ok(Reply::Peers { peers: self.peer_views() }),
             Command::Verify(verify) => self.verify(&verify),
             Command::AcceptKey(accept) => self.accept_key(&accept),
             Command::Block(whom) => self.block(&whom.peer, true),
             Command::Unblock(whom) => self.block(&whom.peer, false),
             Command::SetTyping(set) => self.set_typing(&set),
-            Command::Rooms => Ok(Ok(Reply::Rooms { rooms: self.room_views() })),
-            Command::Join(at) => Ok(self.join(&at)?.map(|()| Reply::Done {})),
-            Command::Leave(at) => Ok(self.leave(&at)?.map(|()| Reply::Done {})),
+            Command::Rooms => Ok(Reply::Rooms { rooms: self.room_views() }),
+            Command::Join(at) => self.join(&at).map(done),
+            Command::Leave(at) => self.leave(&at).map(done),
             Command::Create(new) => self.create(&new),
             Command::Admit(of) => self.about_peer(&of, Self::admit),
             Command::Remove(of) => self.about_peer(&of, Self::remove),
-            Command::Members(at) => Ok(self.member_views(&at.room).map(|members| Reply::Members { members })),
-            Command::Stack => Ok(Ok(self.stack())),
-            Command::Config => Ok(Ok(Reply::Config { toml: self.config.config_text.clone() })),
+            Command::Members(at) => Ok(Reply::Members { members: self.member_views(&at.room)? }),
+            Command::Stack => Ok(self.stack()),
+            Command::Config => Ok(Reply::Config { toml: self.config.config_text.clone() }),
             Command::Shutdown => {
                 self.out.stop = true;
-                Ok(Ok(Reply::Done {}))
+                Ok(Reply::Done {})
             }
             other => {
-                Ok(Err(CommandError::new(ErrorKind::UnknownCommand, format!("{other:?} is not built in"))))
+                Err(CommandError::new(ErrorKind::UnknownCommand, format!("{other:?} is not built in")).into())
             }
         }
     }
 
     /// Admits or removes somebody, who may have to be looked for.
-    fn about_peer(&mut self, of: &MemberOf, change: ChangeOfMember) -> Answer {
+    fn about_peer(&mut self, of: &MemberOf, change: ChangeOfMember) -> Answer<Reply> {
         let unknown = self.look_for(&of.peer);
-        Ok(change(self, of)?.map_err(|error| asked(error, unknown)).map(|()| Reply::Done {}))
+        change(self, of).map_err(asked(unknown)).map(done)
     }
 
     fn stack(&mut self) -> Reply {
@@ -120,40 +130,34 @@ impl Engine {
         Reply::Stack { stack: Arc::new(self.config.stack.clone()), link }
     }
 
-    fn history(&mut self, history: &History) -> Answer {
-        let target = match self.target(&history.with) {
-            Ok(target) => target,
-            Err(error) => return Ok(Err(error)),
-        };
+    fn history(&mut self, history: &History) -> Answer<Reply> {
+        let target = self.target(&history.with)?;
         let conversation = self.conversation_of(&target);
         let before = match history.before {
             None => None,
             Some(id) => match self.store.message_in(conversation, id)? {
                 Some(row) => Some(row.position),
-                None => return Ok(Err(not_found("before: there is no such message in this conversation"))),
+                None => return Err(not_found("before: there is no such message in this conversation").into()),
             },
         };
         let limit = history.limit.unwrap_or(DEFAULT_HISTORY).min(MAX_HISTORY);
         let (rows, has_older) = self.store.history(conversation, before, limit as usize)?;
         let messages = rows.iter().map(|row| self.message_view(row)).collect::<Result<_, _>>()?;
-        Ok(Ok(Reply::History { messages, has_older }))
+        Ok(Reply::History { messages, has_older })
     }
 
-    fn mark(&mut self, mark: &MarkRead) -> Answer {
-        let target = match self.target(&mark.with) {
-            Ok(target) => target,
-            Err(error) => return Ok(Err(error)),
-        };
+    fn mark(&mut self, mark: &MarkRead) -> Answer<Reply> {
+        let target = self.target(&mark.with)?;
         let conversation = self.conversation_of(&target);
         let up_to = match mark.up_to {
             None => i64::MAX,
             Some(id) => match self.store.message_in(conversation, id)? {
                 Some(row) => row.position,
-                None => return Ok(Err(not_found("up_to: there is no such message in this conversation"))),
+                None => return Err(not_found("up_to: there is no such message in this conversation").into()),
             },
         };
         self.mark_read(conversation, up_to)?;
-        Ok(Ok(Reply::Done {}))
+        Ok(Reply::Done {})
     }
 
     /// Whom a destination means.
@@ -161,7 +165,7 @@ impl Engine {
         match to {
             Destination::Room(room) => match self.room_at(room) {
                 Some((id, _)) => Ok(Target::Room(id)),
-                None => Err(not_found(format!("you are not in {room}; /join {room} first"))),
+                None => Err(self.no_room(room)),
             },
             Destination::Peer(peer) => self.known(*peer).map(Target::Peer),
             Destination::Nick(nick) => self.by_name(nick).map(Target::Peer),

@@ -1,5 +1,7 @@
 //! Crowds of strangers: ids are free, memory is not. Who is forgotten, so that there is always room for one more.
 
+use std::collections::BTreeSet;
+
 use chat_core::ids::{PeerId, SessionId, Timestamp};
 
 use super::Engine;
@@ -16,18 +18,20 @@ const LOOKED_AT: usize = 1_024;
 const FORMER_NAMES: usize = 4;
 
 /// The less somebody is to this user, the smaller: whether anything of it was ever opened, whether the relay says that it
-/// is there, whether it says that it is in an open room with this user; and when it was seen.
+/// is there, whether it is in a room with this user, as a relay or strangers say; and when it was seen.
 type Worth = (bool, bool, bool, Timestamp);
 
 impl Engine {
     /// Whether one more peer can be remembered; makes room by forgetting strangers. What a relay says of somebody keeps
-    /// nobody: one that was visited once could fill this for good with people whom it has made up.
+    /// nobody, nor what strangers say in rooms of their own: they could fill this for good with people whom they have made
+    /// up.
     pub(super) fn has_room_for_contact(&mut self) -> Result<bool, StoreError> {
-        if self.contacts.len() < MAX_CONTACTS {
+        if !self.is_crowded() {
             return Ok(true);
         }
+        let chosen = self.members_by_choice()?;
         let mut strangers: Vec<(Worth, PeerId)> =
-            self.contacts.values().filter_map(|it| Some((self.worth(it)?, it.row.peer))).collect();
+            self.contacts.values().filter_map(|it| Some((self.worth(it, &chosen)?, it.row.peer))).collect();
         if strangers.len() > LOOKED_AT {
             strangers.select_nth_unstable(LOOKED_AT);
             strangers.truncate(LOOKED_AT);
@@ -44,20 +48,36 @@ impl Engine {
             }
         }
         self.refresh_peers();
-        Ok(self.contacts.len() < MAX_CONTACTS)
+        Ok(!self.is_crowded())
+    }
+
+    /// Whether somebody has to be forgotten before anybody else is remembered.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.contacts.len() >= MAX_CONTACTS
+    }
+
+    /// Everybody in the closed rooms that the user is in by choice.
+    fn members_by_choice(&self) -> Result<BTreeSet<PeerId>, StoreError> {
+        let mut members = BTreeSet::new();
+        for (&id, room) in &self.rooms {
+            if let Some(closed) = room.closed()
+                && self.is_chosen(id)?
+            {
+                members.extend(closed.log.members());
+            }
+        }
+        Ok(members)
     }
 
     /// `None` of whom the user has decided anything about.
-    fn worth(&self, contact: &Contact) -> Option<Worth> {
+    fn worth(&self, contact: &Contact, chosen: &BTreeSet<PeerId>) -> Option<Worth> {
         let row = &contact.row;
         let decided = self.is_decided(contact) || row.blocked || row.rival.is_some();
-        let in_a_room = |closed: bool| {
-            self.rooms.iter().any(|(&id, room)| self.is_closed(id) == closed && room.has(row.peer))
-        };
-        if decided || in_a_room(true) {
+        if decided || chosen.contains(&row.peer) {
             return None;
         }
-        Some((row.had != 0, contact.online, in_a_room(false), row.last_seen))
+        let is_in_a_room = self.rooms.values().any(|room| room.has(row.peer));
+        Some((row.had != 0, contact.online, is_in_a_room, row.last_seen))
     }
 
     /// What it has said stays in history, under its digits.

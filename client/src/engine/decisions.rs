@@ -6,11 +6,11 @@ use chat_core::api::{CommandError, Destination, ErrorKind, Reply};
 use chat_core::ids::{PeerId, SessionId};
 use chat_core::safety::{SafetyNumber, qr_content};
 
+use super::Engine;
+use super::answer::Answer;
 use super::commands::Target;
-use super::{Engine, Renewal};
 use crate::store::{DeliveryState, StoreError};
 
-type Answer = Result<Result<Reply, CommandError>, StoreError>;
 /// What a step gives, or why the command is refused.
 type Found<T> = Result<T, CommandError>;
 
@@ -42,34 +42,28 @@ impl Engine {
     }
 
     /// `peer.verify`
-    pub(super) fn verify(&mut self, verify: &Verify) -> Answer {
-        let peer = match self.peer_of(&verify.peer) {
-            Ok(peer) => peer,
-            Err(error) => return Ok(Err(error)),
-        };
-        let Some(contact) = self.contacts.get(&peer) else { return Ok(Err(not_allowed("nobody"))) };
+    pub(super) fn verify(&mut self, verify: &Verify) -> Answer<Reply> {
+        let peer = self.peer_of(&verify.peer)?;
+        let Some(contact) = self.contacts.get(&peer) else { return Err(not_allowed("nobody").into()) };
         let me = self.config.identity.public();
         let number = SafetyNumber::of(&me, &contact.bundle.key);
         let qr = hex(&qr_content(me.peer_id(), peer));
         if let Some(confirm) = &verify.confirm {
-            let verified = match self.compared(confirm, &number, &qr) {
-                Ok(verified) => verified,
-                Err(error) => return Ok(Err(error)),
-            };
+            let verified = self.compared(confirm, &number, &qr)?;
             if !verified && self.is_pinned(peer) {
                 let why = "the profile pins this key; take its [[pin]] out of the profile";
-                return Ok(Err(not_allowed(why)));
+                return Err(not_allowed(why).into());
             }
             self.set_verified(peer, verified)?;
         }
-        let Some(contact) = self.contacts.get(&peer) else { return Ok(Err(not_allowed("nobody"))) };
-        Ok(Ok(Reply::Verification(Verification {
+        let Some(contact) = self.contacts.get(&peer) else { return Err(not_allowed("nobody").into()) };
+        Ok(Reply::Verification(Verification {
             peer_id: peer,
             nick: contact.row.name.clone(),
             verified: self.is_verified(contact),
             safety_number: number.digits().to_owned(),
             qr,
-        })))
+        }))
     }
 
     /// What the comparison gave.
@@ -108,7 +102,7 @@ impl Engine {
         let was_shut_out = self.config.rules.verified_peers && verified;
         self.decided(peer)?;
         // Its messages were taken without a receipt: they are asked for again.
-        if was_shut_out { self.renew(peer, Renewal::Anew) } else { Ok(()) }
+        if was_shut_out { self.renew_as_decided(peer) } else { Ok(()) }
     }
 
     /// Something about a peer is otherwise now: what waits for it, and what is shown of it.
@@ -121,28 +115,24 @@ impl Engine {
     }
 
     /// `peer.accept_key`
-    pub(super) fn accept_key(&mut self, accept: &AcceptKey) -> Answer {
+    pub(super) fn accept_key(&mut self, accept: &AcceptKey) -> Answer<Reply> {
         // Several may claim a name; whom it is shown for now is meant.
         let shown = |name: &str| self.contacts.values().find(|contact| contact.row.name == name);
         let shown = match &accept.peer {
             Destination::Nick(name) => shown(name).map(|contact| contact.row.peer),
             _ => None,
         };
-        let peer = match shown.map_or_else(|| self.peer_of(&accept.peer), Ok) {
-            Ok(peer) => peer,
-            Err(error) => return Ok(Err(error)),
-        };
-        match self.what_is_open(peer, accept.kind) {
-            Ok(AcceptKind::Downgrade) => {
+        let peer = shown.map_or_else(|| self.peer_of(&accept.peer), Ok)?;
+        match self.what_is_open(peer, accept.kind)? {
+            AcceptKind::Downgrade => {
                 self.agree_to_downgrade(peer)?;
                 self.decided(peer)?;
-                self.renew(peer, Renewal::Anew)?;
+                self.renew_as_decided(peer)?;
                 let said =
                     format!("what {} is told is protected by this stack from now on", self.name_of(peer));
-                Ok(Ok(Reply::Decided { said }))
+                Ok(Reply::Decided { said })
             }
-            Ok(AcceptKind::Key) => self.name_is(peer),
-            Err(error) => Ok(Err(error)),
+            AcceptKind::Key => self.name_is(peer),
         }
     }
 
@@ -166,22 +156,22 @@ impl Engine {
     }
 
     /// The name that several claim is this key's.
-    fn name_is(&mut self, peer: PeerId) -> Answer {
-        let Some(contact) = self.contacts.get(&peer) else { return Ok(Err(not_allowed("nobody"))) };
+    fn name_is(&mut self, peer: PeerId) -> Answer<Reply> {
+        let Some(contact) = self.contacts.get(&peer) else { return Err(not_allowed("nobody").into()) };
         let nick = contact.row.nick.clone();
         if contact.row.name == nick {
             self.keep_name(peer)?;
             let said = format!("{nick} is {peer}, as before");
-            return Ok(Ok(Reply::Decided { said }));
+            return Ok(Reply::Decided { said });
         }
         if nick == self.config.nick.as_str() {
-            return Ok(Err(not_allowed(format!("{nick} is your own name"))));
+            return Err(not_allowed(format!("{nick} is your own name")).into());
         }
         if self.is_pinned_to_another(&nick, peer) {
-            return Ok(Err(not_allowed(format!("the profile pins {nick} to another key"))));
+            return Err(not_allowed(format!("the profile pins {nick} to another key")).into());
         }
         self.move_name(&nick, peer)?;
-        Ok(Ok(Reply::Decided { said: format!("{nick} is {peer} from now on, unverified") }))
+        Ok(Reply::Decided { said: format!("{nick} is {peer} from now on, unverified") })
     }
 
     /// Who has the name keeps it; whoever claims it from now on is told of, and holds up nothing.
@@ -243,12 +233,9 @@ impl Engine {
     }
 
     /// `peer.block`, `peer.unblock`
-    pub(super) fn block(&mut self, whom: &Destination, blocked: bool) -> Answer {
-        let peer = match self.peer_of(whom) {
-            Ok(peer) => peer,
-            Err(error) => return Ok(Err(error)),
-        };
-        let Some(contact) = self.contacts.get_mut(&peer) else { return Ok(Err(not_allowed("nobody"))) };
+    pub(super) fn block(&mut self, whom: &Destination, blocked: bool) -> Answer<Reply> {
+        let peer = self.peer_of(whom)?;
+        let Some(contact) = self.contacts.get_mut(&peer) else { return Err(not_allowed("nobody").into()) };
         let changed = contact.row.blocked != blocked;
         contact.row.blocked = blocked;
         let name = contact.row.name.clone();
@@ -258,12 +245,12 @@ impl Engine {
         }
         // What it has said meanwhile was not taken, so it still has it.
         if changed && !blocked {
-            self.renew(peer, Renewal::Anew)?;
+            self.renew_as_decided(peer)?;
         }
         let said = match blocked {
             true => format!("{name} is blocked: neither heard nor answered; /unblock {name} ends that"),
             false => format!("{name} is heard again"),
         };
-        Ok(Ok(Reply::Decided { said }))
+        Ok(Reply::Decided { said })
     }
 }

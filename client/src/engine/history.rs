@@ -7,6 +7,7 @@ use chat_core::ids::{ConversationId, MessageId, PeerId, Timestamp};
 use chat_core::profile::Retention;
 use std::collections::BTreeMap;
 
+use super::answer::Answer;
 use super::inbound::MEMORY_MS;
 use super::{DAY_MS, Engine};
 use crate::search::{Found, Query};
@@ -24,10 +25,8 @@ const ENDED_AT_ONCE: u32 = 2_000;
 /// Most messages that one event says are gone.
 const TOLD_AT_ONCE: usize = 1_000;
 
-type Answer = Result<Result<Reply, CommandError>, StoreError>;
-
-fn refuse(kind: ErrorKind, message: &str) -> Answer {
-    Ok(Err(CommandError::new(kind, message)))
+fn refuse(kind: ErrorKind, message: &str) -> Answer<Reply> {
+    Err(CommandError::new(kind, message).into())
 }
 
 impl Engine {
@@ -42,14 +41,12 @@ impl Engine {
     }
 
     /// `msg.search`
-    pub(super) fn search(&mut self, search: &Search) -> Answer {
+    pub(super) fn search(&mut self, search: &Search) -> Answer<Reply> {
         let Some(query) = Query::new(&search.query) else {
             return refuse(ErrorKind::BadParams, "query: there is no word in it to look for");
         };
-        let within = match search.with.as_ref().map(|with| self.target(with)).transpose() {
-            Ok(target) => target.map(|target| self.conversation_of(&target)),
-            Err(error) => return Ok(Err(error)),
-        };
+        let within = search.with.as_ref().map(|with| self.target(with)).transpose()?;
+        let within = within.map(|target| self.conversation_of(&target));
         while self.read_into_index()? {}
         let limit = search.limit.unwrap_or(DEFAULT_FOUND).min(MAX_FOUND) as usize;
         let mut messages = Vec::new();
@@ -61,33 +58,30 @@ impl Engine {
             let row = self.store.message(found.author, found.id)?;
             let Some(row) = row.filter(|row| row.position != i64::MAX) else { continue };
             if messages.len() == limit {
-                return Ok(Ok(Reply::Found { messages, has_more: true }));
+                return Ok(Reply::Found { messages, has_more: true });
             }
             messages.push(self.message_view(&row)?);
         }
-        Ok(Ok(Reply::Found { messages, has_more: false }))
+        Ok(Reply::Found { messages, has_more: false })
     }
 
     /// `msg.delete`
-    pub(super) fn delete(&mut self, delete: &Delete) -> Answer {
+    pub(super) fn delete(&mut self, delete: &Delete) -> Answer<Reply> {
         let shown = self.store.shown_under(delete.id)?;
         if shown.is_empty() {
             return refuse(ErrorKind::NotFound, "there is no such message in history");
         }
         let all = shown.into_iter().map(|(author, conversation)| (author, delete.id, conversation));
         self.erase(all.collect())?;
-        Ok(Ok(Reply::Done {}))
+        Ok(Reply::Done {})
     }
 
     /// `msg.delete_all`
-    pub(super) fn delete_all(&mut self, delete: &DeleteAll) -> Answer {
-        let conversation = match self.target(&delete.with) {
-            Ok(target) => self.conversation_of(&target),
-            Err(error) => return Ok(Err(error)),
-        };
+    pub(super) fn delete_all(&mut self, delete: &DeleteAll) -> Answer<Reply> {
+        let conversation = self.conversation_of(&self.target(&delete.with)?);
         let all = self.store.all_in(conversation)?;
         self.erase(all.into_iter().map(|(author, id)| (author, id, conversation)).collect())?;
-        Ok(Ok(Reply::Done {}))
+        Ok(Reply::Done {})
     }
 
     /// Erases messages, and shows that they are gone.

@@ -10,15 +10,12 @@ use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::peers::Contact;
 use super::refusal::{quietly, refused};
 use super::rooms::Doubt;
 use super::sessions::Opened;
 use super::{DAY_MS, Engine, Fault, Refused, Renewal};
 use crate::store::{DeliveryState, EnvelopeHash, FrameHash, NewMessage, SessionRow, StoreError};
 
-/// Most unknown peers whose bundle is waited for.
-pub(super) const MAX_WANTED: usize = 256;
 const REPLAYED: &str = "a frame that was opened before";
 /// How long envelopes are remembered.
 pub(super) const MEMORY_MS: u64 = 30 * DAY_MS;
@@ -28,7 +25,7 @@ fn half(digest: [u8; 32]) -> [u8; 16] {
     half
 }
 
-fn hash_of(frame: &[u8]) -> FrameHash {
+pub(super) fn hash_of(frame: &[u8]) -> FrameHash {
     half(Sha256::digest(frame).into())
 }
 
@@ -282,49 +279,6 @@ impl Engine {
         message: MessageId,
     ) -> Result<(), StoreError> {
         self.send_control(from, conversation, Body::NotTaken(vec![message])).map(drop)
-    }
-
-    /// The peer could not open what was sealed before: from now on it is sealed with the session that brought the wish,
-    /// which the peer certainly has.
-    fn renewed(&mut self, from: PeerId, session: SessionId) -> Result<(), StoreError> {
-        if !self.rates.may_seal_anew(from, self.up) {
-            return Ok(());
-        }
-        self.set_sending(from, session)?;
-        self.seal_anew(from)
-    }
-
-    /// Asks a peer whose frames can't be opened to seal them anew.
-    pub(super) fn renew(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
-        if !self.rates.may_renew(peer, self.up) {
-            return Ok(());
-        }
-        // A stranger, or nothing to begin a session with: the directory may have it.
-        let usable = |contact: &Contact| {
-            let bundle = &contact.bundle.bundle;
-            bundle.expires >= self.now && self.profile.agree(&bundle.profile).is_ok()
-        };
-        if !self.contacts.get(&peer).is_some_and(usable) {
-            self.rates.forget_renewal(peer);
-            if self.renew_when_known.len() < MAX_WANTED && self.renew_when_known.insert(peer) {
-                self.ask_for(peer);
-            }
-            return Ok(());
-        }
-        self.begin_renewal(peer, how)
-    }
-
-    /// Begins the session over which the peer is asked, as soon as there may be one.
-    pub(super) fn begin_renewal(&mut self, peer: PeerId, how: Renewal) -> Result<(), StoreError> {
-        let over_this = how == Renewal::OverAny && self.confirmed_sending(peer)?.is_some();
-        if !over_this && self.renewal_waits(peer, how) {
-            return Ok(());
-        }
-        if over_this || self.initiate(peer)?.is_some() {
-            self.send_control(peer, self.direct(peer), Body::Renewed)?;
-        }
-        // A peer that has forgotten what it did has forgotten receipts, too, or sealed them in vain.
-        if how == Renewal::Rewound { self.seal_anew(peer) } else { Ok(()) }
     }
 
     /// Asks the directory for a peer, now and then.

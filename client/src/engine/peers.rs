@@ -115,24 +115,8 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let peer = verified.peer_id;
         let problem = self.profile.agree(&verified.bundle.profile).err().map(|mismatch| mismatch.to_string());
-        let full = !self.contacts.contains_key(&peer) && !self.has_room_for_contact()?;
-        match self.contacts.get(&peer) {
-            // An older bundle of a known peer, also replayed by the relay, changes nothing.
-            Some(known) if self.rank(&known.bundle) > self.rank(&verified) => return Ok(()),
-            Some(known) if known.bundle.hash == verified.hash && known.row.problem == problem => {
-                return Ok(());
-            }
-            // It was made before this node changed its stack, or while its owner had another: he may have changed as well,
-            // and not have told the relay yet.
-            Some(known) if known.bundle.hash == verified.hash && problem.is_some() => {
-                self.watched.old_stack(peer, self.up);
-                return Ok(());
-            }
-            None if full => {
-                tracing::warn!(peer = %peer.short(), "too many peers are known; this one is ignored");
-                return Ok(());
-            }
-            _ => {}
+        if !self.is_news(&verified, &problem)? {
+            return Ok(());
         }
         if let Some(mismatch) = &problem {
             self.alarm(AlarmKind::Downgrade, Some(peer), format!("another stack: {mismatch}"));
@@ -181,6 +165,31 @@ impl Engine {
             self.refresh_name_of(peer)?;
         }
         Ok(())
+    }
+
+    /// Whether a bundle says something new of a peer, or of somebody for whom there is room.
+    fn is_news(&mut self, verified: &VerifiedBundle, problem: &Option<String>) -> Result<bool, StoreError> {
+        let peer = verified.peer_id;
+        let full = !self.contacts.contains_key(&peer) && !self.has_room_for_contact()?;
+        match self.contacts.get(&peer) {
+            // An older bundle of a known peer, also replayed by the relay, changes nothing.
+            Some(known) if self.rank(&known.bundle) > self.rank(verified) => return Ok(false),
+            Some(known) if known.bundle.hash == verified.hash && known.row.problem == *problem => {
+                return Ok(false);
+            }
+            // It was made before this node changed its stack, or while its owner had another: he may have changed as well,
+            // and not have told the relay yet.
+            Some(known) if known.bundle.hash == verified.hash && problem.is_some() => {
+                self.watched.old_stack(peer, self.up);
+                return Ok(false);
+            }
+            None if full => {
+                tracing::warn!(peer = %peer.short(), "too many peers are known; this one is ignored");
+                return Ok(false);
+            }
+            _ => {}
+        }
+        Ok(true)
     }
 
     /// Which of two bundles of a peer counts: the newer one. One from the future was signed under a wrong clock, or this

@@ -11,15 +11,19 @@ const ACCEPTS_A_PEER: usize = 10;
 /// First messages of all strangers together that are looked at in an hour: identities are free.
 const ACCEPTS_OF_STRANGERS: usize = 5_000;
 
-/// A renewal is waited for a minute, then two, four … at most so many doublings.
-const MAX_DOUBLINGS: u32 = 6;
+/// What is asked or told is asked or told again after a minute, then two, four … at most so many doublings: an hour.
+const SELDOM: Pace = Pace { first_ms: MINUTE_MS, doublings: 6 };
+/// A renewal may be needed again at once, as when a copy of the data was put back twice. The fewer first messages of one's
+/// own come of it in an hour, and so of others', than [`ACCEPTS_A_PEER`].
+const RENEWALS: Pace = Pace { first_ms: 10_000, doublings: 9 };
+/// A peer that keeps to that is always answered, however unevenly its wishes come.
+const WISHES: Pace = Pace { first_ms: 5_000, doublings: 9 };
 /// What was renewed, asked or acted on is remembered for so long.
 const MEMORY_MS: u64 = 3 * HOUR_MS;
 /// Most peers remembered for it.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// What is limited per time.
-#[derive(Default)]
 pub(crate) struct Rates {
     accepts: BTreeMap<PeerId, VecDeque<(Uptime, SessionId)>>,
     strangers: VecDeque<(Uptime, SessionId)>,
@@ -29,6 +33,21 @@ pub(crate) struct Rates {
     rooms_told: Backoff<(PeerId, ConversationId)>,
     rooms_compared: Backoff<(PeerId, ConversationId)>,
     rooms_refused: Backoff<PeerId>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            accepts: BTreeMap::new(),
+            strangers: VecDeque::new(),
+            renewals: Backoff::new(RENEWALS),
+            wishes: Backoff::new(WISHES),
+            questions: Backoff::new(SELDOM),
+            rooms_told: Backoff::new(SELDOM),
+            rooms_compared: Backoff::new(SELDOM),
+            rooms_refused: Backoff::new(SELDOM),
+        }
+    }
 }
 
 fn within(times: &mut VecDeque<(Uptime, SessionId)>, now: Uptime, most: usize) -> bool {
@@ -107,24 +126,32 @@ impl Rates {
     }
 }
 
-/// Something done at most once a minute and peer, and ever more seldom while it goes on.
+/// How soon something may be done again: after the first wait, then twice as long each time, so many times.
+#[derive(Clone, Copy)]
+struct Pace {
+    first_ms: u64,
+    doublings: u32,
+}
+
+/// Something done ever more seldom with one peer while it goes on.
 struct Backoff<K> {
+    pace: Pace,
     last: BTreeMap<K, (Uptime, u32)>,
 }
 
-impl<K> Default for Backoff<K> {
-    fn default() -> Self {
-        Self { last: BTreeMap::new() }
-    }
-}
-
 impl<K: Ord> Backoff<K> {
+    fn new(pace: Pace) -> Self {
+        Self { pace, last: BTreeMap::new() }
+    }
+
     fn may(&mut self, peer: K, now: Uptime) -> bool {
         if self.last.len() >= MAX_REMEMBERED {
             self.last.retain(|_, (at, _)| now.ms_since(*at) < MEMORY_MS);
         }
         match self.last.get(&peer).copied().filter(|(at, _)| now.ms_since(*at) < MEMORY_MS) {
-            Some((at, times)) if now.ms_since(at) < MINUTE_MS << times.min(MAX_DOUBLINGS) => false,
+            Some((at, times)) if now.ms_since(at) < self.pace.first_ms << times.min(self.pace.doublings) => {
+                false
+            }
             Some((_, times)) => self.last.insert(peer, (now, times + 1)).is_some(),
             None if self.last.len() >= MAX_REMEMBERED => false,
             None => {
@@ -164,6 +191,20 @@ mod tests {
         assert!(rates.may_accept(peer, id(100), false, Uptime(HOUR_MS)));
         rates.accepted(peer, id(100), false, Uptime(HOUR_MS));
         assert!(!rates.may_accept(peer, id(101), false, Uptime(HOUR_MS)));
+    }
+
+    /// Else a peer's own renewals would use up what it may begin.
+    #[test]
+    fn renewals_in_an_hour_are_fewer_than_first_messages_and_each_is_answered() {
+        let (mut rates, peer) = (Rates::default(), PeerId([1; 32]));
+        let renewed: Vec<u64> =
+            (0..HOUR_MS / 1_000).filter(|&s| rates.may_renew(peer, Uptime(s * 1_000))).collect();
+        assert_eq!(renewed[..5], [0, 10, 30, 70, 150]);
+        // One more began the session before.
+        assert!(renewed.len() < ACCEPTS_A_PEER, "{renewed:?}");
+        // Each comes up to five seconds earlier than it was sent, compared with the one before.
+        let heard = |(n, s): (usize, &u64)| Uptime(s * 1_000 + if n % 2 == 0 { 4_900 } else { 0 });
+        assert!(renewed.iter().enumerate().map(heard).all(|at| rates.may_seal_anew(peer, at)));
     }
 
     #[test]

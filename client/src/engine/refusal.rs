@@ -20,8 +20,8 @@ pub(crate) enum Fault {
     Refused(Refused),
 }
 
-/// How a peer is asked to seal anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a peer is asked to seal anew. What does more is larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Renewal {
     /// Over a session that both have, if there is one: what anybody can make us do must not cost the sessions we have.
     OverAny,

@@ -142,6 +142,7 @@ impl Engine {
         let handshake = handshake.encode();
         let row = self.new_row(Handshake::session_id(&handshake), peer, binding, Some(handshake));
         let id = row.id;
+        self.backlog.has_begun_session();
         self.store.insert_session(&row)?;
         self.put_live(Live { row, session })?;
         self.set_sending(peer, id)?;

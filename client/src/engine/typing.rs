@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use chat_core::api::command::SetTyping;
 use chat_core::api::event::Typing;
-use chat_core::api::{CommandError, Event, Reply};
+use chat_core::api::{Event, Reply};
 use chat_core::ids::{ConversationId, EnvelopeId, MessageId, PeerId};
 use chat_core::wire::{Body, Envelope, Plaintext, Recipient, ToRelay};
 
+use super::answer::Answer;
 use super::commands::Target;
+use super::inbound::hash_of;
 use super::rooms::Room;
 use super::{Engine, Uptime};
 use crate::store::StoreError;
@@ -41,11 +43,8 @@ impl Writing {
 
 impl Engine {
     /// `typing.set`
-    pub(super) fn set_typing(&mut self, set: &SetTyping) -> Result<Result<Reply, CommandError>, StoreError> {
-        let target = match self.target(&set.to) {
-            Ok(target) => target,
-            Err(error) => return Ok(Err(error)),
-        };
+    pub(super) fn set_typing(&mut self, set: &SetTyping) -> Answer<Reply> {
+        let target = self.target(&set.to)?;
         let conversation = self.conversation_of(&target);
         let said = self.writing.said.get(&conversation).map(|at| self.up.ms_since(*at));
         let news = match set.typing {
@@ -60,7 +59,7 @@ impl Engine {
                 self.writing.said.insert(conversation, self.up);
             }
         }
-        Ok(Ok(Reply::Done {}))
+        Ok(Reply::Done {})
     }
 
     /// A message ends the writing of it, for whoever gets it.
@@ -145,6 +144,9 @@ impl Engine {
         let Body::Typing(typing) = opened.plaintext.body else { return Ok(()) };
         let conversation = opened.plaintext.conversation;
         self.keep_opened(opened.live, opened.accepted)?;
+        // Delivered later as something stored, it is known for what it is, a replay.
+        let frame = hash_of(&envelope.frame);
+        self.store.remember_envelope(&frame, from, None, &frame, self.now)?;
         self.heard_from(from)?;
         self.writes(from, conversation, typing);
         Ok(())

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chat_core::api::event::{ConversationRead, EventId};
 use chat_core::api::snapshot::{Delivery, RECENT_MESSAGES};
 use chat_core::api::{
-    CommandError, ConversationKind, ConversationView, ErrorKind, Event, LinkView, MessageView, PeerView,
-    Snapshot, StackView, Trust,
+    CommandError, ConversationKind, ConversationView, Event, LinkView, MessageView, PeerView, Snapshot,
+    StackView, Trust,
 };
 use chat_core::ids::{ConversationId, MessageId, PeerId};
 use chat_core::room::RoomAddress;
@@ -229,9 +229,7 @@ impl Engine {
     }
 
     pub(super) fn member_views(&self, room: &RoomAddress) -> Result<Vec<Arc<PeerView>>, CommandError> {
-        let (_, found) = self
-            .joined_at(room)
-            .map_err(|_| CommandError::new(ErrorKind::NotFound, format!("you are not in {room}")))?;
+        let (_, found) = self.joined_at(room)?;
         let me = self.config.identity.peer_id();
         Ok(found.roster(me).into_iter().map(|peer| Arc::new(self.member_view(peer, me))).collect())
     }

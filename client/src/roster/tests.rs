@@ -487,12 +487,27 @@ fn lie_about_anything(seat: &mut Seat, dice: &mut Dice, seed: u64) -> u32 {
     taken
 }
 
+/// What each who is none is told shows it that it is none, and stands by itself.
+fn each_can_see_why(seat: &Seat, seed: u64) -> usize {
+    let mut told = 0;
+    for peer in (2..10).filter(|&peer| !seat.log.is_member(id(peer))) {
+        let known = seat.log.until_out(id(peer));
+        let mut own = Log::begin(create(1)).unwrap();
+        for operation in known.iter().skip(1) {
+            assert_eq!(own.insert((*operation).clone()), Ok(true), "seed {seed}: {peer}");
+        }
+        assert!(!own.is_member(id(peer)), "seed {seed}: {peer} can't see it");
+        told += known.len();
+    }
+    told
+}
+
 /// Random histories: whoever is a member by its own view says something, hears another, or, once removed, lies as well as
 /// it can from anything it ever knew. All who hear all agree, in whatever order they heard it; and whom the creator
 /// removed, and nobody admitted again in the knowledge of it, is out.
 #[test]
 fn whoever_hears_the_same_says_the_same() {
-    let (mut refused, mut void, mut gone, mut lies) = (0, 0, 0, 0);
+    let (mut refused, mut void, mut gone, mut lies, mut told) = (0, 0, 0, 0, 0);
     for seed in 0..60 {
         let mut dice = Dice(seed);
         let mut seats = room(5);
@@ -538,7 +553,10 @@ fn whoever_hears_the_same_says_the_same() {
         assert_eq!(before, after, "seed {seed}: what the removed one says changes nothing");
         assert!(!seats[0].log.is_member(id(victim)), "seed {seed}");
         gone += 1;
+        told += each_can_see_why(&seats[0], seed);
         lies += lie_about_anything(&mut seats[0], &mut dice, seed);
+        told += each_can_see_why(&seats[0], seed);
     }
     assert!(refused > 30 && void > 100 && gone > 20 && lies > 100, "{refused} {void} {gone} {lies}");
+    assert!(told > 1000, "{told}");
 }

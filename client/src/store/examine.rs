@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use chat_core::entropy::Entropy;
+use chat_core::ids::PeerId;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -120,6 +121,21 @@ fn bring_up_to_date(
         }
         _ => Ok(()),
     }
+}
+
+/// Whose the store at `path` is, if there is one, it is sealed with this key, and can be read. Nothing is written, not
+/// even a log settled: it is read page by page. Blocks, for as long as reading the file takes.
+pub fn owner(path: &Path, key: &StoreKey) -> Option<PeerId> {
+    let seal = Seal::new(key, Box::new(chat_core::entropy::OsEntropy)).ok()?;
+    let (_, columns) = seal.columns().into_iter().find(|(table, _)| table == "node")?;
+    let place = columns.iter().position(|column| column == "identity")?;
+    let mut owner = None;
+    Salvage::of(path, &seal).ok()?.each_row(&seal, "node", |row| {
+        if let Some(Value::Blob(id)) = row.get(place) {
+            owner = owner.or(id.as_slice().try_into().ok().map(PeerId));
+        }
+    });
+    owner
 }
 
 impl Examined {

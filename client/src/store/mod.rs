@@ -44,6 +44,7 @@ pub(crate) use count::count_of;
 pub(crate) use count::forge;
 pub use error::StoreError;
 pub(crate) use examine::Examined;
+pub use examine::owner;
 pub(crate) use messages::{HeldMessage, MessageRow, NewMessage};
 pub(crate) use node::Kept;
 pub(crate) use one_time::StoredOneTimeKey;

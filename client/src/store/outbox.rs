@@ -148,13 +148,20 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Copies for a peer that wait without envelope, oldest first.
-    pub(crate) fn unsealed_deliveries(&self, peer: PeerId) -> Result<Vec<DeliveryRow>, StoreError> {
+    /// Copies for a peer that wait without envelope, oldest first, each with its place: those behind a place, so many.
+    pub(crate) fn unsealed_deliveries(
+        &self,
+        peer: PeerId,
+        behind: i64,
+        most: usize,
+    ) -> Result<Vec<(i64, DeliveryRow)>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM deliveries WHERE peer = ? AND state < 3 AND envelope_id IS NULL ORDER BY seq"
+            "SELECT {COLUMNS}, seq FROM deliveries
+             WHERE peer = ? AND state < 3 AND envelope_id IS NULL AND seq > ? ORDER BY seq LIMIT ?"
         );
         let mut all = self.db.prepare_cached(&sql)?;
-        let rows = all.query_map([b(&peer)], read)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = all.query_map(params![b(&peer), behind, most], |row| Ok((row.get(5)?, read(row)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -58,8 +58,9 @@ impl Store {
         let known = "SELECT 1 FROM rooms WHERE conversation = ?";
         let known = self.db.prepare_cached(known)?.exists([b(&row.conversation)])?;
         if known {
-            let mut put = self.db.prepare_cached("UPDATE rooms SET joined = ? WHERE conversation = ?")?;
-            put.execute(params![row.joined, b(&row.conversation)])?;
+            let sql = "UPDATE rooms SET address = ?, joined = ? WHERE conversation = ?";
+            let mut put = self.db.prepare_cached(sql)?;
+            put.execute(params![row.address, row.joined, b(&row.conversation)])?;
         } else {
             let sql = "INSERT INTO rooms (conversation, address, closed, joined) VALUES (?,?,?,?)";
             let mut put = self.db.prepare_cached(sql)?;
@@ -126,6 +127,13 @@ mod tests {
         store.put_room(&row(true)).unwrap();
         store.put_room(&row(false)).unwrap();
         assert_eq!(store.rooms().unwrap(), [row(false)]);
+        let renamed = RoomRow { address: "#lobby·0101".into(), ..row(true) };
+        store.put_room(&renamed).unwrap();
+        assert_eq!(store.rooms().unwrap(), std::slice::from_ref(&renamed));
+        // The name is another's now.
+        let other = RoomRow { conversation: ConversationId([2; 16]), ..row(true) };
+        store.put_room(&other).unwrap();
+        assert_eq!(store.rooms().unwrap(), [renamed, other]);
     }
 
     #[test]

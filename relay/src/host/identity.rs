@@ -29,7 +29,8 @@ impl DataDir {
     }
 
     /// As [`DataDir::identity`]; the one of this folder is sealed with `lock`, from now on if it was not, or lies in the
-    /// clear from now on if it does not seal. A `key_file` is its owner's business, and stays as it is.
+    /// clear from now on if it does not seal; but not if the store beside it is another's, for then somebody has put it
+    /// there. A `key_file` is its owner's business, and stays as it is.
     ///
     /// # Errors
     /// As [`DataDir::identity`].
@@ -53,6 +54,10 @@ impl DataDir {
         if let Some(kept) = kept {
             let identity = kept.identity(lock).map_err(|problem| bad_key(&path, false, problem))?;
             if !kept.is_as(lock) {
+                let owner = lock.and_then(IdentityLock::owner);
+                if owner.is_some_and(|owner| owner != identity.peer_id()) {
+                    return Err(bad_key(&path, false, KeyProblem::Foreign(identity.peer_id())));
+                }
                 put(&identity)?;
             }
             return Ok(identity);

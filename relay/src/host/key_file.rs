@@ -5,8 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use chat_core::CryptoError;
 use chat_core::identity::Identity;
+use chat_core::{CryptoError, PeerId};
 use zeroize::Zeroizing;
 
 use super::files::{not_a_file, private};
@@ -42,6 +42,8 @@ pub enum KeyProblem {
     Sealed,
     /// It is sealed with the key of another store, or was altered.
     Closed,
+    /// It is the key of this peer, and the store beside it another's.
+    Foreign(PeerId),
     /// It can't be read or written, in the system's words.
     Io(std::io::Error),
 }
@@ -64,6 +66,9 @@ impl fmt::Display for KeyError {
                 write!(f, "{path} is sealed, and [store] names neither a passphrase nor a key file")?
             }
             KeyProblem::Closed => write!(f, "{path} does not open with the key of the store beside it")?,
+            KeyProblem::Foreign(peer) => {
+                write!(f, "{path} is the key of {peer}, and the store beside it belongs to another")?
+            }
             KeyProblem::Io(error) => write!(f, "{path}: {error}")?,
             KeyProblem::Exposed(mode) => write!(
                 f,
@@ -108,6 +113,8 @@ pub trait IdentityLock {
     /// # Errors
     /// No randomness.
     fn seal(&self, identity: &Identity) -> Result<Vec<u8>, CryptoError>;
+    /// Whose the store is that lies beside the key, if there is one and that can be told. Nothing is written.
+    fn owner(&self) -> Option<PeerId>;
     /// The private key of this public key.
     fn open(&self, public: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<[u8; 32]>>;
 }

@@ -317,8 +317,8 @@ impl Follower {
             self.screen.conversations.remove(&told.conversation_id);
             return;
         }
-        let empty = Conversation { name: told.room, ..Conversation::default() };
-        let shown = self.screen.conversations.entry(told.conversation_id).or_insert(empty);
+        let shown = self.screen.conversations.entry(told.conversation_id).or_default();
+        shown.name = told.room;
         shown.members = told.members.into_iter().collect();
     }
 

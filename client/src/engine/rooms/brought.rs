@@ -20,7 +20,7 @@ const MAX_ROOMS_OF_STRANGERS: usize = 64;
 
 impl Engine {
     /// Whether the user has to do with a peer by his own choice: has verified it, or written to it.
-    fn is_known_by_choice(&self, peer: PeerId) -> Result<bool, StoreError> {
+    pub(super) fn is_known_by_choice(&self, peer: PeerId) -> Result<bool, StoreError> {
         let verified = self.contacts.get(&peer).is_some_and(|contact| self.is_verified(contact));
         Ok(verified || self.store.has_written(self.config.identity.peer_id(), self.direct(peer))?)
     }

@@ -9,20 +9,19 @@ use chat_core::room::RoomAddress;
 use chat_core::wire::membership::{Change, Operation, SignedOperation, VerifiedOperation};
 
 use super::super::Engine;
+use super::super::answer::{Answer, Denied};
 use super::super::commands::Target;
-use super::{Answer, Closed, Kind, MAX_ROOMS, Room};
+use super::names::Tie;
+use super::{Closed, Kind, MAX_ROOMS, Room};
 use crate::roster::{Log, NotTaken};
 use crate::store::{DeliveryState, RoomPeer, StoreError};
-
-fn refused(kind: ErrorKind, message: impl std::fmt::Display) -> CommandError {
-    CommandError::new(kind, message)
-}
 
 impl Engine {
     pub(super) fn load_closed(&self, room: ConversationId) -> Result<Option<Kind>, StoreError> {
         let mut log: Option<Log> = None;
         for bytes in self.store.room_operations(room)? {
-            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verify()) else {
+            let Ok(Ok(operation)) = SignedOperation::decode(&bytes).map(|signed| signed.verified_before())
+            else {
                 return Ok(None);
             };
             let taken = match &mut log {
@@ -38,7 +37,7 @@ impl Engine {
         }
         let Some(log) = log.filter(|log| log.room() == room) else { return Ok(None) };
         let peers = self.store.room_peers(room)?.into_iter().collect();
-        Ok(Some(Kind::Closed(Box::new(Closed { log, peers }))))
+        Ok(Some(Kind::Closed(Box::new(Closed { peers, ..Closed::new(log) }))))
     }
 
     pub(super) fn closed_mut(&mut self, id: ConversationId) -> Option<&mut Closed> {
@@ -62,41 +61,35 @@ impl Engine {
         let author = *self.config.identity.public().as_bytes();
         let operation = Operation { room, author, parents, change };
         let signed = SignedOperation::sign(&operation, &self.config.identity);
-        signed.verify().map_err(|e| refused(ErrorKind::NotAllowed, e))
+        signed.verify().map_err(|e| CommandError::new(ErrorKind::NotAllowed, e))
     }
 
     /// `room.create`
     pub(in crate::engine) fn create(&mut self, new: &NewRoom) -> Answer<Reply> {
         if !self.has_room_for_room() {
             let message = format!("you are in {MAX_ROOMS} rooms already; leave one first");
-            return Ok(Err(refused(ErrorKind::TooLarge, message)));
+            return Err(CommandError::new(ErrorKind::TooLarge, message).into());
         }
-        let nonce = match self.new_id() {
-            Ok(nonce) => nonce,
-            Err(error) => return Ok(Err(error)),
-        };
+        let nonce = self.new_id()?;
         let change = Change::Create { name: new.room.clone(), nonce };
-        let first = match self.operation(ConversationId::default(), vec![], change) {
-            Ok(first) => first,
-            Err(error) => return Ok(Err(error)),
-        };
+        let first = self.operation(ConversationId::default(), vec![], change)?;
         let Some(log) = Log::begin(first) else {
-            return Ok(Err(refused(ErrorKind::NotAllowed, "the room could not be made")));
+            return Err(CommandError::new(ErrorKind::NotAllowed, "the room could not be made").into());
         };
         let id = log.room();
-        let room = self.enter(log)?;
+        let room = self.enter(log, Tie::Chosen)?;
         self.room_changed(id, None)?;
-        Ok(Ok(Reply::Created { room, conversation_id: id }))
+        Ok(Reply::Created { room, conversation_id: id })
     }
 
     /// Remembers a closed room that is new here, with all its operations.
-    pub(super) fn enter(&mut self, log: Log) -> Result<RoomAddress, StoreError> {
+    pub(super) fn enter(&mut self, log: Log, tie: Tie) -> Result<RoomAddress, StoreError> {
         let id = log.room();
         for (n, operation) in log.from(0).enumerate() {
             self.store.put_room_operation(id, n, &operation.signed.encode())?;
         }
         let joined = log.is_member(self.config.identity.peer_id());
-        let address = self.free_address(log.name(), id);
+        let address = self.take_name(&log.name().clone(), id, tie)?;
         let kind = Kind::Closed(Box::new(Closed::new(log)));
         self.insert_room(id, Room { address: address.clone(), joined, kind })?;
         Ok(address)
@@ -107,7 +100,7 @@ impl Engine {
         let (id, room) = self.joined_at(&of.room)?;
         if room.is_open() {
             let message = format!("{} is an open room: it admits whom the relay admits", of.room);
-            return Err(refused(ErrorKind::NotAllowed, message));
+            return Err(CommandError::new(ErrorKind::NotAllowed, message));
         }
         let me = self.config.identity.peer_id();
         let member = |peer: &PeerId| *peer == me || room.has(*peer);
@@ -116,41 +109,35 @@ impl Engine {
             Destination::Peer(peer) if member(peer) => Ok((id, *peer)),
             peer => match self.target(peer)? {
                 Target::Peer(peer) => Ok((id, peer)),
-                Target::Room(_) => Err(refused(ErrorKind::BadParams, "peer: that is a room")),
+                Target::Room(_) => Err(CommandError::new(ErrorKind::BadParams, "peer: that is a room")),
             },
         }
     }
 
     /// `room.admit`
     pub(in crate::engine) fn admit(&mut self, of: &MemberOf) -> Answer<()> {
-        let (id, peer) = match self.member_of(of) {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
+        let (id, peer) = self.member_of(of)?;
         if self.closed(id).is_some_and(|closed| closed.log.is_member(peer)) {
-            return Ok(Ok(()));
+            return Ok(self.confirm_member(id, peer)?);
         }
         let contact = self.contacts.get(&peer);
         let refused_here = contact.filter(|contact| contact.row.problem.is_some() || self.is_shut_out(peer));
         let problem = refused_here.and_then(|contact| self.problem(contact));
         if let Some(problem) = problem {
             let message = format!("nothing can be sent to {}: {problem}", self.name_of(peer));
-            return Ok(Err(refused(ErrorKind::NotAllowed, message)));
+            return Err(CommandError::new(ErrorKind::NotAllowed, message).into());
         }
         self.change(id, Change::Admit { peer })
     }
 
     /// `room.remove`
     pub(in crate::engine) fn remove(&mut self, of: &MemberOf) -> Answer<()> {
-        let (id, peer) = match self.member_of(of) {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
+        let (id, peer) = self.member_of(of)?;
         let me = self.config.identity.peer_id();
-        let Some(closed) = self.closed(id) else { return Ok(Ok(())) };
+        let Some(closed) = self.closed(id) else { return Ok(()) };
         if !closed.log.is_member(peer) {
             let message = format!("{} is not in {}", self.name_of(peer), of.room);
-            return Ok(Err(refused(ErrorKind::NotFound, message)));
+            return Err(CommandError::new(ErrorKind::NotFound, message).into());
         }
         if !closed.log.may_remove(me, peer) {
             let message = format!(
@@ -158,38 +145,35 @@ impl Engine {
                 self.name_of(peer),
                 of.room
             );
-            return Ok(Err(refused(ErrorKind::NotAllowed, message)));
+            return Err(CommandError::new(ErrorKind::NotAllowed, message).into());
         }
         self.change(id, Change::Remove { peer })
     }
 
-    pub(super) fn leave_closed(&mut self, id: ConversationId) -> Answer<()> {
+    pub(super) fn leave_closed(&mut self, id: ConversationId) -> Result<(), StoreError> {
         let me = self.config.identity.peer_id();
-        match self.change(id, Change::Remove { peer: me })? {
+        match self.change(id, Change::Remove { peer: me }) {
+            Ok(()) => Ok(()),
+            Err(Denied::Store(error)) => Err(error),
             // One may always go: the others are told when there is something to tell.
-            Err(_) => {
+            Err(Denied::Command(_)) => {
                 self.left_closed(id, "you left the room before it arrived")?;
-                self.room_changed(id, Some(me))?;
-                Ok(Ok(()))
+                self.room_changed(id, Some(me))
             }
-            done => Ok(done),
         }
     }
 
     /// An operation of one's own: checked like any other, kept, and told to all whom it concerns.
     fn change(&mut self, id: ConversationId, change: Change) -> Answer<()> {
-        let Some(closed) = self.closed(id) else { return Ok(Ok(())) };
+        let Some(closed) = self.closed(id) else { return Ok(()) };
         let (parents, before) = (closed.log.parents(), closed.log.members().collect::<BTreeSet<_>>());
-        let operation = match self.operation(id, parents, change) {
-            Ok(operation) => operation,
-            Err(error) => return Ok(Err(error)),
-        };
+        let operation = self.operation(id, parents, change)?;
         if let Err(error) = self.take_operation(id, operation)? {
             let kind = match error {
                 NotTaken::Full | NotTaken::Share => ErrorKind::TooLarge,
                 _ => ErrorKind::NotAllowed,
             };
-            return Ok(Err(refused(kind, error)));
+            return Err(CommandError::new(kind, error).into());
         }
         self.members_changed(id, &before, Some(self.config.identity.peer_id()))?;
         let after: BTreeSet<PeerId> =
@@ -197,11 +181,11 @@ impl Engine {
         for &peer in before.union(&after) {
             self.tell_room(id, peer)?;
         }
-        Ok(Ok(()))
+        Ok(self.roster_decided(id)?)
     }
 
     /// Takes an operation into the log and the store; whether it was new.
-    pub(super) fn take_operation(
+    pub(in crate::engine) fn take_operation(
         &mut self,
         id: ConversationId,
         operation: VerifiedOperation,

@@ -1,7 +1,8 @@
-//! Rooms: what they are called here, and what open and closed ones have in common.
+//! Rooms: what open and closed ones have in common.
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | `names` | what rooms are called here, and which of two that have one name is called so |
 //! | `open` | the relay names the members |
 //! | `closed` | members admit and remove members, by operations that every member checks |
 //! | `doubts` | who seems to know other members: settled by comparing, or an alarm |
@@ -13,6 +14,7 @@
 mod brought;
 mod closed;
 mod doubts;
+mod names;
 mod open;
 mod sync;
 mod texts;
@@ -24,13 +26,14 @@ use chat_core::api::command::InRoom;
 use chat_core::api::event::RoomChanged;
 use chat_core::api::{CommandError, ErrorKind, Event};
 use chat_core::ids::{ConversationId, PeerId};
-use chat_core::nick::RoomName;
 use chat_core::room::RoomAddress;
 use chat_core::wire::envelope::open_room_conversation;
 
 use super::Engine;
+use super::answer::Answer;
 use crate::roster::Log;
 use crate::store::{RoomPeer, RoomRow, StoreError};
+use names::Tie;
 
 pub(super) use doubts::Doubt;
 #[cfg(test)]
@@ -42,14 +45,10 @@ const MAX_ROOMS: usize = 256;
 const MAX_ROOMS_OF_OTHERS: usize = MAX_ROOMS / 4 * 3;
 /// Most rooms that are remembered of those one is not in any more.
 const MAX_LEFT_ROOMS: usize = 256;
-/// Digits of a room's id in its address, at least.
-const MIN_DIGITS: usize = 4;
-
-type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
 /// A room ever joined, or one that admitted this node.
 pub(crate) struct Room {
-    /// What it is called here. It stays that: a name never moves from one room to another by itself.
+    /// What it is called here: see [`names`].
     pub(crate) address: RoomAddress,
     pub(crate) joined: bool,
     pub(crate) kind: Kind,
@@ -74,11 +73,23 @@ pub(crate) struct Closed {
     pub(crate) log: Log,
     /// What others know of it.
     peers: BTreeMap<PeerId, RoomPeer>,
+    /// What they are to know, as far as it was asked for.
+    owed: BTreeMap<PeerId, sync::Owed>,
+    /// Members of whom the user has said that they are some, in a room out of a backup.
+    confirmed: BTreeSet<PeerId>,
+    /// Who admitted this node, if somebody else told of the room first: its word is enough, as if it had come first.
+    brought_by: Option<PeerId>,
 }
 
 impl Closed {
     fn new(log: Log) -> Self {
-        Self { log, peers: BTreeMap::new() }
+        Self {
+            log,
+            peers: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
+            brought_by: None,
+        }
     }
 }
 
@@ -124,10 +135,6 @@ impl Room {
     }
 }
 
-fn no_room(address: &RoomAddress) -> CommandError {
-    CommandError::new(ErrorKind::NotFound, format!("you are not in {address}; /join {address} first"))
-}
-
 impl Engine {
     /// The rooms of the profile are joined at every start; open ones of earlier profiles are left if this one wants none.
     pub(super) fn join_profile_rooms(&mut self) -> Result<(), StoreError> {
@@ -141,11 +148,9 @@ impl Engine {
         self.load_rooms()?;
         for name in self.config.rooms.clone() {
             let conversation = open_room_conversation(&name);
-            let address = self.free_address(&name, conversation);
-            self.insert_room(
-                conversation,
-                Room { address, joined: true, kind: Kind::Open(Open::default()) },
-            )?;
+            let address = self.take_name(&name, conversation, Tie::OfProfile)?;
+            let room = Room { address, joined: true, kind: Kind::Open(Open::default()) };
+            self.insert_room(conversation, room)?;
         }
         Ok(())
     }
@@ -164,49 +169,27 @@ impl Engine {
         Ok(())
     }
 
-    /// Remembers a room that is new, or joined or left.
+    /// Remembers a room that is new, or joined again.
     fn insert_room(&mut self, conversation: ConversationId, room: Room) -> Result<(), StoreError> {
-        self.store.put_room(&RoomRow {
-            conversation,
-            address: room.address.to_string(),
-            closed: !room.is_open(),
-            joined: room.joined,
-        })?;
         self.rooms.insert(conversation, room);
+        self.write_room(conversation)?;
         self.forget_left_rooms()
     }
 
     fn set_joined(&mut self, conversation: ConversationId, joined: bool) -> Result<(), StoreError> {
         let Some(room) = self.rooms.get_mut(&conversation) else { return Ok(()) };
         room.joined = joined;
-        let (address, closed) = (room.address.to_string(), !room.is_open());
-        self.store.put_room(&RoomRow { conversation, address, closed, joined })
+        self.write_room(conversation)
     }
 
-    /// The name itself, or with digits of the id if another room has it.
-    fn free_address(&self, name: &RoomName, id: ConversationId) -> RoomAddress {
-        if let Some(room) = self.rooms.get(&id) {
-            return room.address.clone();
-        }
-        let taken = |address: &RoomAddress| self.rooms.values().any(|room| room.address == *address);
-        let long = (MIN_DIGITS..=2 * ConversationId::LEN)
-            .map(|digits| RoomAddress::with_digits(name.clone(), id, digits));
-        let mut all = std::iter::once(RoomAddress::from(name.clone())).chain(long);
-        all.find(|address| !taken(address)).unwrap_or_else(|| name.clone().into())
+    fn write_room(&self, conversation: ConversationId) -> Result<(), StoreError> {
+        let Some(room) = self.rooms.get(&conversation) else { return Ok(()) };
+        let (address, closed, joined) = (room.address.to_string(), !room.is_open(), room.joined);
+        self.store.put_room(&RoomRow { conversation, address, closed, joined })
     }
 
     pub(super) fn room_of(&self, conversation: ConversationId) -> Option<&Room> {
         self.rooms.get(&conversation)
-    }
-
-    /// The room that is called so here.
-    pub(super) fn room_at(&self, address: &RoomAddress) -> Option<(ConversationId, &Room)> {
-        self.rooms.iter().find(|(_, room)| room.address == *address).map(|(id, room)| (*id, room))
-    }
-
-    /// The room of this address that one is in.
-    pub(super) fn joined_at(&self, address: &RoomAddress) -> Result<(ConversationId, &Room), CommandError> {
-        self.room_at(address).filter(|(_, room)| room.joined).ok_or_else(|| no_room(address))
     }
 
     fn has_room_for_room(&self) -> bool {
@@ -233,41 +216,25 @@ impl Engine {
 
     /// `room.join`
     pub(super) fn join(&mut self, at: &InRoom) -> Answer<()> {
-        let address = &at.room;
-        let refuse = |kind, message: String| Ok(Err(CommandError::new(kind, message)));
-        match self.room_at(address) {
-            Some((_, room)) if room.joined => return Ok(Ok(())),
-            Some((_, room)) if !room.is_open() => {
-                let message = format!("{address} is a closed room: somebody who is in it has to admit you");
-                return refuse(ErrorKind::NotAllowed, message);
-            }
-            _ => {}
-        }
+        let Some(name) = self.open_room_meant(&at.room)? else { return Ok(()) };
+        let refuse = |kind, message: String| Err(CommandError::new(kind, message).into());
         if self.config.closed_rooms_only {
             let message = "the profile requires closed-rooms, and an open room admits whom the relay admits; \
                            /create makes a closed one";
             return refuse(ErrorKind::NotAllowed, message.to_owned());
         }
-        let known = self.room_at(address).map(|(_, room)| room.address.name());
-        let Some(name) = known.or(address.plain()).cloned() else {
-            return refuse(ErrorKind::NotFound, format!("there is no room {address}"));
-        };
-        if !self.has_room_for_room() {
+        let is_in = self.rooms.get(&open_room_conversation(&name)).is_some_and(|room| room.joined);
+        if !is_in && !self.has_room_for_room() {
             let message = format!("you are in {MAX_ROOMS} rooms already; leave one first");
             return refuse(ErrorKind::TooLarge, message);
         }
-        self.join_open(&name).map(Ok)
+        Ok(self.join_open(&name)?)
     }
 
     /// `room.leave`
     pub(super) fn leave(&mut self, at: &InRoom) -> Answer<()> {
-        let (id, open) = match self.joined_at(&at.room) {
-            Ok((id, room)) => (id, room.is_open()),
-            Err(_) => {
-                let message = format!("you are not in {}", at.room);
-                return Ok(Err(CommandError::new(ErrorKind::NotFound, message)));
-            }
-        };
-        if open { self.leave_open(id).map(Ok) } else { self.leave_closed(id) }
+        let (id, room) = self.joined_at(&at.room)?;
+        let left = if room.is_open() { self.leave_open(id) } else { self.leave_closed(id) };
+        Ok(left?)
     }
 }

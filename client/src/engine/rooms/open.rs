@@ -9,11 +9,16 @@ use chat_core::wire::envelope::open_room_conversation;
 use chat_core::wire::{Body, ToRelay};
 
 use super::super::Engine;
+use super::names::Tie;
 use super::{Kind, Open, Room};
 use crate::store::{DeliveryState, StoreError};
 
 /// Most members of an open room that are taken from a relay.
 pub(in crate::engine) const MAX_MEMBERS: usize = 10_000;
+/// In a room of so many, all are told that one leaves, though a session has to be begun for it.
+const FAREWELLS_TO_ALL: usize = 64;
+/// Most who are told.
+const MAX_FAREWELLS: usize = 256;
 
 impl Engine {
     pub(super) fn load_open(&self, room: ConversationId) -> Result<Kind, StoreError> {
@@ -45,9 +50,15 @@ impl Engine {
         self.out.records.extend(records);
     }
 
+    /// Joins a room that the user wishes to be in; or, if he is, gives it its name where it had digits.
     pub(super) fn join_open(&mut self, name: &RoomName) -> Result<(), StoreError> {
         let id = open_room_conversation(name);
-        let address = self.free_address(name, id);
+        let address = self.take_name(name, id, Tie::Chosen)?;
+        match self.rooms.get(&id).filter(|room| room.joined) {
+            Some(room) if room.address == address => return Ok(()),
+            Some(_) => return self.rename_room(id, address),
+            None => {}
+        }
         self.insert_room(id, Room { address, joined: true, kind: Kind::Open(Open::default()) })?;
         if self.welcomed {
             self.out.records.push(ToRelay::Join { room: name.clone() });
@@ -62,7 +73,11 @@ impl Engine {
         self.set_joined(id, false)?;
         let members = self.open_room(id).map(|open| std::mem::take(&mut open.members)).unwrap_or_default();
         self.store.remove_all_members(id)?;
-        for peer in members {
+        // Of many, those with whom there is a session: who has none yet is told if it writes here.
+        let is_small = members.len() <= FAREWELLS_TO_ALL;
+        let has_session = |peer: &PeerId| self.contacts.get(peer).is_some_and(|it| it.row.sending.is_some());
+        let told = members.into_iter().filter(|peer| is_small || has_session(peer)).take(MAX_FAREWELLS);
+        for peer in told.collect::<Vec<_>>() {
             self.send_control(peer, id, Body::Left)?;
         }
         if self.welcomed {

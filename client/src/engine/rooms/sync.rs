@@ -6,19 +6,32 @@ use std::collections::BTreeSet;
 
 use chat_core::api::event::AlarmKind;
 use chat_core::ids::{ConversationId, PeerId};
+use chat_core::nick::RoomName;
 use chat_core::wire::Body;
 use chat_core::wire::body::{RoomAsk, RoomLog};
-use chat_core::wire::membership::{OperationId, SignedOperation, VerifiedOperation, log_hash};
+use chat_core::wire::membership::{Change, OperationId, SignedOperation, VerifiedOperation, log_hash};
 
 use super::super::Engine;
 use crate::roster::{Log, NotTaken};
 use crate::store::{RoomPeer, StoreError};
+
+/// So many operations are as much work as a copy of a message.
+const OPERATIONS_A_COPY: usize = 8;
 
 /// The hash of operations that are in the order in which they came, with everything before them.
 fn hash_of(room: ConversationId, operations: &[&VerifiedOperation]) -> [u8; 16] {
     let parents: BTreeSet<OperationId> =
         operations.iter().flat_map(|it| it.parents.iter().copied()).collect();
     log_hash(room, operations.iter().map(|it| it.id).filter(|id| !parents.contains(id)))
+}
+
+/// What a peer is to know of a room: so many operations, and the hash of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    /// Operations that were known then.
+    of: usize,
+    count: u32,
+    hash: [u8; 16],
 }
 
 impl Engine {
@@ -31,6 +44,23 @@ impl Engine {
         let known = log.until_out(peer);
         let hash = hash_of(id, &known);
         (!known.is_empty()).then_some((known, hash))
+    }
+
+    /// How much a peer is to know of a room, and the hash of it. Worked out once for as long as nothing is new there: of
+    /// those who are no members there may be hundreds, and they are looked through each minute.
+    fn owed(&mut self, id: ConversationId, peer: PeerId) -> Option<(u32, [u8; 16])> {
+        let closed = self.closed(id)?;
+        let (of, is_member) = (closed.log.len(), closed.log.is_member(peer));
+        if let Some(owed) = closed.owed.get(&peer).filter(|owed| owed.of == of && !is_member) {
+            return (owed.count > 0).then_some((owed.count, owed.hash));
+        }
+        let owed = self.for_peer(id, peer).map(|(known, hash)| (known.len(), hash));
+        let (count, hash) =
+            owed.map_or((0, [0; 16]), |(count, hash)| (u32::try_from(count).unwrap_or(u32::MAX), hash));
+        if !is_member && let Some(closed) = self.closed_mut(id) {
+            closed.owed.insert(peer, Owed { of, count, hash });
+        }
+        (count > 0).then_some((count, hash))
     }
 
     pub(super) fn knows(&self, id: ConversationId, peer: PeerId) -> RoomPeer {
@@ -55,13 +85,16 @@ impl Engine {
     }
 
     /// Tells a peer what it has not been told. What can't be sealed for it now is told when it can.
-    pub(super) fn tell_room(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+    pub(in crate::engine) fn tell_room(
+        &mut self,
+        id: ConversationId,
+        peer: PeerId,
+    ) -> Result<(), StoreError> {
         if peer == self.config.identity.peer_id() {
             return Ok(());
         }
         if !self.contacts.contains_key(&peer) {
-            self.ask_for(peer);
-            return Ok(());
+            return self.ask_for_member(id, peer);
         }
         let knows = self.knows(id, peer);
         let Some((known, log)) = self.for_peer(id, peer) else { return Ok(()) };
@@ -69,12 +102,23 @@ impl Engine {
         let operations: Vec<SignedOperation> =
             known.iter().skip(told).map(|operation| operation.signed.clone()).collect();
         let all = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        if operations.is_empty() {
+        if operations.is_empty() || self.waits_in_line(peer) {
             return Ok(());
         }
+        let work = 1 + operations.len() / OPERATIONS_A_COPY;
         let body = Body::RoomLog(RoomLog { room: id, log, operations });
         if self.send_control(peer, self.direct(peer), body)? {
+            self.backlog.has_done(work);
             self.set_knows(id, peer, RoomPeer { told: all, ..knows })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a member that is not known. If somebody else would have to be forgotten for it, only in a room that the
+    /// user has chosen: else two could take each other's place for ever.
+    fn ask_for_member(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
+        if !self.is_crowded() || self.is_chosen(id)? {
+            self.ask_for(peer);
         }
         Ok(())
     }
@@ -113,30 +157,31 @@ impl Engine {
         Ok(())
     }
 
-    /// Members, and who was one, that have not said they know what they are to know.
-    fn unconfirmed_in_rooms(&self) -> Vec<(ConversationId, PeerId)> {
+    /// Members, and who was one and is known here, that have not said they know what they are to know.
+    fn unconfirmed_in_rooms(&mut self) -> Vec<(ConversationId, PeerId)> {
         let me = self.config.identity.peer_id();
         let mut open = Vec::new();
         for (id, room) in &self.rooms {
             let Some(closed) = room.closed() else { continue };
-            // Who has left says that it has, and nothing else.
-            let all: BTreeSet<PeerId> = closed.log.members().chain(closed.peers.keys().copied()).collect();
-            for peer in all.into_iter().filter(|&peer| peer != me) {
-                let heard = closed.peers.get(&peer).and_then(|knows| knows.heard);
-                let is_told = self.for_peer(*id, peer).is_none_or(|(_, hash)| heard == Some(hash));
-                if !is_told {
-                    open.push((*id, peer));
-                }
-            }
+            // Who has left says that it has, and nothing else. Who is no member and nobody here has met is told by whoever
+            // removed it, or when it comes.
+            let gone = closed.peers.keys().filter(|peer| self.contacts.contains_key(peer));
+            let all: BTreeSet<PeerId> = closed.log.members().chain(gone.copied()).collect();
+            open.extend(all.into_iter().filter(|&peer| peer != me).map(|peer| (*id, peer)));
         }
+        open.retain(|(id, peer)| {
+            let heard = self.knows(*id, *peer).heard;
+            self.owed(*id, *peer).is_some_and(|(_, hash)| heard != Some(hash))
+        });
         open
     }
 
     /// Now and then, what somebody who is there has not confirmed is told again from the beginning.
     pub(in crate::engine) fn nudge_rooms(&mut self) -> Result<(), StoreError> {
+        self.tell_of_doubtful_rooms();
         for (id, peer) in self.unconfirmed_in_rooms() {
             match self.contacts.get(&peer).map(|contact| contact.online) {
-                None => self.ask_for(peer),
+                None => self.ask_for_member(id, peer)?,
                 Some(true) => drop(self.tell_again(id, peer)?),
                 Some(false) => {}
             }
@@ -169,14 +214,14 @@ impl Engine {
     }
 
     /// Whether a peer has said that it knows what it is to know.
-    fn has_confirmed(&self, id: ConversationId, peer: PeerId) -> bool {
+    fn has_confirmed(&mut self, id: ConversationId, peer: PeerId) -> bool {
         let heard = self.knows(id, peer).heard;
-        self.for_peer(id, peer).is_some_and(|(_, hash)| heard == Some(hash))
+        self.owed(id, peer).is_some_and(|(_, hash)| heard == Some(hash))
     }
 
     /// Says by its hash what is known here of a room, to hear whether the peer knows the same.
     pub(super) fn ask_room(&mut self, id: ConversationId, peer: PeerId) -> Result<(), StoreError> {
-        let log = self.for_peer(id, peer).map(|(_, hash)| hash).unwrap_or_default();
+        let log = self.owed(id, peer).map(|(_, hash)| hash).unwrap_or_default();
         let ask = Body::RoomAsk(RoomAsk { room: id, log });
         self.send_control(peer, self.direct(peer), ask).map(drop)
     }
@@ -210,7 +255,7 @@ impl Engine {
     /// [`Body::RoomAsk`]
     pub(in crate::engine) fn room_ask(&mut self, from: PeerId, ask: &RoomAsk) -> Result<(), StoreError> {
         // Who is no member and never was learns nothing, not even that there is such a room.
-        let Some((_, hash)) = self.for_peer(ask.room, from) else { return Ok(()) };
+        let Some((_, hash)) = self.owed(ask.room, from) else { return Ok(()) };
         let knows = self.knows(ask.room, from);
         self.set_knows(ask.room, from, RoomPeer { heard: Some(ask.log), ..knows })?;
         if ask.log == hash {
@@ -227,12 +272,19 @@ impl Engine {
         let is_new = self.closed(id).is_none();
         let has_confirmed = self.has_confirmed(id, from);
         let orphans = if is_new {
-            let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
-            let by = log.admitter(self.config.identity.peer_id()).unwrap_or(from);
-            if !self.may_be_brought(by, log.name())? {
+            // Asked before anything is checked: that is work for a thousand signatures.
+            let Some((by, name)) = self.invited_by(told) else { return Ok(()) };
+            if !self.may_be_brought(by, name)? {
                 return Ok(());
             }
-            self.enter(log)?;
+            let Some(log) = self.admitted_by(from, told) else { return Ok(()) };
+            let tie = self.tie_through(by)?;
+            self.enter(log, tie)?;
+            if by != from {
+                // It was in a room before it, of which nothing is known here: perhaps it has been removed since, and this
+                // node, which has its identity from a backup, knew it once.
+                self.doubt_members(id, by)?;
+            }
             self.room_is_known(from);
             let by = self.closed(id).and_then(|closed| closed.log.admitter(self.config.identity.peer_id()));
             self.room_changed(id, by)?;
@@ -243,8 +295,7 @@ impl Engine {
             }
             self.merge(from, told)?
         };
-        let Some((known, hash)) = self.for_peer(id, from) else { return Ok(()) };
-        let all = u32::try_from(known.len()).unwrap_or(u32::MAX);
+        let Some((all, hash)) = self.owed(id, from) else { return Ok(()) };
         let knows = self.knows(id, from);
         let told_all = if told.log == hash { all } else { knows.told };
         self.set_knows(id, from, RoomPeer { told: told_all, heard: Some(told.log) })?;
@@ -261,6 +312,16 @@ impl Engine {
         }
         self.agreed(id, from)?;
         if told.operations.is_empty() { Ok(()) } else { self.confirm_room(id, from, hash) }
+    }
+
+    /// Who admits this node to a room that is not known here, and what it is called, by what is told of it.
+    fn invited_by(&self, told: &RoomLog) -> Option<(PeerId, RoomName)> {
+        let me = self.config.identity.peer_id();
+        let Change::Create { name, .. } = told.operations.first()?.claims().ok()?.1 else { return None };
+        let claims = told.operations.iter().rev().filter_map(|signed| signed.claims().ok());
+        let mut admissions =
+            claims.filter(|(_, change)| matches!(change, Change::Admit { peer } if *peer == me));
+        Some((admissions.next()?.0, name))
     }
 
     /// A room that is not known here, if it admits this node: all of its operations, every one of them right.

@@ -125,6 +125,92 @@ fn nobody_vouches_for_himself() {
     assert_eq!(world.state("bob", id), MessageState::Stored);
 }
 
+/// Whom nobody but oneself could have removed, nobody else could say so of: carol, who was removed since, least of all,
+/// and dave, whom she had admitted and who was removed with her, neither.
+#[test]
+fn who_could_have_removed_everybody_is_asked() {
+    let (mut world, room) = den();
+    world.admit("carol", DEN, "dave").unwrap();
+    world.settle();
+    let backup = world.copy_of("alice");
+    let copies = ["carol", "dave"].map(|who| (who, world.copy_of(who)));
+    for gone in ["dave", "carol", "bob"] {
+        world.remove("alice", DEN, gone).unwrap();
+    }
+    world.settle();
+    world.disconnect("bob");
+    for (who, copy) in copies {
+        world.disconnect(who);
+        world.restore(who, copy);
+        world.connect(who);
+    }
+    world.put_back("alice", backup);
+    world.goes_on("alice");
+    let id = world.send("alice", DEN, "who is here?");
+    world.live(3 * MINUTE_MS);
+    assert_eq!(world.state("alice", id), MessageState::Queued);
+    assert!(!["bob", "carol", "dave"].iter().any(|who| world.sealed_for(who, id, room)));
+    let asks = |world: &mut World, who: &str| {
+        let what = format!("/admit #den {who}");
+        world.alarms("alice").iter().any(|alarm| alarm.starts_with("Restored") && alarm.contains(&what))
+    };
+    assert!(asks(&mut world, "bob") && !asks(&mut world, "carol"), "the most senior of those");
+    world.remove("alice", DEN, "bob").unwrap();
+    world.live(MINUTE_MS);
+    assert!(asks(&mut world, "carol"));
+    assert!(!["bob", "carol", "dave"].iter().any(|who| world.sealed_for(who, id, room)));
+    world.admit("alice", DEN, "carol").unwrap();
+    world.live(MINUTE_MS);
+    assert!(world.sealed_for("carol", id, room) && !world.sealed_for("bob", id, room));
+    assert!(world.sealed_for("dave", id, room), "carol, of whom the user is sure, has vouched for him");
+    assert_eq!(world.state("alice", id), MessageState::Delivered);
+}
+
+/// Nothing is left but the identity, and the first who tells of the room was removed from it.
+#[test]
+fn with_nothing_but_an_identity_the_first_who_tells_is_not_believed() {
+    for alice_is_there in [false, true] {
+        let (mut world, room) = den();
+        let copy = world.copy_of("carol");
+        world.remove("alice", DEN, "carol").unwrap();
+        world.knows("bob", &["alice", "bob"]);
+        for away in ["alice", "carol"] {
+            world.disconnect(away);
+        }
+        world.restore("bob", tempfile::tempdir().unwrap());
+        world.disconnect("bob");
+        world.connect("bob");
+        world.goes_on("bob");
+        world.restore("carol", copy);
+        if alice_is_there {
+            world.connect("alice");
+        }
+        world.connect("carol");
+        world.send("carol", DEN, "are you there?");
+        world.seconds(10);
+        let mut sent = Vec::new();
+        if !alice_is_there {
+            assert_eq!(world.members("bob", DEN), ["alice", "bob", "carol"]);
+            sent.push(world.send("bob", DEN, "who are you?"));
+            world.live(2 * MINUTE_MS);
+            assert!(!world.sealed_for("carol", sent[0], room));
+            assert!(
+                world.alarms("bob").iter().any(|alarm| alarm.contains("until alice has said who is in it"))
+            );
+            world.connect("alice");
+        }
+        world.send("alice", DEN, "hello, bob");
+        world.live(2 * MINUTE_MS);
+        assert_eq!(world.members("bob", DEN), ["alice", "bob"], "alice is there: {alice_is_there}");
+        sent.push(world.send("bob", DEN, "without carol"));
+        world.live(MINUTE_MS);
+        for id in sent {
+            assert!(!world.sealed_for("carol", id, room));
+            assert_eq!(world.state("bob", id), MessageState::Delivered);
+        }
+    }
+}
+
 /// No backup, but a copy of the folder: the first that others hear of it is a session that goes on from before.
 #[test]
 fn an_older_copy_of_the_folder_learns_of_a_removal() {

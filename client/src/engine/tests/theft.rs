@@ -169,8 +169,16 @@ struct Verdict {
     earlier_states: usize,
 }
 
-/// Alice writes to bob, who is away; he answers; they talk on; then everything is stolen, `after` milliseconds.
-fn steal(exchange: &'static str, with_one_time_keys: bool, after: u64) -> Verdict {
+/// What happens before everything is stolen.
+enum Then {
+    Nothing,
+    ATick,
+    /// Both are killed at once, and start again.
+    AStart,
+}
+
+/// Alice writes to bob, who is away; he answers; they talk on; then everything is stolen.
+fn steal(exchange: &'static str, with_one_time_keys: bool, then: Then) -> Verdict {
     let mut world = World::over(exchange, &["alice", "bob"]);
     if !with_one_time_keys {
         world.meddle_with_key = Box::new(|_, _| None);
@@ -195,8 +203,10 @@ fn steal(exchange: &'static str, with_one_time_keys: bool, after: u64) -> Verdic
             world.settle();
         }
     }
-    if after > 0 {
-        world.pass(after);
+    match then {
+        Then::Nothing => {}
+        Then::ATick => world.pass(TICK_MS),
+        Then::AStart => ["alice", "bob"].into_iter().for_each(|who| world.crash(who)),
     }
     let loot: Vec<(&str, Loot)> = [("alice", alice), ("bob", bob)]
         .into_iter()
@@ -239,7 +249,7 @@ fn steal(exchange: &'static str, with_one_time_keys: bool, after: u64) -> Verdic
 /// C31, through whole nodes: with a one-time key nothing that was said before is read, not even the first flight.
 #[test]
 fn stolen_data_opens_nothing_that_was_said_before() {
-    let verdict = steal("x25519-ratchet", true, TICK_MS);
+    let verdict = steal("x25519-ratchet", true, Then::ATick);
     assert!(verdict.first_flight == 3 && verdict.later > 6, "{verdict:?}");
     assert_eq!((verdict.first_flight_read, verdict.later_read), (0, 0), "{verdict:?}");
     assert!(!verdict.has_secret, "{verdict:?}");
@@ -249,15 +259,24 @@ fn stolen_data_opens_nothing_that_was_said_before() {
 /// used is erased with its commit.
 #[test]
 fn at_once_the_log_opens_what_was_said_last() {
-    let verdict = steal("x25519-ratchet", true, 0);
+    let verdict = steal("x25519-ratchet", true, Then::Nothing);
     assert!(verdict.earlier_states > 0 && verdict.later_read > 0, "{verdict:?}");
+    assert!(!verdict.has_secret, "{verdict:?}");
+}
+
+/// Who was killed within that second has left its states in the log; the next start empties it before all else.
+#[test]
+fn a_start_leaves_nothing_of_what_a_killed_process_left_in_the_log() {
+    let verdict = steal("x25519-ratchet", true, Then::AStart);
+    assert!(verdict.first_flight == 3 && verdict.later > 6, "{verdict:?}");
+    assert_eq!((verdict.first_flight_read, verdict.later_read), (0, 0), "{verdict:?}");
     assert!(!verdict.has_secret, "{verdict:?}");
 }
 
 /// The control: without one, the first flight is read, all of it, as the bundle's key is kept for weeks; and no more.
 #[test]
 fn without_a_one_time_key_the_first_flight_is_read() {
-    let verdict = steal("x25519-ratchet", false, TICK_MS);
+    let verdict = steal("x25519-ratchet", false, Then::ATick);
     assert_eq!((verdict.first_flight_read, verdict.later_read), (3, 0), "{verdict:?}");
 }
 
@@ -297,7 +316,7 @@ fn the_key_of_a_bundle_is_gone_after_thirty_days() {
 /// The control: a static key falls to the same thief, wholly.
 #[test]
 fn a_static_key_opens_nearly_everything() {
-    let verdict = steal("x25519", true, TICK_MS);
+    let verdict = steal("x25519", true, Then::ATick);
     assert!(
         verdict.first_flight_read + verdict.later_read + 2 >= verdict.first_flight + verdict.later,
         "{verdict:?}"

@@ -138,3 +138,31 @@ fn what_is_passed_on_may_be_lost_or_lied_about() {
     world.settle();
     assert_eq!(world.texts("bob", "alice").len(), 4);
 }
+
+/// A relay keeps what it should pass on, and delivers it as if it had been stored: that is a replay, and costs nobody his
+/// session, also after a restart.
+#[test]
+fn what_was_passed_on_and_is_delivered_later_is_a_replay() {
+    for exchange in ["x25519", "x25519-ratchet"] {
+        let mut world = World::over(exchange, &["alice", "bob"]);
+        for (from, to) in [("alice", "bob"), ("bob", "alice")] {
+            world.send(from, to, "hello");
+            world.settle();
+        }
+        types(&mut world, "alice", "bob", true);
+        let (bob, passed) = (world.id("bob"), world.relay.passed[0].clone());
+        for restarted in [false, true] {
+            if restarted {
+                world.crash("bob");
+                world.connect("bob");
+                world.settle();
+            }
+            let (alarms, sent) = (world.alarms("bob").len(), world.relay.record.len());
+            world.relay.boxes.entry(bob).or_default().push((u64::MAX / 2, passed.clone()));
+            world.settle();
+            let told = world.alarms("bob").split_off(alarms);
+            assert!(matches!(&told[..], [one] if one.starts_with("Replayed")), "{exchange}: {told:?}");
+            assert_eq!(world.relay.record.len(), sent, "nothing follows of it");
+        }
+    }
+}

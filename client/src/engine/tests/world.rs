@@ -38,13 +38,17 @@ fn key_exchange(name: &str) -> Arc<dyn KeyExchange> {
     Arc::from(Registry::linked().unwrap().build::<dyn KeyExchange>(&options).unwrap())
 }
 
+fn lobby() -> RoomName {
+    RoomName::new("#lobby").unwrap()
+}
+
 fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> ClientConfig {
     let options = Options::parse_table(&format!("[cipher]\nkind = \"{cipher}\"\n"), "cipher").unwrap();
     let key_exchange = key_exchange(exchange);
     ClientConfig {
         identity: Identity::from_seed(&[seed; 32]),
         nick: Nick::new(nick).unwrap(),
-        rooms: vec![RoomName::new("#lobby").unwrap()],
+        rooms: vec![lobby()],
         closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
@@ -81,6 +85,7 @@ pub(super) struct Person {
     exchange: &'static str,
     cipher: String,
     rules: Rules,
+    rooms: Vec<RoomName>,
 }
 
 impl Person {
@@ -92,6 +97,11 @@ impl Person {
     /// Takes effect at the next start.
     pub(super) fn take_profile(&mut self, exchange: &'static str, rules: Rules) {
         (self.exchange, self.rules) = (exchange, rules);
+    }
+
+    /// Takes effect at the next start.
+    pub(super) fn take_rooms(&mut self, rooms: Vec<RoomName>) {
+        self.rooms = rooms;
     }
 
     /// Takes effect at the next start.
@@ -202,8 +212,21 @@ impl World {
         let rules = Rules::default();
         let (nick, cipher, onlooker) = (nick.to_owned(), cipher.to_owned(), Onlooker::of(&mut engine));
         let (events, online, n) = (vec![], false, 0);
-        let person =
-            Person { engine, events, online, onlooker, off, n, path, nick, seed, exchange, cipher, rules };
+        let person = Person {
+            engine,
+            events,
+            online,
+            onlooker,
+            off,
+            n,
+            path,
+            nick,
+            seed,
+            exchange,
+            cipher,
+            rules,
+            rooms: vec![lobby()],
+        };
         self.people.insert(key, person);
         self.make_keys(key);
         self.connect(key);
@@ -282,7 +305,8 @@ impl World {
         let person = self.person(who);
         let at = person.moment(now);
         let rules = person.rules.clone();
-        let config = config(&person.nick, person.seed, person.exchange, &person.cipher, rules);
+        let mut config = config(&person.nick, person.seed, person.exchange, &person.cipher, rules);
+        config.rooms.clone_from(&person.rooms);
         person.engine = open(folder.path(), config, at);
         person.onlooker = Onlooker::of(&mut person.engine);
         person.path = folder;

@@ -15,12 +15,17 @@ fn an_outgoing_copy_goes_its_way() {
     }
     store.insert_delivery(message(1), EVE, [9; 16], Timestamp(1)).unwrap();
     let ids = |rows: Vec<DeliveryRow>| rows.iter().map(|row| row.message.0[0]).collect::<Vec<_>>();
-    assert_eq!(ids(store.unsealed_deliveries(BOB).unwrap()), [1, 2, 3]);
+    let unsealed = |behind, most| {
+        let rows = store.unsealed_deliveries(BOB, behind, most).unwrap();
+        ids(rows.into_iter().map(|(_, row)| row).collect())
+    };
+    assert_eq!(unsealed(0, 9), [1, 2, 3]);
+    assert_eq!((unsealed(0, 2), unsealed(1, 9)), (vec![1, 2], vec![2, 3]));
     assert_eq!(ids(store.deliveries_of(message(1)).unwrap()), [1, 1]);
     assert_eq!(store.peers_with_unsealed().unwrap().len(), 2);
     store.set_delivery_envelope(message(1), BOB, envelope(1), session, b"one").unwrap();
     store.set_delivery_envelope(message(2), BOB, envelope(2), SessionId([2; 16]), b"two").unwrap();
-    assert_eq!(ids(store.unsealed_deliveries(BOB).unwrap()), [3]);
+    assert_eq!(unsealed(0, 9), [3]);
     assert_eq!(ids(store.open_deliveries_of_others(BOB, session).unwrap()), [2, 3]);
     let row = store.delivery_by_envelope(envelope(2)).unwrap().unwrap();
     assert_eq!((row.message, row.peer, row.previous), (message(2), BOB, [2; 16]));

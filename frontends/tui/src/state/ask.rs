@@ -280,12 +280,14 @@ fn room_line(room: &ConversationView) -> String {
     format!("{}  {kind}, {} unread", text::name(&room.name), room.unread)
 }
 
-/// What a search found: where, who, what, and the id that other commands take.
+/// What a search found: where, who (marked as in the conversation itself), what, and the id that other commands take.
 fn found(messages: &[chat_core::api::MessageView], has_more: bool) -> String {
     let lines = messages.iter().map(|message| {
         let place = text::name(&message.address.to_string());
         let who = text::name(&message.from.nick);
-        format!("{place}  {who}: {}\n  {}", text::one_line(&message.text), message.id)
+        let is_marked = !message.from.verified && message.delivery.is_none();
+        let mark = if is_marked { "~" } else { " " };
+        format!("{mark} {place}  {who}: {}\n  {}", text::one_line(&message.text), message.id)
     });
     let mut lines = list(lines, "nothing was found");
     if has_more {

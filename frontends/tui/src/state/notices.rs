@@ -18,13 +18,16 @@ const MAX_WRITERS: usize = 100;
 const OPEN: &str = "; an open room: encrypted end to end to the members the relay names";
 const CLOSED: &str = "; a closed room: its members admit and remove members, and no relay knows of it";
 
-/// Who was in which room, to tell who came and went.
-pub(super) struct Members(HashMap<ConversationId, Vec<PeerId>>);
+/// What rooms were called and who was in them, to tell who came and went.
+pub(super) struct Members(HashMap<ConversationId, (String, Vec<PeerId>)>);
 
 impl Members {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let rooms = snapshot.conversations.iter();
-        let rooms = rooms.filter_map(|view| Some((view.id, view.with.room()?.1.to_vec())));
+        let rooms = rooms.filter_map(|view| {
+            let (room, members) = view.with.room()?;
+            Some((view.id, (room.to_string(), members.to_vec())))
+        });
         Self(rooms.collect())
     }
 }
@@ -128,7 +131,8 @@ impl State {
     }
 
     fn room_changed(&mut self, changed: &RoomChanged, members: &mut Members) {
-        let before = members.0.insert(changed.conversation, changed.members.clone());
+        let now = (changed.room.to_string(), changed.members.clone());
+        let before = members.0.insert(changed.conversation, now);
         let room = text::name(&changed.room.to_string());
         let by = changed.by.filter(|by| *by != self.snapshot.peer_id).map(|by| self.name_of(by));
         let Some(&tab) = self.places.get(&changed.conversation) else {
@@ -141,7 +145,7 @@ impl State {
             }
             return;
         };
-        let Some(before) = before.filter(|_| changed.joined) else {
+        let Some((was, before)) = before.filter(|_| changed.joined) else {
             let text = match (changed.joined, by) {
                 (false, _) => format!("you left {room}"),
                 (true, Some(by)) => format!("{by} admitted you to {room}{CLOSED}"),
@@ -150,6 +154,11 @@ impl State {
             };
             return self.say(tab, Severity::Info, Topic::None, text);
         };
+        let was = text::name(&was);
+        if was != room {
+            let text = format!("this room is called {room} from now on: {was} is, or will be, another one");
+            self.say(tab, Severity::Alarm, Topic::None, text);
+        }
         let came = changed.members.iter().filter(|id| !before.contains(id));
         let left = before.iter().filter(|id| !changed.members.contains(id));
         let moves: Vec<_> = came.map(|id| (*id, true)).chain(left.map(|id| (*id, false))).collect();

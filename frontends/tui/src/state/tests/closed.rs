@@ -64,6 +64,20 @@ fn coming_into_a_closed_room_and_going_is_said() {
 }
 
 #[test]
+fn that_a_room_is_called_otherwise_is_said() {
+    let mut world = World::new();
+    let mut state = world.state(100, 30);
+    world.close_lobby(&[ME, BOB]);
+    state.news(world.news(vec![changed(true, &[ME, BOB], None)]));
+    state.arrange(100, 30);
+    let rows = seen(&state).join("\n");
+    assert!(
+        rows.contains("this room is called #den·0a0a from now on: #lobby is, or will be, another"),
+        "{rows}"
+    );
+}
+
+#[test]
 fn a_room_that_was_made_is_shown() {
     let mut state = World::new().state(80, 24);
     let asked = commands(enter(&mut state, "/create #den"));

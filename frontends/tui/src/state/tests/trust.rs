@@ -51,14 +51,26 @@ fn what_to_compare_is_shown_as_digits_and_as_a_code() {
 fn each_message_says_whether_its_author_is_verified() {
     let mut world = World::new();
     (world.peers[2].trust, world.peers[2].verified) = (Trust::Verified, true);
-    for (who, text) in [(BOB, "from bob"), (CAROL, "from carol"), (ME, "mine")] {
-        world.say(LOBBY, who, text);
-    }
+    let said = [(BOB, "from bob"), (CAROL, "from carol"), (ME, "mine")];
+    let messages = said.map(|(who, text)| world.say(LOBBY, who, text));
     let mut state = world.state(80, 24);
     state.arrange(80, 24);
     let rows = seen(&state);
     let last = &rows[rows.len() - 3..];
     assert_eq!(last, ["~ |bob  from bob", "  |carol  from carol", "… |alice  mine"]);
+    // Those that a search finds, too.
+    let asked = commands(enter(&mut state, "/search from"));
+    let (token, _) = asked.last().unwrap();
+    state.answer(*token, Ok(Reply::Found { messages: messages.into(), has_more: false }));
+    state.arrange(80, 24);
+    let marks = |author: &str| {
+        let rows = seen(&state);
+        rows.iter()
+            .filter(|row| row.contains(&format!("  {author}: ")))
+            .map(|row| row.contains("~ "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((marks("bob"), marks("carol"), marks("alice")), (vec![true], vec![false], vec![false]));
     let asked = commands(enter(&mut state, "/members #lobby"));
     let members = world.snapshot().peers.clone();
     let (token, _) = asked.last().unwrap();
