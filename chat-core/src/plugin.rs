@@ -84,7 +84,7 @@ pub enum PluginKind {
 
 impl PluginKind {
     /// The table of the profile in which the kind is chosen.
-    pub fn table(self) -> &'static str {
+    pub const fn table(self) -> &'static str {
         match self {
             Self::Transport => "transport",
             Self::KeyExchange => "key_exchange",

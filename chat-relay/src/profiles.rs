@@ -17,6 +17,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("relay.toml", include_str!("../../configs/relay.toml")),
     ("post-quantum.toml", include_str!("../../configs/post-quantum.toml")),
     ("legacy-study.toml", include_str!("../../configs/legacy-study.toml")),
+    ("failover.toml", include_str!("../../configs/failover.toml")),
 ];
 
 /// The layers of a profile: the text of that name, the environment, and `--set`.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::api::StackView;
-use chat_core::profile::{Padding, Property, Stack};
+use chat_core::api::{StackView, TransportView};
+use chat_core::profile::{Padding, Property, Stack, TransportEntry};
 use chat_core::transport::Address;
 use chat_core::{Frontend, Identity, Profile, System};
 use chat_relay::exit::Failure;
@@ -12,7 +12,7 @@ use chat_relay::limits;
 use client::{ClientConfig, Rules, StorePlace, Vault};
 
 use crate::home::Home;
-use crate::host::{Place, mailbox_in};
+use crate::host::{Place, Way, mailbox_in};
 
 /// Longest wait between two attempts to reach the relay. A host that left is replaced within a second or two,
 /// so people on one machine never wait longer.
@@ -37,15 +37,26 @@ pub(crate) fn assemble(
     vault: &Vault,
 ) -> Result<Node, Failure> {
     let Stack { transports, key_exchange, cipher, frontend, .. } = stack;
-    let (Some(transport), Some(entry)) = (transports.into_iter().next(), profile.transports.first()) else {
-        return Err(Failure::failed("the profile has no transport"));
+    let way = |(transport, entry): (_, &TransportEntry)| Way {
+        transport: Arc::from(transport),
+        name: entry.options.kind().to_owned(),
+        address: entry.address.clone(),
+    };
+    let ways: Vec<Way> = transports.into_iter().zip(&profile.transports).map(way).collect();
+    let view = |(number, way): (usize, &Way)| TransportView {
+        kind: way.name.clone(),
+        address: way.address.place.clone(),
+        in_use: number == 0,
+    };
+    let transports: Vec<TransportView> = ways.iter().enumerate().map(view).collect();
+    let max_backoff = match ways.iter().all(|way| is_local(&way.address)) {
+        true => MAX_BACKOFF_LOCAL,
+        false => MAX_BACKOFF,
     };
     let (relay, limits) = limits(&profile.relay);
     let database = home.mailbox()?;
     let place = Place {
-        transport: Arc::from(transport),
-        transport_name: entry.options.kind().to_owned(),
-        address: entry.address.clone(),
+        ways,
         host: profile.topology.host,
         identity: identity.clone(),
         folder: database.parent().unwrap_or(&database).to_owned(),
@@ -55,7 +66,8 @@ pub(crate) fn assemble(
         environment: Arc::new(System),
     };
     let view = StackView {
-        transport: entry.options.kind().to_owned(),
+        transport: transports.first().map(|first| first.kind.clone()).unwrap_or_default(),
+        transports,
         key_exchange: profile.key_exchange.kind().to_owned(),
         cipher: profile.cipher.kind().to_owned(),
         frontend: profile.frontend.kind().to_owned(),
@@ -81,7 +93,7 @@ pub(crate) fn assemble(
         store: StorePlace::File(home.store()?),
         store_key: vault.key().clone(),
         history: profile.store.history,
-        max_backoff: if is_local(&entry.address) { MAX_BACKOFF_LOCAL } else { MAX_BACKOFF },
+        max_backoff,
     };
     Ok(Node { place, client, frontend })
 }

@@ -5,39 +5,61 @@
 //! keeps asking; when the host is gone, however it went, the next to ask becomes the relay, and senders
 //! hand over what is not delivered.
 //!
+//! A profile may name several transports, in order of preference: `dial` races them, goes from one that falls silent to
+//! the next, and back when a better one works again. Then a host listens on all of them, or is none.
+//!
 //! What it needs of the machine is handed in, so that the simulation runs this very code.
 
+mod dial;
+mod hosting;
 mod judge;
+mod race;
+mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::profile::Host;
-use chat_core::{Address, Dialed, Environment, Identity, Link, LinkError, Listener, Transport};
-use client::{ConnectError, Connected, Connector};
+use chat_core::{Address, Dialed, Environment, Identity, Link, LinkError, PeerId, Transport};
+use client::{ConnectError, Connected, Connector, News};
 use relay::{Mailbox, MailboxLimits, Relay, RelayConfig, Secure, SqliteMailbox};
+use standing::Standing;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-
-/// How often a client that may host looks whether the host is gone; jittered by half.
-const PROBE_MS: u64 = 800;
+use tokio::sync::mpsc;
 
 /// Opens the mailbox of this program's own relay; blocks. What it says of a failure goes to logs.
 pub type OpenMailbox = Arc<dyn Fn() -> Result<Arc<dyn Mailbox>, String> + Send + Sync>;
 
-/// What connecting and hosting need to know.
-pub struct Place {
+/// One of the profile's transports.
+pub struct Way {
     /// What links are made of.
     pub transport: Arc<dyn Transport>,
     /// As it is called in the profile.
-    pub transport_name: String,
+    pub name: String,
     /// Where the relay is, or would be.
     pub address: Address,
+}
+
+impl Way {
+    /// `kind://place`, for people.
+    fn line(&self) -> String {
+        self.line_at(&self.address)
+    }
+
+    fn line_at(&self, address: &Address) -> String {
+        format!("{}://{}", self.name, address.place)
+    }
+}
+
+/// What connecting and hosting need to know.
+pub struct Place {
+    /// The transports, at least one, in order of preference. All lead to one relay.
+    pub ways: Vec<Way>,
     /// Whether this program may be the relay.
     pub host: Host,
     /// Who this is.
@@ -89,8 +111,8 @@ impl Secure for Hop {
 /// This program's own relay.
 struct Hosted {
     relay: Relay,
-    /// Where it really listens.
-    address: Address,
+    /// Where it really listens, on each of the ways.
+    addresses: Vec<Address>,
 }
 
 /// Connects to the relay, or is it. Sockets and the relay live on the network's runtime, so that a commit of the
@@ -117,7 +139,24 @@ struct State {
     unanswered: u32,
     /// A link was made once.
     connected: bool,
+    /// Somebody else is the relay, and this program may take his place.
+    may_follow: bool,
+    links: Links,
     ended: bool,
+}
+
+/// What is known of the links that were made.
+#[derive(Default)]
+struct Links {
+    /// The number of the way in use.
+    way: Option<usize>,
+    /// Who the relay was.
+    relay: Option<PeerId>,
+    standing: Standing,
+    /// To whoever uses the link.
+    news: Option<mpsc::Sender<News>>,
+    /// Those of whom the user was told.
+    impostors: BTreeSet<String>,
 }
 
 /// Whether this program is the relay now.
@@ -211,157 +250,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_host(&self) -> bool {
-        let Place { host, address, identity, .. } = &self.place;
-        *host == Host::Auto && address.pin.is_none_or(|pin| pin == identity.peer_id())
-    }
-
-    /// Becomes the relay if the address can be bound. Cancel safe.
-    async fn try_host(self: &Arc<Self>) -> Result<Hosting, Obstacle> {
-        let _one_at_a_time = self.hosting.lock().await;
-        if let Some(hosted) = self.state().hosted.clone() {
-            return Ok(Hosting::Yes(hosted));
-        }
-        if !self.may_host() {
-            return Ok(Hosting::No);
-        }
-        let Place { transport, address, identity, .. } = &self.place;
-        let unpinned = Address::new(address.place.clone());
-        let listener = match transport.listen(&unpinned, identity).await {
-            Ok(listener) => listener,
-            Err(LinkError::AddressInUse { .. }) => return Ok(Hosting::Taken),
-            Err(error @ LinkError::BadAddress { .. }) => {
-                tracing::debug!(%error, "this machine can't host at the relay's address");
-                return Ok(Hosting::No);
-            }
-            Err(error) => return Err(Obstacle::Listen(error)),
-        };
-        let address = Address { place: listener.address().place, pin: Some(identity.peer_id()) };
-        let hosted = Arc::new(Hosted { relay: self.open_relay().await?, address });
-        {
-            let mut state = self.state();
-            if state.ended {
-                return Ok(Hosting::No);
-            }
-            state.hosted = Some(Arc::clone(&hosted));
-        }
-        tokio::spawn(Arc::clone(self).serve(Arc::clone(&hosted), listener));
-        tracing::info!("this program is the relay now");
-        Ok(Hosting::Yes(hosted))
-    }
-
-    async fn open_relay(&self) -> Result<Relay, Obstacle> {
-        let Place { relay, mailbox, environment, .. } = &self.place;
-        let (mut relay, open) = (relay.clone(), Arc::clone(mailbox));
-        chat_relay::files::provide(&mut relay, 1);
-        let (tell, told) = oneshot::channel();
-        // Whoever asked may be gone.
-        let opening = environment.spawn("mailbox-opening", Box::pin(async move { drop(tell.send(open())) }));
-        let opened = match opening {
-            Ok(()) => told.await.unwrap_or_else(|_| Err("opening it failed".to_owned())),
-            Err(error) => Err(format!("there is no thread for it: {error}")),
-        };
-        match opened {
-            Ok(mailbox) => Ok(Relay::new_in(relay, mailbox, Arc::clone(environment))),
-            Err(reason) => {
-                tracing::error!(reason, "the relay's mailbox can't be opened, so this program does not host");
-                Err(Obstacle::Mailbox { reason })
-            }
-        }
-    }
-
-    /// Serves until the relay is shut down. If listening ends by itself, this program is no longer the relay: the
-    /// address and the mailbox are given free, for the next attempt or for somebody else.
-    async fn serve(self: Arc<Self>, hosted: Arc<Hosted>, listener: Box<dyn Listener>) {
-        let Place { identity, environment, .. } = &self.place;
-        let secure = Arc::new(Hop { identity: identity.clone(), environment: Arc::clone(environment) });
-        let Err(error) = hosted.relay.serve(listener, secure).await else { return };
-        tracing::error!(%error, "the relay of this program stopped listening");
-        let _one_at_a_time = self.hosting.lock().await;
-        let ours = {
-            let mut state = self.state();
-            state.hosted.take_if(|now| Arc::ptr_eq(now, &hosted)).is_some()
-        };
-        if ours {
-            hosted.relay.shutdown().await;
-        }
-    }
-
-    fn listen_line(&self, hosted: &Hosted) -> String {
-        self.relay_line(&hosted.address)
-    }
-
-    fn relay_line(&self, address: &Address) -> String {
-        format!("{}://{}", self.place.transport_name, address.place)
-    }
-
-    /// Asks again and again whether the host is gone; says so once this program has taken its place.
-    async fn watch(self: Arc<Self>, mut superseded: oneshot::Sender<()>) {
-        loop {
-            let byte = self.place.environment.entropy().bytes::<1>().map_or(128, |[byte]| u64::from(byte));
-            let wait = Duration::from_millis(PROBE_MS / 2 + PROBE_MS * byte / 255);
-            tokio::select! {
-                () = superseded.closed() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            match self.try_host().await {
-                Ok(Hosting::Taken) => {}
-                // Out of files, a resolver that is away, a mailbox not yet closed: it may pass.
-                Err(obstacle) => tracing::debug!(%obstacle, "this program can't take the host's place now"),
-                Ok(Hosting::Yes(_)) => {
-                    if superseded.send(()).is_err() {
-                        tracing::debug!("the link had ended by itself");
-                    }
-                    return;
-                }
-                Ok(Hosting::No) => return,
-            }
-        }
-    }
-
-    async fn connect(self: Arc<Self>) -> Result<Connected, ConnectError> {
-        let hosting = match self.try_host().await {
-            // Nobody else is to be found there either.
-            Err(obstacle @ (Obstacle::Mailbox { .. } | Obstacle::Listen(LinkError::Resolve { .. }))) => {
-                return Err(self.judge_obstacle(obstacle));
-            }
-            hosting => hosting,
-        };
-        let taken = matches!(hosting, Ok(Hosting::Taken));
-        let may_follow = taken || hosting.is_err();
-        let (address, listen) = match &hosting {
-            Ok(Hosting::Yes(hosted)) => (hosted.address.clone(), vec![self.listen_line(hosted)]),
-            _ => (self.place.address.clone(), Vec::new()),
-        };
-        let Place { transport, identity, environment, .. } = &self.place;
-        let dialed =
-            transport_noise::dial_with(&**transport, &address, identity, environment.entropy()).await;
-        let link = dialed.map_err(|error| match hosting {
-            Err(obstacle) if matches!(error, LinkError::Unreachable { .. }) => self.judge_obstacle(obstacle),
-            _ => self.judge(error, taken),
-        })?;
-        self.state().connected = true;
-        let superseded = may_follow.then(|| {
-            let (sender, receiver) = oneshot::channel();
-            tokio::spawn(Arc::clone(&self).watch(sender));
-            receiver
-        });
-        let relay = self.relay_line(&address);
-        Ok(Connected { link, relay, hosting: !listen.is_empty(), listen, superseded })
+    /// The ways, by number. There is always a first one.
+    fn way(&self, number: usize) -> Result<&Way, ConnectError> {
+        let none = || ConnectError::Retry("the profile has no transport".to_owned());
+        self.place.ways.get(number).or(self.place.ways.first()).ok_or_else(none)
     }
 }
 
 #[async_trait]
 impl Connector for Network {
     fn relay(&self) -> String {
-        self.shared.relay_line(&self.shared.place.address)
+        self.shared.place.ways.first().map(Way::line).unwrap_or_default()
     }
 
     async fn prepare(&self) -> Result<Vec<String>, ConnectError> {
         let shared = Arc::clone(&self.shared);
         self.on_network(async move {
             match shared.try_host().await {
-                Ok(Hosting::Yes(hosted)) => Ok(vec![shared.listen_line(&hosted)]),
+                Ok(Hosting::Yes(hosted)) => Ok(shared.listen_lines(&hosted)),
                 Ok(Hosting::Taken | Hosting::No) => Ok(Vec::new()),
                 // Another program, with other rights, may be the relay all the same: dialing will tell.
                 Err(Obstacle::Listen(error)) if !matches!(error, LinkError::Resolve { .. }) => {
@@ -376,5 +282,9 @@ impl Connector for Network {
 
     async fn connect(&self) -> Result<Connected, ConnectError> {
         self.on_network(Arc::clone(&self.shared).connect()).await?
+    }
+
+    async fn another(&self) -> Result<Connected, ConnectError> {
+        self.on_network(Arc::clone(&self.shared).another()).await?
     }
 }

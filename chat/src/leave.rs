@@ -72,6 +72,7 @@ mod tests {
             },
             stack: Arc::new(StackView {
                 transport: String::new(),
+                transports: Vec::new(),
                 key_exchange: String::new(),
                 cipher: String::new(),
                 frontend: String::new(),

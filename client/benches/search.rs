@@ -74,6 +74,7 @@ fn start(runtime: &Runtime, folder: &std::path::Path) -> Started {
         rooms: vec![RoomName::new("#lobby").unwrap()],
         stack: StackView {
             transport: "none".into(),
+            transports: Vec::new(),
             key_exchange: "x25519".into(),
             cipher: "aes-256-gcm".into(),
             frontend: "bench".into(),

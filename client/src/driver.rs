@@ -1,7 +1,9 @@
 //! The thread around the engine: clock, queues, and the link to the relay.
 
+mod life;
 mod link;
 mod making;
+mod pulse;
 mod round_trip;
 mod shown;
 mod unsent;
@@ -299,10 +301,11 @@ impl Driver {
     fn link_event(&mut self, event: LinkEvent) -> Option<Input> {
         match event {
             LinkEvent::Dialing => Some(Input::Dialing),
-            LinkEvent::Up { info, records, closer } => {
+            LinkEvent::Up { info, records, closer, moved } => {
                 (self.records, self.closer) = (Some(records), Some(closer));
-                Some(Input::LinkUp(info))
+                Some(if moved { Input::LinkMoved(info) } else { Input::LinkUp(info) })
             }
+            LinkEvent::Impostor(who) => Some(Input::Impostor(who)),
             LinkEvent::Record(record) => Some(Input::Record(record)),
             LinkEvent::Down { reason } => {
                 (self.records, self.closer) = (None, None);

@@ -37,7 +37,7 @@ pub use archive::{
     remove_unfinished, renew, seal_portable, verify,
 };
 pub use config::{ClientConfig, Rules, StorePlace};
-pub use connect::{ConnectError, Connected, Connector};
+pub use connect::{Choice, ConnectError, Connected, Connector, News};
 pub use driver::{Client, Node, StartError, Unsent};
 pub use store::{StoreError, mark_restored, owner};
 pub use vault::{Lock, StoreKey, Vault, VaultError};

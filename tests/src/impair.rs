@@ -19,8 +19,12 @@ impl Impair {
             Network::Tcp => "tcp",
             Network::Udp => "udp",
         };
-        let listen = format!("{kind}://{}", world.any_port());
-        let mut command = world.command(&["impair", "--listen", &listen, "--to", to]);
+        Self::start_at(world, &format!("{kind}://{}", world.any_port()), to, options)
+    }
+
+    /// As [`Impair::start`], at this `kind://host:port`.
+    pub fn start_at(world: &World, listen: &str, to: &str, options: &[&str]) -> Self {
+        let mut command = world.command(&["impair", "--listen", listen, "--to", to]);
         command.args(options);
         let process = world.inner().spawn("impair", command);
         let line = process.wait(|said| said.lines.first().cloned()).expect("the proxy gets ready");
@@ -37,6 +41,11 @@ impl Impair {
     pub fn address(&self) -> &str {
         let place = self.ready["listen"][0].as_str().expect("an address");
         place.split_once("://").expect("kind://host:port").1
+    }
+
+    /// Where it listens, as `kind://host:port`.
+    pub fn listen(&self) -> &str {
+        self.ready["listen"][0].as_str().expect("an address")
     }
 
     /// The process.

@@ -157,8 +157,23 @@ impl Process {
 
     /// `SIGTERM`, without waiting.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// `SIGSTOP`: it does nothing until [`Process::thaw`]. A proxy that is frozen swallows everything.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// `SIGCONT`
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
         assert!(self.is_alive(), "{} has ended before it was told to", self.label);
-        let told = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &self.pid.to_string()]).status();
+        let kill = format!("kill -s {name} \"$0\"");
+        let told = Command::new("sh").args(["-c", &kill, &self.pid.to_string()]).status();
         assert!(told.expect("sh runs").success(), "{} can't be signalled", self.label);
     }
 

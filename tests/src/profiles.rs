@@ -42,6 +42,13 @@ pub const RELAY: Profile = Profile { name: "relay.toml", ..TCP_X25519 };
 pub const POST_QUANTUM: Profile = Profile { name: "post-quantum.toml", ..TCP_X25519 };
 /// `legacy-study.toml`
 pub const LEGACY_STUDY: Profile = Profile { name: "legacy-study.toml", ..UDP_RSA };
+/// `failover.toml`, on ports that the system chooses.
+pub const FAILOVER: Profile = Profile {
+    name: "failover.toml",
+    transport: "udp-arq",
+    network: Network::Udp,
+    sets: &["transport=[{kind=\"udp-arq\"},{kind=\"tcp\"}]"],
+};
 /// TCP with the end-to-end plugins of `udp-rsa.toml`.
 pub const TCP_RSA: Profile =
     Profile { sets: &["key_exchange.kind=rsa-hybrid", "cipher.kind=aes-256-gcm"], ..TCP_X25519 };
@@ -54,7 +61,7 @@ pub const UDP_RATCHET: Profile =
 
 /// All that are built in.
 pub const ALL: &[Profile] =
-    &[TCP_X25519, UDP_RSA, RELAY_RATCHET, TLS_RSA, QUIC_RATCHET, RELAY, POST_QUANTUM, LEGACY_STUDY];
+    &[TCP_X25519, UDP_RSA, RELAY_RATCHET, TLS_RSA, QUIC_RATCHET, RELAY, POST_QUANTUM, LEGACY_STUDY, FAILOVER];
 
 /// Makes tests of scenarios: functions that take a [`Profile`](crate::Profile).
 #[macro_export]
@@ -68,6 +75,7 @@ macro_rules! on_every_profile {
         $crate::on_profile!(relay, $crate::profiles::RELAY, $($scenario),+);
         $crate::on_profile!(post_quantum, $crate::profiles::POST_QUANTUM, $($scenario),+);
         $crate::on_profile!(legacy_study, $crate::profiles::LEGACY_STUDY, $($scenario),+);
+        $crate::on_profile!(failover, $crate::profiles::FAILOVER, $($scenario),+);
     };
 }
 

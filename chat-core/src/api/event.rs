@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::command::Destination;
-use super::snapshot::{Author, Counts, MessageState, MessageView};
+use super::snapshot::{Author, Counts, MessageState, MessageView, TransportView};
 use crate::ids::{ConversationId, MessageId, PeerId};
 use crate::nick::Nick;
 use crate::room::RoomAddress;
@@ -105,6 +105,8 @@ pub enum Event {
     LinkUp(LinkUp),
     /// The relay is lost, or could not be reached.
     LinkDown(LinkDown),
+    /// Another transport of the profile's list carries the link now.
+    StackChanged(StackChanged),
     /// Something was refused that a user should know about.
     Alarm(Alarm),
 }
@@ -126,6 +128,7 @@ impl Event {
             Self::Typing(_) => "typing",
             Self::LinkUp(_) => "link.up",
             Self::LinkDown(_) => "link.down",
+            Self::StackChanged(_) => "stack.changed",
             Self::Alarm(_) => "alarm",
         }
     }
@@ -159,6 +162,7 @@ impl Event {
             Self::Typing(it) => serde_json::to_value(it),
             Self::LinkUp(it) => serde_json::to_value(it),
             Self::LinkDown(it) => serde_json::to_value(it),
+            Self::StackChanged(it) => serde_json::to_value(it),
             Self::Alarm(it) => serde_json::to_value(it),
         }
     }
@@ -180,6 +184,7 @@ pub fn notification_schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("typing", schema_of::<Typing>()),
         ("link.up", schema_of::<LinkUp>()),
         ("link.down", schema_of::<LinkDown>()),
+        ("stack.changed", schema_of::<StackChanged>()),
         ("alarm", schema_of::<Alarm>()),
     ]
 }
@@ -359,6 +364,20 @@ pub struct LinkDown {
     pub relay: String,
     /// What happened.
     pub reason: String,
+}
+
+/// [`Event::StackChanged`]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StackChanged {
+    /// The name of the transport in use now.
+    pub transport: String,
+    /// The relay's address over it.
+    pub relay: String,
+    /// Why this one, in words; none if nothing is known against another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Every way to the relay that the profile names, in its order.
+    pub transports: Vec<TransportView>,
 }
 
 /// What was refused.

@@ -15,5 +15,5 @@ pub use event::{Event, EventId, Numbered};
 pub use handle::{ClientHandle, EngineSide, EventReader, StopReason};
 pub use snapshot::{
     ConversationKind, ConversationView, Counts, Delivery, Held, LinkState, LinkView, MessageState,
-    MessageView, PeerView, Snapshot, StackView, Trust,
+    MessageView, PeerView, Snapshot, StackView, TransportView, Trust,
 };

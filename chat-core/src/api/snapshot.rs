@@ -82,8 +82,10 @@ pub enum LinkState {
 /// The plugins in use and what they give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StackView {
-    /// The transport's name.
+    /// The name of the transport in use, or of the first of the list.
     pub transport: String,
+    /// Every way to the relay that the profile names, in its order.
+    pub transports: Vec<TransportView>,
     /// The key exchange's name.
     pub key_exchange: String,
     /// The cipher's name.
@@ -92,6 +94,17 @@ pub struct StackView {
     pub frontend: String,
     /// What the key exchange gives.
     pub properties: Properties,
+}
+
+/// A way to the relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TransportView {
+    /// The transport's name.
+    pub kind: String,
+    /// Where it dials.
+    pub address: String,
+    /// Whether the link in use, or the last one, is over it.
+    pub in_use: bool,
 }
 
 impl StackView {

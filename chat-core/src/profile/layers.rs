@@ -9,11 +9,13 @@ use super::assemble::Check;
 use super::diagnostics::{Diagnostic, Problems, did_you_mean};
 use super::masks::{self, Mask};
 use super::nesting::MAX_DEPTH;
+use super::options::{ADDRESS_KEY, KIND_KEY};
 use super::parse;
 use super::policy::Property;
 use super::source::{Origin, Place, Source};
 use super::spec::{self, Content};
-use super::tree::{Entry, Node, Table, Value};
+use super::transports;
+use super::tree::{Node, Table, Value};
 use crate::plugin::{PluginKind, Registry};
 
 /// The prefix of the environment variables that speak to a profile.
@@ -103,7 +105,8 @@ impl<'a> Inputs<'a> {
         let Node { value: Value::Table(file), place } = file? else { return None };
         let mut tree = parse::defaults(problems);
         for mut layer in [file, environment, sets, flags] {
-            single_transport(&mut layer);
+            transports::single(&mut layer);
+            transports::lay_over_list(&mut tree, &mut layer, problems);
             drop_options_of_the_plugin_that_was(&mut tree, &layer, problems);
             tree.overlay(layer);
         }
@@ -246,36 +249,37 @@ fn names_a_key(assignment: &Assignment, problems: &mut Problems) -> bool {
     false
 }
 
-/// `[[transport]]` with one entry is `[transport]`, so that other layers can change it.
-fn single_transport(layer: &mut Table) {
-    let Some(Entry { node: Node { value, place }, .. }) = layer.get_mut("transport") else { return };
-    if let Value::Array(items) = value
-        && let [Node { value: Value::Table(table), place: inner }] = items.as_slice()
-    {
-        (*value, *place) = (Value::Table(table.clone()), inner.clone());
-    }
-}
-
 /// When a layer chooses another plugin, what lower layers said to the one before does not apply to it.
 fn drop_options_of_the_plugin_that_was(tree: &mut Table, layer: &Table, problems: &mut Problems) {
     for table in spec::TABLES {
         let Content::Plugin(kind) = table.content else { continue };
-        let new = layer.node(table.name).and_then(Node::table).and_then(|options| options.node("kind"));
-        let (Some(new), Some(under)) = (new, tree.get_mut(table.name)) else { continue };
-        let Value::Table(under) = &mut under.node.value else { continue };
-        let Some(old) = under.node("kind").and_then(Node::text).map(str::to_owned) else { continue };
-        if new.text().is_none_or(|new| new == old) {
-            continue;
+        let over = layer.node(table.name).and_then(Node::table);
+        let under = tree.get_mut(table.name).map(|entry| &mut entry.node.value);
+        if let (Some(over), Some(Value::Table(under))) = (over, under) {
+            drop_options_of_another(kind, under, over, problems);
         }
-        let is_common = |key: &str| key == "kind" || (kind == PluginKind::Transport && key == "address");
-        let dropped: Vec<String> = under.keys().filter(|key| !is_common(key)).map(str::to_owned).collect();
-        for key in dropped {
-            if let Some(entry) = under.remove(&key) {
-                let origin = new.place.origin();
-                let message =
-                    format!("`{key}` is an option of `{old}` and is left out: {origin} chose another");
-                problems.push(Diagnostic::warning(&entry.key, message));
-            }
+    }
+}
+
+/// As above, for one table.
+pub(super) fn drop_options_of_another(
+    kind: PluginKind,
+    under: &mut Table,
+    over: &Table,
+    problems: &mut Problems,
+) {
+    let Some(new) = over.node(KIND_KEY) else { return };
+    let Some(old) = under.node(KIND_KEY).and_then(Node::text).map(str::to_owned) else { return };
+    if new.text().is_none_or(|new| new == old) {
+        return;
+    }
+    let is_common = |key: &str| key == KIND_KEY || (kind == PluginKind::Transport && key == ADDRESS_KEY);
+    let dropped: Vec<String> = under.keys().filter(|key| !is_common(key)).map(str::to_owned).collect();
+    for key in dropped {
+        if let Some(entry) = under.remove(&key) {
+            let origin = new.place.origin();
+            let message = format!("`{key}` is an option of `{old}` and is left out: {origin} chose another");
+            problems.push(Diagnostic::warning(&entry.key, message));
         }
     }
 }

@@ -11,6 +11,7 @@ use super::diagnostics::{Diagnostic, Problems};
 use super::options::{ADDRESS_KEY, KIND_KEY, Options};
 use super::sections::{check_host_port, said};
 use super::source::Place;
+use super::transports::Transports;
 use super::tree::{Node, Table, Value};
 
 /// What an entry may be, for whoever wrote something else.
@@ -38,10 +39,11 @@ pub(super) fn shape(node: &Node, max: usize, problems: &mut Problems) {
     }
 }
 
-/// The entries that can be read. A text takes the options of `[transport]` if it is of the same kind; a table has its own.
+/// The entries that can be read. A text takes the options of the `[transport]` of its kind, of several the one at its
+/// address or the first; a table has its own.
 pub(super) fn entries(
     node: &Node,
-    transport: Option<&Options>,
+    transports: &Transports,
     plugins: &[&str],
     problems: &mut Problems,
 ) -> Vec<Listen> {
@@ -54,7 +56,7 @@ pub(super) fn entries(
     for item in items {
         let read = match item.table() {
             Some(table) => of_table(item, table, plugins, problems),
-            None => item.text().and_then(|text| of_text(text, &item.place, transport, problems)),
+            None => item.text().and_then(|text| of_text(text, &item.place, transports, problems)),
         };
         let Some((new, place)) = read else { continue };
         check_host_port(new.options.kind(), &new.address, place, problems);
@@ -69,7 +71,7 @@ pub(super) fn entries(
 fn of_text<'a>(
     text: &str,
     place: &'a Place,
-    transport: Option<&Options>,
+    transports: &Transports,
     problems: &mut Problems,
 ) -> Option<(Listen, &'a Place)> {
     let error = |message: &str| {
@@ -80,8 +82,10 @@ fn of_text<'a>(
         return None;
     };
     let address = read_address(address).map_err(|why| problems.push(error(&why))).ok()?;
-    let options = match transport.filter(|transport| transport.kind() == kind) {
-        Some(transport) => transport.clone(),
+    let own = || transports.entries().filter(|entry| entry.options.kind() == kind);
+    let at_its_place = own().find(|entry| entry.address.place == address.place);
+    let options = match at_its_place.or_else(|| own().next()) {
+        Some(entry) => entry.options.clone(),
         None => Options::bare(PluginKind::Transport.table(), kind, place),
     };
     Some((Listen { options, address }, place))

@@ -85,6 +85,8 @@ impl Room {
             Self::Listeners => Self::Plugin(PluginKind::Transport).enter(key),
             Self::Plugin(_) if key == super::options::KIND_KEY => Self::Known,
             Self::Plugin(PluginKind::Transport) if key == super::options::ADDRESS_KEY => Self::Known,
+            // One of a list: `transport.0.kind`.
+            Self::Plugin(PluginKind::Transport) if key.bytes().all(|byte| byte.is_ascii_digit()) => self,
             Self::Plugin(_) | Self::Option => Self::Option,
             Self::Known | Self::Unknown => Self::Unknown,
         }

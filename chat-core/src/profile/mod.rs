@@ -38,6 +38,7 @@ mod sections;
 mod source;
 mod spec;
 mod store;
+mod transports;
 mod tree;
 mod validate;
 
@@ -71,7 +72,8 @@ pub struct Profile {
     pub identity: IdentitySection,
     /// `[topology]`
     pub topology: Topology,
-    /// `[transport]`, at least one, in order of preference. For now exactly one: failover is not built in.
+    /// `[transport]`, or `[[transport]]` in order of preference; at least one, 8 at most. All lead to one relay: a pin of
+    /// one is a pin of all.
     pub transports: Vec<TransportEntry>,
     /// `[key_exchange]`
     pub key_exchange: Options,
@@ -135,7 +137,7 @@ pub enum Host {
 pub struct TransportEntry {
     /// The plugin and its options.
     pub options: Options,
-    /// Where to dial: `address` of the entry, else `topology.relay`.
+    /// Where to dial: `address` of the entry, else `topology.relay`; pinned if any address of the profile is.
     pub address: Address,
 }
 
@@ -264,19 +266,14 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     validate::tables(&tree, problems);
 
     let relay_address = sections::relay_address(&tree, &file, problems);
-    let mut plugin = |kind| {
-        let names = inputs.check.as_ref().map(|check| check.names(kind)).unwrap_or_default();
-        sections::plugin(&tree, kind, &names, &file, problems)
-    };
-    let transport = plugin(PluginKind::Transport);
+    let names = |kind| inputs.check.as_ref().map(|check| check.names(kind)).unwrap_or_default();
+    let names_of_transports = names(PluginKind::Transport);
+    let transports = transports::read(&tree, &names_of_transports, relay_address.as_ref(), &file, problems);
+    let mut plugin = |kind| sections::plugin(&tree, kind, &names(kind), &file, problems);
     let key_exchange = plugin(PluginKind::KeyExchange);
     let cipher = plugin(PluginKind::Cipher);
     let frontend = plugin(PluginKind::Frontend);
-    let address = transport
-        .as_ref()
-        .and_then(|options| sections::transport_address(&tree, options, relay_address.as_ref(), problems));
-    let listeners = inputs.check.as_ref().map(|check| check.names(PluginKind::Transport)).unwrap_or_default();
-    let relay = sections::relay(&tree, transport.as_ref().zip(address.as_ref()), &listeners, problems);
+    let relay = sections::relay(&tree, &transports, &names_of_transports, problems);
     let policy = sections::policy(&tree, problems);
     closed::check(&mut tree, &policy, problems);
     at_rest::check(&mut tree, &policy, problems);
@@ -287,7 +284,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     let padding = sections::padding(&tree);
 
     let chosen = Chosen {
-        transports: transport.iter().collect(),
+        transports: transports.options.iter().collect(),
         key_exchange: key_exchange.as_ref(),
         cipher: cipher.as_ref(),
         frontend: frontend.as_ref(),
@@ -296,7 +293,8 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
         is_sealed: at_rest::is_sealed(&store, &identity, sections::host(&tree)),
         padding,
     };
-    for options in [&transport, &key_exchange, &cipher, &frontend].into_iter().flatten() {
+    let others = [&key_exchange, &cipher, &frontend].into_iter().flatten();
+    for options in transports.options.iter().chain(others) {
         options.warn_of_inline_secrets(problems);
     }
     if let Some(check) = &inputs.check {
@@ -305,7 +303,7 @@ fn read(inputs: &Inputs<'_>, problems: &mut Problems) -> Option<Profile> {
     Some(Profile {
         identity,
         topology: Topology { relay: relay_address?, host: sections::host(&tree)?, rooms },
-        transports: vec![TransportEntry { options: transport?, address: address? }],
+        transports: transports.complete()?,
         key_exchange: key_exchange?,
         cipher: cipher?,
         frontend: frontend?,

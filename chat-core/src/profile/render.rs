@@ -48,7 +48,7 @@ impl Profile {
                 behind_header = if name == IDENTITY { lines.len() + 2 } else { behind_header };
                 show_table(&[name], table, &keys, false, &mut lines);
             }
-            if let (Some(Content::List(..)), Value::Array(items)) =
+            if let (Some(Content::List(..) | Content::Plugin(_)), Value::Array(items)) =
                 (spec::table(name).map(|table| &table.content), &entry.node.value)
             {
                 items.iter().filter_map(Node::table).for_each(|table| show_item(name, table, &mut lines));
@@ -65,19 +65,23 @@ impl Profile {
         json_table(&self.tree, false)
     }
 
-    /// The layer a value comes from, by its dotted key (`topology.relay`).
+    /// The layer a value comes from, by its dotted key (`topology.relay`; in a list by number, `transport.0.kind`).
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         self.place(key).map(Place::origin)
     }
 
     /// Where a value stands, by its dotted key.
     pub fn place(&self, key: &str) -> Option<&Place> {
-        let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
-        let mut entry = self.tree.get(first)?;
-        for name in rest.into_iter().flat_map(|rest| rest.split('.')) {
-            entry = entry.node.table()?.get(name)?;
+        let mut names = key.split('.');
+        let mut node = self.tree.node(names.next()?)?;
+        for name in names {
+            node = match &node.value {
+                Value::Table(table) => table.node(name)?,
+                Value::Array(items) => items.get(name.parse::<usize>().ok()?)?,
+                _ => return None,
+            };
         }
-        Some(&entry.node.place)
+        Some(&node.place)
     }
 }
 
@@ -137,7 +141,7 @@ fn show_table(path: &[&str], table: &Table, order: &[&str], secret: bool, lines:
     }
 }
 
-/// One table of a list, which has values only.
+/// One table of a list; a table in it stands on one line.
 fn show_item(name: &str, table: &Table, lines: &mut Vec<Line>) {
     lines.push(Line::bare(String::new()));
     lines.push(Line::bare(format!("[[{}]]", key(name))));

@@ -7,6 +7,7 @@ use crate::plugin::{PluginEntry, PluginKind, Registry};
 
 use super::options::{ADDRESS_KEY, KIND_KEY};
 use super::spec::{self, Content, KeySpec, Shape, TableSpec};
+use super::transports::MAX_TRANSPORTS;
 
 /// The schema (JSON Schema 2020-12) of the profiles that a program with these plugins reads.
 pub fn schema(registry: &Registry) -> Value {
@@ -139,7 +140,25 @@ fn with_listeners(table: &TableSpec, mut schema: Value, registry: &Registry) -> 
 fn plugin_schema(table: &TableSpec, kind: PluginKind, registry: &Registry) -> Value {
     let entries = registry.iter().filter(|entry| entry.kind == kind);
     let choices: Vec<Value> = entries.map(|entry| entry_schema(entry, kind, Use::Table)).collect();
-    json!({ "type": "object", "description": table.summary, "required": [KIND_KEY], "oneOf": choices })
+    if kind != PluginKind::Transport {
+        return json!({ "type": "object", "description": table.summary, "required": [KIND_KEY], "oneOf": choices });
+    }
+    let one = json!({ "type": "object", "required": [KIND_KEY], "oneOf": choices });
+    let list = "Several, in order of preference: when one is blocked, the next takes over.";
+    json!({
+        "description": table.summary,
+        "$defs": { "transport": one },
+        "oneOf": [
+            { "$ref": "#/properties/transport/$defs/transport" },
+            {
+                "type": "array",
+                "description": list,
+                "items": { "$ref": "#/properties/transport/$defs/transport" },
+                "minItems": 1,
+                "maxItems": MAX_TRANSPORTS,
+            },
+        ],
+    })
 }
 
 /// Where the table of a plugin stands.

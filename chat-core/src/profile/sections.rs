@@ -11,8 +11,9 @@ use crate::transport::Address;
 use super::diagnostics::{Diagnostic, Problems};
 use super::listen;
 use super::masks::without_userinfo;
-use super::options::{ADDRESS_KEY, Options};
+use super::options::Options;
 use super::source::Place;
+use super::transports::Transports;
 use super::tree::{Node, Table};
 use super::{
     Access, Host, IdentitySection, Listen, LogLevel, LogSection, Padding, Pin, Policy, Privacy, Property,
@@ -184,7 +185,7 @@ pub(super) fn relay_address(tree: &Table, file: &Place, problems: &mut Problems)
     section.text("relay").and_then(|address| read_address(address, problems))
 }
 
-fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Option<Address> {
+pub(super) fn read_address((text, place): (&str, &Place), problems: &mut Problems) -> Option<Address> {
     let error =
         |reason| Diagnostic::error(place, said(reason)).note("accepted: host:port, or FINGERPRINT@host:port");
     text.parse().map_err(|reason| problems.push(error(reason))).ok()
@@ -223,61 +224,27 @@ pub(super) fn plugin(
         problems.push(error.note(format!("write [{name}], and under it: kind = \"…\"")));
         return None;
     };
-    match node.array() {
-        None => Options::read(name, node, plugins, problems),
-        Some(entries) => {
-            let second = entries.get(1).filter(|entry| entry.table().is_some());
-            let place = second.map_or(&node.place, |entry| &entry.place);
-            let error = match second {
-                Some(_) if kind == PluginKind::Transport => {
-                    Diagnostic::error(place, "failover from one transport to another is not built in yet")
-                        .note("keep one [[transport]]")
-                }
-                _ => Diagnostic::error(place, format!("one table [{name}] is expected here, not a list")),
-            };
-            problems.push(error);
-            None
-        }
-    }
-}
-
-/// The address of the transport: its own, or that of the topology.
-pub(super) fn transport_address(
-    tree: &Table,
-    options: &Options,
-    relay: Option<&Address>,
-    problems: &mut Problems,
-) -> Option<Address> {
-    let section = Section::of(tree, PluginKind::Transport.table());
-    let own = section.node(ADDRESS_KEY);
-    if let Some(node) = own
-        && node.text().is_none()
-    {
-        let message = format!("expected a string, found {}", node.value.describe());
-        problems.push(Diagnostic::error(&node.place, message));
-    }
-    let (address, place) = match own {
-        Some(node) => (read_address((node.text()?, &node.place), problems)?, &node.place),
-        None => (relay?.clone(), Section::of(tree, "topology").text("relay")?.1),
-    };
-    check_host_port(options.kind(), &address, place, problems);
-    Some(address)
+    let Some(entries) = node.array() else { return Options::read(name, node, plugins, problems) };
+    let second = entries.get(1).filter(|entry| entry.table().is_some());
+    let place = second.map_or(&node.place, |entry| &entry.place);
+    problems.push(Diagnostic::error(place, format!("one table [{name}] is expected here, not a list")));
+    None
 }
 
 /// `[relay]`, listening by default where the profile's clients dial. `plugins` are the transports that may listen.
 pub(super) fn relay(
     tree: &Table,
-    transport: Option<(&Options, &Address)>,
+    transports: &Transports,
     plugins: &[&str],
     problems: &mut Problems,
 ) -> Option<RelaySection> {
     let section = Section::of(tree, "relay");
     let listen = match section.node("listen") {
-        Some(node) => listen::entries(node, transport.map(|(options, _)| options), plugins, problems),
+        Some(node) => listen::entries(node, transports, plugins, problems),
         None => {
-            let at_the_profile = transport.map(|(options, address)| Listen {
-                options: options.clone(),
-                address: Address::new(address.place.clone()),
+            let at_the_profile = transports.entries().map(|entry| Listen {
+                options: entry.options.clone(),
+                address: Address::new(entry.address.place.clone()),
             });
             at_the_profile.into_iter().collect()
         }

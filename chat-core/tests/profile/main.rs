@@ -12,3 +12,4 @@ mod secrecy;
 mod shipped;
 mod show;
 mod stack;
+mod transports;

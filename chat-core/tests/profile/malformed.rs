@@ -233,14 +233,6 @@ const CASES: &[Case] = &[
     ),
     case(Append("[relay]\naccess = \"accounts\"\n"), (18, 10), &["`accounts` is known, but not built into"]),
     case(Append("[[transport]]\n"), (17, 3), &["defined twice"]),
-    case(
-        Line(
-            "[transport]\nkind = \"udp-arq\"\nrto_ms = 200",
-            "[[transport]]\nkind = \"udp-arq\"\n[[transport]]\nkind = \"tcp\"",
-        ),
-        (8, 1),
-        &["failover", "not built in yet"],
-    ),
     // Plugins.
     case(
         Line("kind = \"udp-arq\"", "kind = \"udp-arg\""),

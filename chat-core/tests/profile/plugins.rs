@@ -163,29 +163,41 @@ fn the_schema_knows_every_key_of_every_profile() {
     assert_eq!(schema["properties"]["store"]["properties"]["history"]["default"], "forever");
     assert!(schema["properties"].get("files").is_none(), "not built in");
     let more = tcp("nodelay = true\n[transport.limits]\nidle_s = 1");
-    let mut seen = 0;
+    let (mut seen, mut lists) = (0, 0);
     for text in SHIPPED.iter().map(|(_, text)| *text).chain([GOOD, &more]) {
         let json = load(text).unwrap().0.to_json();
         for (table, keys) in json.as_object().unwrap() {
             let known = &schema["properties"][table];
             assert_ne!(*known, serde_json::Value::Null, "{table}");
-            let Some(keys) = keys.as_object() else { continue };
-            let known = match known.get("oneOf") {
-                Some(choices) => {
-                    let is_it =
-                        |choice: &&serde_json::Value| choice["properties"]["kind"]["const"] == keys["kind"];
-                    choices.as_array().unwrap().iter().find(is_it).expect("the plugin's schema")
+            // One transport, or each of a list.
+            let one = known.pointer("/$defs/transport").unwrap_or(known);
+            let list = keys.as_array().filter(|_| table == "transport");
+            lists += usize::from(list.is_some());
+            let tables: Vec<_> = list.map_or_else(|| vec![keys], |list| list.iter().collect());
+            for keys in tables.into_iter().filter_map(serde_json::Value::as_object) {
+                let known = match one.get("oneOf") {
+                    Some(choices) => {
+                        let is_it = |choice: &&serde_json::Value| {
+                            choice["properties"]["kind"]["const"] == keys["kind"]
+                        };
+                        choices.as_array().unwrap().iter().find(is_it).expect("the plugin's schema")
+                    }
+                    None => one,
+                };
+                assert_eq!(known["additionalProperties"], false);
+                for key in keys.keys() {
+                    assert!(known["properties"].get(key).is_some(), "{table}.{key}");
+                    seen += 1;
                 }
-                None => known,
-            };
-            assert_eq!(known["additionalProperties"], false);
-            for key in keys.keys() {
-                assert!(known["properties"].get(key).is_some(), "{table}.{key}");
-                seen += 1;
             }
         }
     }
-    assert!(seen > 40, "{seen}");
+    assert!(seen > 40 && lists > 0, "{seen} {lists}");
+    let of_transport = &schema["properties"]["transport"];
+    for choice in of_transport["oneOf"].as_array().unwrap() {
+        let to = choice["$ref"].as_str().or(choice["items"]["$ref"].as_str()).unwrap();
+        assert_eq!(schema.pointer(to.trim_start_matches('#')), Some(&of_transport["$defs"]["transport"]));
+    }
     let pin = &schema["properties"]["pin"];
     assert_eq!(
         (&pin["type"], &pin["items"]["required"]),

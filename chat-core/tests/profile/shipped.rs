@@ -14,6 +14,7 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("relay.toml", include_str!("../../../configs/relay.toml")),
     ("post-quantum.toml", include_str!("../../../configs/post-quantum.toml")),
     ("legacy-study.toml", include_str!("../../../configs/legacy-study.toml")),
+    ("failover.toml", include_str!("../../../configs/failover.toml")),
 ];
 
 #[test]
@@ -41,6 +42,7 @@ fn they_name_the_stacks_they_are_called_after() {
         ["127.0.0.1:12352", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12348", "tcp", "x25519-ratchet", "xchacha20-poly1305"],
         ["127.0.0.1:12349", "udp-arq", "rsa-hybrid", "aes-128-cbc-hmac-sha256"],
+        ["127.0.0.1:12354", "udp-arq", "x25519-ratchet", "aes-256-gcm"],
     ];
     assert_eq!(SHIPPED.len(), stacks.len());
     for ((name, text), stack) in SHIPPED.iter().zip(stacks) {
@@ -65,8 +67,12 @@ fn they_name_the_stacks_they_are_called_after() {
         }
         assert_eq!(profile.policy.require().collect::<Vec<_>>(), requires);
         assert_eq!(profile.relay.listen[0].to_string(), format!("{}://{}", stack[1], stack[0]));
-        let everywhere = if *name == "relay.toml" { 4 } else { 1 };
-        assert_eq!(profile.relay.listen.len(), everywhere, "{name}");
+        let (transports, listens) = match *name {
+            "relay.toml" => (1, 4),
+            "failover.toml" => (3, 3),
+            _ => (1, 1),
+        };
+        assert_eq!((profile.transports.len(), profile.relay.listen.len()), (transports, listens), "{name}");
     }
 }
 

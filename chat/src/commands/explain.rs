@@ -1,7 +1,8 @@
 //! `chat explain`: what a stack gives and what it does not, derived from its plugins.
 
-use chat_core::Profile;
+use chat_core::plugin::{PluginEntry, PluginKind};
 use chat_core::profile::{Host, Padding, Property};
+use chat_core::{Profile, Registry};
 
 use crate::{plugins, profiles};
 use chat_relay::exit::{Failure, print};
@@ -14,9 +15,10 @@ fn text(profile: &str) -> Result<String, Failure> {
     let registry = plugins::registry()?;
     let profile = profiles::client(profile, &[], None, None, &registry)?;
     let stack = profile.assemble(&registry, profiles::GIVEN)?;
-    let transport = profile.transports.first().map_or("", |entry| entry.options.kind());
+    let transports: Vec<&str> = profile.transports.iter().map(|entry| entry.options.kind()).collect();
     let mut text = format!(
-        "{transport} · {} · {}\n\nThis stack gives:\n",
+        "{} · {} · {}\n\nThis stack gives:\n",
+        transports.join(", else "),
         profile.key_exchange.kind(),
         profile.cipher.kind()
     );
@@ -40,6 +42,7 @@ fn text(profile: &str) -> Result<String, Failure> {
             (false, _) => "(sealed-at-rest needs a passphrase or a key file in [store].)\n",
         });
     }
+    text.push_str(&ways(&profile, &registry));
     let caveats = stack.key_exchange.caveats();
     if !caveats.is_empty() {
         text.push_str(&format!("\nOf {}, know this:\n", profile.key_exchange.kind()));
@@ -107,6 +110,37 @@ fn listeners(profile: &Profile) -> String {
     text
 }
 
+/// The ways to the relay, if there are several.
+fn ways(profile: &Profile, registry: &Registry) -> String {
+    if profile.transports.len() < 2 {
+        return String::new();
+    }
+    let mut text = "\nThe ways to the relay, the preferred one first:\n".to_owned();
+    for entry in &profile.transports {
+        let (kind, place) = (entry.options.kind(), &entry.address.place);
+        let known = |known: &&PluginEntry| known.kind == PluginKind::Transport && known.name == kind;
+        let summary = registry.iter().find(known).map_or("", |entry| entry.summary);
+        text.push_str(&format!("- {kind}://{place}: {summary}\n"));
+    }
+    text.push_str(
+        "When one is blocked or falls silent the next takes over, and back when a better one works again; you are told each\n\
+         time. Never another than these. Each is encrypted and proves who is at its other end, and what this stack gives is\n\
+         given between you and your peers, so it is the same on all of them. Whoever can block a way chooses which of the\n\
+         others you use, and each of them shows an onlooker that you use it.\n",
+    );
+    text.push_str(match profile.transports.iter().any(|entry| entry.address.pin.is_some()) {
+        true => {
+            "The relay is pinned, on all of them: whoever answers with another key is refused, and while he does the next way \
+             is not taken in place of his.\n"
+        }
+        false => {
+            "No way is pinned: whoever answers there is the relay. That it is another one than before is told. \
+             FINGERPRINT@host:port in topology.relay pins it on all of them.\n"
+        }
+    });
+    text
+}
+
 /// Whose keys are believed, and what becomes of the others.
 fn trust(profile: &Profile) -> String {
     let mut text = "Peers are unverified until you compare safety numbers (/verify NICK; chat identity show|qr), or the \
@@ -138,6 +172,20 @@ mod tests {
             for piece in pieces {
                 assert!(text.contains(piece), "no {piece} in {text}");
             }
+        }
+    }
+
+    #[test]
+    fn every_way_to_the_relay_is_said() {
+        let text = text("failover.toml").unwrap();
+        for piece in [
+            "udp-arq, else tcp, else tls · x25519-ratchet",
+            "- udp-arq://127.0.0.1:12354: reliable frames over UDP",
+            "- tls://127.0.0.1:12355: ",
+            "Never another than these",
+            "No way is pinned",
+        ] {
+            assert!(text.contains(piece), "no {piece} in {text}");
         }
     }
 

@@ -2,13 +2,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chat_core::wire::{ToRelay, WIRE_VERSION};
-use chat_core::{Dialed, Incoming, Plugin};
+use chat_core::{Dialed, Incoming, Listener, Plugin};
 use futures_util::{SinkExt, StreamExt};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use transport_memory::Memory;
 
 use super::*;
+
+mod ways;
 
 /// Links in memory, and whatever trouble a test wants.
 struct Fake {
@@ -72,9 +74,11 @@ impl Program {
         });
         let folder = tempfile::tempdir().unwrap();
         let place = Place {
-            transport: Arc::clone(&fake) as Arc<dyn Transport>,
-            transport_name: "memory".into(),
-            address: Address::new(address),
+            ways: vec![Way {
+                transport: Arc::clone(&fake) as Arc<dyn Transport>,
+                name: "memory".into(),
+                address: Address::new(address),
+            }],
             host: Host::Auto,
             identity: Identity::from_seed(&[seed; 32]),
             mailbox: mailbox_in(folder.path().join("relay.db"), MailboxLimits::default()),
@@ -91,7 +95,8 @@ impl Program {
     }
 
     fn judge(&self, error: LinkError) -> ConnectError {
-        self.network.shared.judge(error, true)
+        let shared = &self.network.shared;
+        shared.judge(&shared.place.ways[0], error, true)
     }
 
     async fn leave(self) {

@@ -10,8 +10,10 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::life::Life;
+use super::pulse::Pulse;
 use super::round_trip::RoundTrip;
-use crate::connect::{ConnectError, Connected, Connector};
+use crate::connect::{Choice, ConnectError, Connected, Connector, News};
 use crate::engine::LinkInfo;
 
 /// Records that may wait for the link. The engine's own window keeps it far below this.
@@ -29,6 +31,9 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 const FIRST_WAIT: Duration = Duration::from_millis(240);
 /// A link that lived so long begins the back-off anew.
 const HEALTHY: Duration = Duration::from_secs(5);
+/// How long a link that was given up for another lives on: the relay ends it by itself once the other is welcome, and
+/// nobody is told that one had gone.
+const RETIREMENT: Duration = Duration::from_secs(3);
 /// Most records written before a flush.
 const WRITE_BATCH: usize = 64;
 
@@ -37,7 +42,10 @@ pub(super) enum LinkEvent {
     /// An attempt begins.
     Dialing,
     /// There is a link; records go into `records`, a reason into `closer` ends it.
-    Up { info: LinkInfo, records: mpsc::Sender<ToRelay>, closer: oneshot::Sender<String> },
+    /// `moved`: in place of one that is given up.
+    Up { info: LinkInfo, records: mpsc::Sender<ToRelay>, closer: oneshot::Sender<String>, moved: bool },
+    /// Somebody who is not the relay answered on a transport that is not in use.
+    Impostor(String),
     /// The relay says something.
     Record(FromRelay),
     /// The attempt failed, or the link ended.
@@ -63,7 +71,7 @@ pub(super) async fn keep_linked(
         let reason = match attempt.unwrap_or_else(|_| late()) {
             Ok(connected) => {
                 let began = Instant::now();
-                let Some(reason) = use_link(connected, &events).await else { return };
+                let Some(reason) = stay_linked(connected, &*connector, &events).await else { return };
                 if began.elapsed() >= HEALTHY {
                     wait = FIRST_WAIT;
                 }
@@ -89,36 +97,120 @@ fn jittered(wait: Duration, entropy: &mut dyn Entropy) -> Duration {
     wait.mul_f64(0.25 + 0.75 * f64::from(byte) / 255.0)
 }
 
-/// Uses a link until it ends; the reason, or `None` if the engine has ended.
-async fn use_link(connected: Connected, events: &mpsc::Sender<LinkEvent>) -> Option<String> {
-    let Connected { link, relay, hosting, listen, superseded } = connected;
+/// How the use of a link ends.
+enum End {
+    /// The engine has ended.
+    Over,
+    /// The link has.
+    Lost(String),
+    /// It is given up for another one.
+    Moved(Box<Connected>, Retired),
+}
+
+/// A link that was given up: nobody reads it any more.
+struct Retired {
+    _sink: FrameSink,
+    _source: FrameSource,
+}
+
+/// Uses a link, and those that take its place, until there is none; the reason, or `None` if the engine has ended.
+async fn stay_linked(
+    mut connected: Connected,
+    connector: &dyn Connector,
+    events: &mpsc::Sender<LinkEvent>,
+) -> Option<String> {
+    let (mut retired, mut rate) = (None, Pulse::first_rate());
+    loop {
+        match use_link(connected, retired, &mut rate, connector, events).await {
+            End::Over => return None,
+            End::Lost(reason) => return Some(reason),
+            End::Moved(next, old) => (connected, retired) = (*next, Some(old)),
+        }
+    }
+}
+
+/// Uses one link until it ends.
+async fn use_link(
+    connected: Connected,
+    retired: Option<Retired>,
+    rate: &mut u64,
+    connector: &dyn Connector,
+    events: &mpsc::Sender<LinkEvent>,
+) -> End {
+    let Connected { link, relay, hosting, listen, superseded, choice } = connected;
     // No service takes streams or datagrams of the relay yet: they are refused.
-    let Link { peer, mut sink, source, stats, .. } = emulated::complete(link);
+    let Link { peer, mut sink, mut source, stats, .. } = emulated::complete(link);
     let round_trip = RoundTrip::new(stats);
     let stats = Arc::clone(&round_trip) as Arc<dyn LinkStats>;
     let fingerprint = match &peer {
         Peer::Key(key) => Some(key.peer_id()),
         Peer::Name(_) => None,
     };
+    let (choice, news) = match choice {
+        Some(Choice { number, reason, news, taken }) => {
+            taken();
+            (Some((number, reason)), Some(news))
+        }
+        None => (None, None),
+    };
+    let life = Life::new(news.is_some(), Arc::clone(&stats), *rate);
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     let (closer, closed) = oneshot::channel();
     let pings = records.downgrade();
-    let info = LinkInfo { relay, fingerprint, hosting, listen, stats };
-    events.send(LinkEvent::Up { info, records, closer }).await.ok()?;
-    let reason = tokio::select! {
+    let (questions, asked) = mpsc::channel(1);
+    let info = LinkInfo { relay, fingerprint, hosting, listen, stats, choice };
+    let moved = retired.is_some();
+    if events.send(LinkEvent::Up { info, records, closer, moved }).await.is_err() {
+        return End::Over;
+    }
+    let next = tokio::select! {
         biased;
-        reason = read(source, events, &round_trip) => reason,
-        written = write(&mut sink, queue) => written,
-        reason = closed => Some(reason.unwrap_or_else(|_| "closed".to_owned())),
-        () = given_up(superseded) => Some("this program has become the relay".to_owned()),
+        reason = read(&mut source, events, &life, &round_trip) => Err(reason),
+        written = write(&mut sink, queue, asked, &life) => Err(written),
+        reason = closed => Err(Some(reason.unwrap_or_else(|_| "closed".to_owned()))),
+        () = given_up(superseded) => Err(Some("this program has become the relay".to_owned())),
+        better = better(news, events) => Ok(better),
+        another = life.look_after(questions, connector) => {
+            *rate = life.next_rate();
+            Ok(another)
+        }
+        never = retire(retired) => match never {},
         never = round_trip.watch(pings) => match never {},
     };
     round_trip.tell("the link ends");
+    let reason = match next {
+        Ok(next) => return End::Moved(Box::new(next), Retired { _sink: sink, _source: source }),
+        Err(reason) => reason,
+    };
     // A farewell, so that the relay need not wait for silence; a peer that doesn't take it is left.
     if let Ok(Err(error)) = timeout(CLOSE_DEADLINE, sink.close()).await {
         tracing::debug!(%error, "the link was not closed in good order");
     }
-    reason
+    reason.map_or(End::Over, End::Lost)
+}
+
+async fn retire(retired: Option<Retired>) -> std::convert::Infallible {
+    if let Some(retired) = retired {
+        sleep(RETIREMENT).await;
+        drop(retired);
+    }
+    std::future::pending().await
+}
+
+/// A better link than the one in use; what else is found out is passed on.
+async fn better(news: Option<mpsc::Receiver<News>>, events: &mpsc::Sender<LinkEvent>) -> Connected {
+    let Some(mut news) = news else { return std::future::pending().await };
+    while let Some(told) = news.recv().await {
+        match told {
+            News::Better(connected) => return *connected,
+            News::Impostor(who) => {
+                // Without the engine there is nobody to tell.
+                drop(events.send(LinkEvent::Impostor(who)).await);
+            }
+        }
+    }
+    // Nobody looks any more.
+    std::future::pending().await
 }
 
 async fn given_up(superseded: Option<oneshot::Receiver<()>>) {
@@ -132,8 +224,9 @@ async fn given_up(superseded: Option<oneshot::Receiver<()>>) {
 }
 
 async fn read(
-    mut source: FrameSource,
+    source: &mut FrameSource,
     events: &mpsc::Sender<LinkEvent>,
+    life: &Life,
     round_trip: &RoundTrip,
 ) -> Option<String> {
     loop {
@@ -146,6 +239,7 @@ async fn read(
         match FromRelay::decode(&frame) {
             Ok(record) => {
                 round_trip.on_record(&record);
+                life.heard(&record);
                 events.send(LinkEvent::Record(record)).await.ok()?;
             }
             Err(error) => return Some(format!("the relay sent what is no record: {error}")),
@@ -153,17 +247,40 @@ async fn read(
     }
 }
 
+/// What is to be written next.
+enum Next {
+    /// So many records; with none, the engine has closed the queue.
+    Records(usize),
+    /// A question.
+    Ask(u64),
+}
+
 /// Writes records until the engine closes the queue (`None`) or the link fails.
-async fn write(sink: &mut FrameSink, mut queue: mpsc::Receiver<ToRelay>) -> Option<String> {
+async fn write(
+    sink: &mut FrameSink,
+    mut queue: mpsc::Receiver<ToRelay>,
+    mut asked: mpsc::Receiver<u64>,
+    life: &Life,
+) -> Option<String> {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     loop {
-        match timeout(PING_AFTER, queue.recv_many(&mut batch, WRITE_BATCH)).await {
-            Ok(0) => return None,
-            Ok(_) => {}
+        let next = async {
+            tokio::select! {
+                biased;
+                Some(n) = asked.recv() => Next::Ask(n),
+                count = queue.recv_many(&mut batch, WRITE_BATCH) => Next::Records(count),
+            }
+        };
+        match timeout(PING_AFTER, next).await {
+            Ok(Next::Records(0)) => return None,
+            Ok(Next::Records(_)) => {}
+            Ok(Next::Ask(n)) => batch.push(ToRelay::Ping { n }),
             Err(_) => batch.push(ToRelay::Ping { n: 0 }),
         }
         for record in batch.drain(..) {
-            match timeout(WRITE_DEADLINE, sink.feed(record.encode().into())).await {
+            let frame = record.encode();
+            life.sent(frame.len());
+            match timeout(WRITE_DEADLINE, sink.feed(frame.into())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Some(error.to_string()),
                 Err(_) => return Some("the relay does not take what is sent".to_owned()),

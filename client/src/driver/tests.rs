@@ -48,6 +48,7 @@ fn config() -> ClientConfig {
         closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
+            transports: Vec::new(),
             key_exchange: "x25519".into(),
             cipher: "aes-256-gcm".into(),
             frontend: "test".into(),
@@ -96,12 +97,18 @@ impl Connector for Linked {
         let link = self.0.lock().unwrap().take();
         let link = link.ok_or_else(|| ConnectError::Retry("once only".to_owned()))?;
         let relay = self.relay();
-        Ok(Connected { link, relay, hosting: false, listen: vec![], superseded: None })
+        Ok(Connected { relay, ..connected(link) })
     }
 }
 
+/// A link without a choice.
+pub(super) fn connected(link: chat_core::Link) -> Connected {
+    let relay = "memory://here".to_owned();
+    Connected { link, relay, hosting: false, listen: vec![], superseded: None, choice: None }
+}
+
 /// A link from a relay that says these records and takes whatever comes.
-fn link(records: Vec<FromRelay>) -> chat_core::Link {
+pub(super) fn link(records: Vec<FromRelay>) -> chat_core::Link {
     let said = stream::iter(records.into_iter().map(|record| Ok(record.encode().into())));
     chat_core::Link {
         peer: Peer::Name("relay".to_owned()),

@@ -1,6 +1,6 @@
 //! The link to the relay: it comes, is greeted, and goes.
 
-use chat_core::api::event::{AlarmKind, LinkDown, LinkUp};
+use chat_core::api::event::{AlarmKind, LinkDown, LinkUp, StackChanged};
 use chat_core::api::{Event, LinkState};
 use chat_core::ids::PeerId;
 use chat_core::wire::relay::{CONNECTED_AGAIN, Refusal};
@@ -13,6 +13,8 @@ use crate::store::StoreError;
 /// the second.
 pub(super) const ANNOUNCE_AGAIN_MS: u64 = 5_000;
 pub(super) const ANNOUNCE_SELDOM_MS: u64 = 5 * MINUTE_MS;
+/// A relay that is reached by another transport says within this who is there.
+pub(super) const CONFIRM_MS: u64 = 10_000;
 
 impl Engine {
     /// What the program's own relay listens on, known before the first link.
@@ -38,6 +40,49 @@ impl Engine {
         Ok(())
     }
 
+    /// Another link takes the place of the one there is. Nobody has gone for that, and the relay was never out of reach:
+    /// nothing is told but what the link is over. What was not confirmed is handed over again.
+    pub(super) fn link_moved(&mut self, link: LinkInfo) -> Result<(), StoreError> {
+        // If the new one comes to nothing, that the link is down has not been told yet.
+        self.down_reason.take_if(|_| self.welcomed);
+        self.abandon_link();
+        self.unconfirmed.extend(self.online());
+        self.confirm_until = Some(self.up.plus_ms(CONFIRM_MS));
+        let state = self.link_state.clone();
+        self.link_up(link)?;
+        self.link_state = state;
+        Ok(())
+    }
+
+    /// Who was there on the link before, and is not named on this one, has gone.
+    pub(super) fn miss_unconfirmed(&mut self) -> Result<(), StoreError> {
+        if self.confirm_until.take_if(|until| *until <= self.up).is_some() {
+            for peer in std::mem::take(&mut self.unconfirmed) {
+                self.presence(peer, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers which of several transports the link is over, and says so if it is another than before.
+    fn tell_transport(&mut self) {
+        let Some(link) = &self.link else { return };
+        let stack = &mut self.config.stack;
+        let (number, reason) = link.choice.clone().unwrap_or_default();
+        let Some(chosen) = stack.transports.get(number).filter(|transport| !transport.in_use) else { return };
+        stack.transport.clone_from(&chosen.kind);
+        for (n, transport) in stack.transports.iter_mut().enumerate() {
+            transport.in_use = n == number;
+        }
+        self.views.forget_stack();
+        self.out.events.push(Event::StackChanged(StackChanged {
+            transport: stack.transport.clone(),
+            relay: link.relay.clone(),
+            reason,
+            transports: stack.transports.clone(),
+        }));
+    }
+
     pub(super) fn welcome(&mut self, version: u32, one_time_keys: Option<u32>) -> Result<(), StoreError> {
         if self.welcomed {
             return Ok(());
@@ -55,6 +100,7 @@ impl Engine {
             hosting: link.hosting,
             listen: link.listen.clone(),
         }));
+        self.tell_transport();
         self.announce();
         self.one_time_keys_left(one_time_keys)?;
         self.resume_renewals()?;
@@ -143,17 +189,25 @@ impl Engine {
         self.store.peers_with_stored().is_ok_and(|peers| peers.iter().any(here))
     }
 
-    /// What the end of a link means before anything is written.
-    pub(super) fn forget_link(&mut self, reason: String) {
-        // That the relay closed it says less than what it said before.
-        let reason = self.link_refused.take().unwrap_or(reason);
-        let lost = std::mem::take(&mut self.welcomed);
+    /// Everything that was so on the link only.
+    fn abandon_link(&mut self) {
+        self.welcomed = false;
         self.link = None;
         self.announce_at = None;
         self.announce_wait_ms = ANNOUNCE_AGAIN_MS;
         self.forget_announcements();
         self.forget_asked();
         self.submission.clear();
+        self.unconfirmed.clear();
+        self.confirm_until = None;
+    }
+
+    /// What the end of a link means before anything is written.
+    pub(super) fn forget_link(&mut self, reason: String) {
+        // That the relay closed it says less than what it said before.
+        let reason = self.link_refused.take().unwrap_or(reason);
+        let lost = self.welcomed;
+        self.abandon_link();
         // One event for each time a link is lost that was told to be up, or the reason changes; not one an attempt.
         if lost || self.down_reason.as_ref() != Some(&reason) {
             let relay = self.relay.clone();

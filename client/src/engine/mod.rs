@@ -77,6 +77,8 @@ pub(crate) struct LinkInfo {
     pub(crate) hosting: bool,
     pub(crate) listen: Vec<String>,
     pub(crate) stats: Arc<dyn LinkStats>,
+    /// Which transport of the profile's list it is over, and why; none if there is no choice.
+    pub(crate) choice: Option<(usize, Option<String>)>,
 }
 
 pub(crate) struct Engine {
@@ -141,6 +143,9 @@ pub(crate) struct Engine {
     welcomed: bool,
     /// The user knows that the relay's clock and this one don't agree.
     told_of_clock: bool,
+    /// Peers that were there on the link before, and of whom the present one has said nothing yet; until then it may.
+    unconfirmed: BTreeSet<PeerId>,
+    confirm_until: Option<Uptime>,
     relay: String,
     listen: Vec<String>,
     submission: Submission,
@@ -218,6 +223,8 @@ impl Engine {
             down_reason: None,
             welcomed: false,
             told_of_clock: false,
+            unconfirmed: BTreeSet::new(),
+            confirm_until: None,
             relay: String::new(),
             listen: Vec::new(),
             submission: Submission::default(),

@@ -239,6 +239,7 @@ impl Engine {
 
     pub(super) fn presence(&mut self, peer: PeerId, online: bool) -> Result<(), StoreError> {
         let now = self.now;
+        self.unconfirmed.remove(&peer);
         let Some(contact) = self.contacts.get_mut(&peer) else {
             // Whatever became of its bundle on the way: as long as it is not known, nothing that is said in the room
             // would go to it.

@@ -1,5 +1,6 @@
 //! A turn: everything that waits is done, committed at once, and only then does anything leave.
 
+use chat_core::api::event::AlarmKind;
 use chat_core::api::handle::Request;
 use chat_core::api::{Command, CommandError, ErrorKind, Event, LinkState, Reply};
 use chat_core::error::CryptoError;
@@ -16,6 +17,10 @@ pub(crate) enum Input {
     Command(Request),
     /// There is a link.
     LinkUp(LinkInfo),
+    /// There is a link in place of the one before, which is given up.
+    LinkMoved(LinkInfo),
+    /// Somebody who is not the relay answers where it should be; in words.
+    Impostor(String),
     /// There is no link (any more).
     LinkDown { reason: String },
     /// The relay is being dialed.
@@ -102,7 +107,8 @@ impl Engine {
             Input::LinkDown { reason } => self.forget_link(reason),
             Input::Keys(_) => self.keys_wanted = false,
             Input::OneTimeKeys(_) => self.forget_asked(),
-            Input::LinkUp(_) | Input::Dialing | Input::Record(_) | Input::Tick => {}
+            Input::LinkMoved(_) => self.forget_link("a turn could not be committed".to_owned()),
+            Input::LinkUp(_) | Input::Impostor(_) | Input::Dialing | Input::Record(_) | Input::Tick => {}
         }
     }
 
@@ -110,6 +116,11 @@ impl Engine {
         match input {
             Input::Command(request) => self.command(request),
             Input::LinkUp(link) => self.link_up(link),
+            Input::LinkMoved(link) => self.link_moved(link),
+            Input::Impostor(who) => {
+                self.alarm(AlarmKind::Refused, None, who);
+                Ok(())
+            }
             Input::LinkDown { reason } => self.link_down(reason),
             Input::Dialing => {
                 self.link_state = LinkState::Connecting;
@@ -195,6 +206,7 @@ impl Engine {
             self.announce();
         }
         self.end_writing(false);
+        self.miss_unconfirmed()?;
         self.resume_blocked()?;
         self.release_overdue()?;
         self.nudge_unconfirmed()?;

@@ -53,6 +53,13 @@ pub(crate) struct Views {
     pub(super) figures: LinkFigures,
 }
 
+impl Views {
+    /// The stack is not what it was.
+    pub(super) fn forget_stack(&mut self) {
+        self.stack = None;
+    }
+}
+
 impl Engine {
     /// Reads all conversations from the store: at start, and when names have changed.
     pub(super) fn load_views(&mut self) -> Result<(), StoreError> {

@@ -56,6 +56,7 @@ fn nick(name: &str) -> Result<Nick, FrontendError> {
 fn first_snapshot() -> Result<Snapshot, FrontendError> {
     let stack = StackView {
         transport: "udp-arq".into(),
+        transports: Vec::new(),
         key_exchange: "rsa-hybrid".into(),
         cipher: "aes-256-gcm".into(),
         frontend: "tui".into(),

@@ -125,6 +125,7 @@ impl World {
         });
         let stack = StackView {
             transport: "udp-arq".into(),
+            transports: Vec::new(),
             key_exchange: "rsa-hybrid".into(),
             cipher: "aes-256-gcm".into(),
             frontend: "tui".into(),

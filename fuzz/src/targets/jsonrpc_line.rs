@@ -40,6 +40,7 @@ fn snapshot() -> &'static Arc<Snapshot> {
             },
             stack: Arc::new(StackView {
                 transport: "tcp".into(),
+                transports: Vec::new(),
                 key_exchange: "x25519".into(),
                 cipher: "aes-256-gcm".into(),
                 frontend: "jsonrpc".into(),

@@ -369,6 +369,13 @@ impl Connector for Dialer {
         let Setup { transport, relay, identity, .. } = &self.0;
         let link = transport_noise::dial(&**transport, relay, identity).await;
         let link = link.map_err(|error| ConnectError::Retry(error.to_string()))?;
-        Ok(Connected { link, relay: self.relay(), hosting: false, listen: Vec::new(), superseded: None })
+        Ok(Connected {
+            link,
+            relay: self.relay(),
+            hosting: false,
+            listen: Vec::new(),
+            superseded: None,
+            choice: None,
+        })
     }
 }

@@ -92,6 +92,7 @@ impl Stack {
     pub(crate) fn view(self) -> StackView {
         StackView {
             transport: "any".into(),
+            transports: Vec::new(),
             key_exchange: self.key_exchange.into(),
             cipher: self.cipher.into(),
             frontend: "none".into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat::host::{self, Network, Place as HostPlace};
+use chat::host::{self, Network, Place as HostPlace, Way};
 use chat_core::api::StackView;
 use chat_core::api::command::{Command, CommandError, Destination, History, Reply};
 use chat_core::api::handle::{ClientHandle, EventReader};
@@ -116,6 +116,7 @@ impl Person {
             closed_rooms_only: false,
             stack: StackView {
                 transport: self.stack.transport.into(),
+                transports: Vec::new(),
                 key_exchange: self.stack.key_exchange.into(),
                 cipher: self.stack.cipher.into(),
                 frontend: "none".into(),
@@ -152,9 +153,11 @@ impl Person {
             opened.map(|mailbox| Arc::new(mailbox) as _).map_err(without_path)
         });
         let place = HostPlace {
-            transport: Arc::new(SharedPlace::new(self.stack, host.clone(), Arc::clone(&environment))),
-            transport_name: self.stack.transport.into(),
-            address: self.relay.clone(),
+            ways: vec![Way {
+                transport: Arc::new(SharedPlace::new(self.stack, host.clone(), Arc::clone(&environment))),
+                name: self.stack.transport.into(),
+                address: self.relay.clone(),
+            }],
             host: HostPolicy::Auto,
             identity: self.identity.clone(),
             mailbox,
@@ -246,6 +249,13 @@ impl Connector for Dialer {
         let entropy = self.environment.entropy();
         let dialed = transport_noise::dial_with(&*self.transport, &self.relay, &self.identity, entropy).await;
         let link = dialed.map_err(|error| ConnectError::Retry(error.to_string()))?;
-        Ok(Connected { link, relay: self.relay(), hosting: false, listen: Vec::new(), superseded: None })
+        Ok(Connected {
+            link,
+            relay: self.relay(),
+            hosting: false,
+            listen: Vec::new(),
+            superseded: None,
+            choice: None,
+        })
     }
 }

@@ -281,6 +281,7 @@ impl World {
             .sort_by_key(|view| (matches!(view.with, ConversationKind::Direct { .. }), view.name.clone()));
         let stack = StackView {
             transport: "udp-arq".into(),
+            transports: Vec::new(),
             key_exchange: "rsa-hybrid".into(),
             cipher: "aes-256-gcm".into(),
             frontend: "under-test".into(),

@@ -16,6 +16,7 @@ mod hostile;
 mod kept_back;
 mod life;
 mod many;
+mod moved;
 mod names;
 mod one_time;
 mod onlooker;

@@ -36,6 +36,7 @@ fn a_link_that_the_relay_does_not_take_is_given_up_with_its_reason() {
             hosting: false,
             listen: vec![],
             stats: Arc::new(NoStats),
+            choice: None,
         };
         let up = world.turn("alice", vec![Input::LinkUp(link)]);
         assert!(!up.events.iter().any(|event| matches!(event, Event::LinkUp(_))));

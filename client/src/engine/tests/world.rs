@@ -52,6 +52,7 @@ fn config(nick: &str, seed: u8, exchange: &str, cipher: &str, rules: Rules) -> C
         closed_rooms_only: false,
         stack: StackView {
             transport: "memory".into(),
+            transports: Vec::new(),
             key_exchange: exchange.into(),
             cipher: cipher.into(),
             frontend: "test".into(),
@@ -257,9 +258,22 @@ impl World {
             hosting: false,
             listen: vec![],
             stats: Arc::new(NoStats),
+            choice: None,
         };
         self.person(who).online = true;
         self.input(who, vec![Input::LinkUp(link)]);
+    }
+
+    /// Another link takes the place of the one that `who` has, by this transport of the list.
+    pub(super) fn moved(number: usize, reason: &str) -> Input {
+        Input::LinkMoved(LinkInfo {
+            relay: format!("way{number}://map"),
+            fingerprint: None,
+            hosting: false,
+            listen: vec![],
+            stats: Arc::new(NoStats),
+            choice: Some((number, Some(reason.to_owned()))),
+        })
     }
 
     pub(super) fn disconnect(&mut self, who: &str) {
@@ -473,6 +487,13 @@ impl World {
                 self.tell(me, FromRelay::OneTimeKey { peer, key });
             }
         }
+    }
+
+    /// The relay takes this late, from a link that was given up: nobody hears what it answers.
+    pub(super) fn late(&mut self, who: &str, record: ToRelay) {
+        let online = std::mem::replace(&mut self.person(who).online, false);
+        self.at_relay(who, record);
+        self.person(who).online = online;
     }
 
     /// Delivers mail until there is none.

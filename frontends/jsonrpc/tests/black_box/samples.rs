@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use chat_core::api::event::{
     Alarm, AlarmKind, ConversationRead, LinkDown, LinkUp, MessageDeleted, MessageGap, MessageNew,
-    MessageStatus, PeerEvent, PeerKeyChanged, Ready, RoomChanged, Typing,
+    MessageStatus, PeerEvent, PeerKeyChanged, Ready, RoomChanged, StackChanged, Typing,
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{
     ConversationKind, ConversationView, Counts, Delivery, Destination, Event, EventId, Held, LinkState,
-    LinkView, MessageState, MessageView, PeerView, Snapshot, StackView, Trust,
+    LinkView, MessageState, MessageView, PeerView, Snapshot, StackView, TransportView, Trust,
 };
 use chat_core::nick::Nick;
 use chat_core::room::RoomAddress;
@@ -84,9 +84,14 @@ pub(crate) fn bob() -> PeerView {
     }
 }
 
+fn transport() -> TransportView {
+    TransportView { kind: "memory".into(), address: "1".into(), in_use: true }
+}
+
 pub(crate) fn stack() -> StackView {
     StackView {
         transport: "memory".into(),
+        transports: vec![transport()],
         key_exchange: "x25519".into(),
         cipher: "aes-256-gcm".into(),
         frontend: "jsonrpc".into(),
@@ -215,6 +220,12 @@ pub(crate) fn events() -> Vec<Event> {
             listen: vec![],
         }),
         link_down("gone"),
+        Event::StackChanged(StackChanged {
+            transport: "memory".into(),
+            relay: "memory://1".into(),
+            reason: Some("tcp://127.0.0.1:1 gave no answer".into()),
+            transports: vec![transport()],
+        }),
         Event::Alarm(Alarm { kind: AlarmKind::Downgrade, peer_id: Some(BOB), detail: "cipher".into() }),
     ]
 }

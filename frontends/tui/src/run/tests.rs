@@ -1,9 +1,10 @@
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use chat_core::api::handle::{EngineSide, StopReason, channel};
-use chat_core::api::{LinkState, Reply, Snapshot};
+use chat_core::api::{LinkState, Reply, Snapshot, StackView, TransportView};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::backend::TestBackend;
 
@@ -128,7 +129,12 @@ fn an_answer_alone_wakes_the_screen() {
         let request = engine.requests.try_recv().unwrap();
         assert_eq!(request.command, Command::Stack);
         settle(screen);
-        let stack = screen.client.snapshot().stack.clone();
+        let way = |kind: &str, in_use| TransportView { kind: kind.into(), address: "h:1".into(), in_use };
+        let stack = StackView {
+            transports: vec![way("tcp", true), way("tls", false)],
+            ..(*screen.client.snapshot().stack).clone()
+        };
+        let stack = Arc::new(stack);
         assert!(
             request
                 .reply
@@ -136,7 +142,9 @@ fn an_answer_alone_wakes_the_screen() {
                 .is_ok()
         );
         settle(screen);
-        assert!(shown(screen).contains("forward secrecy: no"), "{}", shown(screen));
+        for line in ["forward secrecy: no", "transport: tcp://h:1, in use", "transport: tls://h:1"] {
+            assert!(shown(screen).contains(line), "no {line} in {}", shown(screen));
+        }
         assert!(screen.answers.is_empty());
     });
 }

@@ -301,6 +301,12 @@ fn stack_lines(stack: &StackView, link: &LinkFigures, state: &LinkState) -> Stri
     let gives = stack.properties;
     let word = |given| if given { "yes" } else { "no" };
     let mut text = stack.line();
+    // One that has no alternative stands in the first line.
+    for way in stack.transports.iter().filter(|_| stack.transports.len() > 1) {
+        let in_use = if way.in_use { ", in use" } else { "" };
+        let (kind, address) = (text::one_line(&way.kind), text::one_line(&way.address));
+        text.push_str(&format!("\ntransport: {kind}://{address}{in_use}"));
+    }
     let properties = [
         ("end-to-end encrypted", true),
         ("forward secrecy", gives.forward_secrecy),

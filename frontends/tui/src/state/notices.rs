@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chat_core::api::event::{
-    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged, Typing,
+    Alarm, AlarmKind, LinkUp, MessageStatus, PeerEvent, PeerKeyChanged, RoomChanged, StackChanged, Typing,
 };
 use chat_core::api::{Event, MessageState, Snapshot};
 use chat_core::{ConversationId, PeerId};
@@ -52,6 +52,7 @@ impl State {
                 let text = format!("the link to the relay {relay} is down: {reason}");
                 self.say_globally(Severity::Alarm, Topic::Link, text);
             }
+            Event::StackChanged(changed) => self.stack_changed(changed),
             Event::Alarm(alarm) => self.alarm(alarm),
             Event::Typing(typing) => self.typing(typing),
             _ => {}
@@ -193,6 +194,14 @@ impl State {
             text.push_str(&format!(", fingerprint {fingerprint}"));
         }
         self.say_globally(Severity::Info, Topic::Link, text);
+    }
+
+    fn stack_changed(&mut self, changed: &StackChanged) {
+        let mut text = format!("now over {}", text::one_line(&changed.transport));
+        if let Some(reason) = &changed.reason {
+            text.push_str(&format!(": {}", text::one_line(reason)));
+        }
+        self.say_globally(Severity::Info, Topic::Transport, text);
     }
 
     fn alarm(&mut self, alarm: &Alarm) {

@@ -1,7 +1,7 @@
 use chat_core::api::command::{self, Reply};
 use chat_core::api::event::{
     Alarm, AlarmKind, LinkDown, LinkUp, MessageGap, MessageStatus, PeerEvent, PeerKeyChanged, Ready,
-    RoomChanged,
+    RoomChanged, StackChanged,
 };
 use chat_core::api::snapshot::Author;
 use chat_core::api::{CommandError, Counts, ErrorKind, MessageState, MessageView};
@@ -235,7 +235,14 @@ fn notices_stand_where_they_concern() {
         members: vec![ME, BOB],
         by: None,
     };
+    let over_tcp = StackChanged {
+        transport: "tcp".into(),
+        relay: "tcp://10.0.0.1:1".into(),
+        reason: Some("udp-arq://10.0.0.1:1 gives\nno answer\x1b[2J".into()),
+        transports: vec![],
+    };
     let mut events = vec![Event::LinkDown(down), Event::Alarm(alarm), Event::PeerKeyChanged(changed)];
+    events.push(Event::StackChanged(over_tcp));
     events.push(Event::RoomChanged(left));
     events.extend((0..100).flat_map(|_| [Event::PeerLost(bob()), Event::PeerSeen(bob())]));
     state.news(world.news(events));
@@ -245,6 +252,7 @@ fn notices_stand_where_they_concern() {
         "!!|the link to the relay 10.0.0.1:1 is down: nobody answers[2J",
         "!!|alarm: tampered with, and refused from bob: bad tag",
         "!!|another key claims the name bob. It is kept apart as bob·0303.",
+        "--|now over tcp: udp-arq://10.0.0.1:1 gives no answer[2J",
         "--|carol left #lobby",
         "--|bob is here",
     ] {

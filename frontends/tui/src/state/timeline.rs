@@ -56,6 +56,8 @@ pub(crate) enum Topic {
     Presence(PeerId),
     /// The link to the relay.
     Link,
+    /// What the link is over.
+    Transport,
     /// Refusals of one kind.
     Alarm(&'static str, Option<PeerId>),
     /// Events that were missed.

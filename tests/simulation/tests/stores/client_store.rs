@@ -48,6 +48,7 @@ fn start(disk: &Disk) -> Result<(Client, ClientHandle), StartError> {
         closed_rooms_only: false,
         stack: StackView {
             transport: "none".into(),
+            transports: Vec::new(),
             key_exchange: "x25519".into(),
             cipher: "aes-256-gcm".into(),
             frontend: "test".into(),
