@@ -216,7 +216,7 @@ mod tests {
             ping_us: 56.0,
             ping_cpu_us: 1.0,
             bulk_mb: 789.0,
-            cpu_s_per_gb: 1.5,
+            cpu_s_per_gb: 8.7,
             idle_kib: 20.5,
         };
         let rows = Stack::ALL.map(|stack| Row {
@@ -231,7 +231,7 @@ mod tests {
         {
             assert!(drawn.contains(&format!(">{}</text>", stack.label())), "{}", stack.label());
         }
-        for number in ["1234", "56", "789", "1.5", "20.5"] {
+        for number in ["1234", "56", "789", "8.7", "20.5"] {
             // Four transports and what is beside each.
             assert_eq!(drawn.matches(&format!(">{number}</text>")).count(), 8, "{number}");
         }

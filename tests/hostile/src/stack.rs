@@ -14,7 +14,8 @@ use chat_core::{
 };
 use chat_tests::Profile;
 use chat_tests::profiles::{
-    LEGACY_STUDY, POST_QUANTUM, QUIC_RATCHET, RELAY, RELAY_RATCHET, TCP_RSA, TLS_RSA, UDP_RATCHET, UDP_RSA,
+    FAILOVER, LEGACY_STUDY, POST_QUANTUM, QUIC_RATCHET, RELAY, RELAY_RATCHET, TCP_RSA, TCP_X25519, TLS_RSA,
+    UDP_RATCHET, UDP_RSA, UDP_X25519,
 };
 
 // Plugins register themselves; naming the crate is what links them.
@@ -50,11 +51,12 @@ impl Stack {
         match profile {
             UDP_RSA | TCP_RSA | TLS_RSA => RSA,
             RELAY_RATCHET | RELAY => RATCHET,
-            QUIC_RATCHET => Self { cipher: "aes-256-gcm", ..RATCHET },
+            QUIC_RATCHET | FAILOVER => Self { cipher: "aes-256-gcm", ..RATCHET },
             POST_QUANTUM => Self { options: "post_quantum = true\n", ..RATCHET },
             LEGACY_STUDY => Self { cipher: "aes-128-cbc-hmac-sha256", ..RSA },
             UDP_RATCHET => Self { cipher: "aes-128-cbc-hmac-sha256", ..RATCHET },
-            _ => X25519,
+            TCP_X25519 | UDP_X25519 => X25519,
+            other => unreachable!("what is sealed with in {}?", other.name),
         }
     }
 
