@@ -6,6 +6,7 @@ use chat_core::api::event::AlarmKind;
 use chat_core::ids::{ConversationId, PeerId};
 
 use super::super::Engine;
+use super::Room;
 use crate::store::{RoomPeer, StoreError};
 
 impl Engine {
@@ -92,9 +93,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Now and then, as long as it is so, the user sees why what is written waits, and what to do.
+    /// Now and then, as long as it is so, the user sees why what is written waits, and what to do. Not of a room that another
+    /// told of first: most of the time the word of who admitted this node is only on its way.
     pub(super) fn tell_of_doubtful_rooms(&mut self) {
-        for id in self.rooms.keys().copied().collect::<Vec<_>>() {
+        let is_old = |room: &Room| room.closed().is_some_and(|closed| closed.brought_by.is_none());
+        let old: Vec<_> = self.rooms.iter().filter(|(_, room)| is_old(room)).map(|(id, _)| *id).collect();
+        for id in old {
             let Some(peer) = self.awaits_news(id).then(|| self.unvouched(id)).flatten() else { continue };
             if self.rates.may_tell_of_room(peer, self.up) {
                 self.tell_of_doubtful_room(id);
