@@ -77,19 +77,11 @@ pub(crate) struct Closed {
     owed: BTreeMap<PeerId, sync::Owed>,
     /// Members of whom the user has said that they are some, in a room out of a backup.
     confirmed: BTreeSet<PeerId>,
-    /// Who admitted this node, if somebody else told of the room first: its word is enough, as if it had come first.
-    brought_by: Option<PeerId>,
 }
 
 impl Closed {
     fn new(log: Log) -> Self {
-        Self {
-            log,
-            peers: BTreeMap::new(),
-            owed: BTreeMap::new(),
-            confirmed: BTreeSet::new(),
-            brought_by: None,
-        }
+        Self { log, peers: BTreeMap::new(), owed: BTreeMap::new(), confirmed: BTreeSet::new() }
     }
 }
 

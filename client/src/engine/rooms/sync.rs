@@ -285,7 +285,7 @@ impl Engine {
             if by != from {
                 // It was in a room before it, of which nothing is known here: perhaps it has been removed since, and this
                 // node, which has its identity from a backup, knew it once.
-                self.doubt_members(id, by)?;
+                self.doubt_members(id)?;
             }
             self.room_is_known(from);
             let by = self.closed(id).and_then(|closed| closed.log.admitter(self.config.identity.peer_id()));

@@ -6,8 +6,11 @@ use chat_core::api::event::AlarmKind;
 use chat_core::ids::{ConversationId, PeerId};
 
 use super::super::Engine;
-use super::Room;
+use super::{Closed, Room};
 use crate::store::{RoomPeer, StoreError};
+
+/// The row of one's own in a room of which somebody told who had not admitted this node. Out of a backup it is an empty one.
+const TOLD_OF: RoomPeer = RoomPeer { told: 1, heard: None };
 
 impl Engine {
     /// Whether nobody has vouched yet for what is known here of a closed room's members. A row of one's own among those
@@ -20,12 +23,18 @@ impl Engine {
     }
 
     /// From now on others have to vouch for who is in a room: who admitted this node, or members who are senior.
-    pub(super) fn doubt_members(&mut self, id: ConversationId, by: PeerId) -> Result<(), StoreError> {
+    pub(super) fn doubt_members(&mut self, id: ConversationId) -> Result<(), StoreError> {
         let me = self.config.identity.peer_id();
         let Some(closed) = self.closed_mut(id) else { return Ok(()) };
-        closed.brought_by = Some(by);
-        closed.peers.insert(me, RoomPeer::default());
-        self.store.put_room_peer(id, me, RoomPeer::default())
+        closed.peers.insert(me, TOLD_OF);
+        self.store.put_room_peer(id, me, TOLD_OF)
+    }
+
+    /// Who admitted this node, if somebody else told of the room first, and nothing is in doubt but for that: its word is
+    /// enough, as if it had come first.
+    fn is_brought_by(&self, closed: &Closed) -> Option<PeerId> {
+        let me = self.config.identity.peer_id();
+        closed.peers.get(&me).filter(|row| **row == TOLD_OF).and_then(|_| closed.log.admitter(me))
     }
 
     /// Somebody knows the same of a room, or the user has said who is in it. If that is enough, what waits is addressed to
@@ -61,7 +70,7 @@ impl Engine {
         let closed = self.closed(id)?;
         let hash = closed.log.hash();
         let says_so = |peer: &PeerId| closed.peers.get(peer).is_some_and(|knows| knows.heard == Some(hash));
-        let (mut is_vouched, mut first) = (closed.brought_by.as_ref().is_some_and(says_so), true);
+        let (mut is_vouched, mut first) = (self.is_brought_by(closed).as_ref().is_some_and(says_so), true);
         for member in closed.log.by_seniority() {
             if member != me {
                 let for_itself = first && says_so(&member);
@@ -96,7 +105,7 @@ impl Engine {
     /// Now and then, as long as it is so, the user sees why what is written waits, and what to do. Not of a room that another
     /// told of first: most of the time the word of who admitted this node is only on its way.
     pub(super) fn tell_of_doubtful_rooms(&mut self) {
-        let is_old = |room: &Room| room.closed().is_some_and(|closed| closed.brought_by.is_none());
+        let is_old = |room: &Room| room.closed().is_some_and(|closed| self.is_brought_by(closed).is_none());
         let old: Vec<_> = self.rooms.iter().filter(|(_, room)| is_old(room)).map(|(id, _)| *id).collect();
         for id in old {
             let Some(peer) = self.awaits_news(id).then(|| self.unvouched(id)).flatten() else { continue };
