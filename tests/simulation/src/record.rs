@@ -263,6 +263,14 @@ impl Record {
             let (room, mine) = (&self.rooms[n], self.rooms[n].members(who));
             Some(said.by) == writer && room.within(said.by, said.at, said.until).any(|list| *list != mine)
         };
+        // Who was admitted by two at once stays by the more senior word of them: who removed it without knowing is told.
+        let removed =
+            |wish: &Wish| wish.by == who && matches!(wish.what, What::Remove(peer) if Some(peer) == writer);
+        if alarm.detail.contains("though you removed it")
+            && self.rooms.iter().any(|room| room.wishes.iter().any(removed))
+        {
+            return;
+        }
         let never = alarm.detail.contains("no change of the room leads to");
         if never || !honest.iter().any(|words| alarm.detail.contains(words)) || !self.said.iter().any(differs)
         {

@@ -229,10 +229,13 @@ impl Engine {
             }
         }
         for &come in after.difference(before) {
-            if let Some(author) = self.closed(id).and_then(|closed| closed.log.removed_in_vain(come)) {
-                let what =
-                    format!("is a member, though {} removed it: by somebody senior", self.name_of(author));
-                self.roster_alarm(id, come, &what);
+            let author = self.closed(id).and_then(|closed| closed.log.removed_in_vain(come));
+            if author == Some(me) {
+                self.roster_alarm(
+                    id,
+                    come,
+                    "is a member, though you removed it: by somebody who was there before you",
+                );
             }
         }
         let joined = self.rooms.get(&id).is_some_and(|room| room.joined);
