@@ -6,7 +6,7 @@ use chat_core::api::event::AlarmKind;
 use chat_core::ids::{ConversationId, PeerId};
 
 use super::super::Engine;
-use super::{Closed, Room};
+use super::Closed;
 use crate::store::{RoomPeer, StoreError};
 
 /// The row of one's own in a room of which somebody told who had not admitted this node. Out of a backup it is an empty one.
@@ -102,12 +102,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Now and then, as long as it is so, the user sees why what is written waits, and what to do. Not of a room that another
-    /// told of first: most of the time the word of who admitted this node is only on its way.
+    /// Now and then, as long as it is so, the user sees why what is written waits, and what to do.
     pub(super) fn tell_of_doubtful_rooms(&mut self) {
-        let is_old = |room: &Room| room.closed().is_some_and(|closed| self.is_brought_by(closed).is_none());
-        let old: Vec<_> = self.rooms.iter().filter(|(_, room)| is_old(room)).map(|(id, _)| *id).collect();
-        for id in old {
+        for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(peer) = self.awaits_news(id).then(|| self.unvouched(id)).flatten() else { continue };
             if self.rates.may_tell_of_room(peer, self.up) {
                 self.tell_of_doubtful_room(id);
@@ -115,11 +112,15 @@ impl Engine {
         }
     }
 
+    /// Not of a room that another told of first: most of the time the word of who admitted this node is only on its way.
     fn tell_of_doubtful_room(&mut self, id: ConversationId) {
         let Some(room) = self.rooms.get(&id).filter(|room| room.joined && self.awaits_news(id)) else {
             return;
         };
         let Some(peer) = self.unvouched(id) else { return };
+        if room.closed().is_some_and(|closed| self.is_brought_by(closed).is_some()) {
+            return;
+        }
         let (address, name, me) = (&room.address, self.name_of(peer), self.config.identity.peer_id());
         let detail = if room.closed().is_some_and(|closed| closed.log.may_remove(me, peer)) {
             format!(
